@@ -1,0 +1,74 @@
+"""nkca: stationary Markov chains over images, trained by contrastive adjustment.
+
+>>> import nkca
+>>> with nkca.open_run({"dataset": "demo", "max_steps": 500}, "runs/clothes") as run:
+...     for report in nkca.train(run): ...
+>>> model = nkca.load_model("runs/clothes")
+>>> images = nkca.sample(model, seeds=range(16))
+
+Names are imported when they are first used: ``import nkca`` itself is instant.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nkca.errors import InputError
+from nkca.version import __version__
+
+if TYPE_CHECKING:
+    from nkca.build import load_model
+    from nkca.chain import Chain, State, run
+    from nkca.config import configure
+    from nkca.exact import ImageListDenoiser
+    from nkca.kernels import CategoricalKernel, ContinuousKernel
+    from nkca.pictures import grid, save_png
+    from nkca.runner import open_run, train
+    from nkca.sampling import Model, Schedule, sample
+
+_HOME = {
+    "CategoricalKernel": "nkca.kernels",
+    "Chain": "nkca.chain",
+    "ContinuousKernel": "nkca.kernels",
+    "ImageListDenoiser": "nkca.exact",
+    "Model": "nkca.sampling",
+    "Schedule": "nkca.sampling",
+    "State": "nkca.chain",
+    "configure": "nkca.config",
+    "grid": "nkca.pictures",
+    "load_model": "nkca.build",
+    "open_run": "nkca.runner",
+    "run": "nkca.chain",
+    "sample": "nkca.sampling",
+    "save_png": "nkca.pictures",
+    "train": "nkca.runner",
+}
+
+__all__ = [
+    "CategoricalKernel",
+    "Chain",
+    "ContinuousKernel",
+    "ImageListDenoiser",
+    "InputError",
+    "Model",
+    "Schedule",
+    "State",
+    "__version__",
+    "configure",
+    "grid",
+    "load_model",
+    "open_run",
+    "run",
+    "sample",
+    "save_png",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nkca' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

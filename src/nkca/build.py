@@ -1,0 +1,162 @@
+"""Config or checkpoint -> objects: the only place that says continuous or categorical."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nkca.chain import Chain
+from nkca.checkpoint import load_checkpoint
+from nkca.config import ModelConfig, configure
+from nkca.errors import InputError
+from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
+from nkca.networks.denoisers import (
+    CategoricalDenoiser,
+    ContinuousDenoiser,
+    PreconditionedDenoiser,
+)
+from nkca.networks.layers import initialise
+from nkca.noise import derive_seed
+from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
+from nkca.precision import choose_device, with_precision
+from nkca.sampling import Model
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is built from: its config and what its data are.
+
+    Args:
+        data_shape: (C, H, W).
+        data_std: standard deviation of the data's pixels in units of [-1, 1].
+    """
+
+    config: ModelConfig
+    data_shape: tuple[int, int, int]
+    data_std: float
+
+
+def build_kernel(config: ModelConfig) -> Kernel:
+    """The kernel of the config's state space."""
+    return CategoricalKernel(config.num_classes) if config.discrete else ContinuousKernel()
+
+
+def build_pixels(config: ModelConfig) -> Pixels:
+    """The conversion between uint8 and the config's state space."""
+    return CategoricalPixels(config.num_classes) if config.discrete else ContinuousPixels()
+
+
+def build_denoiser(spec: ModelSpec) -> nn.Module:
+    """The network without weights, on the meta device.
+
+    Raises:
+        InputError: if the levels do not divide the image size; names the nearest sizes that work.
+    """
+    config, channels = spec.config, spec.data_shape[0]
+    check_size(config.dim_mults, *spec.data_shape[1:])
+    with torch.device("meta"):
+        if config.discrete:
+            return CategoricalDenoiser(
+                channels, config.hidden_size, config.dim_mults, config.num_classes
+            )
+        if config.parametrisation == "preconditioned":
+            return PreconditionedDenoiser(
+                channels, config.hidden_size, config.dim_mults, spec.data_std
+            )
+        return ContinuousDenoiser(channels, config.hidden_size, config.dim_mults)
+
+
+def new_denoiser(spec: ModelSpec, seed: int) -> nn.Module:
+    """The network with starting weights that depend on ``seed`` alone, on the CPU."""
+    denoiser = build_denoiser(spec).to_empty(device="cpu")
+    initialise(denoiser, torch.Generator().manual_seed(derive_seed("weights", seed)))
+    return denoiser
+
+
+def assemble(
+    spec: ModelSpec,
+    network: nn.Module,
+    *,
+    device: torch.device,
+    precision: str = "fp32",
+    lag: float | None = None,
+    min_noise: float = 0.01,
+) -> Model:
+    """Put a network with weights into a chain.
+
+    Args:
+        lag: None is the kernel's default.
+    """
+    kernel = build_kernel(spec.config)
+    chain = Chain(
+        kernel,
+        with_precision(network, precision, device),
+        kernel.default_lag if lag is None else lag,
+    )
+    return Model(chain, build_pixels(spec.config), spec.data_shape, min_noise, device)
+
+
+def load_model(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    lag: float | None = None,
+) -> Model:
+    """Open a checkpoint (or a run's directory) as a model whose weights are the run's average.
+
+    Args:
+        lag: None is the run's own.
+
+    Raises:
+        InputError: if the file is not a checkpoint that can be read here.
+    """
+    checkpoint = load_checkpoint(Path(path))
+    config = configure(checkpoint.config, str(path))
+    spec = ModelSpec(config.model, checkpoint.data_shape, checkpoint.data_std)
+    where = choose_device(device)
+    network = build_denoiser(spec)
+    load_weights(network, checkpoint.ema, str(path))
+    network.to(where).requires_grad_(False)
+    return assemble(
+        spec,
+        network,
+        device=where,
+        precision=precision,
+        lag=config.training.lag if lag is None else lag,
+        min_noise=config.training.min_noise,
+    )
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Give ``network`` (also one on the meta device) a copy of ``weights``, as float32.
+
+    Raises:
+        InputError: if names or shapes differ; ``source`` is the file that is named.
+    """
+    own = {name: t.to(torch.float32, copy=True) for name, t in weights.items()}
+    try:
+        network.load_state_dict(own, assign=True)
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[1:2] or [str(error)]
+        raise InputError(
+            f"the weights in {source} do not fit its config: {first[0].strip()[:200]}"
+        ) from error
+
+
+def check_size(dim_mults: tuple[int, ...], height: int, width: int) -> None:
+    """Raise `InputError` unless every level of the U-Net halves the image evenly."""
+    unit = 2 ** (len(dim_mults) - 1)
+    if height % unit == 0 and width % unit == 0:
+        return
+    sizes = sorted(
+        {max(unit, side // unit * unit) for side in (height, width)}
+        | {-(-side // unit) * unit for side in (height, width)}
+    )
+    raise InputError(
+        f"images of {width}x{height} cannot be halved {len(dim_mults) - 1} times (dim_mults "
+        f"{list(dim_mults)}): use fewer levels or a size that {unit} divides; nearest: "
+        + ", ".join(f"--resize={size}" for size in sizes)
+    )

@@ -1,0 +1,179 @@
+"""The one file that all commands share.
+
+    format          "nkca-checkpoint"
+    schema          1; a newer one is refused, an older one is migrated when it is read
+    version         of the nkca that wrote it
+    config          every option of the run, flat, plain values
+    data_shape      [C, H, W]
+    data_std        standard deviation of the data's pixels, in units of [-1, 1]
+    progress        step, images, seconds, skipped ...
+    model, ema      weights and their average, by name
+    optimizer       Adam's state by weight name, or None
+
+Only tensors and plain values are written, and only those are read (`weights_only=True`): a checkpoint
+cannot run code. Files are written beside the target, fsynced and renamed: a crash leaves the old one.
+Checkpoints of the authors' original implementation are read too, without their optimizer.
+"""
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nkca import original
+from nkca.errors import InputError
+from nkca.files import atomic_write
+from nkca.version import __version__
+
+FORMAT = "nkca-checkpoint"
+SCHEMA = 1
+LATEST, FINAL, BEST = "checkpoint_latest.pth", "checkpoint_final.pth", "checkpoint_best.pth"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run at one moment; see the module's text for the fields."""
+
+    config: Mapping[str, Any]
+    data_shape: tuple[int, int, int]
+    data_std: float
+    progress: Mapping[str, Any]
+    model: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any] | None = None
+    version: str = __version__
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write ``checkpoint`` atomically: after a crash the file is the old one or the new one, whole."""
+    plain = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "version": checkpoint.version,
+        "config": dict(checkpoint.config),
+        "data_shape": list(checkpoint.data_shape),
+        "data_std": checkpoint.data_std,
+        "progress": dict(checkpoint.progress),
+    }
+    content = json.loads(json.dumps(plain)) | {
+        "model": dict(checkpoint.model),
+        "ema": dict(checkpoint.ema),
+        "optimizer": checkpoint.optimizer,
+    }
+    with atomic_write(path) as file:
+        torch.save(content, file)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return ``path``, or the final (else latest) checkpoint in it if it is a run's directory.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if path.is_dir():
+        for name in (FINAL, LATEST):
+            if (path / name).is_file():
+                return path / name
+        raise InputError(f"no {FINAL} or {LATEST} in the directory {path}")
+    if not path.is_file():
+        raise InputError(f"no such checkpoint: {path}")
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint of nkca or of the original; tensors are on the CPU.
+
+    Raises:
+        InputError: if the file is missing, truncated, foreign, newer, damaged, or holds code.
+    """
+    content = _unpickle(find_checkpoint(path))
+    if isinstance(content, Mapping) and original.is_original(content):
+        return _from_original(content, path)
+    if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        raise InputError(f"{path} is a PyTorch file, but not a checkpoint of nkca")
+    schema = content.get("schema")
+    if not isinstance(schema, int) or schema < 1:
+        raise InputError(f"{path} is damaged: it has no valid schema number")
+    if schema > SCHEMA:
+        raise InputError(
+            f"{path} was written by a newer nkca {content.get('version', '')} (schema {schema}, this "
+            f"one reads up to {SCHEMA}): upgrade nkca"
+        )
+    return _from_content(content, path)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the file's bytes, hexadecimal."""
+    total = hashlib.sha256()
+    with find_checkpoint(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if zipfile.is_zipfile(path):
+            raise InputError(
+                f"{path} holds something other than weights and plain values; refused, as it could "
+                "run code"
+            ) from error
+        raise InputError(f"{path} is not a PyTorch checkpoint, or holds code") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise InputError(f"{path} is not a checkpoint, or is truncated or damaged") from error
+
+
+def _from_content(content: Mapping[str, Any], path: Path) -> Checkpoint:
+    try:
+        channels, height, width = content["data_shape"]
+        checkpoint = Checkpoint(
+            config=dict(content["config"]),
+            data_shape=(int(channels), int(height), int(width)),
+            data_std=float(content["data_std"]),
+            progress=dict(content["progress"]),
+            model=dict(content["model"]),
+            ema=dict(content["ema"]),
+            optimizer=content["optimizer"],
+            version=str(content["version"]),
+        )
+    except KeyError as error:
+        raise InputError(f"{path} is damaged: it lacks {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    return checkpoint
+
+
+def _from_original(content: Mapping[str, Any], path: Path) -> Checkpoint:
+    try:
+        return Checkpoint(
+            config=original.translate_session(content["session"]),
+            data_shape=tuple(content["session"]["data_shape"]),
+            data_std=1.0,
+            progress={"step": int(content["session"]["global_step"])},
+            model=original.translate_weights(content["model_state"]),
+            ema=original.translate_weights(content["ema"]),
+            version="original",
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} looks like a checkpoint of the original, but lacks {error}"
+        ) from error

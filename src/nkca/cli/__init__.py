@@ -1,0 +1,1 @@
+"""The four commands: parse, build, call one library function, report."""

@@ -1,0 +1,138 @@
+"""What the commands share: one-line errors, options made from the config, output."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from nkca.config import OPTIONS, TYPES
+from nkca.errors import InputError
+from nkca.version import __version__
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Command(click.Command):
+    """A command whose bad input is one line on stderr and exit code 2, never a traceback."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> Any:
+        """Run and exit: 0 when done, 2 on bad input, 130 when interrupted."""
+        name = self.name or "nkca"
+        try:
+            result = super().main(args, name, standalone_mode=False)
+            sys.exit(result if isinstance(result, int) else 0)
+        except click.ClickException as error:
+            fail(name, error.format_message())
+        except InputError as error:
+            fail(name, str(error))
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            fail(name, f"{error.strerror or error}{where}")
+        except (click.Abort, KeyboardInterrupt):
+            click.echo(f"{name}: interrupted", err=True)
+            sys.exit(130)
+
+
+def fail(name: str, message: str) -> None:
+    """Print one line and exit with code 2."""
+    click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def command(
+    name: str, ignore_unknown_options: bool = False
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare one of the four commands."""
+
+    def declare(function: Callable[..., Any]) -> click.Command:
+        function = click.version_option(__version__, prog_name=name)(function)
+        settings = {
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": 100,
+            "ignore_unknown_options": ignore_unknown_options,
+        }
+        return click.command(name, cls=Command, context_settings=settings)(function)
+
+    return declare
+
+
+def config_options() -> Decorator:
+    """One flag for each option of the run's config; what is not given is None."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name, option in reversed(OPTIONS.items()):
+            flag = f"--{name.replace('_', '-')}"
+            default = option.default
+            text = option.metadata["help"]
+            if TYPES[name] is bool:
+                declaration, metavar, is_flag = f"{flag}/--no-{flag[2:]}", None, True
+            else:
+                declaration, metavar, is_flag = flag, _metavar(name), False
+            if default not in (None, "", (), False):
+                shown = list(default) if isinstance(default, tuple) else default
+                text += f"  [default: {shown}]"
+            function = click.option(
+                declaration, name, metavar=metavar, is_flag=is_flag, default=None, help=text
+            )(function)
+        return function
+
+    return decorate
+
+
+def _metavar(name: str) -> str:
+    choices = OPTIONS[name].metadata["choices"]
+    if choices:
+        return "|".join(map(str, choices))
+    text = str(TYPES[name])
+    if "tuple" in text:
+        return "LIST"
+    if name == "max_time":
+        return "TIME"
+    return "INT" if "int" in text else "NUMBER" if "float" in text else "TEXT"
+
+
+@contextmanager
+def messages(quiet: bool = False) -> Iterator[None]:
+    """Show what the library logs on stderr, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(self.format(record), file=sys.stderr)
+
+    handler = Handler(logging.WARNING if quiet else logging.INFO)
+    logger = logging.getLogger("nkca")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether SIGINT or SIGTERM came; a second one ends at once."""
+    received: list[int] = []
+
+    def receive(number: int, _: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        click.echo("\nstopping after this step; once more to stop at once", err=True)
+
+    before = {s: signal.signal(s, receive) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,206 @@
+"""nkca-sample: new images, variants of an image, inpainting."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nkca.cli.options import command, messages
+from nkca.errors import InputError
+from nkca.files import fresh_directory
+from nkca.version import __version__
+
+if TYPE_CHECKING:
+    from nkca.gallery import Request, Step
+
+
+@command("nkca-sample")
+@click.argument("checkpoint", required=False, metavar="CKPT")
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@click.option(
+    "--save-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("samples"),
+    help="Where pictures go; if it holds something, DIR-2 ... is made.  [default: samples]",
+)
+@click.option("--overwrite", is_flag=True, help="Write into --save-dir even if it holds something.")
+@click.option(
+    "--num-samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many; with images, of each.  [default: 16; with images 1]",
+)
+@click.option("--seeds", metavar="LIST", help="One for each sample, such as 0-99 or 3,7,20-29.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="INT",
+    help="First seed, where --seeds is not given.  [default: 0]",
+)
+@click.option(
+    "--max-sampling-noise",
+    "--noise-level-max",
+    type=float,
+    metavar="LEVEL",
+    help="Level where the chain starts.  [default: 1; for variants of an image 0.5]",
+)
+@click.option(
+    "--min-sampling-noise",
+    "--noise-level-min",
+    type=float,
+    metavar="LEVEL",
+    help="Level where the chain ends.  [default: the lowest that was trained]",
+)
+@click.option(
+    "--num-sampling-steps",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Transitions of the chain.  [default: 100]",
+)
+@click.option("--inpainting-mask", metavar="MASK", help="Picture that is white where to repaint.")
+@click.option(
+    "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."
+)
+@click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]")
+@click.option(
+    "--visualize",
+    type=click.Choice(["z", "x"]),
+    help="Save the denoised picture z or the noisy state x.  [default: z]",
+)
+@click.option("--save-grid", is_flag=True, help="Also one sheet of the samples (first 256).")
+@click.option("--save-intermediate", is_flag=True, help="Also a picture after every step.")
+@click.option(
+    "--save-animation",
+    type=click.Choice(["gif", "mp4", "webp"]),
+    help="Also an animation of the chain (first batch).",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Samples made at once; does not change them.",
+)
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Repeat the request that made this picture; other flags change it.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    help="Arithmetic of the network.  [default: fp32]",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
+def main(
+    save_dir: Path,
+    overwrite: bool,
+    save_grid: bool,
+    save_intermediate: bool,
+    save_animation: str | None,
+    batch_size: int,
+    like: Path | None,
+    device: str,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Draw samples from the model in CKPT, a checkpoint file or a run's directory.
+
+    \b
+    nkca-sample runs/photos --num-samples=100 --save-grid                new images
+    nkca-sample runs/photos cat.png --max-sampling-noise=0.4             a variant of a picture
+    nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
+    nkca-sample --like samples/seed_000017.png                           that picture again
+    """
+    from nkca.build import load_model
+    from nkca.gallery import Outputs, make_samples, plan_samples
+
+    request = _request(like, given)
+    outputs = Outputs(save_grid, save_intermediate, save_animation)
+    with messages(quiet):
+        model = load_model(
+            request.checkpoint, device=device, precision=request.precision, lag=request.lag
+        )
+        plan = plan_samples(model, request, outputs)
+        directory = _directory(save_dir, overwrite)
+        _show(make_samples(plan, directory, batch_size), quiet)
+    if not quiet:
+        count = request.count()
+        click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
+        for name in ("grid.png", f"animation.{save_animation}", "intermediate"):
+            if (directory / name).exists():
+                click.echo(f"  {directory / name}")
+
+
+def _request(like: Path | None, given: dict[str, Any]) -> "Request":
+    """The request of ``--like``, if any, changed by the flags that were given."""
+    from nkca.checkpoint import digest, find_checkpoint
+    from nkca.gallery import Request, request_like
+
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    seeding = {name: given.pop(name, None) for name in ("seeds", "seed", "num_samples")}
+    if "checkpoint" in given:
+        given["checkpoint"] = str(find_checkpoint(Path(given["checkpoint"])).absolute())
+    if "images" in given:
+        given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
+    if "inpainting_mask" in given:
+        given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
+    before = request_like(like) if like else {}
+    options = {**before, **given}
+    if "checkpoint" not in options:
+        raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
+    if not like or any(value is not None for value in seeding.values()):
+        options["seeds"] = _seeds(**seeding, with_images=bool(options.get("images")))
+    sha256 = digest(Path(options["checkpoint"]))
+    if before and sha256 != before.get("checkpoint_sha256"):
+        click.echo(f"warning: {options['checkpoint']} is not the file that made {like}", err=True)
+    return Request(**{**options, "checkpoint_sha256": sha256, "version": __version__})
+
+
+def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_images: bool) -> str:
+    from nkca.inputs import parse_seeds
+
+    if seeds is None:
+        first, count = seed or 0, num_samples or (1 if with_images else 16)
+        return f"{first}-{first + count - 1}" if count > 1 else str(first)
+    if seed is not None:
+        raise InputError("give --seeds or --seed, not both")
+    count = sum(map(len, parse_seeds(seeds)))
+    if num_samples not in (None, count):
+        raise InputError(f"--seeds names {count} sample(s), --num-samples says {num_samples}")
+    return seeds
+
+
+def _directory(save_dir: Path, overwrite: bool) -> Path:
+    if overwrite:
+        save_dir.mkdir(parents=True, exist_ok=True)
+        return save_dir
+    directory = fresh_directory(save_dir)
+    if directory != save_dir:
+        click.echo(f"{save_dir} holds something already; writing to {directory}", err=True)
+    return directory
+
+
+def _show(steps: Iterator["Step"], quiet: bool) -> None:
+    from tqdm import tqdm
+
+    with tqdm(unit="step", disable=quiet or not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+        for step in steps:
+            bar.total = step.total
+            bar.update(step.done - bar.n)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""nkca-train: a folder of images in, a model out."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nkca.cli.options import command, config_options, messages, stop_on_signal
+from nkca.config import read_yaml
+from nkca.errors import InputError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from nkca.runner import Run
+    from nkca.training import StepReport
+
+LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
+
+
+@command("nkca-train")
+@config_options()
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="YAML file of options; flags take precedence over it.",
+)
+@click.option(
+    "--save-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Directory of the run; the same command again resumes there.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, how fast, and stop.")
+@click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
+def main(
+    config_file: Path | None, save_dir: Path, dry_run: bool, quiet: bool, **flags: Any
+) -> None:
+    """Train a stationary Markov chain on the images in --dataset.
+
+    \b
+    nkca-train --dataset=photos --resize=64 --save-dir=runs/photos
+    nkca-train --config=configs/demo.yaml --save-dir=runs/demo
+
+    The run directory holds checkpoints, config.yaml, log.txt, previews/ and tensorboard/. Ctrl-C saves
+    and stops; the same command goes on from there.
+    """
+    options = read_yaml(config_file) if config_file else {}
+    options = {name.replace("-", "_"): value for name, value in options.items()}
+    options |= {name: value for name, value in flags.items() if value is not None}
+    if save_dir.exists() and not save_dir.is_dir():
+        raise InputError(f"--save-dir {save_dir} is a file, not a directory")
+    if dry_run:
+        _dry_run(options, save_dir, quiet)
+    else:
+        _train(options, save_dir, quiet)
+
+
+def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
+    from nkca.checkpoint import FINAL, LATEST
+    from nkca.runner import open_run, train
+
+    on_decode = _DecodeBar(quiet)
+    with messages(quiet), open_run(options, save_dir, on_decode) as run:
+        on_decode.close()
+        with stop_on_signal() as should_stop, _Progress(run, quiet) as progress:
+            for report in train(run, should_stop):
+                progress.show(report)
+        step, finished = run.learner.progress.step, run.is_finished()
+    if quiet:
+        return
+    name = FINAL if finished else LATEST
+    click.echo(f"{'Finished' if finished else 'Stopped'} at step {step:,}.")
+    click.echo(f"  checkpoint   {save_dir / name}")
+    click.echo(f"  previews     {save_dir / 'previews'}")
+    click.echo(f"  curves       tensorboard --logdir={save_dir}")
+    click.echo(
+        f"  next         nkca-sample {save_dir} --num-samples=36 --save-grid --save-dir=samples"
+    )
+    if not finished:
+        click.echo("  to go on     the same command again")
+    elif step == progress.first_step:
+        click.echo("  to train on  raise --epochs, --max-steps or --max-time")
+
+
+class _DecodeBar:
+    """Shows the decoding of images; off a terminal, one line when it begins."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._quiet = quiet
+
+    def __call__(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            hidden = self._quiet or not sys.stderr.isatty()
+            if hidden and not self._quiet:
+                click.echo(f"decoding {total // 2:,} images", err=True)
+            self._bar = tqdm(total=total, desc="decoding", disable=hidden, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _Progress:
+    """Loss, images per second and time left: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, run: "Run", quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._run, self._quiet = run, quiet
+        self.first_step = run.learner.progress.step
+        self._bar = tqdm(
+            total=run.total_images,
+            initial=min(run.learner.progress.images, run.total_images),
+            unit="img",
+            disable=quiet or not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+        self._loss: float | None = None
+        self._said_at = time.monotonic()
+        self._said_images = self._began_images = run.learner.progress.images
+        self._began_at = self._said_at
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, report: "StepReport") -> None:
+        """Take one step's report."""
+        if not report.was_skipped:
+            old = report.loss if self._loss is None else self._loss
+            self._loss = 0.98 * old + 0.02 * report.loss
+        done = report.progress
+        self._bar.update(min(done.images, self._run.total_images) - self._bar.n)
+        self._bar.set_postfix_str(f"step {done.step}, loss {self._loss or report.loss:.4g}", False)
+        now = time.monotonic()
+        if self._bar.disable and not self._quiet and now - self._said_at >= LINE_SECONDS:
+            rate = (done.images - self._said_images) / (now - self._said_at)
+            click.echo(
+                f"step {done.step:,}  loss {self._loss or report.loss:.4g}  {rate:.3g} images/s  "
+                f"time left {self._time_left(now, done.images)}",
+                err=True,
+            )
+            self._said_at, self._said_images = now, done.images
+
+    def _time_left(self, now: float, images: int) -> str:
+        """By the images or by --max-time, whichever ends first."""
+        elapsed = now - self._began_at
+        left = (self._run.total_images - images) * elapsed / max(1, images - self._began_images)
+        limit = self._run.config.training.max_time
+        if limit is not None:
+            left = min(left, limit - self._run.learner.progress.seconds)
+        return duration(left)
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03``."""
+    whole = max(0, round(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
+    from nkca.pictures import save_png
+    from nkca.rehearsal import rehearse
+    from nkca.runner import memory_advice, prepare
+
+    on_decode = _DecodeBar(quiet)
+    with messages(quiet):
+        run = prepare(options, save_dir, on_decode).run
+        on_decode.close()
+        with memory_advice(run):
+            found = rehearse(run)
+    save_dir.mkdir(parents=True, exist_ok=True)
+    sheet = save_dir / "dry_run.png"
+    save_png(sheet, found.sheet)
+    channels, height, width = run.spec.data_shape
+    batch, seconds = run.config.training.batch_size, found.seconds_per_step
+    total = found.steps * seconds
+    limit = run.config.training.max_time
+    capped = (
+        "" if limit is None or limit > total else f", stopped by --max-time at {duration(limit)}"
+    )
+    click.echo(f"images       {len(run.images):,} of {width}x{height}, {channels} channel(s)")
+    click.echo(f"unreadable   {len(run.images.unreadable)}")
+    for name, reason in run.images.unreadable[:10]:
+        click.echo(f"             {name}: {reason}")
+    click.echo(f"parameters   {found.parameters:,}")
+    click.echo(f"device       {run.average.device}")
+    click.echo(
+        f"steps        {found.steps:,} of {batch} images, {run.config.training.epochs} epochs"
+    )
+    click.echo(
+        f"time         {seconds:.3g} s a step ({batch / seconds:.3g} images/s): {duration(total)}{capped}"
+    )
+    click.echo(
+        f"memory       {found.peak_memory / 2**20:,.0f} MiB at most, measured on a few steps"
+    )
+    click.echo(f"sheet        {sheet}: images as the model sees them, then noised")
+    click.echo("Nothing was trained; leave out --dry-run to begin.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,301 @@
+"""The configuration of a run: every option once, with its default, its help and its check.
+
+Command line flags, YAML keys and dataclass fields are the same names (`--dim-mults`, `dim_mults`).
+Precedence: defaults < YAML file < command line. No torch here: `--help` is made from it.
+"""
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nkca.errors import InputError, nearest
+from nkca.files import write_text
+
+
+def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:
+    """A dataclass field with its help text and, if any, its only values."""
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+def require(condition: bool, name: str, expected: str, value: object) -> None:
+    """Raise `InputError` naming the option unless ``condition`` holds."""
+    if not condition:
+        raise InputError(f"{name} must be {expected}, got {value}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What the weights mean; a run cannot be resumed with another one."""
+
+    hidden_size: int = option(128, "Base width of the U-Net, a multiple of 8.")
+    dim_mults: tuple[int, ...] = option((1, 2, 4, 8), "Width of each U-Net level / hidden size.")
+    discrete: bool = option(False, "Model pixels as categories instead of real numbers.")
+    num_classes: int = option(10, "Levels a pixel can take, with --discrete.")
+    parametrisation: str = option(
+        "paper",
+        "What the network's outputs mean; 'preconditioned' corrects the best linear denoiser.",
+        ("paper", "preconditioned"),
+    )
+
+    def __post_init__(self) -> None:
+        size, mults = self.hidden_size, self.dim_mults
+        require(size > 0 and size % 8 == 0, "hidden_size", "a positive multiple of 8", size)
+        ok = len(mults) > 0 and min(mults) > 0
+        require(ok, "dim_mults", "one positive integer for each level", list(mults))
+        require(2 <= self.num_classes <= 256, "num_classes", "2 to 256", self.num_classes)
+        if self.discrete and self.parametrisation != "paper":
+            raise InputError(
+                "parametrisation=preconditioned is for continuous pixels, not discrete"
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are read."""
+
+    dataset: str = option(
+        "", "Folder, zip or tar of images; 'demo' is 2,000 Fashion-MNIST pictures in the package."
+    )
+    resize: int | None = option(None, "Centre-crop to a square and resize to N x N.")
+    channels: int | None = option(
+        None, "1 (grey), 3 (colour) or 4 (with alpha); default: from the data.", (1, 3, 4)
+    )
+    background: str = option("white", "Colour behind transparent pixels (name or #rrggbb).")
+    data_augmentation: tuple[str, ...] = option((), "Random changes: [fliph], [flipv] or both.")
+    strict: bool = option(False, "Stop at unreadable images instead of skipping them.")
+    cache: bool = option(True, "Keep decoded images on disk for the next run.")
+    cache_dir: str | None = option(
+        None, "Where decoded images are kept; default: NKCA_CACHE or the user's cache folder."
+    )
+    data_workers: int | None = option(None, "Threads that decode images; default: all cores.")
+
+    def __post_init__(self) -> None:
+        require(self.resize is None or self.resize > 0, "resize", "positive", self.resize)
+        for name in self.data_augmentation:
+            hint = nearest(name, ("fliph", "flipv"))
+            require(name in ("fliph", "flipv"), "data_augmentation", "of fliph, flipv", name + hint)
+        workers = self.data_workers
+        require(workers is None or workers > 0, "data_workers", "positive", workers)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the model learns."""
+
+    epochs: int = option(500, "Passes over the images.")
+    max_steps: int | None = option(None, "Stop after this many steps, if before the epochs.")
+    max_time: float | None = option(
+        None, "Stop after this much training, all sessions together: 90 (seconds), 30m, 1h30m."
+    )
+    batch_size: int = option(32, "Images of one optimizer step.")
+    accumulate: int = option(1, "Split each batch in N parts: less memory, same result.")
+    lr: float = option(1e-4, "Learning rate of Adam.")
+    adam_b1: float = option(0.9, "Adam's decay of the gradient's mean.")
+    adam_b2: float = option(0.999, "Adam's decay of the gradient's square.")
+    lr_warmup: int = option(0, "Steps in which the learning rate rises linearly from zero.")
+    ema_decay: float = option(0.999, "Decay of the average of weights that samples come from.")
+    ema_warmup: bool = option(False, "Let the average forget its start: decay (1 + n) / (10 + n).")
+    grad_clip: float | None = option(None, "Largest norm of the gradient.")
+    min_noise: float = option(0.01, "Lowest noise level trained; levels are U(min_noise, 1).")
+    lag: float | None = option(None, "Lag w of the chain; default: 0.5, with --discrete 0.95.")
+    seed: int = option(0, "Seed of weights, order and noise.")
+    device: str = option("auto", "Where to compute.", ("auto", "cpu", "cuda", "mps"))
+    precision: str = option("auto", "Arithmetic of the network.", ("auto", "fp32", "bf16"))
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate"):
+            require(getattr(self, name) > 0, name, "positive", getattr(self, name))
+        for name in ("max_steps", "max_time", "grad_clip"):
+            value = getattr(self, name)
+            require(value is None or value > 0, name, "positive", value)
+        require(self.lr > 0 and math.isfinite(self.lr), "lr", "positive", self.lr)
+        require(self.lr_warmup >= 0, "lr_warmup", "at least 0", self.lr_warmup)
+        for name in ("adam_b1", "adam_b2", "ema_decay"):
+            value = getattr(self, name)
+            require(0 <= value < 1, name, "in [0, 1)", value)
+        require(0 < self.min_noise < 1, "min_noise", "in (0, 1)", self.min_noise)
+        require(self.lag is None or 0 <= self.lag < 1, "lag", "in [0, 1)", self.lag)
+        require(0 <= self.seed < 2**63, "seed", "in 0..2^63-1", self.seed)
+        fits = self.accumulate <= self.batch_size
+        require(fits, "accumulate", f"at most the batch size {self.batch_size}", self.accumulate)
+
+
+@dataclass(frozen=True)
+class CadenceConfig:
+    """How often a run saves and shows itself, in steps; 0 turns it off."""
+
+    checkpoint_freq: int = option(
+        1000, "Steps between checkpoints (and at least every 10 minutes)."
+    )
+    viz_freq: int = option(1000, "Steps between preview pictures; 0: none.")
+    eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
+    keep: int = option(0, "Numbered checkpoints to keep beside the latest, final and best.")
+
+    def __post_init__(self) -> None:
+        require(self.checkpoint_freq > 0, "checkpoint_freq", "positive", self.checkpoint_freq)
+        for name in ("viz_freq", "eval_freq", "keep"):
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a training run is made from."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    cadence: CadenceConfig = CadenceConfig()
+
+    def to_flat(self) -> dict[str, Any]:
+        """All options in one mapping of plain values (JSON, YAML); `configure` reads it back."""
+        sections = [getattr(self, section.name) for section in dataclasses.fields(self)]
+        flat = {f.name: getattr(s, f.name) for s in sections for f in dataclasses.fields(s)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in flat.items()}
+
+
+SECTIONS: dict[str, type] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "cadence": CadenceConfig,
+}
+OPTIONS: dict[str, dataclasses.Field[Any]] = {
+    f.name: f for section in SECTIONS.values() for f in dataclasses.fields(section)
+}
+TYPES: dict[str, Any] = {
+    name: hint for s in SECTIONS.values() for name, hint in typing.get_type_hints(s).items()
+}
+
+
+def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
+    """Build a `RunConfig` from a flat mapping; what is not named has its default.
+
+    Args:
+        options: option names to values; strings are parsed as on the command line.
+        source: said in error messages, the file's name for one.
+
+    Raises:
+        InputError: for an unknown name (with the nearest one), a wrong type or a value out of range.
+    """
+    prefix = f"{source}: " if source else ""
+    values: dict[str, Any] = {}
+    for key, value in options.items():
+        name = str(key).replace("-", "_")
+        if name not in OPTIONS:
+            raise InputError(f"{prefix}unknown option '{key}'{nearest(name, OPTIONS)}")
+        try:
+            values[name] = parse_value(name, value)
+        except InputError as error:
+            raise InputError(f"{prefix}{error}") from None
+    try:
+        sections = {
+            label: section(
+                **{f.name: values[f.name] for f in dataclasses.fields(section) if f.name in values}
+            )
+            for label, section in SECTIONS.items()
+        }
+    except InputError as error:
+        raise InputError(f"{prefix}{error}") from None
+    return RunConfig(**sections)
+
+
+def parse_value(name: str, value: Any) -> Any:
+    """Convert ``value`` (from YAML, JSON, Python or the command line) to the type of option ``name``."""
+    hint = TYPES[name]
+    if isinstance(hint, types.UnionType):
+        if value is None or (
+            isinstance(value, str) and value.strip().lower() in ("", "none", "null")
+        ):
+            return None
+        hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    try:
+        parsed = parse_duration(value) if name == "max_time" else _convert(hint, value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be {_type_name(hint)}, got {value!r}") from None
+    choices = OPTIONS[name].metadata["choices"]
+    if choices and parsed not in choices:
+        raise InputError(
+            f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}"
+            + nearest(str(value), map(str, choices))
+        )
+    return parsed
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if typing.get_origin(hint) is tuple:
+        items = re.split(r"[,\s]+", value.strip("[]() \t")) if isinstance(value, str) else value
+        item = typing.get_args(hint)[0]
+        return tuple(
+            _convert(item, v.strip("'\"") if isinstance(v, str) else v) for v in items if v != ""
+        )
+    if hint is bool:
+        words = {"true": True, "yes": True, "false": False, "no": False}
+        if isinstance(value, str) and value.lower() in words:
+            return words[value.lower()]
+        if isinstance(value, bool):
+            return value
+        raise ValueError
+    if isinstance(value, bool) or (hint is str and not isinstance(value, str)):
+        raise TypeError
+    if hint is int and float(value) != int(float(value)):
+        raise ValueError
+    if hint is int and isinstance(value, float):
+        return int(value)
+    return hint(value)
+
+
+def _type_name(hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {_type_name(typing.get_args(hint)[0])}s such as [1, 2]"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+
+
+def parse_duration(value: str | float) -> float:
+    """Seconds from ``90``, ``"90"``, ``"45s"``, ``"30m"`` or ``"1h30m"``.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(value, bool):
+        raise ValueError
+    if not isinstance(value, str):
+        return float(value)
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", value.strip().lower())
+    if match is None or not any(match.groups()):
+        raise ValueError
+    hours, minutes, seconds = (float(group or 0) for group in match.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a flat mapping of options.
+
+    Raises:
+        InputError: if the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no such config file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read config file {path}: {error}") from None
+    except yaml.YAMLError as error:
+        where = str(getattr(error, "problem_mark", "")).strip().splitlines()
+        raise InputError(f"{path} is not valid YAML{': ' + where[0] if where else ''}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold 'option: value' lines, got {type(content).__name__}")
+    return content
+
+
+def write_yaml(path: Path, config: RunConfig) -> None:
+    """Write the resolved config so that `configure(read_yaml(path))` gives it back."""
+    text = yaml.safe_dump(config.to_flat(), sort_keys=False, default_flow_style=None)
+    write_text(path, "# The resolved configuration: nkca-train --config THIS_FILE\n" + text)

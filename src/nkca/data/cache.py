@@ -1,0 +1,266 @@
+"""Every image of a listing as one uint8 array, decoded once and memory-mapped ever after.
+
+A cache entry is a directory named by a key over the listing's digest and the options. It is
+written under a temporary name and renamed when whole, so an entry is either whole or not there.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from nkca.data.decode import Pixels
+from nkca.data.listing import Listing, open_source
+from nkca.data.opening import quiet
+from nkca.data.reading import (
+    Batch,
+    LoadOptions,
+    Plan,
+    Progress,
+    Unreadable,
+    check_unreadable,
+    read_headers,
+    read_pixels,
+)
+from nkca.errors import InputError
+from nkca.files import atomic_write, write_text
+
+FORMAT_VERSION = 1
+_STALE_SECONDS = 24 * 3600
+_IMAGES, _META = "images.u8", "meta.json"
+_UNIT_LEVELS = np.arange(256) / 127.5 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImages:
+    """The readable images of a listing, in its order.
+
+    `images`: (N, H, W, C) uint8, read-only: a memory map of `file`, or an array where `file` is
+    None; `names`: N file names; `unreadable`: (name, reason) of those left out;
+    `histogram`: (256,) int64, how often each byte occurs in `images`;
+    `from_cache`: no image file was opened to make this.
+    Pickling ships an array with its bytes, but of a memory map only the path.
+    """
+
+    images: Pixels
+    names: tuple[str, ...]
+    unreadable: Unreadable
+    histogram: npt.NDArray[np.int64]
+    from_cache: bool
+    file: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def mean(self) -> float:
+        """Mean of all values of `images` in [-1, 1] (byte / 127.5 - 1)."""
+        return float(self.histogram @ _UNIT_LEVELS / self.histogram.sum())
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of all values of `images` in [-1, 1]."""
+        squares = self.histogram @ (_UNIT_LEVELS - self.mean) ** 2
+        return float(np.sqrt(squares / self.histogram.sum()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        rest = (self.names, self.unreadable, self.histogram, self.from_cache, self.file)
+        if self.file is None:
+            return _from_array, (np.asarray(self.images), *rest)
+        return _from_file, (self.images.shape, *rest)
+
+
+def _from_array(images: Pixels, *rest: Any) -> DecodedImages:
+    images.flags.writeable = False
+    return DecodedImages(images, *rest)
+
+
+def _from_file(shape: tuple[int, ...], *rest: Any) -> DecodedImages:
+    return DecodedImages(np.memmap(rest[-1], np.uint8, "r", shape=shape), *rest)
+
+
+def default_cache_dir() -> Path:
+    """Return the folder named by the environment's NKCA_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("NKCA_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("nkca"))
+
+
+def load_images(
+    listing: Listing,
+    options: LoadOptions,
+    cache_dir: Path | None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> DecodedImages:
+    """Decode every image of `listing` with `workers` threads, or map an earlier result.
+
+    With `cache_dir` None the array is kept in memory. `progress(done, total)` is called from
+    this thread; total is twice the number of images, for there are two passes; from the cache
+    it is not called. Raises InputError when sizes differ (without resize), no image is readable,
+    any is not (where strict), or the cache folder cannot be written.
+    """
+    if cache_dir is None:
+        with _decoding(listing, options, workers, progress) as (plan, batches):
+            loaded = _collect(listing, plan, batches)
+    else:
+        loaded = _cached(listing, options, cache_dir.absolute(), workers, progress)
+    check_unreadable(loaded.unreadable, len(listing), options.strict)
+    return loaded
+
+
+@contextlib.contextmanager
+def _decoding(
+    listing: Listing, options: LoadOptions, workers: int, progress: Progress | None
+) -> Iterator[tuple[Plan, Iterator[Batch]]]:
+    with quiet(), open_source(listing) as read, ThreadPoolExecutor(max(1, workers)) as pool:
+        plan = read_headers(listing, read, options, pool, progress)
+        with contextlib.closing(read_pixels(listing, read, plan, pool, progress)) as batches:
+            yield plan, batches
+
+
+def _collect(listing: Listing, plan: Plan, batches: Iterator[Batch]) -> DecodedImages:
+    images = np.empty((len(plan.indices), *plan.shape), np.uint8)
+    histogram = np.zeros(256, np.int64)
+    unreadable = plan.unreadable
+    kept = 0
+    for batch in batches:
+        images[kept : kept + len(batch.images)] = batch.images
+        kept += len(batch.images)
+        histogram += np.bincount(batch.images.reshape(-1), minlength=256)
+        unreadable += batch.unreadable
+    names = _names(listing, unreadable)
+    check_unreadable(unreadable, len(listing), strict=False)
+    return _from_array(images[:kept], names, unreadable, histogram, False)
+
+
+def _names(listing: Listing, unreadable: Unreadable) -> tuple[str, ...]:
+    left_out = {name for name, _ in unreadable}
+    return tuple(name for name in listing.names if name not in left_out)
+
+
+def _cached(
+    listing: Listing,
+    options: LoadOptions,
+    cache_dir: Path,
+    workers: int,
+    progress: Progress | None,
+) -> DecodedImages:
+    entry = cache_dir / _key(listing, options)
+    loaded = _open_entry(entry, listing, from_cache=True)
+    if loaded is not None:
+        return loaded
+    with _cache_errors(cache_dir), _temporary(cache_dir) as temporary:
+        with _decoding(listing, options, workers, progress) as (plan, batches):
+            _write_entry(temporary / entry.name, listing, plan, batches)
+        _publish(temporary, entry, listing)
+    loaded = _open_entry(entry, listing, from_cache=False)
+    if loaded is None:
+        raise InputError(f"{entry}: this cache entry was removed as soon as it was written")
+    return loaded
+
+
+def _key(listing: Listing, options: LoadOptions) -> str:
+    parts = (FORMAT_VERSION, listing.digest(), options.resize, options.channels)
+    text = json.dumps([*parts, *options.background])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write_entry(entry: Path, listing: Listing, plan: Plan, batches: Iterator[Batch]) -> None:
+    entry.mkdir()
+    histogram = np.zeros(256, np.int64)
+    unreadable = plan.unreadable
+    with atomic_write(entry / _IMAGES) as file:
+        for batch in batches:
+            file.write(batch.images.data)
+            histogram += np.bincount(batch.images.reshape(-1), minlength=256)
+            unreadable += batch.unreadable
+    check_unreadable(unreadable, len(listing), strict=False)
+    meta = {
+        "key": entry.name,
+        "shape": [len(listing) - len(unreadable), *plan.shape],
+        "unreadable": unreadable,
+        "histogram": histogram.tolist(),
+    }
+    write_text(entry / _META, json.dumps(meta))
+
+
+def _open_entry(entry: Path, listing: Listing, from_cache: bool) -> DecodedImages | None:
+    """Map a whole entry; None where there is none or it is damaged (to be built again)."""
+    try:
+        meta = json.loads((entry / _META).read_text("utf-8"))
+        shape = tuple(map(int, meta["shape"]))
+        unreadable = tuple((str(name), str(reason)) for name, reason in meta["unreadable"])
+        histogram = np.array(meta["histogram"], np.int64)
+        size = (entry / _IMAGES).stat().st_size
+        whole = meta["key"] == entry.name
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    names = _names(listing, unreadable)
+    whole &= len(shape) == 4 and min(shape) > 0 and shape[0] == len(names)
+    whole &= math.prod(shape) == size and histogram.shape == (256,) and histogram.sum() == size
+    if not whole:
+        return None
+    return _from_file(shape, names, unreadable, histogram, from_cache, entry / _IMAGES)
+
+
+def _publish(temporary: Path, entry: Path, listing: Listing) -> None:
+    """Rename the new entry into place, unless another process has put a whole one there."""
+    for attempt in range(100):
+        try:
+            (temporary / entry.name).rename(entry)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        if _open_entry(entry, listing, from_cache=True) is not None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            entry.rename(temporary / f"damaged-{attempt}")
+
+
+@contextlib.contextmanager
+def _temporary(cache_dir: Path) -> Iterator[Path]:
+    """Make a directory in `cache_dir` that is removed with all it holds when the block ends."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    _remove_stale(cache_dir)
+    temporary = cache_dir / f".{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_stale(cache_dir: Path) -> None:
+    """Remove what builds that were killed left behind: nothing in it is younger than a day."""
+    for directory in cache_dir.glob(".*.tmp"):
+        with contextlib.suppress(OSError):  # another process removes it too, or still writes
+            times = [path.stat().st_mtime for path in (directory, *directory.rglob("*"))]
+            if time.time() - max(times) > _STALE_SECONDS:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _cache_errors(cache_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"{cache_dir}: cannot write the cache here: {reason}; "
+            "give another place with --cache-dir, or use --no-cache"
+        ) from error

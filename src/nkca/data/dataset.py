@@ -1,0 +1,104 @@
+"""Decoded images -> training batches, in an order that depends on (seed, epoch) alone."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import ImageColor
+from torch import Tensor
+
+from nkca.config import DataConfig
+from nkca.data.cache import DecodedImages, default_cache_dir, load_images
+from nkca.data.listing import list_images
+from nkca.data.reading import LoadOptions
+from nkca.errors import InputError
+from nkca.noise import Noise, derive_seed
+
+DEMO = "demo"
+
+
+def dataset_path(name: str) -> Path:
+    """The path that ``--dataset`` means: ``demo`` is the zip in the package."""
+    return Path(__file__).with_name("demo.zip") if name == DEMO else Path(name).expanduser()
+
+
+def parse_color(text: str) -> tuple[int, int, int]:
+    """RGB of a colour name, ``#rrggbb`` or ``rgb(1, 2, 3)``.
+
+    Raises:
+        InputError: if it is none.
+    """
+    try:
+        return ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise InputError(f"'{text}' is not a colour; examples: white, black, #ff8800") from None
+
+
+def load_dataset(
+    config: DataConfig, on_decode: Callable[[int, int], None] | None = None
+) -> DecodedImages:
+    """Decode the images of ``config`` or open them in the cache.
+
+    Args:
+        on_decode: called with (done, total) while images are decoded.
+
+    Raises:
+        InputError: if there are none, or they do not fit together; see `load_images`.
+    """
+    if not config.dataset:
+        raise InputError("no dataset given: --dataset=DIR (or --dataset=demo)")
+    options = LoadOptions(
+        resize=config.resize,
+        channels=cast("Literal[1, 3, 4] | None", config.channels),
+        background=parse_color(config.background),
+        strict=config.strict,
+    )
+    cache = Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
+    return load_images(
+        list_images(dataset_path(config.dataset)),
+        options,
+        cache if config.cache else None,
+        config.data_workers or os.cpu_count() or 1,
+        on_decode,
+    )
+
+
+def epoch_order(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]:
+    """A permutation of 0..size-1."""
+    return np.random.default_rng(derive_seed("order", seed, epoch)).permutation(size)
+
+
+def batches(
+    images: npt.NDArray[np.uint8], batch_size: int, seed: int, first: int = 0
+) -> Iterator[Tensor]:
+    """Yield uint8 batches (batch_size, C, H, W) for ever, from image number ``first`` on.
+
+    Epochs follow each other without a gap: every image comes once in each, every batch is full.
+
+    Args:
+        images: uint8 (N, H, W, C), a memory map for one.
+    """
+    size = len(images)
+    epoch, order = -1, np.empty(0, np.int64)
+    while True:
+        rows = []
+        for number in range(first, first + batch_size):
+            if number // size != epoch:
+                epoch = number // size
+                order = epoch_order(seed, epoch, size)
+            rows.append(order[number % size])
+        first += batch_size
+        yield torch.from_numpy(images[rows]).movedim(-1, 1)
+
+
+def augment(images: Tensor, names: tuple[str, ...], noise: Noise) -> Tensor:
+    """Flip each image (B, C, H, W) with probability 1/2, for each of ``names``: fliph, flipv."""
+    for name in names:
+        flipped = images.flip(-1 if name == "fliph" else -2)
+        chosen = noise.uniform(torch.empty(len(images), device=images.device)) < 0.5
+        images = torch.where(chosen[:, None, None, None], flipped, images)
+    return images

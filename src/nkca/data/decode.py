@@ -1,0 +1,224 @@
+"""One image file to uint8 pixels: orientation, palettes, transparency, 16 bits, size.
+
+Every way in goes through `opening.opened`, which turns whatever Pillow raises for bad content
+into `UnreadableImageError`.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, TiffImagePlugin
+
+from nkca.data.listing import Source, UnreadableImageError
+from nkca.data.opening import opened
+from nkca.errors import InputError
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Color: TypeAlias = tuple[int, int, int]
+
+WHITE: Color = (255, 255, 255)
+_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How a file becomes pixels.
+
+    `resize`: N for N x N (centre crop, then antialiased), None for the file's own size;
+    `channels`: 1 (luma), 3 (RGB) or 4 (RGBA, straight alpha);
+    `background`: what transparent pixels are laid on when `channels` is not 4, RGB in 0..255.
+    """
+
+    resize: int | None = None
+    channels: Literal[1, 3, 4] = 3
+    background: Color = WHITE
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and self.resize < 1:
+            raise InputError(f"resize={self.resize}: expected a positive number of pixels")
+        if self.channels not in (1, 3, 4):
+            raise InputError(f"channels={self.channels}: expected 1, 3 or 4")
+        if len(self.background) != 3 or not all(0 <= level <= 255 for level in self.background):
+            raise InputError(f"background={self.background}: expected three numbers in 0..255")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a header says: the size after EXIF orientation, and 1 (grey) or 3 (colour) channels."""
+
+    width: int
+    height: int
+    channels: Literal[1, 3]
+
+
+def probe(file: Source) -> Probe:
+    """Read the header of an image, given as a path or as bytes, without decoding its pixels.
+
+    Transparency does not count as a channel. Raises UnreadableImageError.
+    """
+    with opened(file) as image:
+        width, height = image.size
+        if _orientation(image) >= 5:
+            width, height = height, width
+        return Probe(width, height, 1 if _is_grey(image) else 3)
+
+
+def decode(file: Source, options: DecodeOptions) -> Pixels:
+    """Decode an image, given as a path or as bytes, to (H, W, C) uint8.
+
+    The first frame of an animation. Raises UnreadableImageError.
+    """
+    image = read_image(file, options.channels, options.background)
+    if options.resize is not None:
+        image = fit(image, options.resize, options.resize)
+    return np.asarray(image).reshape(image.height, image.width, options.channels)
+
+
+def read_image(
+    file: Source, channels: Literal[1, 3, 4] = 3, background: Color = WHITE
+) -> Image.Image:
+    """Decode an image at its own size to mode L, RGB or RGBA for 1, 3 or 4 channels.
+
+    EXIF orientation is applied. Grey of 16 bits is scaled by 1/257 and rounded; Pillow itself
+    keeps only the high byte of 16-bit colour, which may be one level off. A 32-bit or
+    floating-point image whose range cannot be known is refused. Raises UnreadableImageError.
+    """
+    with opened(file) as image:
+        transposition = _TRANSPOSITIONS.get(_orientation(image))
+        plain = _plain(image)
+        if transposition is not None:
+            plain = plain.transpose(transposition)
+        return _with_channels(plain, channels, background)
+
+
+def fit(
+    image: Image.Image,
+    width: int,
+    height: int,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
+    """Crop the centre of `image` to the shape width : height, then resize it, antialiased.
+
+    The crop is in whole pixels, rounded half to even as in torchvision's CenterCrop. Measured on
+    the original's tensor resize (parity file: 15 cases, 20,160 values, rounded to uint8): equal at
+    83 % of the values, one grey level off at the rest. RGBA is resized premultiplied.
+    Modes 1 and P cannot be antialiased: `resample` must then be NEAREST.
+    """
+    assert resample is Image.Resampling.NEAREST or image.mode not in ("1", "P", "PA")
+    scale = min(image.width / width, image.height / height)
+    crop_width = min(image.width, max(1, round(width * scale)))
+    crop_height = min(image.height, max(1, round(height * scale)))
+    left = round((image.width - crop_width) / 2)
+    top = round((image.height - crop_height) / 2)
+    cropped = image.crop((left, top, left + crop_width, top + crop_height))
+    return cropped.resize((width, height), resample)
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """Return the EXIF orientation, 1..8, still to be applied; 1 where EXIF is damaged or absent.
+
+    Only what stands before the pixels is seen, so that `probe` and `decode` agree: the base
+    class's getexif is called because PngImageFile's own decodes the pixels to look behind them.
+    """
+    if image.format == "TIFF":  # Pillow's TIFF reader turns the image (and its size) itself
+        return 1
+    # Damaged EXIF raises as many kinds of error as damaged pixels do, yet the picture is whole.
+    with contextlib.suppress(Exception):
+        orientation = Image.Image.getexif(image).get(0x0112, 1)
+        if orientation in range(1, 9):
+            return int(orientation)
+    return 1
+
+
+def _is_grey(image: ImageFile.ImageFile) -> bool:
+    if image.mode in ("P", "PA") and image.palette is not None:
+        entries = np.frombuffer(bytes(image.palette.palette), np.uint8)
+        if image.palette.rawmode == "RGB;L":  # TIFF: all reds, all greens, all blues
+            entries = entries[: entries.size // 3 * 3].reshape(3, -1).T
+        else:
+            size = len(image.palette.rawmode or image.palette.mode)
+            entries = entries[: entries.size // size * size].reshape(-1, size)[:, :3]
+        return bool((entries == entries[:, :1]).all())
+    return image.mode in _GREY_MODES or _raw_mode(image) == "LA;16B"
+
+
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """Return how a PNG stores its pixels ("L;2", "RGB;16B"), known only before it is decoded."""
+    return str(image.tile[0].args) if image.format == "PNG" and image.tile else ""
+
+
+def _plain(image: ImageFile.ImageFile) -> Image.Image:
+    """Decode to mode L, LA, RGB or RGBA (straight alpha), at the size and turn of the file."""
+    raw_mode = _raw_mode(image)
+    image.load()
+    if image.mode == "F":
+        raise UnreadableImageError("floating-point image: the range of its values is unknown")
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.mode in ("LA", "RGBA"):
+        return image.copy()
+    if image.mode in ("La", "RGBa"):
+        return image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if image.mode.startswith("I"):
+        plain, values = _from_16_bits(image)
+    else:
+        plain = image.convert("L" if image.mode in _GREY_MODES else "RGB")
+        values = np.asarray(plain)
+    key = image.info.get("transparency")
+    if key is not None:
+        plain.putalpha(Image.fromarray(_key_alpha(values, key, raw_mode)))
+    return plain
+
+
+def _from_16_bits(image: Image.Image) -> tuple[Image.Image, npt.NDArray[Any]]:
+    """Return the image in mode L, and its values as they are in the file, (H, W) int64."""
+    values = np.asarray(image).astype(np.int64)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise UnreadableImageError(f"values {low}..{high}: the range is unknown, not 16 bits")
+    white = 65535
+    light = values
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow leaves both of these to us
+        white = 4095 if image.tag_v2.get(258) == (12,) else white
+        light = white - values if image.tag_v2.get(262) == 0 else values
+    return Image.fromarray(((light * 510 + white) // (2 * white)).astype(np.uint8)), values
+
+
+def _key_alpha(values: npt.NDArray[Any], key: object, raw_mode: str) -> Pixels:
+    """Return (H, W) alpha: 0 where the pixel is the file's one transparent colour, else 255.
+
+    A PNG gives the colour at the depth of the file; `values` are 8 bits wide for 1, 2 and 4 bits
+    of grey (Pillow scales them up) and for 16-bit colour (Pillow keeps the high byte).
+    """
+    color = np.array(key, dtype=np.int64)
+    if raw_mode == "RGB;16B":
+        color = color >> 8
+    color = color * {"L;2": 85, "L;4": 17}.get(raw_mode, 1)
+    same = values == color
+    if values.ndim == 3:
+        same = same.all(axis=-1)
+    return np.where(same, 0, 255).astype(np.uint8)
+
+
+def _with_channels(
+    image: Image.Image, channels: Literal[1, 3, 4], background: Color
+) -> Image.Image:
+    if channels == 4:
+        return image.convert("RGBA")
+    if image.mode in ("LA", "RGBA"):
+        overlay = image.convert("RGBA")
+        image = Image.new("RGB", image.size, background)
+        image.paste(overlay, mask=overlay.getchannel("A"))
+    return image.convert("L" if channels == 1 else "RGB")

@@ -1,0 +1,218 @@
+"""Which image files a folder, an archive or a path holds, and how to read the i-th of them.
+
+Listing opens no image: a folder is scanned, a zip's directory and a tar's headers are read.
+A `Listing` is a plain value; `open_source` opens it where it is needed, so that a worker
+process receives the listing and makes its own file handles.
+"""
+
+import contextlib
+import hashlib
+import heapq
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from nkca.data.archives import (
+    ARCHIVE_ERRORS,
+    Entry,
+    ReadMember,
+    list_tar,
+    list_zip,
+    stat_stamp,
+    tar_members,
+    zip_members,
+)
+from nkca.errors import InputError
+
+IMAGE_EXTENSIONS = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+_TAR_EXTENSIONS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
+
+Kind: TypeAlias = Literal["folder", "image", "zip", "tar"]
+Source: TypeAlias = bytes | Path
+ReadImage: TypeAlias = Callable[[int], Source]
+
+
+class UnreadableImageError(InputError):
+    """One image cannot be read; the message is the reason alone, the caller knows the name."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of one place, sorted by name; at least one.
+
+    `names` are POSIX paths relative to `path` (absolute); `stamps[i]` changes when the content
+    of file i does; `keys[i]` says where file i lies in an archive, and is "" elsewhere.
+    """
+
+    path: Path
+    kind: Kind
+    names: tuple[str, ...]
+    stamps: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def digest(self) -> str:
+        """Return a sha256 (hex) over names and stamps; a moved folder keeps its digest."""
+        # Names hold no NUL and stamps no newline, so the joined text has one reading.
+        pairs = zip(self.names, self.stamps, strict=True)
+        text = "".join(f"{name}\0{stamp}\n" for name, stamp in pairs)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def list_images(path: str | Path) -> Listing:
+    """List the images of a directory tree, a .zip, a .tar (plain, gz, bz2, xz) or one file.
+
+    Links are followed, each directory is visited once; files of other kinds and hidden entries
+    (a leading dot, `__MACOSX`) are ignored. Raises InputError when the path does not exist, is
+    none of these, cannot be read, or holds no image.
+    """
+    path = _absolute(path)
+    kind = _kind(path)
+    try:
+        entries = [
+            entry
+            for entry in _SCANNERS[kind](path)
+            if kind == "image" or not any(map(_hidden, entry.name.split("/")))
+        ]
+    except ARCHIVE_ERRORS as error:
+        raise InputError(f"{path}: cannot read this {kind}: {_reason(error)}") from error
+    images = {entry.name: entry for entry in entries if _is_image(entry.name)}
+    if not images:
+        known = " ".join(IMAGE_EXTENSIONS)
+        raise InputError(f"{path}: no image found, {len(entries)} other files (images: {known})")
+    names = tuple(sorted(images))
+    return Listing(
+        path=path,
+        kind=kind,
+        names=names,
+        stamps=tuple(images[name].stamp for name in names),
+        keys=tuple(images[name].key for name in names),
+    )
+
+
+@contextlib.contextmanager
+def open_source(listing: Listing) -> Iterator[ReadImage]:
+    """Yield `read(i)`: the path of image i, or its bytes where it lies in an archive.
+
+    `read` may be called by many threads. It raises UnreadableImageError for a damaged member and
+    InputError when the archive itself cannot be opened. The archive is opened by the first
+    `read`; a compressed tar is then unpacked, once, to an unnamed temporary file.
+    """
+    with contextlib.ExitStack() as stack:
+        if listing.kind == "image":
+            yield lambda _: listing.path
+        elif listing.kind == "folder":
+            yield lambda index: listing.path / listing.names[index]
+        else:
+            yield _ArchiveReader(listing, stack)
+
+
+class _ArchiveReader:
+    """Reads one member at a time; `stack` closes the archive that the first read opened."""
+
+    def __init__(self, listing: Listing, stack: contextlib.ExitStack) -> None:
+        self._listing = listing
+        self._stack = stack
+        self._lock = threading.Lock()
+        self._member: ReadMember | None = None
+
+    def __call__(self, index: int) -> bytes:
+        with self._lock:
+            if self._member is None:
+                self._member = self._open()
+            try:
+                return self._member(self._listing.keys[index])
+            except (*ARCHIVE_ERRORS, KeyError) as error:
+                reason = f"cannot be read from the archive: {_reason(error)}"
+                raise UnreadableImageError(reason) from error
+
+    def _open(self) -> ReadMember:
+        path, kind = self._listing.path, self._listing.kind
+        opened = zip_members(path) if kind == "zip" else tar_members(path)
+        try:
+            return self._stack.enter_context(opened)
+        except ARCHIVE_ERRORS as error:
+            raise InputError(f"{path}: cannot read this {kind}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _absolute(path: str | Path) -> Path:
+    with contextlib.suppress(RuntimeError):  # "~nobody": kept as it is, and does not exist
+        path = Path(path).expanduser()
+    path = Path(path).absolute()
+    if not os.path.exists(path):  # noqa: PTH110  Path.exists raises where a parent is closed
+        raise InputError(f"{path}: no such file or folder")
+    return path
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _kind(path: Path) -> Kind:
+    name = path.name.lower()
+    if path.is_dir():
+        return "folder"
+    if _is_image(name):
+        return "image"
+    if name.endswith(".zip"):
+        return "zip"
+    if name.endswith(_TAR_EXTENSIONS):
+        return "tar"
+    raise InputError(f"{path}: expected a folder, a .zip, a .tar (.gz .bz2 .xz) or an image file")
+
+
+def _scan_file(path: Path) -> Iterator[Entry]:
+    yield Entry(path.name, stat_stamp(path.stat()))
+
+
+def _scan_folder(root: Path) -> Iterator[Entry]:
+    """Yield every file below `root`; real directories come before links to directories."""
+    visited: set[tuple[int, int]] = set()
+    pending = [(False, "")]  # (is a link, name relative to root): a heap, so the order is fixed
+    while pending:
+        _, folder = heapq.heappop(pending)
+        stat = (root / folder).stat()
+        if (stat.st_dev, stat.st_ino) in visited:
+            continue
+        visited.add((stat.st_dev, stat.st_ino))
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                if _hidden(entry.name):
+                    continue
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                what = _what(entry)
+                if what == "folder":
+                    heapq.heappush(pending, (entry.is_symlink(), name))
+                elif what == "file":
+                    yield Entry(name, stat_stamp(entry.stat()))
+
+
+def _what(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
+    except OSError:  # a link in a circle of links
+        return "other"
+
+
+_SCANNERS: dict[Kind, Callable[[Path], Iterator[Entry]]] = {
+    "folder": _scan_folder,
+    "image": _scan_file,
+    "zip": list_zip,
+    "tar": list_tar,
+}

@@ -1,0 +1,70 @@
+"""Denoisers that are known exactly, without training: for tests, and to run a chain on ten images.
+
+With one of these, a kernel keeps the noised data distribution exactly at every level.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nkca.distributions import Categorical, ImageList, Normal
+from nkca.kernels import Kernel
+from nkca.levels import expand
+
+
+@dataclass(frozen=True)
+class GaussianDenoiser:
+    """Pixels that are independently N(mean, std²), real-valued.
+
+    With x = a z + N(0, b), p(z|x) is normal with variance v = 1 / (1/std² + a²/b) and mean
+    v (mean/std² + a x/b).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __call__(self, x: Tensor, noise_level: Tensor) -> Normal:
+        """Return p(z|x) for x (B, C, H, W) at levels (B,)."""
+        b = expand(noise_level, x)
+        a, prior = 1 - b, self.std.square()
+        total = a.square() * prior + b
+        return Normal((b * self.mean + a * prior * x) / total, (prior * b / total).sqrt())
+
+
+@dataclass(frozen=True)
+class PixelPriorDenoiser:
+    """Pixels that are independently level k with probability exp(log_probs[..., k]).
+
+    Args:
+        log_probs: normalised, (C, H, W, K).
+    """
+
+    log_probs: Tensor
+
+    def __call__(self, x: Tensor, noise_level: Tensor) -> Categorical:
+        """Return p(z|x) for x int64 (B, C, H, W): z is x, or the prior where x is scrambled."""
+        num_classes = self.log_probs.shape[-1]
+        prior = Categorical(self.log_probs.expand(*x.shape, num_classes))
+        return prior.hold(x < num_classes, x.clamp(max=num_classes - 1))
+
+
+@dataclass(frozen=True)
+class ImageListDenoiser:
+    """The data are exactly these n images, equally often, in either state space.
+
+    Args:
+        kernel: whose noise is undone.
+        images: clean states, (n, C, H, W).
+    """
+
+    kernel: Kernel
+    images: Tensor
+
+    def __call__(self, x: Tensor, noise_level: Tensor) -> ImageList:
+        """Return p(z|x) by Bayes' rule: weights proportional to p(x|z) over the list."""
+        rows = []
+        for image in self.images:
+            z = image.expand(len(x), *image.shape)
+            rows.append(self.kernel.add_noise(z, noise_level).log_prob(x))
+        return ImageList(torch.stack(rows, 1).log_softmax(1), self.images.unsqueeze(0))

@@ -1,0 +1,246 @@
+"""Requests for samples -> picture files. Every PNG carries the request that makes it again."""
+
+import itertools
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nkca.chain import State
+from nkca.errors import InputError
+from nkca.inputs import fit_picture, parse_seeds, read_mask
+from nkca.pictures import Pictures, check_animation, grid, read_settings, save_animation, save_png
+from nkca.sampling import Model, Schedule, Task, run_task, show
+
+logger = logging.getLogger("nkca")
+
+GRID_SAMPLES = 256
+ANIMATION_FRAMES = 100
+ANIMATION_PIXELS = 1 << 20
+VARIANT_NOISE = 0.5  # where variants start when no level is given: some of the image is left
+
+
+@dataclass(frozen=True)
+class Request:
+    """What decides the pixels of samples; plain values, so that it fits into a PNG.
+
+    Args:
+        seeds: such as "0-99"; with images, each is made with every seed.
+        max_sampling_noise: None is 1 from noise and for inpainting, else `VARIANT_NOISE`.
+        min_sampling_noise: None is the lowest level the model was trained at.
+        lag: None is the run's.
+        checkpoint_sha256: of the file, so that a repetition can tell if it is the same.
+    """
+
+    checkpoint: str
+    seeds: str = "0-15"
+    images: tuple[str, ...] = ()
+    inpainting_mask: str | None = None
+    invert_mask: bool = False
+    max_sampling_noise: float | None = None
+    min_sampling_noise: float | None = None
+    num_sampling_steps: int = 100
+    lag: float | None = None
+    visualize: str = "z"
+    precision: str = "fp32"
+    checkpoint_sha256: str = ""
+    version: str = ""
+
+    def schedule(self) -> Schedule:
+        """The anneal that the request asks for."""
+        level = self.max_sampling_noise
+        if level is None:
+            level = VARIANT_NOISE if self.images and self.inpainting_mask is None else 1.0
+        return Schedule(level, self.min_sampling_noise, self.num_sampling_steps)
+
+    def jobs(self) -> Iterator["Job"]:
+        """One job for each sample: images outside, seeds inside."""
+        stems = [Path(image).stem for image in self.images]
+        unique = len(set(stems)) == len(stems)
+        for number, image in enumerate(self.images or (None,)):
+            prefix = "" if image is None else f"{stems[number]}_"
+            prefix = prefix if unique else f"{number:04d}_{prefix}"
+            for seed in itertools.chain(*parse_seeds(self.seeds)):
+                yield Job(f"{prefix}seed_{seed:06d}", seed, image)
+
+    def count(self) -> int:
+        """The number of samples."""
+        return sum(map(len, parse_seeds(self.seeds))) * max(1, len(self.images))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sample: the name of its file, its seed, the image it starts from."""
+
+    name: str
+    seed: int
+    image: str | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written besides one PNG for each sample.
+
+    Args:
+        animation: "gif", "mp4" or "webp".
+    """
+
+    grid: bool = False
+    intermediate: bool = False
+    animation: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress: ``done`` of ``total`` denoiser evaluations; ``files`` are now complete."""
+
+    done: int
+    total: int
+    files: tuple[Path, ...] = ()
+
+
+def request_like(path: Path) -> dict[str, Any]:
+    """The request in a PNG, as keyword arguments of `Request`.
+
+    Raises:
+        InputError: if the file carries none, or one that this version does not know.
+    """
+    settings = read_settings(path)
+    unknown = settings.keys() - {f.name for f in fields(Request)}
+    if unknown or "checkpoint" not in settings:
+        raise InputError(f"{path} carries settings of another kind: {', '.join(sorted(unknown))}")
+    return {**settings, "images": tuple(settings.get("images", ()))}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request whose every part has been checked."""
+
+    model: Model
+    request: Request
+    outputs: Outputs
+    schedule: Schedule
+    repaint: Tensor | None
+
+
+def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
+    """Check all of a request before anything is written.
+
+    Raises:
+        InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
+    """
+    schedule = request.schedule()
+    schedule.check_start(from_noise=not request.images)
+    schedule.levels(model)
+    parse_seeds(request.seeds)
+    if outputs.animation is not None:
+        check_animation(outputs.animation)
+    for image in request.images:
+        _, done = fit_picture(Path(image), model.data_shape)
+        if done:
+            logger.info(done)
+    return Plan(model, request, outputs, schedule, _repaint(model, request))
+
+
+def make_samples(plan: Plan, directory: Path, batch_size: int = 64) -> Iterator[Step]:
+    """Make all samples of a plan, batch by batch, and write them into ``directory``.
+
+    Memory does not grow with the number of samples or steps.
+    """
+    model, request, outputs = plan.model, plan.request, plan.outputs
+    num_states = plan.schedule.num_steps + 1
+    num_batches = math.ceil(request.count() / batch_size)
+    sheet = _Sheet(outputs, num_states)
+    jobs = request.jobs()
+    for number in range(num_batches):
+        batch = list(itertools.islice(jobs, batch_size))
+        task = Task([job.seed for job in batch], _starts(model, batch), plan.repaint)
+        for state in run_task(model, task, plan.schedule):
+            pictures = _numpy(show(model, task, state, request.visualize))
+            if outputs.intermediate:
+                _save_intermediate(directory, batch, state, pictures)
+            sheet.add_state(number, state.step, pictures)
+            yield Step(number * num_states + state.step + 1, num_batches * num_states)
+        sheet.add_samples(pictures)
+        files = tuple(_save_samples(directory, request, batch, pictures))
+        yield Step((number + 1) * num_states, num_batches * num_states, files)
+    total = num_batches * num_states
+    yield Step(total, total, tuple(sheet.save(directory, request)))
+
+
+def _save_samples(
+    directory: Path, request: Request, batch: list[Job], pictures: Pictures
+) -> Iterator[Path]:
+    for job, picture in zip(batch, pictures, strict=True):
+        images = () if job.image is None else (job.image,)
+        path = directory / f"{job.name}.png"
+        save_png(path, picture, asdict(replace(request, seeds=str(job.seed), images=images)))
+        yield path
+
+
+def _numpy(pictures: Tensor) -> Pictures:
+    array: Pictures = pictures.movedim(1, -1).numpy()
+    return array
+
+
+def _repaint(model: Model, request: Request) -> Tensor | None:
+    if request.inpainting_mask is None:
+        return None
+    if not request.images:
+        raise InputError("inpainting needs an image: nkca-sample CKPT IMAGE --inpainting-mask=MASK")
+    _, height, width = model.data_shape
+    return read_mask(Path(request.inpainting_mask), height, width, request.invert_mask)
+
+
+def _starts(model: Model, batch: list[Job]) -> Tensor | None:
+    """The images of a batch, (B, C, H, W) uint8; each file is read once."""
+    read: dict[str, Tensor] = {}
+    for job in batch:
+        if job.image is not None and job.image not in read:
+            read[job.image], _ = fit_picture(Path(job.image), model.data_shape)
+    return torch.stack([read[job.image] for job in batch if job.image]) if read else None
+
+
+def _save_intermediate(directory: Path, batch: list[Job], state: State, pictures: Pictures) -> None:
+    for job, picture in zip(batch, pictures, strict=True):
+        folder = directory / "intermediate" / job.name
+        folder.mkdir(parents=True, exist_ok=True)
+        save_png(folder / f"step_{state.step:04d}_level_{state.noise_level:.4f}.png", picture)
+
+
+@dataclass
+class _Sheet:
+    """The first samples, for the grid, and some moments of the first batch, for the animation."""
+
+    outputs: Outputs
+    num_states: int
+    samples: list[Pictures] = field(default_factory=list)
+    frames: list[Pictures] = field(default_factory=list)
+
+    def add_state(self, batch: int, step: int, pictures: Pictures) -> None:
+        if self.outputs.animation is None or batch > 0:
+            return
+        stride = math.ceil(self.num_states / ANIMATION_FRAMES)
+        if step % stride == 0 or step == self.num_states - 1:
+            tiles = max(1, ANIMATION_PIXELS // pictures[0, ..., 0].size)
+            self.frames.append(grid(pictures[:tiles]))
+
+    def add_samples(self, pictures: Pictures) -> None:
+        room = GRID_SAMPLES - sum(map(len, self.samples))
+        if self.outputs.grid and room > 0:
+            self.samples.append(pictures[:room])
+
+    def save(self, directory: Path, request: Request) -> Iterator[Path]:
+        if self.samples:
+            save_png(directory / "grid.png", grid(np.concatenate(self.samples)), asdict(request))
+            yield directory / "grid.png"
+        if self.frames:
+            path = directory / f"animation.{self.outputs.animation}"
+            save_animation(path, self.frames)
+            yield path

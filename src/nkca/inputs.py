@@ -1,0 +1,87 @@
+"""The user's own pictures, masks and seeds, fitted to a model."""
+
+import re
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nkca.data.decode import fit, read_image
+from nkca.data.opening import opened
+from nkca.errors import InputError
+
+
+def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+    """Read a picture of any mode and size as uint8 (C, H, W): centre-cropped, resized, antialiased.
+
+    Returns:
+        The picture, and a sentence that says what was done to it (empty: nothing).
+
+    Raises:
+        InputError: if the file cannot be read as an image.
+    """
+    channels, height, width = data_shape
+    try:
+        image = read_image(path, cast("Literal[1, 3, 4]", channels))
+    except InputError as error:
+        raise InputError(f"cannot read image {path}: {error}") from None
+    done = ""
+    if image.size != (width, height):
+        done = (
+            f"{path}: {image.width}x{image.height} fitted to {width}x{height} (centre crop, resize)"
+        )
+        image = fit(image, width, height)
+    pixels = np.array(image).reshape(height, width, channels)
+    return torch.from_numpy(pixels).movedim(-1, 0).contiguous(), done
+
+
+def read_mask(path: Path, height: int, width: int, invert: bool = False) -> Tensor:
+    """Read a mask of any mode and size: bool (H, W), True where the image is to be repainted.
+
+    Non-zero pixels are repainted, transparent ones held. Where a mask is shrunk, a pixel that it
+    touches at all is repainted.
+
+    Raises:
+        InputError: if the file cannot be read as an image, or nothing would be repainted.
+    """
+    try:
+        painted = _non_zero(path)
+    except InputError as error:
+        raise InputError(f"cannot read mask {path}: {error}") from None
+    binary = Image.fromarray(np.where(painted != invert, 255, 0).astype(np.uint8))
+    if binary.size != (width, height):
+        binary = fit(binary, width, height, Image.Resampling.BOX)
+    repaint = torch.from_numpy(np.array(binary) > 0)
+    if not repaint.any():
+        colour = "black" if invert else "white"
+        raise InputError(f"mask {path} repaints nothing: paint {colour} what is to change")
+    return repaint
+
+
+def _non_zero(path: Path) -> npt.NDArray[np.bool_]:
+    with opened(path) as image:
+        if image.mode.startswith(("I", "F")):  # label masks: 1 of 65,535 counts
+            return np.asarray(np.asarray(image) > 0)
+    return np.asarray(read_image(path, 1, (0, 0, 0))) > 0
+
+
+def parse_seeds(text: str) -> list[range]:
+    """Parse ``0-99``, ``7`` or ``0-9,50,60-69``: runs of seeds, in order.
+
+    Raises:
+        InputError: for anything else, and for a run that goes down.
+    """
+    runs = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        if match is None:
+            raise InputError(f"seeds must look like 0-99 or 3,5,10-19, got '{text}'")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last >= 2**63:
+            raise InputError(f"seeds must rise and be below 2^63, got '{part.strip()}'")
+        runs.append(range(first, last + 1))
+    return runs

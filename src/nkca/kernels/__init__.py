@@ -1,0 +1,50 @@
+"""Noise kernels: p(x|z), p(y|x) and what they are made from.
+
+A kernel is a value with pure methods. Both state spaces obey the contract `Kernel`; whatever
+returns a `Posterior` for a state and its noise level is a `Denoiser`.
+"""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from nkca.distributions import Distribution, Posterior
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+
+__all__ = ["CategoricalKernel", "ContinuousKernel", "Denoiser", "Kernel"]
+
+
+class Denoiser(Protocol):
+    """Gives p(z|x)."""
+
+    def __call__(self, x: Tensor, noise_level: Tensor) -> Posterior:
+        """Return p(z|x) for states x (B, C, H, W) at levels (B,) in (0, 1]."""
+        ...
+
+
+class Kernel(Protocol):
+    """A transition p(y|x) that keeps the noised data distribution."""
+
+    @property
+    def default_lag(self) -> float:
+        """The paper's lag w for this state space."""
+        ...
+
+    def add_noise(self, z: Tensor, noise_level: Tensor) -> Distribution:
+        """p(x|z): clean states (B, C, H, W) noised to levels (B,)."""
+        ...
+
+    def transition(
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+    ) -> Distribution:
+        """p(y|x): from states x at ``level_x`` (B,) to ``level_y`` (B,), with lag in [0, 1)."""
+        ...
+
+    def prior(self, shape: tuple[int, ...]) -> Distribution:
+        """The states at noise level 1, on the CPU: ``shape`` (B, C, H, W)."""
+        ...
+
+    def loss_floor(self, noise_level: Tensor, lag: float) -> Tensor:
+        """Nats per dimension that -log p(x|y) keeps even if z were known from y: (B,)."""
+        ...

@@ -1,0 +1,34 @@
+"""Noise levels b in (0, 1]: to the shape of an image, anneals, training draws."""
+
+import torch
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.noise import Noise
+
+
+def expand(noise_level: Tensor, like: Tensor) -> Tensor:
+    """View levels of shape (B,) or () so that they broadcast against ``like``, (B, ...)."""
+    return noise_level.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def anneal(max_noise: float, min_noise: float, num_steps: int) -> list[float]:
+    """The levels of an anneal: ``num_steps + 1`` of them, linear from max to min (paper, section 4.2).
+
+    Raises:
+        InputError: unless 0 < min_noise <= max_noise <= 1 and num_steps >= 0.
+    """
+    if not 0 < min_noise <= max_noise <= 1:
+        raise InputError(
+            f"noise levels must satisfy 0 < min <= max <= 1, got min {min_noise} and max {max_noise}"
+        )
+    if num_steps < 0:
+        raise InputError(f"the number of sampling steps must be at least 0, got {num_steps}")
+    slope = (min_noise - max_noise) / max(num_steps, 1)
+    return [max_noise + slope * i for i in range(num_steps)] + [min_noise]
+
+
+def draw(noise: Noise, min_noise: float, device: torch.device) -> Tensor:
+    """Draw a training level U(min_noise, 1) for each sample: (B,) float32 (Algorithm 2, line 3)."""
+    u = noise.uniform(torch.empty(len(noise), device=device))
+    return min_noise + (1 - min_noise) * u

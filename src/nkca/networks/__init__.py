@@ -1,0 +1,1 @@
+"""Weights: the U-Net and the denoisers made from it."""

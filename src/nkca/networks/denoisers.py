@@ -1,0 +1,116 @@
+"""Networks that give p(z|x) for a state x at noise level b (SPEC section 3).
+
+All share one trunk: an input layer of their own, the U-Net conditioned on the level, a head.
+
+`ContinuousDenoiser`, the paper's: the head's even outputs are the mean of z, odd ones (softplus) its
+standard deviation.
+
+`PreconditionedDenoiser`: the network corrects the best linear denoiser instead. For data of variance
+sd² the linear least-squares estimate of z from x = a z + N(0, b) is [a sd² / (a² sd² + b)] x, and its
+error has standard deviation c_out = sqrt(b) sd / sqrt(a² sd² + b). With F, r the head's outputs:
+
+    mean of z = [a sd² / (a² sd² + b)] x + c_out F,     std of z = c_out softplus(r + const)
+
+where const makes the factor start near 0.5; the network sees x / sqrt(a² sd² + b), of unit variance,
+and embeds ln(sigma), sigma = sqrt(b)/(1 - b), which spreads the small levels (after Karras et al.
+2022, arXiv 2206.00364, adapted to this noise). At b near 1, sigma is bounded: a >= 1e-3 inside it.
+
+`CategoricalDenoiser`: a level's embedding times its channel's, summed over channels, in; C K logits out.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nkca.distributions import Categorical, Normal
+from nkca.levels import expand
+from nkca.networks.layers import Block, LevelEmbedding
+from nkca.networks.unet import UNet
+
+PAPER_LEVEL_SCALE = 4000.0  # t = 4000 b
+LOG_SIGMA_SCALE = 250.0  # t = 250 ln(sigma): the same span of t over the levels in use
+
+
+class Trunk(nn.Module):
+    """Features (B, h, H, W) and t (B,) -> (B, outputs, H, W)."""
+
+    def __init__(self, hidden_size: int, dim_mults: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.level_embedding = LevelEmbedding(hidden_size)
+        self.unet = UNet(hidden_size, dim_mults)
+        self.head = Block(hidden_size, hidden_size)
+        self.output = nn.Conv2d(hidden_size, outputs, 1)
+
+    def forward(self, features: Tensor, t: Tensor) -> Tensor:
+        out: Tensor = self.output(self.head(self.unet(features, self.level_embedding(t))))
+        return out
+
+
+class ContinuousDenoiser(nn.Module):
+    """The paper's parametrisation: x float32 (B, C, H, W), levels (B,) in (0, 1] -> Normal."""
+
+    def __init__(self, channels: int, hidden_size: int, dim_mults: tuple[int, ...]) -> None:
+        super().__init__()
+        self.input = nn.Conv2d(channels, hidden_size, 1)
+        self.trunk = Trunk(hidden_size, dim_mults, 2 * channels)
+
+    def forward(self, x: Tensor, noise_level: Tensor) -> Normal:
+        out = self.trunk(self.input(x), PAPER_LEVEL_SCALE * noise_level).to(noise_level.dtype)
+        return Normal(out[:, 0::2], functional.softplus(out[:, 1::2]))
+
+
+class PreconditionedDenoiser(nn.Module):
+    """A correction to the linear denoiser: x float32 (B, C, H, W), levels (B,) in (0, 1] -> Normal.
+
+    Args:
+        data_std: the standard deviation of the data's pixels, in units of [-1, 1].
+    """
+
+    def __init__(
+        self, channels: int, hidden_size: int, dim_mults: tuple[int, ...], data_std: float
+    ) -> None:
+        super().__init__()
+        self.input = nn.Conv2d(channels, hidden_size, 1)
+        self.trunk = Trunk(hidden_size, dim_mults, 2 * channels)
+        self.data_std = data_std
+
+    def forward(self, x: Tensor, noise_level: Tensor) -> Normal:
+        b = expand(noise_level, x)
+        a, variance = 1 - b, self.data_std**2
+        total = a.square() * variance + b
+        c_out = self.data_std * (b / total).sqrt()
+        log_sigma = 0.5 * noise_level.log() - (1 - noise_level).clamp(min=1e-3).log()
+        out = self.trunk(self.input(x / total.sqrt()), LOG_SIGMA_SCALE * log_sigma).to(
+            noise_level.dtype
+        )
+        factor = functional.softplus(out[:, 1::2] + math.log(math.expm1(0.5)))
+        return Normal(a * variance / total * x + c_out * out[:, 0::2], c_out * factor)
+
+
+class CategoricalDenoiser(nn.Module):
+    """x int64 (B, C, H, W) in 0..K, levels (B,) in (0, 1] -> Categorical over 0..K-1."""
+
+    def __init__(
+        self, channels: int, hidden_size: int, dim_mults: tuple[int, ...], num_classes: int
+    ) -> None:
+        super().__init__()
+        self.class_embedding = nn.Embedding(num_classes + 1, hidden_size)
+        self.channel_embedding = nn.Embedding(channels, hidden_size)
+        self.trunk = Trunk(hidden_size, dim_mults, channels * num_classes)
+        self.channels, self.num_classes = channels, num_classes
+
+    def forward(self, x: Tensor, noise_level: Tensor) -> Categorical:
+        out = self.trunk(self._embed(x), PAPER_LEVEL_SCALE * noise_level).to(noise_level.dtype)
+        logits = out.unflatten(1, (self.channels, self.num_classes)).movedim(2, -1)
+        return Categorical(logits.log_softmax(-1))
+
+    def _embed(self, x: Tensor) -> Tensor:
+        """Sum over channels of class times channel embedding: one table of C (K + 1) rows."""
+        batch, channels, height, width = x.shape
+        table = self.channel_embedding.weight[:, None] * self.class_embedding.weight
+        offset = torch.arange(channels, device=x.device).view(-1, 1, 1) * (self.num_classes + 1)
+        rows = (x + offset).movedim(1, -1).reshape(-1, channels)
+        features = functional.embedding_bag(rows, table.flatten(0, 1), mode="sum")
+        return features.view(batch, height, width, -1).movedim(-1, 1).contiguous()

@@ -1,0 +1,121 @@
+"""The blocks of the U-Net (SPEC section 3), channels first: (B, channels, H, W) float32."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GROUPS = 8  # of every GroupNorm: all widths are multiples of it
+HEADS, HEAD_WIDTH = 4, 32
+
+
+class SinusoidalEmbedding(nn.Module):
+    """t (B,) -> (B, width): sines, then cosines, at width/2 geometric frequencies from 1 to 1/10,000."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, t: Tensor) -> Tensor:
+        half = self.width // 2
+        index = torch.arange(half, dtype=t.dtype, device=t.device)
+        phase = t[:, None] * torch.exp(index * (-math.log(10_000) / (half - 1)))
+        return torch.cat([phase.sin(), phase.cos()], dim=1)
+
+
+class LevelEmbedding(nn.Module):
+    """t (B,) -> (B, width, 1, 1): sinusoids and two linear layers; never larger than 1 x 1."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.sinusoids = SinusoidalEmbedding(width)
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, t: Tensor) -> Tensor:
+        e: Tensor = self.second(functional.mish(self.first(self.sinusoids(t))))
+        return e[:, :, None, None]
+
+
+class Block(nn.Module):
+    """3 x 3 convolution, GroupNorm, Mish."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.norm = nn.GroupNorm(GROUPS, width_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.mish(self.norm(self.conv(x)))
+
+
+class EmbeddingBlock(nn.Module):
+    """Block, add the projected embedding, Block."""
+
+    def __init__(self, width_in: int, width_out: int, width_embedding: int) -> None:
+        super().__init__()
+        self.block1 = Block(width_in, width_out)
+        self.embedding = nn.Conv2d(width_embedding, width_out, 1)
+        self.block2 = Block(width_out, width_out)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        shift = self.embedding(functional.mish(embedding))
+        out: Tensor = self.block2(self.block1(x) + shift)
+        return out
+
+
+class LinearAttention(nn.Module):
+    """Attention that costs O(H W): keys are a softmax over positions; then GroupNorm, Mish."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv = nn.Conv2d(width, 3 * HEADS * HEAD_WIDTH, 1, bias=False)
+        self.out = nn.Conv2d(HEADS * HEAD_WIDTH, width, 1)
+        self.norm = nn.GroupNorm(GROUPS, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        qkv = self.qkv(x).reshape(batch, 3, HEADS, HEAD_WIDTH, height * width)
+        q, k, v = qkv.unbind(1)
+        context = k.softmax(-1) @ v.transpose(-1, -2)
+        out = context.transpose(-1, -2) @ q
+        out = self.out(out.reshape(batch, HEADS * HEAD_WIDTH, height, width))
+        return functional.mish(self.norm(out))
+
+
+class Residual(nn.Module):
+    """gate * f(x) + skip(x); the gate, one for each channel, starts at zero."""
+
+    def __init__(self, fn: nn.Module, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.fn = fn
+        self.gate = nn.Parameter(torch.zeros(1, width_out, 1, 1))
+        self.skip = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
+
+    def forward(self, x: Tensor, *embedding: Tensor) -> Tensor:
+        out: Tensor = torch.addcmul(self.skip(x), self.gate, self.fn(x, *embedding))
+        return out
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Give every weight of ``module`` its starting value from ``generator`` (PyTorch's usual laws).
+
+    Raises:
+        TypeError: for a layer with weights of its own that has no rule here.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            if layer.bias is not None:
+                bound = 1 / math.sqrt(layer.weight[0].numel())
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        elif isinstance(layer, nn.Embedding):
+            nn.init.normal_(layer.weight, generator=generator)
+        elif isinstance(layer, nn.GroupNorm):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        elif isinstance(layer, Residual):
+            nn.init.zeros_(layer.gate)
+        elif next(layer.parameters(recurse=False), None) is not None:
+            raise TypeError(f"no starting value for {type(layer).__name__}")

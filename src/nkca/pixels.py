@@ -1,0 +1,58 @@
+"""uint8 pixels <-> chain states; the only rounding of nkca.
+
+An image is uint8, (B, C, H, W) in tensors and (H, W, C) in files. Two state spaces hold it:
+
+continuous   float32 in [-1, 1]: x = byte / 127.5 - 1
+categorical  int64 levels 0..K-1 of K, and K, "scrambled"; level = round(byte (K - 1) / 255)
+
+The original rounds levels up, which leaves level 0 one byte value of 256; nkca rounds to nearest.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+SCRAMBLED_GREY = 128  # how a scrambled pixel is shown
+
+
+class Pixels(Protocol):
+    """Conversion between uint8 pixels and the states of one state space."""
+
+    def to_state(self, image: Tensor) -> Tensor:
+        """Map uint8 (B, C, H, W) to the clean state z of the same shape."""
+        ...
+
+    def to_uint8(self, state: Tensor) -> Tensor:
+        """Map a state (B, C, H, W), clean or noisy, to uint8 for showing: rounded, clipped."""
+        ...
+
+
+@dataclass(frozen=True)
+class ContinuousPixels:
+    """Pixels as real numbers in [-1, 1]."""
+
+    def to_state(self, image: Tensor) -> Tensor:
+        """Map uint8 (B, C, H, W) to float32 in [-1, 1]."""
+        return image.float() / 127.5 - 1
+
+    def to_uint8(self, state: Tensor) -> Tensor:
+        """Map float (B, C, H, W) to uint8; values outside [-1, 1] are clipped."""
+        return ((state + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class CategoricalPixels:
+    """Pixels as one of ``num_classes`` ordered levels."""
+
+    num_classes: int
+
+    def to_state(self, image: Tensor) -> Tensor:
+        """Map uint8 (B, C, H, W) to int64 levels in 0..K-1, rounding to nearest."""
+        return (image.double() * ((self.num_classes - 1) / 255)).round().long()
+
+    def to_uint8(self, state: Tensor) -> Tensor:
+        """Map int64 levels 0..K (B, C, H, W) to uint8; scrambled pixels become mid grey."""
+        byte = (state.double() * (255 / (self.num_classes - 1))).round().clamp(0, 255)
+        return byte.masked_fill(state == self.num_classes, SCRAMBLED_GREY).to(torch.uint8)

@@ -1,0 +1,69 @@
+"""A dry run: what would be trained, how fast, with how much memory, and what the model will see."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+
+from nkca.data.dataset import augment, batches
+from nkca.noise import step_noise
+from nkca.pictures import Pictures, grid
+from nkca.runner import Run
+
+COLUMNS = 8
+SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a dry run found. Memory is the peak of the process in bytes, all it has done so far."""
+
+    parameters: int
+    steps: int
+    seconds_per_step: float
+    peak_memory: int
+    sheet: Pictures
+
+
+def rehearse(run: Run, num_steps: int = 3) -> Rehearsal:
+    """Take one step to warm up and ``num_steps`` to measure; nothing is saved."""
+    training, learner, model = run.config.training, run.learner, run.average
+    steps = -(-max(0, run.total_images - learner.progress.images) // training.batch_size)
+    began = 0.0
+    supply = batches(run.images.images, training.batch_size, training.seed)
+    for number in range(num_steps + 1):
+        if number == 1:
+            began = time.monotonic()
+        noise = step_noise(training.seed, number, 0, training.batch_size)
+        images = augment(next(supply).to(model.device), run.config.data.data_augmentation, noise)
+        learner.step(model.pixels.to_state(images), noise)
+    return Rehearsal(
+        parameters=sum(p.numel() for p in learner.network.parameters()),
+        steps=steps,
+        seconds_per_step=(time.monotonic() - began) / num_steps,
+        peak_memory=_peak_memory(model.device),
+        sheet=_sheet(run),
+    )
+
+
+def _sheet(run: Run) -> Pictures:
+    """Images as the model sees them, then the first ones at rising noise levels."""
+    model, shown = run.average, 4 * COLUMNS
+    noise = step_noise(run.config.training.seed, 0, 0, shown)
+    images = next(batches(run.images.images, shown, run.config.training.seed))
+    z = model.pixels.to_state(augment(images, run.config.data.data_augmentation, noise))
+    rows = [z]
+    for level in SHOWN_LEVELS:
+        b = torch.full((COLUMNS,), level)
+        rows.append(model.chain.kernel.add_noise(z[:COLUMNS], b).sample(noise[:COLUMNS]))
+    pictures = model.pixels.to_uint8(torch.cat(rows)).movedim(1, -1).numpy()
+    return grid(pictures, COLUMNS)
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
