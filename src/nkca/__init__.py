@@ -17,11 +17,14 @@ from nkca.version import __version__
 
 if TYPE_CHECKING:
     from nkca.build import load_model
-    from nkca.chain import Chain, State, run
+    from nkca.chain import Chain, State
+    from nkca.chain import run as run_chain
     from nkca.config import configure
     from nkca.exact import ImageListDenoiser
     from nkca.kernels import CategoricalKernel, ContinuousKernel
-    from nkca.pictures import grid, save_png
+    from nkca.levels import anneal
+    from nkca.noise import sample_noise
+    from nkca.pictures import contact_sheet, grid, save_png
     from nkca.runner import open_run, train
     from nkca.sampling import Model, Schedule, sample
 
@@ -33,12 +36,15 @@ _HOME = {
     "Model": "nkca.sampling",
     "Schedule": "nkca.sampling",
     "State": "nkca.chain",
+    "anneal": "nkca.levels",
     "configure": "nkca.config",
+    "contact_sheet": "nkca.pictures",
     "grid": "nkca.pictures",
     "load_model": "nkca.build",
     "open_run": "nkca.runner",
-    "run": "nkca.chain",
+    "run_chain": "nkca.chain:run",
     "sample": "nkca.sampling",
+    "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures",
     "train": "nkca.runner",
 }
@@ -53,12 +59,15 @@ __all__ = [
     "Schedule",
     "State",
     "__version__",
+    "anneal",
     "configure",
+    "contact_sheet",
     "grid",
     "load_model",
     "open_run",
-    "run",
+    "run_chain",
     "sample",
+    "sample_noise",
     "save_png",
     "train",
 ]
@@ -67,7 +76,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'nkca' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    module, _, original_name = _HOME[name].partition(":")
+    return getattr(importlib.import_module(module), original_name or name)
 
 
 def __dir__() -> list[str]:

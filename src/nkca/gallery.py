@@ -15,14 +15,22 @@ from torch import Tensor
 from nkca.chain import State
 from nkca.errors import InputError
 from nkca.inputs import fit_picture, parse_seeds, read_mask
-from nkca.pictures import Pictures, check_animation, grid, read_settings, save_animation, save_png
+from nkca.pictures import (
+    VISIBLE_SIZE,
+    Pictures,
+    check_animation,
+    contact_sheet,
+    read_settings,
+    save_animation,
+    save_png,
+)
 from nkca.sampling import Model, Schedule, Task, run_task, show
 
 logger = logging.getLogger("nkca")
 
 GRID_SAMPLES = 256
 ANIMATION_FRAMES = 100
-ANIMATION_PIXELS = 1 << 20
+ANIMATION_PIXELS = 1 << 20  # of one frame: memory is bounded
 VARIANT_NOISE = 0.5  # where variants start when no level is given: some of the image is left
 
 
@@ -228,8 +236,9 @@ class _Sheet:
             return
         stride = math.ceil(self.num_states / ANIMATION_FRAMES)
         if step % stride == 0 or step == self.num_states - 1:
-            tiles = max(1, ANIMATION_PIXELS // pictures[0, ..., 0].size)
-            self.frames.append(grid(pictures[:tiles]))
+            shown_size = max(pictures[0, ..., 0].size, VISIBLE_SIZE**2)
+            tiles = max(1, ANIMATION_PIXELS // shown_size)
+            self.frames.append(contact_sheet(pictures[:tiles]))
 
     def add_samples(self, pictures: Pictures) -> None:
         room = GRID_SAMPLES - sum(map(len, self.samples))
@@ -238,7 +247,9 @@ class _Sheet:
 
     def save(self, directory: Path, request: Request) -> Iterator[Path]:
         if self.samples:
-            save_png(directory / "grid.png", grid(np.concatenate(self.samples)), asdict(request))
+            save_png(
+                directory / "grid.png", contact_sheet(np.concatenate(self.samples)), asdict(request)
+            )
             yield directory / "grid.png"
         if self.frames:
             path = directory / f"animation.{self.outputs.animation}"

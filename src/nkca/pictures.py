@@ -18,10 +18,16 @@ from nkca.files import atomic_write
 Pictures = npt.NDArray[np.uint8]
 METADATA_KEY = "nkca"
 FRAME_SECONDS = 0.08
+VISIBLE_SIZE = 96  # pixels that a small image is enlarged to in a sheet, at most
 
 
-def grid(images: Pictures, columns: int | None = None, gap: int = 2) -> Pictures:
-    """Lay out (N, H, W, C) as one (H', W', C), row by row on white; by default about square."""
+def grid(images: Pictures, columns: int | None = None, gap: int = 2, zoom: int = 1) -> Pictures:
+    """Lay out (N, H, W, C) as one (H', W', C), row by row on white; by default about square.
+
+    Args:
+        zoom: each pixel becomes a square of ``zoom`` x ``zoom``.
+    """
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     count, height, width, channels = images.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
@@ -34,17 +40,24 @@ def grid(images: Pictures, columns: int | None = None, gap: int = 2) -> Pictures
     return sheet
 
 
+def contact_sheet(images: Pictures, columns: int | None = None) -> Pictures:
+    """A grid for people: small images (N, H, W, C) are enlarged, pixel by pixel, to be seen."""
+    return grid(images, columns, zoom=max(1, VISIBLE_SIZE // max(images.shape[1:3])))
+
+
 def to_pillow(image: Pictures) -> Image.Image:
     """Convert (H, W, C), C = 1, 3 or 4, to a Pillow image."""
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
-def save_png(path: Path, image: Pictures, settings: Mapping[str, Any] | None = None) -> None:
+def save_png(
+    path: str | Path, image: Pictures, settings: Mapping[str, Any] | None = None
+) -> None:
     """Write (H, W, C) as PNG, atomically, with ``settings`` as JSON in a text chunk."""
     text = PngImagePlugin.PngInfo()
     if settings is not None:
         text.add_itxt(METADATA_KEY, json.dumps(settings))
-    with atomic_write(path) as file:
+    with atomic_write(Path(path)) as file:
         to_pillow(image).save(file, format="PNG", pnginfo=text)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from nkca.data.dataset import augment, batches
 from nkca.noise import step_noise
-from nkca.pictures import Pictures, grid
+from nkca.pictures import Pictures, contact_sheet
 from nkca.runner import Run
 
 COLUMNS = 8
@@ -59,7 +59,7 @@ def _sheet(run: Run) -> Pictures:
         b = torch.full((COLUMNS,), level)
         rows.append(model.chain.kernel.add_noise(z[:COLUMNS], b).sample(noise[:COLUMNS]))
     pictures = model.pixels.to_uint8(torch.cat(rows)).movedim(1, -1).numpy()
-    return grid(pictures, COLUMNS)
+    return contact_sheet(pictures, COLUMNS)
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -29,7 +29,7 @@ from nkca.data.dataset import augment, batches, load_dataset
 from nkca.errors import InputError
 from nkca.files import locked
 from nkca.noise import step_noise
-from nkca.pictures import grid, save_png
+from nkca.pictures import contact_sheet, save_png
 from nkca.precision import choose_device
 from nkca.sampling import Model, sample
 from nkca.training import Learner, Progress, StepReport, evaluate
@@ -176,7 +176,9 @@ def _finish(run: Run, curves: Curves, moved: bool) -> None:
     if moved:
         _save(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
-        _save_preview(run, curves)
+        viz_freq = run.config.cadence.viz_freq
+        if viz_freq and run.learner.progress.step % viz_freq:
+            _save_preview(run, curves)
         _save(run, FINAL)
 
 
@@ -240,7 +242,7 @@ def _keep_numbered(run: Run) -> None:
 def _save_preview(run: Run, curves: Curves) -> None:
     step, began = run.learner.progress.step, time.monotonic()
     batch = min(PREVIEW_SAMPLES, run.config.training.batch_size)
-    picture = grid(sample(run.average, range(PREVIEW_SAMPLES), batch_size=batch))
+    picture = contact_sheet(sample(run.average, range(PREVIEW_SAMPLES), batch_size=batch))
     (run.directory / "previews").mkdir(exist_ok=True)
     save_png(run.directory / "previews" / f"step_{step:09d}.png", picture)
     curves.image("samples", picture, step)

@@ -77,7 +77,8 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     name = FINAL if finished else LATEST
     click.echo(f"{'Finished' if finished else 'Stopped'} at step {step:,}.")
     click.echo(f"  checkpoint   {save_dir / name}")
-    click.echo(f"  previews     {save_dir / 'previews'}")
+    if (save_dir / "previews").exists():
+        click.echo(f"  previews     {save_dir / 'previews'}")
     click.echo(f"  curves       tensorboard --logdir={save_dir}")
     click.echo(
         f"  next         nkca-sample {save_dir} --num-samples=36 --save-grid --save-dir=samples"

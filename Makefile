@@ -1,0 +1,57 @@
+# make demo   install into .venv, train on bundled pictures for five minutes, sample, show where things are
+# make test   install into .venv with development extras, run the whole test suite
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+RUN = runs/demo
+SHEETS = samples/demo
+
+.PHONY: help demo test check pictures clean
+
+help:
+	@sed -n '1,2p' Makefile | cut -c3-
+
+$(BIN)/python:
+	@echo "== making a Python environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	@echo "== installing nkca and what it needs into $(VENV) (PyTorch is large: minutes)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	@echo "== installing nkca with its development tools into $(VENV) (PyTorch is large: minutes)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/installed
+
+demo: $(VENV)/installed
+	@echo "== training on 2,000 pictures of clothing (configs/demo.yaml): five minutes, Ctrl-C stops,"
+	@echo "   'make demo' goes on from there"
+	$(BIN)/nkca-train --config=configs/demo.yaml --save-dir=$(RUN)
+	@echo "== drawing 64 new pictures"
+	$(BIN)/nkca-sample $(RUN) --num-samples=64 --save-grid --save-dir=$(SHEETS) --overwrite
+	@echo
+	@echo "contact sheet     $(SHEETS)/grid.png"
+	@echo "checkpoint        $(RUN)/checkpoint_latest.pth"
+	@echo "TensorBoard log   $(RUN)/tensorboard   ($(BIN)/tensorboard --logdir=$(RUN))"
+	@echo "try next          $(BIN)/nkca-sample $(RUN) $(SHEETS)/seed_000003.png --num-samples=8 --save-grid --save-dir=samples/variants"
+	@echo "train longer      $(BIN)/nkca-train --save-dir=$(RUN) --max-time=30m"
+	@echo "your pictures     $(BIN)/nkca-train --dataset=FOLDER --resize=32 --parametrisation=preconditioned --save-dir=runs/mine"
+
+test: $(VENV)/installed-dev
+	@echo "== running the test suite"
+	$(BIN)/python -m pytest -n auto
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pictures: demo
+	$(BIN)/python docs/make_pictures.py $(RUN) docs/images
+
+clean:
+	rm -rf $(VENV) build dist src/nkca.egg-info

@@ -1,0 +1,82 @@
+"""The README's commands and Python, run as they stand but for smaller numbers."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from nkca.cli import sample, train
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = {"nkca-train": train.main, "nkca-sample": sample.main}
+SMALLER = {
+    "nkca-train": "--hidden-size=8 --dim-mults=1,2 --batch-size=4 --max-steps=2 --viz-freq=0",
+    "nkca-sample": "--num-sampling-steps=2",
+}
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of the README in ``language``."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def command_lines() -> list[list[str]]:
+    """The README's commands, in order, without their comments."""
+    lines = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with what the README's reader has: photos, a picture, a mask, the configs."""
+    random = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        pixels = random.integers(0, 256, (40, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.jpg")
+    Image.fromarray(pixels).save(tmp_path / "picture.jpg")
+    Image.fromarray(pixels[..., 0] // 128 * 255).save(tmp_path / "mask.png")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_readme_commands_run(workplace: Path) -> None:
+    lines = command_lines()
+    assert {line[0] for line in lines} == set(COMMANDS)
+    for name, *arguments in lines:
+        smaller = [] if any("--like" in a for a in arguments) else shlex.split(SMALLER[name])
+        if "--save-dir=runs/photos" in arguments and "--epochs=800" in arguments:
+            smaller = ["--max-steps=3", "--viz-freq=0"]
+        result = CliRunner().invoke(COMMANDS[name], [*arguments, *smaller])
+        assert result.exit_code == 0, (name, arguments, result.output)
+    for made in ("samples/grid.png", "chosen/animation.gif", "repainted", "runs/photos2/dry_run.png"):
+        assert (workplace / made).exists(), made
+    again, first = (workplace / d / "seed_000017.png" for d in ("again", "chosen"))
+    assert again.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_readme_python_runs(workplace: Path, number: int) -> None:
+    code = blocks("python")[number]
+    smaller = code.replace('"max_time": "5m"', '"max_steps": 2, "batch_size": 4, "viz_freq": 0')
+    scope: dict[str, object] = {}
+    exec(compile(smaller, f"README python block {number}", "exec"), scope)
+    assert (workplace / "clothes.png").exists() or "picture" in scope
+
+
+def test_train_and_sample_fit_in_ten_lines() -> None:
+    code = [line for line in blocks("python")[0].splitlines() if line.strip()]
+    assert len(code) < 10
+
+
+def test_readme_links_and_pictures_exist() -> None:
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
