@@ -28,7 +28,9 @@ def blocks(language: str) -> list[str]:
 
 def command_lines() -> list[list[str]]:
     """The README's commands, in order, without their comments."""
-    lines = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
+    lines = [
+        shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()
+    ]
     return [line for line in lines if line]
 
 
@@ -56,7 +58,12 @@ def test_readme_commands_run(workplace: Path) -> None:
             smaller = ["--max-steps=3", "--viz-freq=0"]
         result = CliRunner().invoke(COMMANDS[name], [*arguments, *smaller])
         assert result.exit_code == 0, (name, arguments, result.output)
-    for made in ("samples/grid.png", "chosen/animation.gif", "repainted", "runs/photos2/dry_run.png"):
+    for made in (
+        "samples/grid.png",
+        "chosen/animation.gif",
+        "repainted",
+        "runs/photos2/dry_run.png",
+    ):
         assert (workplace / made).exists(), made
     again, first = (workplace / d / "seed_000017.png" for d in ("again", "chosen"))
     assert again.read_bytes() == first.read_bytes()

@@ -49,14 +49,14 @@ def build_pixels(config: ModelConfig) -> Pixels:
 
 
 def build_denoiser(spec: ModelSpec) -> nn.Module:
-    """The network without weights, on the meta device.
+    """The network with weights that mean nothing yet, on the CPU; no global randomness is used.
 
     Raises:
         InputError: if the levels do not divide the image size; names the nearest sizes that work.
     """
     config, channels = spec.config, spec.data_shape[0]
     check_size(config.dim_mults, *spec.data_shape[1:])
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # layers fill themselves from the global generator
         if config.discrete:
             return CategoricalDenoiser(
                 channels, config.hidden_size, config.dim_mults, config.num_classes
@@ -70,7 +70,7 @@ def build_denoiser(spec: ModelSpec) -> nn.Module:
 
 def new_denoiser(spec: ModelSpec, seed: int) -> nn.Module:
     """The network with starting weights that depend on ``seed`` alone, on the CPU."""
-    denoiser = build_denoiser(spec).to_empty(device="cpu")
+    denoiser = build_denoiser(spec)
     initialise(denoiser, torch.Generator().manual_seed(derive_seed("weights", seed)))
     return denoiser
 
@@ -131,7 +131,7 @@ def load_model(
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Give ``network`` (also one on the meta device) a copy of ``weights``, as float32.
+    """Give ``network`` a copy of ``weights``, as float32.
 
     Raises:
         InputError: if names or shapes differ; ``source`` is the file that is named.

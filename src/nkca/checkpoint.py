@@ -72,16 +72,16 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Return ``path``, or the final (else latest) checkpoint in it if it is a run's directory.
+    """Return ``path``, or the newer of the final and latest checkpoint if it is a run's directory.
 
     Raises:
         InputError: if there is none.
     """
     if path.is_dir():
-        for name in (FINAL, LATEST):
-            if (path / name).is_file():
-                return path / name
-        raise InputError(f"no {FINAL} or {LATEST} in the directory {path}")
+        found = [path / name for name in (LATEST, FINAL) if (path / name).is_file()]
+        if not found:
+            raise InputError(f"no {FINAL} or {LATEST} in the directory {path}")
+        return max(found, key=lambda file: file.stat().st_mtime_ns)
     if not path.is_file():
         raise InputError(f"no such checkpoint: {path}")
     return path

@@ -220,9 +220,8 @@ class ImageList:
 
     def hold(self, mask: Tensor, image: Tensor) -> "ImageList":
         """Every image of the list shows ``image`` where ``mask`` is True; the weights stay."""
-        return ImageList(
-            self.log_weights, torch.where(mask.unsqueeze(-4), image.unsqueeze(1), self.images)
-        )
+        held = mask.expand(image.shape).unsqueeze(1)
+        return ImageList(self.log_weights, torch.where(held, image.unsqueeze(1), self.images))
 
     def affine(self, shift: Tensor, scale: Tensor, variance: Tensor) -> "Mixture":
         """The distribution of ``shift + scale z + N(0, variance)``."""

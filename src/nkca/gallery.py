@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nkca.chain import State
+from nkca.config import require
 from nkca.errors import InputError
 from nkca.inputs import fit_picture, parse_seeds, read_mask
 from nkca.pictures import (
@@ -143,6 +144,8 @@ def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
     Raises:
         InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
     """
+    lag = request.lag
+    require(lag is None or 0 <= lag < 1, "lag", "in [0, 1)", lag)
     schedule = request.schedule()
     schedule.check_start(from_noise=not request.images)
     schedule.levels(model)

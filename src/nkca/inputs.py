@@ -25,6 +25,7 @@ def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, s
         InputError: if the file cannot be read as an image.
     """
     channels, height, width = data_shape
+    _check_file(path, "image")
     try:
         image = read_image(path, cast("Literal[1, 3, 4]", channels))
     except InputError as error:
@@ -48,6 +49,7 @@ def read_mask(path: Path, height: int, width: int, invert: bool = False) -> Tens
     Raises:
         InputError: if the file cannot be read as an image, or nothing would be repainted.
     """
+    _check_file(path, "mask")
     try:
         painted = _non_zero(path)
     except InputError as error:
@@ -60,6 +62,11 @@ def read_mask(path: Path, height: int, width: int, invert: bool = False) -> Tens
         colour = "black" if invert else "white"
         raise InputError(f"mask {path} repaints nothing: paint {colour} what is to change")
     return repaint
+
+
+def _check_file(path: Path, what: str) -> None:
+    if not path.is_file():
+        raise InputError(f"{path} is not a file" if path.exists() else f"no such {what}: {path}")
 
 
 def _non_zero(path: Path) -> npt.NDArray[np.bool_]:

@@ -24,7 +24,9 @@ def anneal(max_noise: float, min_noise: float, num_steps: int) -> list[float]:
         )
     if num_steps < 0:
         raise InputError(f"the number of sampling steps must be at least 0, got {num_steps}")
-    slope = (min_noise - max_noise) / max(num_steps, 1)
+    if num_steps == 0:
+        return [max_noise]
+    slope = (min_noise - max_noise) / num_steps
     return [max_noise + slope * i for i in range(num_steps)] + [min_noise]
 
 

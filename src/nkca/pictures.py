@@ -50,9 +50,7 @@ def to_pillow(image: Pictures) -> Image.Image:
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
-def save_png(
-    path: str | Path, image: Pictures, settings: Mapping[str, Any] | None = None
-) -> None:
+def save_png(path: str | Path, image: Pictures, settings: Mapping[str, Any] | None = None) -> None:
     """Write (H, W, C) as PNG, atomically, with ``settings`` as JSON in a text chunk."""
     text = PngImagePlugin.PngInfo()
     if settings is not None:

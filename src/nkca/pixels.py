@@ -50,9 +50,9 @@ class CategoricalPixels:
 
     def to_state(self, image: Tensor) -> Tensor:
         """Map uint8 (B, C, H, W) to int64 levels in 0..K-1, rounding to nearest."""
-        return (image.double() * ((self.num_classes - 1) / 255)).round().long()
+        return (2 * image.long() * (self.num_classes - 1) + 255) // 510
 
     def to_uint8(self, state: Tensor) -> Tensor:
         """Map int64 levels 0..K (B, C, H, W) to uint8; scrambled pixels become mid grey."""
-        byte = (state.double() * (255 / (self.num_classes - 1))).round().clamp(0, 255)
+        byte = (state.float() * (255 / (self.num_classes - 1))).round().clamp(0, 255)
         return byte.masked_fill(state == self.num_classes, SCRAMBLED_GREY).to(torch.uint8)

@@ -125,6 +125,8 @@ def open_run(
     prepared = prepare(options, directory, on_decode)
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / ".lock"), _log_file(directory / "log.txt"):
+        for left in directory.glob(".checkpoint_*.tmp"):  # of a session that was killed
+            left.unlink()
         _write_config(prepared.run)
         for message in prepared.messages:
             logger.info(message)
@@ -132,7 +134,9 @@ def open_run(
 
 
 def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
-    """Train until the run is finished or ``should_stop()``; what was learned is saved either way.
+    """Train until the run is finished or ``should_stop()``.
+
+    What was learned is saved in either case, and also when the caller leaves the loop early.
 
     Raises:
         InputError: if many steps in a row are not finite, or memory does not suffice.
@@ -141,10 +145,16 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     cadence, saved_at = run.config.cadence, time.monotonic()
     with open_curves(run.directory / "tensorboard", first) as curves, memory_advice(run):
         for report in _steps(run, should_stop):
-            yield report
+            try:
+                yield report
+            except GeneratorExit:
+                _save(run, LATEST)
+                raise
             step = report.progress.step
             curves.add(report)
             _check_finite(report)
+            if report.was_skipped:  # perhaps the weights are broken: keep the last good checkpoint
+                continue
             if cadence.viz_freq and step % cadence.viz_freq == 0:
                 _save_preview(run, curves)
             if cadence.eval_freq and step % cadence.eval_freq == 0:
@@ -173,7 +183,7 @@ def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
 
 
 def _finish(run: Run, curves: Curves, moved: bool) -> None:
-    if moved:
+    if moved and (run.is_finished() or not run.learner.progress.skipped_in_a_row):
         _save(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
         viz_freq = run.config.cadence.viz_freq

@@ -1,6 +1,7 @@
 """What the commands share: one-line errors, options made from the config, output."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -121,16 +122,27 @@ def messages(quiet: bool = False) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether SIGINT or SIGTERM came; a second one ends at once."""
+    """Yield a function that says whether SIGINT, SIGTERM or SIGHUP came; a second one ends at once.
+
+    What is ignored stays ignored: under nohup, SIGHUP. After SIGHUP the terminal is gone: what would
+    be printed there goes nowhere instead of failing.
+    """
     received: list[int] = []
 
     def receive(number: int, _: FrameType | None) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(nowhere, stream.fileno())
         click.echo("\nstopping after this step; once more to stop at once", err=True)
 
-    before = {s: signal.signal(s, receive) for s in (signal.SIGINT, signal.SIGTERM)}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in heard}
     try:
         yield lambda: bool(received)
     finally:

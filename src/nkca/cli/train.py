@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.options import command, config_options, messages, stop_on_signal
-from nkca.config import read_yaml
+from nkca.config import configure, read_yaml
 from nkca.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,14 +51,24 @@ def main(
     and stops; the same command goes on from there.
     """
     options = read_yaml(config_file) if config_file else {}
-    options = {name.replace("-", "_"): value for name, value in options.items()}
+    options = {str(name).replace("-", "_"): value for name, value in options.items()}
     options |= {name: value for name, value in flags.items() if value is not None}
+    if config_file:
+        _check_config(options, config_file)
     if save_dir.exists() and not save_dir.is_dir():
         raise InputError(f"--save-dir {save_dir} is a file, not a directory")
     if dry_run:
         _dry_run(options, save_dir, quiet)
     else:
         _train(options, save_dir, quiet)
+
+
+def _check_config(options: dict[str, Any], config_file: Path) -> None:
+    """Raise an error that names the file, where the file alone is wrong already."""
+    try:
+        configure(options)
+    except InputError:
+        configure(read_yaml(config_file), str(config_file))
 
 
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
@@ -126,11 +136,11 @@ class _Progress:
             unit="img",
             disable=quiet or not sys.stderr.isatty(),
             dynamic_ncols=True,
+            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} images, {rate_fmt}{postfix}",
         )
         self._loss: float | None = None
-        self._said_at = time.monotonic()
-        self._said_images = self._began_images = run.learner.progress.images
-        self._began_at = self._said_at
+        self._began_at = self._said_at = time.monotonic()
+        self._began_images = run.learner.progress.images
 
     def __enter__(self) -> "_Progress":
         return self
@@ -143,27 +153,22 @@ class _Progress:
         if not report.was_skipped:
             old = report.loss if self._loss is None else self._loss
             self._loss = 0.98 * old + 0.02 * report.loss
-        done = report.progress
-        self._bar.update(min(done.images, self._run.total_images) - self._bar.n)
-        self._bar.set_postfix_str(f"step {done.step}, loss {self._loss or report.loss:.4g}", False)
-        now = time.monotonic()
+        done, now = report.progress, time.monotonic()
+        rate = (done.images - self._began_images) / (now - self._began_at)
+        left = self._seconds_left(rate)
+        said = f"step {done.step:,}, loss {self._loss or report.loss:.4g}, {duration(left)} left"
+        self._bar.total = min(self._run.total_images, done.images + round(rate * left))
+        self._bar.update(min(done.images, self._bar.total) - self._bar.n)
+        self._bar.set_postfix_str(said, refresh=False)
         if self._bar.disable and not self._quiet and now - self._said_at >= LINE_SECONDS:
-            rate = (done.images - self._said_images) / (now - self._said_at)
-            click.echo(
-                f"step {done.step:,}  loss {self._loss or report.loss:.4g}  {rate:.3g} images/s  "
-                f"time left {self._time_left(now, done.images)}",
-                err=True,
-            )
-            self._said_at, self._said_images = now, done.images
+            click.echo(f"{said}, {rate:.3g} images/s", err=True)
+            self._said_at = now
 
-    def _time_left(self, now: float, images: int) -> str:
+    def _seconds_left(self, rate: float) -> float:
         """By the images or by --max-time, whichever ends first."""
-        elapsed = now - self._began_at
-        left = (self._run.total_images - images) * elapsed / max(1, images - self._began_images)
-        limit = self._run.config.training.max_time
-        if limit is not None:
-            left = min(left, limit - self._run.learner.progress.seconds)
-        return duration(left)
+        learner, limit = self._run.learner, self._run.config.training.max_time
+        left = (self._run.total_images - learner.progress.images) / rate
+        return left if limit is None else min(left, limit - learner.progress.seconds)
 
 
 def duration(seconds: float) -> str:
