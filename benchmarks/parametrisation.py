@@ -54,7 +54,9 @@ def main() -> None:
         for run in runs.values():
             noise = step_noise(config.seed, step, 0, config.batch_size)
             run.learner.step(run.average.pixels.to_state(batch), noise)
-    print(f"{arguments.steps} steps of {config.batch_size}, {len(held_out)} held-out images, seed 0")
+    print(
+        f"{arguments.steps} steps of {config.batch_size}, {len(held_out)} held-out images, seed 0"
+    )
     print("level           " + "".join(f"{level:>9}" for level in LEVELS))
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, run in runs.items():

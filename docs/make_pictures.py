@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 import nkca
-from nkca.data.dataset import load_dataset
 from nkca.config import DataConfig
+from nkca.data.dataset import load_dataset
 from nkca.pictures import Pictures, save_animation
 from nkca.sampling import Model, Schedule
 

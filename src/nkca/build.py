@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nkca.chain import Chain
 from nkca.checkpoint import load_checkpoint
-from nkca.config import ModelConfig, configure
+from nkca.config import ModelConfig, configure, require
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.networks.denoisers import (
@@ -87,8 +87,12 @@ def assemble(
     """Put a network with weights into a chain.
 
     Args:
-        lag: None is the kernel's default.
+        lag: in [0, 1); None is the kernel's default.
+
+    Raises:
+        InputError: if the lag is out of range.
     """
+    require(lag is None or 0 <= lag < 1, "lag", "in [0, 1)", lag)
     kernel = build_kernel(spec.config)
     chain = Chain(
         kernel,

@@ -18,6 +18,7 @@ Checkpoints of the authors' original implementation are read too, without their 
 import hashlib
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "data_std": checkpoint.data_std,
         "progress": dict(checkpoint.progress),
     }
-    content = json.loads(json.dumps(plain)) | {
+    content = json.loads(json.dumps(plain, default=_plain)) | {
         "model": dict(checkpoint.model),
         "ema": dict(checkpoint.ema),
         "optimizer": checkpoint.optimizer,
@@ -71,8 +72,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         torch.save(content, file)
 
 
+def _plain(value: Any) -> Any:
+    """The Python number behind a number of NumPy or PyTorch."""
+    return value.item()
+
+
 def find_checkpoint(path: Path) -> Path:
-    """Return ``path``, or the newer of the final and latest checkpoint if it is a run's directory.
+    """Return ``path``, or if it is a run's directory the latest (else final) checkpoint in it.
 
     Raises:
         InputError: if there is none.
@@ -81,7 +87,7 @@ def find_checkpoint(path: Path) -> Path:
         found = [path / name for name in (LATEST, FINAL) if (path / name).is_file()]
         if not found:
             raise InputError(f"no {FINAL} or {LATEST} in the directory {path}")
-        return max(found, key=lambda file: file.stat().st_mtime_ns)
+        return found[0]
     if not path.is_file():
         raise InputError(f"no such checkpoint: {path}")
     return path
@@ -120,7 +126,9 @@ def digest(path: Path) -> str:
 
 def _unpickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if zipfile.is_zipfile(path):
             raise InputError(
@@ -144,22 +152,38 @@ def _unpickle(path: Path) -> Any:
 
 def _from_content(content: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
-        channels, height, width = content["data_shape"]
-        checkpoint = Checkpoint(
+        channels, height, width = map(int, content["data_shape"])
+        if min(channels, height, width) < 1:
+            raise ValueError(f"its images are of {width}x{height}, {channels} channels")
+        optimizer = content["optimizer"]
+        return Checkpoint(
             config=dict(content["config"]),
-            data_shape=(int(channels), int(height), int(width)),
+            data_shape=(channels, height, width),
             data_std=float(content["data_std"]),
-            progress=dict(content["progress"]),
-            model=dict(content["model"]),
-            ema=dict(content["ema"]),
-            optimizer=content["optimizer"],
+            progress={**content["progress"], "step": int(content["progress"].get("step", 0))},
+            model=_weights(content["model"]),
+            ema=_weights(content["ema"]),
+            optimizer=optimizer
+            and {
+                "step": int(optimizer["step"]),
+                "mean": _weights(optimizer["mean"]),
+                "square": _weights(optimizer["square"]),
+            },
             version=str(content["version"]),
         )
     except KeyError as error:
         raise InputError(f"{path} is damaged: it lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
-    return checkpoint
+
+
+def _weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        raise TypeError("its weights are no mapping")
+    for name, tensor in content.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"'{name}' is no tensor")
+    return dict(content)
 
 
 def _from_original(content: Mapping[str, Any], path: Path) -> Checkpoint:

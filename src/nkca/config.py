@@ -81,7 +81,8 @@ class DataConfig:
         require(self.resize is None or self.resize > 0, "resize", "positive", self.resize)
         for name in self.data_augmentation:
             hint = nearest(name, ("fliph", "flipv"))
-            require(name in ("fliph", "flipv"), "data_augmentation", "of fliph, flipv", name + hint)
+            known = name in ("fliph", "flipv")
+            require(known, "data_augmentation", "a list of fliph, flipv or both", name + hint)
         workers = self.data_workers
         require(workers is None or workers > 0, "data_workers", "positive", workers)
 
@@ -116,7 +117,7 @@ class TrainingConfig:
         for name in ("max_steps", "max_time", "grad_clip"):
             value = getattr(self, name)
             require(value is None or value > 0, name, "positive", value)
-        require(self.lr > 0 and math.isfinite(self.lr), "lr", "positive", self.lr)
+        require(self.lr > 0 and math.isfinite(self.lr), "lr", "positive and finite", self.lr)
         require(self.lr_warmup >= 0, "lr_warmup", "at least 0", self.lr_warmup)
         for name in ("adam_b1", "adam_b2", "ema_decay"):
             value = getattr(self, name)
@@ -218,8 +219,8 @@ def parse_value(name: str, value: Any) -> Any:
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
     try:
         parsed = parse_duration(value) if name == "max_time" else _convert(hint, value)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be {_type_name(hint)}, got {value!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} must be {_expected(name, hint)}, got {value!r}") from None
     choices = OPTIONS[name].metadata["choices"]
     if choices and parsed not in choices:
         raise InputError(
@@ -252,10 +253,17 @@ def _convert(hint: Any, value: Any) -> Any:
     return hint(value)
 
 
-def _type_name(hint: Any) -> str:
-    if typing.get_origin(hint) is tuple:
-        return f"a list of {_type_name(typing.get_args(hint)[0])}s such as [1, 2]"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+def _expected(name: str, hint: Any) -> str:
+    if name == "max_time":
+        return "a time such as 90 (seconds), 30m or 1h30m"
+    return {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        tuple[int, ...]: "a list of whole numbers such as [1, 2]",
+        tuple[str, ...]: "a list of names such as [fliph]",
+    }[hint]
 
 
 def parse_duration(value: str | float) -> float:
@@ -288,8 +296,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read config file {path}: {error}") from None
     except yaml.YAMLError as error:
-        where = str(getattr(error, "problem_mark", "")).strip().splitlines()
-        raise InputError(f"{path} is not valid YAML{': ' + where[0] if where else ''}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise InputError(f"{path} is not valid YAML{where}") from None
+    if content is None:
+        return {}
     if not isinstance(content, dict):
         raise InputError(f"{path} must hold 'option: value' lines, got {type(content).__name__}")
     return content

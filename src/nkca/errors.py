@@ -1,7 +1,8 @@
 """The one exception that is the user's to mend."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -15,3 +16,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'X'?)`` for the closest of ``known``, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+@contextlib.contextmanager
+def out_of_memory_says(advice: str) -> Iterator[None]:
+    """Turn running out of memory, on any device, into an `InputError` that ends with ``advice``."""
+    try:
+        yield
+    except MemoryError as error:
+        raise InputError(f"out of memory {advice}") from error
+    except RuntimeError as error:  # PyTorch's own kinds, told apart by their words alone
+        said = ("out of memory", "can't allocate memory", "not enough memory")
+        if not any(words in str(error).lower() for words in said):
+            raise
+        raise InputError(f"out of memory {advice}") from error

@@ -12,6 +12,8 @@ from nkca.distributions import Categorical, ImageList, Normal
 from nkca.kernels import Kernel
 from nkca.levels import expand
 
+IMPOSSIBLE = -1e4  # nats for a pixel of probability 0: exp of it is 0, and sums of it still compare
+
 
 @dataclass(frozen=True)
 class GaussianDenoiser:
@@ -62,9 +64,14 @@ class ImageListDenoiser:
     images: Tensor
 
     def __call__(self, x: Tensor, noise_level: Tensor) -> ImageList:
-        """Return p(z|x) by Bayes' rule: weights proportional to p(x|z) over the list."""
+        """Return p(z|x) by Bayes' rule: weights proportional to p(x|z) over the list.
+
+        A categorical state that no image of the list explains (held pixels may be of another one)
+        goes to those that differ from it in the fewest pixels.
+        """
         rows = []
         for image in self.images:
             z = image.expand(len(x), *image.shape)
-            rows.append(self.kernel.add_noise(z, noise_level).log_prob(x))
+            per_pixel = self.kernel.add_noise(z, noise_level).log_prob_per_pixel(x)
+            rows.append(per_pixel.masked_fill(per_pixel.isneginf(), IMPOSSIBLE).flatten(1).sum(1))
         return ImageList(torch.stack(rows, 1).log_softmax(1), self.images.unsqueeze(0))

@@ -65,7 +65,9 @@ def fresh_directory(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path`` while the block runs; it is freed however the process ends.
+    """Hold the lock file ``path`` while the block runs, and remove it.
+
+    However the process ends, the lock is free; a file that is left over locks nothing.
 
     Raises:
         InputError: if another process holds it.
@@ -74,6 +76,12 @@ def locked(path: Path) -> Iterator[None]:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    raise FileNotFoundError  # the one that held it has just removed it
+            except (BlockingIOError, FileNotFoundError):
                 raise InputError(f"another process is at work in {path.parent}") from None
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows keeps what is open
+                path.unlink()

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from nkca.chain import State
-from nkca.config import require
-from nkca.errors import InputError
+from nkca.errors import InputError, out_of_memory_says
 from nkca.inputs import fit_picture, parse_seeds, read_mask
 from nkca.pictures import (
     VISIBLE_SIZE,
@@ -144,8 +143,6 @@ def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
     Raises:
         InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
     """
-    lag = request.lag
-    require(lag is None or 0 <= lag < 1, "lag", "in [0, 1)", lag)
     schedule = request.schedule()
     schedule.check_start(from_noise=not request.images)
     schedule.levels(model)
@@ -172,12 +169,13 @@ def make_samples(plan: Plan, directory: Path, batch_size: int = 64) -> Iterator[
     for number in range(num_batches):
         batch = list(itertools.islice(jobs, batch_size))
         task = Task([job.seed for job in batch], _starts(model, batch), plan.repaint)
-        for state in run_task(model, task, plan.schedule):
-            pictures = _numpy(show(model, task, state, request.visualize))
-            if outputs.intermediate:
-                _save_intermediate(directory, batch, state, pictures)
-            sheet.add_state(number, state.step, pictures)
-            yield Step(number * num_states + state.step + 1, num_batches * num_states)
+        with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
+            for state in run_task(model, task, plan.schedule):
+                pictures = _numpy(show(model, task, state, request.visualize))
+                if outputs.intermediate:
+                    _save_intermediate(directory, batch, state, pictures)
+                sheet.add_state(number, state.step, pictures)
+                yield Step(number * num_states + state.step + 1, num_batches * num_states)
         sheet.add_samples(pictures)
         files = tuple(_save_samples(directory, request, batch, pictures))
         yield Step((number + 1) * num_states, num_batches * num_states, files)

@@ -54,7 +54,7 @@ def read_mask(path: Path, height: int, width: int, invert: bool = False) -> Tens
         painted = _non_zero(path)
     except InputError as error:
         raise InputError(f"cannot read mask {path}: {error}") from None
-    binary = Image.fromarray(np.where(painted != invert, 255, 0).astype(np.uint8))
+    binary = Image.fromarray((painted != invert).astype(np.float32))  # bytes would round to 0
     if binary.size != (width, height):
         binary = fit(binary, width, height, Image.Resampling.BOX)
     repaint = torch.from_numpy(np.array(binary) > 0)

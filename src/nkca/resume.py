@@ -5,15 +5,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nkca.checkpoint import Checkpoint, load_checkpoint
+from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.config import RunConfig, configure
 from nkca.errors import InputError
 
 
 def newest_checkpoint(directory: Path) -> Path | None:
-    """The checkpoint in ``directory`` that was written last, or None."""
-    found = list(directory.glob("checkpoint_*.pth")) if directory.is_dir() else []
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    """The checkpoint in ``directory`` that is furthest on, or None.
+
+    By name, as copies lose times: the latest is saved before the final one and with every numbered
+    one, so it is never behind; without it the final, the highest number, the best.
+    """
+    numbered = sorted(directory.glob("checkpoint_[0-9]*.pth"), reverse=True)
+    candidates = [directory / LATEST, directory / FINAL, *numbered, directory / BEST]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def resolve(

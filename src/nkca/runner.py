@@ -26,7 +26,7 @@ from nkca.config import RunConfig, configure, read_yaml, write_yaml
 from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import augment, batches, load_dataset
-from nkca.errors import InputError
+from nkca.errors import InputError, out_of_memory_says
 from nkca.files import locked
 from nkca.noise import step_noise
 from nkca.pictures import contact_sheet, save_png
@@ -107,7 +107,8 @@ def prepare(
         messages.extend(f"changed option {name}: {change}" for name, change in changes.items())
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
-    run = _assemble(directory, config, images, spec, checkpoint)
+    with out_of_memory_says(advice_on_memory(config)):
+        run = _assemble(directory, config, images, spec, checkpoint)
     return Prepared(run, tuple(messages))
 
 
@@ -119,12 +120,20 @@ def open_run(
 ) -> Iterator[Run]:
     """Begin a run in ``directory``, or resume the one that is there; see `prepare`.
 
-    The directory is made, and locked against a second process, once all has been checked.
+    A directory that holds a run is locked first, a new one made and locked once all has been checked:
+    a second process is refused.
     """
     directory = Path(directory)
-    prepared = prepare(options, directory, on_decode)
-    directory.mkdir(parents=True, exist_ok=True)
-    with locked(directory / ".lock"), _log_file(directory / "log.txt"):
+    with contextlib.ExitStack() as stack:
+        lock = locked(directory / ".lock")
+        has_begun = resume.newest_checkpoint(directory) is not None
+        if has_begun:
+            stack.enter_context(lock)
+        prepared = prepare(options, directory, on_decode)
+        directory.mkdir(parents=True, exist_ok=True)
+        if not has_begun:
+            stack.enter_context(lock)
+        stack.enter_context(_log_file(directory / "log.txt"))
         for left in directory.glob(".checkpoint_*.tmp"):  # of a session that was killed
             left.unlink()
         _write_config(prepared.run)
@@ -143,12 +152,16 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     """
     first = run.learner.progress.step
     cadence, saved_at = run.config.cadence, time.monotonic()
-    with open_curves(run.directory / "tensorboard", first) as curves, memory_advice(run):
+    with (
+        open_curves(run.directory / "tensorboard", first) as curves,
+        out_of_memory_says(advice_on_memory(run.config)),
+    ):
         for report in _steps(run, should_stop):
             try:
                 yield report
             except GeneratorExit:
-                _save(run, LATEST)
+                if not report.was_skipped:
+                    _save(run, LATEST)
                 raise
             step = report.progress.step
             curves.add(report)
@@ -312,25 +325,14 @@ def _write_config(run: Run) -> None:
     write_yaml(path, run.config)
 
 
-@contextlib.contextmanager
-def memory_advice(run: Run) -> Iterator[None]:
-    """Turn running out of memory into an `InputError` that says which flags help."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        words = str(error).lower()
-        if isinstance(error, RuntimeError) and not (
-            "out of memory" in words
-            or "can't allocate memory" in words
-            or "not enough memory" in words
-        ):
-            raise
-        training = run.config.training
-        raise InputError(
-            f"out of memory at batch size {training.batch_size} in {training.accumulate} part(s): try "
-            f"--accumulate={2 * training.accumulate}, a smaller --batch-size or --resize, or "
-            "--precision=bf16"
-        ) from error
+def advice_on_memory(config: RunConfig) -> str:
+    """What helps a run that does not fit into memory."""
+    training = config.training
+    return (
+        f"at batch size {training.batch_size} in {training.accumulate} part(s): try "
+        f"--accumulate={2 * training.accumulate}, a smaller --batch-size, --resize or --hidden-size, "
+        "or --precision=bf16"
+    )
 
 
 @contextlib.contextmanager

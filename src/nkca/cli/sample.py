@@ -139,17 +139,24 @@ def main(
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
-        for name in ("grid.png", f"animation.{save_animation}", "intermediate"):
-            if (directory / name).exists():
-                click.echo(f"  {directory / name}")
+        also = {
+            "grid.png": save_grid,
+            f"animation.{save_animation}": save_animation,
+            "intermediate": save_intermediate,
+        }
+        for name in (name for name, made in also.items() if made):
+            click.echo(f"  {directory / name}")
 
 
 def _request(like: Path | None, given: dict[str, Any]) -> "Request":
     """The request of ``--like``, if any, changed by the flags that were given."""
     from nkca.checkpoint import digest, find_checkpoint
+    from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.gallery import Request, request_like
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
+    if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
+        raise InputError(f"{given['checkpoint']} is a picture; the checkpoint comes first")
     seeding = {name: given.pop(name, None) for name in ("seeds", "seed", "num_samples")}
     if "checkpoint" in given:
         given["checkpoint"] = str(find_checkpoint(Path(given["checkpoint"])).absolute())

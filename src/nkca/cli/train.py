@@ -9,7 +9,7 @@ import click
 
 from nkca.cli.options import command, config_options, messages, stop_on_signal
 from nkca.config import configure, read_yaml
-from nkca.errors import InputError
+from nkca.errors import InputError, out_of_memory_says
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -55,8 +55,6 @@ def main(
     options |= {name: value for name, value in flags.items() if value is not None}
     if config_file:
         _check_config(options, config_file)
-    if save_dir.exists() and not save_dir.is_dir():
-        raise InputError(f"--save-dir {save_dir} is a file, not a directory")
     if dry_run:
         _dry_run(options, save_dir, quiet)
     else:
@@ -180,13 +178,13 @@ def duration(seconds: float) -> str:
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.pictures import save_png
     from nkca.rehearsal import rehearse
-    from nkca.runner import memory_advice, prepare
+    from nkca.runner import advice_on_memory, prepare
 
     on_decode = _DecodeBar(quiet)
     with messages(quiet):
         run = prepare(options, save_dir, on_decode).run
         on_decode.close()
-        with memory_advice(run):
+        with out_of_memory_says(advice_on_memory(run.config)):
             found = rehearse(run)
     save_dir.mkdir(parents=True, exist_ok=True)
     sheet = save_dir / "dry_run.png"

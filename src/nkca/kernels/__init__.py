@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from nkca.distributions import Distribution, Posterior
+from nkca.distributions import Distribution, Factored, Posterior
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
 
@@ -31,7 +31,7 @@ class Kernel(Protocol):
         """The paper's lag w for this state space."""
         ...
 
-    def add_noise(self, z: Tensor, noise_level: Tensor) -> Distribution:
+    def add_noise(self, z: Tensor, noise_level: Tensor) -> Factored:
         """p(x|z): clean states (B, C, H, W) noised to levels (B,)."""
         ...
 

@@ -1,0 +1,249 @@
+"""With an exact posterior every kernel keeps the noised data distribution, to rounding."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from oracles import (
+    EXTREME_MOVES,
+    GaussianData,
+    LevelImages,
+    Move,
+    Oracle,
+    PixelData,
+    RealImages,
+    Transition,
+    doubles,
+    random_moves,
+)
+from torch import Tensor
+
+from nkca.chain import Chain
+from nkca.distributions import Distribution, Posterior, Scramble
+from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
+from nkca.kernels import CategoricalKernel, ContinuousKernel
+from nkca.levels import anneal, expand
+from nkca.noise import sample_noise
+from nkca.pixels import CategoricalPixels, ContinuousPixels
+from nkca.sampling import Held, Model, Schedule, Task, run_task, show
+
+ROUNDING = 1e-12
+NARROW = GaussianData(mean=0.3, std=0.2)
+ORACLES: dict[str, Oracle] = {
+    "gaussian": GaussianData(mean=-0.4, std=0.7),
+    "gaussian_narrow": NARROW,
+    "pixel": PixelData((0.5, 0.0, 0.2, 0.3)),
+    "pixel_two_levels": PixelData((0.9, 0.1)),
+    "level_images": LevelImages(((0, 1), (2, 2), (0, 2)), 3),
+    "real_images": RealImages((-0.8, 0.1, 0.9)),
+}
+CONTINUOUS = ("gaussian_narrow", "real_images")
+CATEGORICAL = ("pixel", "pixel_two_levels", "level_images")
+MOVES = EXTREME_MOVES + random_moves(90, seed=1)
+LEVELS = [move for move in EXTREME_MOVES + random_moves(60, seed=2) if move.b_x == move.b_y]
+
+
+def worst(oracle: Oracle, transition: Transition, moves: list[Move]) -> tuple[float, Move]:
+    return max(((oracle.marginal_error(transition, m), m) for m in moves), key=lambda pair: pair[0])
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_the_noised_data_distribution_is_kept(name: str) -> None:
+    oracle = ORACLES[name]
+    error, move = worst(oracle, oracle.kernel.transition, MOVES)
+    assert error < ROUNDING, move
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_detailed_balance_at_equal_levels(name: str) -> None:
+    oracle = ORACLES[name]
+    assert len(LEVELS) > 20
+    for move in LEVELS:
+        error = oracle.balance_error(oracle.kernel.transition, move.w, move.b_x)
+        assert error < ROUNDING, move
+
+
+# Controls: the checks above must fail for kernels that are wrong
+
+
+def without_cap(clamped: bool) -> dict[str, Transition]:
+    """SPEC section 2 as the original has it; ``clamped``: negative variances and e become 0."""
+    low = 0.0 if clamped else None
+
+    def continuous(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:
+        b_x, b_y = expand(b_x, x), expand(b_y, x)
+        variance = b_y - w**2 * b_x
+        variance = variance if low is None else variance.clamp(min=low)
+        return p_z.affine(shift=w * x, scale=(1 - b_y) - (1 - b_x) * w, variance=variance)
+
+    def categorical(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:
+        b_x, b_y = expand(b_x, x), expand(b_y, x)
+        e = (b_y - w * b_x) / (1 - w * b_x)
+        e = e if low is None else e.clamp(min=low)
+        return p_z.mix(e, torch.full_like(e, w), x, num_classes_of(p_z))
+
+    return {name: categorical if name in CATEGORICAL else continuous for name in ORACLES}
+
+
+def num_classes_of(p_z: Posterior) -> int:
+    return int(p_z.log_probs.shape[-1]) if hasattr(p_z, "log_probs") else 3
+
+
+BEYOND_THE_CAP = [Move(0.5, 1.0, 0.01), Move(0.95, 0.8, 0.3), Move(0.999, 0.5, 0.05)]
+
+
+@pytest.mark.parametrize("clamped", [False, True])
+@pytest.mark.parametrize("name", CONTINUOUS + CATEGORICAL)
+def test_control_without_the_lag_cap_the_marginal_breaks(name: str, clamped: bool) -> None:
+    oracle, transition = ORACLES[name], without_cap(clamped)[name]
+    within = [Move(0.5, 0.5, 0.4), Move(0.2, 0.3, 0.3)]
+    assert worst(oracle, transition, within)[0] < ROUNDING  # the control is right where it may be
+    for move in BEYOND_THE_CAP:
+        assert move.b_y < move.w**2 * move.b_x
+        assert oracle.marginal_error(transition, move) > 1e-3, move
+    if name in CATEGORICAL:  # here the cap is b_y / b_x, not its root: b_y >= w² b_x is too late
+        assert oracle.marginal_error(transition, Move(0.5, 1.0, 0.4)) > 1e-3
+
+
+def wrong_lag(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:
+    """The state is kept with w^1.1 where the noise counts on w."""
+    b_x, b_y = expand(b_x, x), expand(b_y, x)
+    if x.is_floating_point():
+        scale = (1 - b_y) - (1 - b_x) * w
+        return p_z.affine(shift=w**1.1 * x, scale=scale, variance=b_y - w**2 * b_x)
+    e = (b_y - w * b_x) / (1 - w * b_x)
+    return p_z.mix(e, torch.full_like(e, w**1.1), x, num_classes_of(p_z))
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_control_a_wrong_lag_breaks_the_marginal(name: str) -> None:
+    for move in (Move(0.5, 0.5, 0.4), Move(0.3, 0.6, 0.7)):
+        assert ORACLES[name].marginal_error(wrong_lag, move) > 1e-3, move
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_control_a_posterior_of_another_level_breaks_balance(name: str) -> None:
+    """At a level the denoiser is not told, categorical data aside: there p(z|x) has no level."""
+    oracle = ORACLES[name]
+
+    def stale(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:
+        if x.is_floating_point():
+            return oracle.kernel.transition(x, 0.5 * b_x, 0.5 * b_y, p_z, w)
+        return oracle.kernel.transition(x, b_x, 0.5 * b_y, p_z, w)
+
+    assert oracle.balance_error(stale, 0.4, 0.6) > 1e-3
+
+
+# One huge jump
+
+
+@pytest.mark.parametrize("b_y", [0.01, 1e-6])
+@pytest.mark.parametrize("lag", [0.0, 0.5, 0.999])
+def test_a_jump_from_noise_to_almost_none_is_finite(b_y: float, lag: float) -> None:
+    noise = sample_noise([1, 2])
+    ones = torch.ones(2)
+    gaussian = GaussianDenoiser(torch.tensor(0.1), torch.tensor(0.3))
+    prior = PixelPriorDenoiser(torch.full((1, 4, 4, 5), 0.2).log())
+    continuous, categorical = ContinuousKernel(), CategoricalKernel(5)
+    for chain in (Chain(continuous, gaussian, lag), Chain(categorical, prior, lag)):
+        x = chain.kernel.prior((2, 1, 4, 4)).sample(noise)
+        _, p_y = chain.step(x, ones, b_y * ones)
+        y = p_y.sample(noise)
+        assert y.shape == x.shape
+        assert y.double().isfinite().all()
+        assert p_y.log_prob(y).isfinite().all()
+    images = torch.linspace(-1, 1, 3).view(3, 1, 1, 1).expand(3, 1, 4, 4)
+    chain = Chain(continuous, ImageListDenoiser(continuous, images), lag)
+    x = continuous.prior((2, 1, 4, 4)).sample(noise)
+    assert chain.step(x, ones, b_y * ones)[1].sample(noise).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scrambling_with_probability_zero_is_exact(dtype: torch.dtype) -> None:
+    """A jump from 1 to 1/2 at a lag beyond the cap: w' = 1/2 and e = 0, without rounding."""
+    k = 3
+    kernel = CategoricalKernel(k)
+    x = torch.tensor([[[[0, 1, 2, k]]]])
+    p_z = PixelPriorDenoiser(torch.tensor([0.5, 0.25, 0.25], dtype=dtype).log().view(1, 1, 1, k))
+    p_y = kernel.transition(
+        x,
+        torch.ones(1, dtype=dtype),
+        torch.full((1,), 0.5, dtype=dtype),
+        p_z(x, torch.ones(1, dtype=dtype)),
+        lag=0.9,
+    )
+    assert isinstance(p_y, Scramble)
+    assert p_y.scrambled.item() == 0
+    assert p_y.keep.item() == 0.5
+    of_scrambled = p_y.log_prob_per_pixel(torch.full_like(x, k)).flatten().tolist()
+    assert of_scrambled[:3] == [-math.inf] * 3  # x was not scrambled: never
+    assert of_scrambled[3] == pytest.approx(math.log(0.5), abs=1e-7)
+    of_zero = p_y.log_prob_per_pixel(torch.zeros_like(x)).flatten()
+    by_hand = torch.tensor([1.0, 0.0, 0.0, 0.25], dtype=dtype).log()
+    assert torch.allclose(of_zero, by_hand, atol=1e-7, rtol=0)
+    many = kernel.add_noise(torch.zeros(1, 1, 300, 300, dtype=torch.long), torch.zeros(1))
+    assert (many.sample(sample_noise([0])) == 0).all()
+
+
+# Held pixels
+
+
+def models() -> dict[str, Model]:
+    continuous, categorical = ContinuousKernel(), CategoricalKernel(7)
+    listed = torch.linspace(-1, 1, 5).view(5, 1, 1, 1) * torch.ones(1, 3, 4, 6)
+    uniform = torch.full((3, 4, 6, 7), 1 / 7).log()
+    cpu = torch.device("cpu")
+    chains = {
+        "gaussian": Chain(continuous, GaussianDenoiser(torch.tensor(0.2), torch.tensor(0.5)), 0.5),
+        "images": Chain(continuous, ImageListDenoiser(continuous, listed), 0.5),
+        "pixels": Chain(categorical, PixelPriorDenoiser(uniform), 0.95),
+    }
+    return {
+        name: Model(
+            chain,
+            CategoricalPixels(7) if name == "pixels" else ContinuousPixels(),
+            (3, 4, 6),
+            0.01,
+            cpu,
+        )
+        for name, chain in chains.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["gaussian", "images", "pixels"])
+@pytest.mark.parametrize(
+    "schedule", [Schedule(1.0, 0.01, 12), Schedule(0.3, 0.3, 5), Schedule(1.0, 0.01, 1)]
+)
+def test_held_pixels_are_the_reference_at_every_level(name: str, schedule: Schedule) -> None:
+    model = models()[name]
+    images = torch.randint(256, (2, 3, 4, 6), generator=torch.Generator().manual_seed(5))
+    images = images.to(torch.uint8)
+    repaint = torch.zeros(4, 6, dtype=torch.bool)
+    repaint[:, 4:] = True  # asymmetric: a third of the picture may change
+    z = model.pixels.to_state(images)
+    changed = torch.zeros_like(repaint)
+    task = Task([3, 4], images, repaint)
+    for state in run_task(model, task, schedule):
+        mode = state.p_z.mode()
+        assert torch.equal(mode[..., :4], z[..., :4])
+        picture = show(model, task, state)
+        assert torch.equal(picture[..., :4], images[..., :4])
+        changed |= (picture != images).any(1).any(0)
+    assert changed[:, 4:].all()  # control: what is not held does change
+
+
+def test_held_wraps_a_denoiser_and_holds_where_the_mask_is_true() -> None:
+    denoiser = GaussianDenoiser(doubles(0.0), doubles(0.5))
+    x, z = torch.full((1, 1, 1, 2), 0.3).double(), torch.full((1, 1, 1, 2), -0.9).double()
+    held = Held(denoiser, torch.tensor([[True, False]]), z)
+    mode = held(x, doubles([0.5])).mode().flatten()
+    assert mode[0].item() == z[0, 0, 0, 0].item()
+    assert mode[1].item() == denoiser(x, doubles([0.5])).mode().flatten()[1].item()
+
+
+def test_levels_of_an_anneal_reach_the_moves_tested_here() -> None:
+    """The paper's default anneals leave the range of the plain formula, as this file assumes."""
+    of_100, of_20 = (itertools.pairwise(anneal(1.0, 0.01, steps)) for steps in (100, 20))
+    assert any(b_y < 0.95 * b_x for b_x, b_y in of_100)
+    assert any(b_y < 0.5**2 * b_x for b_x, b_y in of_20)

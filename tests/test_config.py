@@ -1,0 +1,272 @@
+"""Every option: its help, its syntaxes, its range; the resolved file loads back."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nkca.config import (
+    OPTIONS,
+    SECTIONS,
+    TYPES,
+    RunConfig,
+    configure,
+    parse_duration,
+    parse_value,
+    read_yaml,
+    write_yaml,
+)
+from nkca.errors import InputError
+
+UNUSUAL: dict[str, Any] = {
+    "hidden_size": 16, "dim_mults": [1, 1, 3], "discrete": True, "num_classes": 7, "dataset": "a: b #c",
+    "resize": 32, "channels": 4, "background": "#ff0080", "data_augmentation": ["fliph", "flipv"],
+    "strict": True, "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
+    "max_time": 90.5, "batch_size": 12, "accumulate": 3, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
+    "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
+    "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "checkpoint_freq": 5,
+    "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
+}  # fmt: skip
+
+
+def message(options: dict[str, Any], source: str = "") -> str:
+    with pytest.raises(InputError) as caught:
+        configure(options, source)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_every_option_has_a_sentence_of_help_and_one_home() -> None:
+    fields = [f for section in SECTIONS.values() for f in dataclasses.fields(section)]
+    assert len(fields) == len(OPTIONS) == len(TYPES) > 30
+    for field in fields:
+        text = field.metadata["help"]
+        assert text[0].isupper() or text[0].isdigit(), field.name
+        assert text.endswith("."), field.name
+        assert 15 < len(text) < 120, field.name
+    assert [f.name for f in dataclasses.fields(RunConfig)] == list(SECTIONS)
+
+
+def test_defaults_are_those_of_the_paper() -> None:
+    config = configure({})
+    assert config == RunConfig()
+    training = config.training
+    assert (training.lr, training.adam_b1, training.adam_b2) == (1e-4, 0.9, 0.999)
+    assert (training.ema_decay, training.min_noise, training.lag) == (0.999, 0.01, None)
+    assert config.model.parametrisation == "paper"
+
+
+@pytest.mark.parametrize("options", [{}, UNUSUAL])
+def test_a_resolved_config_loads_back(tmp_path: Path, options: dict[str, Any]) -> None:
+    config = configure(options)
+    path = tmp_path / "config.yaml"
+    write_yaml(path, config)
+    assert configure(read_yaml(path)) == config
+    assert configure(config.to_flat()) == config
+    flat = config.to_flat()
+    assert flat.keys() == OPTIONS.keys()
+    for name, value in options.items():
+        assert flat[name] == value
+    plain = (int, float, str, bool, list, type(None))
+    assert all(type(value) in plain for value in flat.values())
+
+
+def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
+    defaults = configure({}).to_flat()
+    assert UNUSUAL.keys() == OPTIONS.keys()
+    changed = {name for name in OPTIONS if UNUSUAL[name] != defaults[name]}
+    assert changed == OPTIONS.keys() - {"parametrisation"}  # the other one needs continuous pixels
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1, 2]", "1,2", "1, 2", "(1, 2)", "[1,2]", " [ 1 , 2 ] ", "1 2", [1, 2], (1, 2), ["1", "2"]],
+)
+def test_lists_of_numbers(text: object) -> None:
+    assert parse_value("dim_mults", text) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("[fliph]", ("fliph",)), ("fliph", ("fliph",)), ("['fliph', \"flipv\"]", ("fliph", "flipv")),
+        ("fliph,flipv", ("fliph", "flipv")), ("[]", ()), ("", ()), ([], ()), (["flipv"], ("flipv",)),
+    ],
+)  # fmt: skip
+def test_lists_of_words(value: object, expected: tuple[str, ...]) -> None:
+    assert parse_value("data_augmentation", value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (90, 90), (1.5, 1.5), ("90", 90), ("45s", 45), ("30m", 1800), ("1h30m", 5400), ("2h", 7200),
+        ("1h1m1s", 3661), ("1.5h", 5400), (" 10M ", 600),
+    ],
+)  # fmt: skip
+def test_durations(value: str | float, seconds: float) -> None:
+    assert parse_duration(value) == seconds
+    assert configure({"max_time": value}).training.max_time == seconds
+
+
+@pytest.mark.parametrize(
+    "value", ["", "m", "1d", "-5", "1m1h", "1..5h", "ten", "30 m s", True, None]
+)
+def test_what_is_no_duration(value: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(True, True), (False, False), ("true", True), ("FALSE", False), ("yes", True), ("No", False)],
+)
+def test_booleans(value: object, expected: bool) -> None:
+    assert configure({"discrete": value}).model.discrete is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epochs", "7", 7), ("epochs", 7.0, 7), ("lr", "1e-3", 0.001), ("lr", 1, 1.0),
+        ("resize", None, None),
+        ("resize", "none", None), ("resize", "64", 64), ("lag", "null", None), ("lag", "0.25", 0.25),
+        ("channels", "3", 3), ("dataset", "7", "7"), ("cache_dir", "", None), ("seed", str(2**62), 2**62),
+        ("seed", 2**53 + 1, 2**53 + 1), ("seed", str(2**53 + 1), 2**53 + 1),
+    ],
+)  # fmt: skip
+def test_values_from_the_command_line_and_from_yaml(
+    name: str, value: object, expected: object
+) -> None:
+    found = parse_value(name, value)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("hidden-sise", "hidden_size"),
+        ("epoch", "epochs"),
+        ("dim_mult", "dim_mults"),
+        ("batchsize", "batch_size"),
+    ],
+)
+def test_an_unknown_option_names_the_nearest(key: str, near: str) -> None:
+    text = message({key: 1}, "my.yaml")
+    assert text == f"my.yaml: unknown option '{key}' (did you mean '{near}'?)"
+
+
+def test_an_unknown_option_that_is_near_to_nothing() -> None:
+    assert message({"zzzzzz": 1}) == "unknown option 'zzzzzz'"
+
+
+def test_dashes_and_underscores_are_the_same() -> None:
+    assert configure({"hidden-size": 16}) == configure({"hidden_size": 16})
+
+
+OUT_OF_RANGE: list[tuple[str, Any]] = [
+    ("hidden_size", 0), ("hidden_size", -8), ("hidden_size", 12), ("dim_mults", []), ("dim_mults", [1, 0]),
+    ("dim_mults", [-1]), ("num_classes", 1), ("num_classes", 257), ("parametrisation", "papr"),
+    ("resize", 0), ("resize", -1), ("channels", 2), ("channels", 0), ("data_augmentation", ["flip"]),
+    ("data_workers", 0), ("epochs", 0), ("epochs", -1), ("max_steps", 0), ("max_time", 0),
+    ("max_time", -3), ("batch_size", 0), ("accumulate", 0), ("accumulate", 33), ("lr", 0), ("lr", -1),
+    ("lr", math.inf), ("lr", math.nan), ("lr_warmup", -1), ("adam_b1", 1), ("adam_b1", -0.1),
+    ("adam_b2", 1.0), ("ema_decay", 1), ("ema_decay", math.nan), ("grad_clip", 0), ("grad_clip", -1),
+    ("grad_clip", math.nan), ("min_noise", 0), ("min_noise", 1), ("min_noise", math.nan), ("lag", 1),
+    ("lag", -0.1), ("lag", math.nan), ("seed", -1), ("seed", 2**63), ("device", "gpu"),
+    ("precision", "fp16"), ("checkpoint_freq", 0), ("viz_freq", -1), ("eval_freq", -1), ("keep", -1),
+]  # fmt: skip
+
+WRONG_TYPE: list[tuple[str, Any]] = [
+    ("hidden_size", "big"), ("hidden_size", 8.5), ("hidden_size", True), ("hidden_size", None),
+    ("hidden_size", [8]), ("hidden_size", ""), ("hidden_size", math.inf), ("hidden_size", math.nan),
+    ("hidden_size", "8.0.1"), ("dim_mults", "1;2"), ("dim_mults", 3), ("dim_mults", None),
+    ("dim_mults", "a,b"),
+    ("dim_mults", [1.5]), ("dim_mults", [[1], [2]]), ("discrete", 1), ("discrete", "maybe"),
+    ("discrete", None),
+    ("dataset", 7), ("dataset", None), ("lr", "fast"), ("lr", None), ("lr", True), ("lag", "high"),
+    ("lag", False), ("max_time", "soon"), ("max_time", True), ("resize", "big"), ("device", 3),
+    ("channels", "three"), ("data_augmentation", 3), ("data_augmentation", [1]), ("epochs", {"a": 1}),
+    ("seed", "1e400"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE + WRONG_TYPE)
+def test_a_wrong_value_names_its_option_and_the_source(name: str, value: Any) -> None:
+    text = message({name: value}, "my.yaml")
+    assert text.startswith("my.yaml: ")
+    assert name in text
+
+
+def test_every_option_with_a_range_is_in_the_table() -> None:
+    free = {"discrete", "dataset", "background", "strict", "cache", "cache_dir", "ema_warmup"}
+    assert {name for name, _ in OUT_OF_RANGE} == OPTIONS.keys() - free
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "gpu"}, "one of auto, cpu, cuda, mps"),
+        ({"parametrisation": "precondition"}, "did you mean 'preconditioned'"),
+        ({"data_augmentation": "fliphh"}, "did you mean 'fliph'"),
+        ({"batch_size": 4, "accumulate": 5}, "at most the batch size 4, got 5"),
+        ({"hidden_size": "big"}, "hidden_size must be a whole number, got 'big'"),
+        ({"dim_mults": "a"}, "dim_mults must be a list of whole numbers such as [1, 2], got 'a'"),
+        (
+            {"discrete": True, "parametrisation": "preconditioned"},
+            "continuous pixels, not discrete",
+        ),
+    ],
+)
+def test_messages(options: dict[str, Any], words: str) -> None:
+    assert words in message(options)
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1", "is not valid YAML"),
+        ("- 1\n- 2\n", "must hold 'option: value' lines, got list"),
+        ("just words", "must hold 'option: value' lines, got str"),
+        ("!!python/object/apply:os.system ['touch proof']", "is not valid YAML"),
+    ],
+)
+def test_files_that_are_no_config(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_yaml(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such config file"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="cannot read config file"):
+        read_yaml(tmp_path)
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"dataset: caf\xe9\n")
+    with pytest.raises(InputError, match="cannot read config file"):
+        read_yaml(path)
+
+
+def test_yaml_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
+    """YAML 1.1 reads 1e-4 as text; a learning rate is one all the same."""
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "lr: 1e-4\ndim_mults: [1, 2]\nmax_time: 1h30m\ndiscrete: yes\n", encoding="utf-8"
+    )
+    config = configure(read_yaml(path))
+    assert config.training.lr == 1e-4
+    assert config.model.dim_mults == (1, 2)
+    assert config.training.max_time == 5400
+    assert config.model.discrete is True

@@ -1,0 +1,69 @@
+"""The levels of anneals and of training."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from nkca.errors import InputError
+from nkca.levels import anneal, draw, expand
+from nkca.noise import sample_noise
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "steps"), [(1.0, 0.01, 100), (1.0, 0.01, 1), (0.2, 0.2, 7), (0.9, 1e-6, 333)]
+)
+def test_an_anneal_goes_linearly_from_exactly_max_to_exactly_min(
+    high: float, low: float, steps: int
+) -> None:
+    path = anneal(high, low, steps)
+    assert len(path) == steps + 1
+    assert path[0] == high
+    assert path[-1] == low
+    gaps = [b - a for a, b in itertools.pairwise(path)]
+    assert max(abs(gap - (low - high) / steps) for gap in gaps) < 1e-12
+    assert all(low <= b <= high for b in path)
+
+
+def test_an_anneal_of_no_steps_stays_at_its_start() -> None:
+    assert anneal(1.0, 0.3, 0) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("high", "low"),
+    [(0.1, 0.2), (1.1, 0.5), (1.0, 0.0), (1.0, -0.1), (math.nan, 0.1), (1, math.nan)],
+)
+def test_levels_out_of_range_are_refused(high: float, low: float) -> None:
+    with pytest.raises(InputError, match=r"0 < min <= max <= 1, got min .* and max") as caught:
+        anneal(high, low, 10)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_negative_number_of_steps_is_refused() -> None:
+    with pytest.raises(InputError, match="sampling steps must be at least 0, got -1"):
+        anneal(1.0, 0.01, -1)
+
+
+def test_levels_broadcast_over_images() -> None:
+    like = torch.empty(3, 2, 4, 5)
+    assert expand(torch.ones(3), like).shape == (3, 1, 1, 1)
+    assert expand(torch.tensor(0.5), like).shape == (1, 1, 1, 1)
+    assert expand(torch.ones(3), torch.empty(3, 7)).shape == (3, 1)
+
+
+def test_training_levels_are_uniform_above_the_lowest() -> None:
+    low, n = 0.2, 4000
+    b = draw(sample_noise(range(n)), low, torch.device("cpu"))
+    assert b.dtype == torch.float32
+    assert b.shape == (n,)
+    assert low <= b.min() < low + 0.01
+    assert 0.99 < b.max() <= 1
+
+    def z(expected: float) -> float:
+        return abs(b.mean().item() - expected) / (1 - low) * math.sqrt(12 * n)
+
+    assert z((1 + low) / 2) < 4.5
+    assert z((1 + low) / 2 + 0.03) > 4.5  # control
+    same = draw(sample_noise([5]), low, torch.device("cpu"))
+    assert same.item() == b[5].item()

@@ -1,0 +1,491 @@
+"""A run's directory: what is in it, that stopping costs nothing, and how it fails."""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import nkca
+from nkca import runner
+from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
+from nkca.config import RunConfig, configure, read_yaml
+from nkca.pictures import contact_sheet
+from nkca.runner import Run, open_run, train
+from nkca.training import Learner, StepReport
+
+TINY: dict[str, Any] = {
+    "hidden_size": 8,
+    "dim_mults": [1],
+    "batch_size": 5,
+    "viz_freq": 0,
+    "device": "cpu",
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for number in range(16):
+        pixels = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def train_until(options: Mapping[str, Any], directory: Path, last: int | None = None) -> Run:
+    """Train to the end, or stop once step ``last`` is done, and close the run."""
+    with open_run(options, directory) as run:
+        for _ in train(run, lambda: last is not None and run.learner.progress.step >= last):
+            pass
+    return run
+
+
+def assert_same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> None:
+    assert left.keys() == right.keys()
+    differing = [name for name in left if not torch.equal(left[name], right[name])]
+    assert differing == []
+
+
+def assert_same_learning(left: Checkpoint, right: Checkpoint) -> None:
+    """Bit for bit the same weights, average, optimizer and progress but for the time."""
+    assert_same(left.model, right.model)
+    assert_same(left.ema, right.ema)
+    assert left.optimizer is not None
+    assert right.optimizer is not None
+    assert left.optimizer["step"] == right.optimizer["step"] > 0
+    assert_same(left.optimizer["mean"], right.optimizer["mean"])
+    assert_same(left.optimizer["square"], right.optimizer["square"])
+    assert {**left.progress, "seconds": 0} == {**right.progress, "seconds": 0}
+
+
+def log_of(directory: Path) -> str:
+    return (directory / "log.txt").read_text(encoding="utf-8")
+
+
+RESUMED = {
+    "continuous": {"data_augmentation": ["fliph", "flipv"], "accumulate": 2, "lr_warmup": 6},
+    "preconditioned": {"parametrisation": "preconditioned", "ema_warmup": True, "grad_clip": 50},
+    "discrete": {
+        "discrete": True,
+        "num_classes": 4,
+        "data_augmentation": ["fliph"],
+        "accumulate": 3,
+        "ema_warmup": True,
+    },
+}
+
+
+@pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED.keys())
+def test_stopping_and_resuming_changes_no_bit(
+    options: dict[str, Any], photos: Path, tmp_path: Path
+) -> None:
+    """Stops after steps 1, 3 and 7 of 11; epochs of 16 images end inside batches 4, 7 and 10."""
+    asked = {**TINY, **options, "dataset": str(photos), "max_steps": 11, "checkpoint_freq": 4}
+    train_until(asked, tmp_path / "whole")
+    for stop in (1, 3, 7):
+        run = train_until(asked, tmp_path / "parts", stop)
+        assert run.learner.progress.step == stop
+        assert not (tmp_path / "parts" / FINAL).exists()
+    train_until(asked, tmp_path / "parts")
+    for name in (LATEST, FINAL):
+        left = load_checkpoint(tmp_path / "whole" / name)
+        right = load_checkpoint(tmp_path / "parts" / name)
+        assert left.progress["step"] == 11
+        assert_same_learning(left, right)
+    resumed = re.findall(r"resuming .* at step (\d+)", log_of(tmp_path / "parts"))
+    assert resumed == ["1", "3", "7"]
+
+
+def test_other_randomness_gives_other_weights(photos: Path, tmp_path: Path) -> None:
+    """The comparison above can fail: another seed is seen by it."""
+    asked = {**TINY, "dataset": str(photos), "max_steps": 2}
+    train_until(asked, tmp_path / "a")
+    train_until({**asked, "seed": 1}, tmp_path / "b")
+    with pytest.raises(AssertionError):
+        assert_same_learning(load_checkpoint(tmp_path / "a"), load_checkpoint(tmp_path / "b"))
+
+
+def test_config_is_written_at_the_start_and_loads_back(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 1, "data_augmentation": ["flipv"]}
+    asked |= {"max_time": "1h30m", "lag": 0.25, "background": "#102030"}
+    with open_run(asked, tmp_path / "run") as run:
+        written = configure(read_yaml(tmp_path / "run" / "config.yaml"))
+        assert written == run.config == configure(asked)
+    assert written.training.max_time == 5400
+    assert isinstance(written, RunConfig)
+
+
+def test_changed_options_are_taken_logged_and_the_older_config_kept(
+    photos: Path, tmp_path: Path
+) -> None:
+    asked = {**TINY, "dataset": str(photos), "epochs": 1, "lag": 0.25}
+    train_until(asked, tmp_path)
+    before = configure(read_yaml(tmp_path / "config.yaml"))
+    changed = {"epochs": 2, "lr": 1e-3, "batch_size": 8}
+    run = train_until(changed, tmp_path)
+    assert run.learner.progress.images == 20 + 2 * 8
+    expected = configure({**asked, **changed})
+    assert run.config == expected, "options that were not given again must stay the run's"
+    assert configure(read_yaml(tmp_path / "config.yaml")) == expected
+    assert configure(read_yaml(tmp_path / "config-until-step-4.yaml")) == before
+    for line in ("epochs: 1 -> 2", "lr: 0.0001 -> 0.001", "batch_size: 5 -> 8"):
+        assert f"changed option {line}" in log_of(tmp_path)
+    assert load_checkpoint(tmp_path).config["lr"] == 1e-3
+
+
+MODEL_CHANGES = {
+    "hidden_size": (16, r"hidden_size \(8 -> 16\)"),
+    "dim_mults": ([1, 1], r"dim_mults \(\[1\] -> \[1, 1\]\)"),
+    "discrete": (True, r"discrete \(False -> True\)"),
+    "num_classes": (4, r"num_classes \(10 -> 4\)"),
+    "parametrisation": ("preconditioned", r"parametrisation \(paper -> preconditioned\)"),
+}
+
+
+def test_changed_model_is_refused_and_named(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 1}
+    train_until(asked, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for name, (value, message) in MODEL_CHANGES.items():
+        with (
+            pytest.raises(nkca.InputError, match=message),
+            open_run({**asked, name: value}, tmp_path),
+        ):
+            pytest.fail("opened")
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_other_image_shape_is_refused(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 1}
+    train_until(asked, tmp_path)
+    for change, message in (({"resize": 4}, "4x4 of 3"), ({"channels": 1}, "8x8 of 1")):
+        with (
+            pytest.raises(nkca.InputError, match=f"8x8 images of 3 channels, these are {message}"),
+            open_run({**asked, **change}, tmp_path),
+        ):
+            pytest.fail("opened")
+
+
+def test_a_finished_run_run_again_does_nothing(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 3}
+    train_until(asked, tmp_path)
+    kept = [LATEST, FINAL, "config.yaml"]
+    before = {name: (tmp_path / name).read_bytes() for name in kept}
+    with open_run(asked, tmp_path) as run:
+        assert run.is_finished()
+        assert list(train(run)) == []
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == before
+    assert not list(tmp_path.glob("config-until*"))
+
+
+def test_a_run_killed_before_its_final_checkpoint_gets_one(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 2}
+    train_until(asked, tmp_path)
+    (tmp_path / FINAL).unlink()
+    train_until(asked, tmp_path)
+    assert_same_learning(load_checkpoint(tmp_path / FINAL), load_checkpoint(tmp_path / LATEST))
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2])
+def test_keep(keep: int, photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 7, "checkpoint_freq": 2, "keep": keep}
+    train_until(asked, tmp_path)
+    numbered = sorted(path.name for path in tmp_path.glob("checkpoint_0*.pth"))
+    assert numbered == [f"checkpoint_{step:09d}.pth" for step in (2, 4, 6)][3 - keep :]
+    for name in numbered:
+        assert f"{load_checkpoint(tmp_path / name).progress['step']:09d}" in name
+    assert (tmp_path / LATEST).exists()
+    assert (tmp_path / FINAL).exists()
+
+
+def test_best_checkpoint_has_the_lowest_evaluation(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 12, "eval_freq": 2, "ema_decay": 0.5}
+    train_until({**asked, "lr": 0.03}, tmp_path, last=5)
+    train_until({**asked, "lr": 0.03}, tmp_path)
+    curve = scalars_of(tmp_path)["evaluation/loss"]
+    assert [step for step, _ in curve] == [2, 4, 6, 8, 10, 12]
+    best = load_checkpoint(tmp_path / BEST)
+    lowest = min(curve, key=lambda point: point[1])
+    assert best.progress["step"] == lowest[0]
+    assert best.progress["best_loss"] == pytest.approx(lowest[1], rel=1e-6)
+
+
+def test_evaluation_is_the_same_for_the_same_weights(photos: Path, tmp_path: Path) -> None:
+    """The average does not move at decay 1 - tiny: all evaluations are one number, nearly."""
+    asked = {**TINY, "dataset": str(photos), "max_steps": 3, "eval_freq": 1, "lr": 1e-12}
+    train_until(asked, tmp_path)
+    values = [value for _, value in scalars_of(tmp_path)["evaluation/loss"]]
+    assert values == pytest.approx([values[0]] * 3, rel=1e-6)
+
+
+def poison(run: Run) -> None:
+    with torch.no_grad():
+        next(run.learner.network.parameters()).fill_(float("nan"))
+
+
+@pytest.mark.parametrize("checkpoint_freq", [4, 1000])
+def test_a_streak_of_nan_stops_with_advice_and_the_latest_intact(
+    checkpoint_freq: int, photos: Path, tmp_path: Path
+) -> None:
+    """Weights that have exploded must not be saved over good ones, whenever a save is due."""
+    asked = {**TINY, "dataset": str(photos), "max_steps": 100, "viz_freq": 3, "eval_freq": 3}
+    asked["checkpoint_freq"] = checkpoint_freq
+    train_until(asked, tmp_path, last=2)
+    before = (tmp_path / LATEST).read_bytes()
+    with open_run(asked, tmp_path) as run:
+        poison(run)
+        with pytest.raises(nkca.InputError, match=r"diverged: 20 steps in a row.*--lr, --grad-cl"):
+            list(train(run))
+    assert (tmp_path / LATEST).read_bytes() == before
+    assert not (tmp_path / FINAL).exists()
+    assert not (tmp_path / BEST).exists()
+    assert log_of(tmp_path).count("skipped: loss nan") == 20
+    train_until(asked, tmp_path, last=3)
+    assert load_checkpoint(tmp_path / LATEST).progress["step"] == 3
+
+
+def test_stopping_in_a_streak_of_nan_keeps_the_good_checkpoint(
+    photos: Path, tmp_path: Path
+) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 100}
+    train_until(asked, tmp_path, last=2)
+    before = (tmp_path / LATEST).read_bytes()
+    with open_run(asked, tmp_path) as run:
+        poison(run)
+        steps = sum(1 for _ in train(run, lambda: run.learner.progress.step >= 5))
+    assert steps == 3
+    assert (tmp_path / LATEST).read_bytes() == before
+
+
+def test_one_nan_step_is_skipped_and_counted(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 4}
+    true_step = Learner.step
+
+    def step(self: Learner, z: Tensor, noise: Any) -> StepReport:
+        return true_step(self, z * float("nan") if self.progress.step == 1 else z, noise)
+
+    monkeypatch.setattr(Learner, "step", step)
+    with open_run(asked, tmp_path) as run:
+        skipped = [report.was_skipped for report in train(run)]
+    assert skipped == [False, True, False, False]
+    progress = load_checkpoint(tmp_path).progress
+    assert (progress["step"], progress["skipped"], progress["skipped_in_a_row"]) == (4, 1, 0)
+    assert all(weight.isfinite().all() for weight in load_checkpoint(tmp_path).model.values())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_names_the_batch_size_and_the_flags(
+    error: Exception, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {**TINY, "dataset": str(photos), "accumulate": 2}
+
+    def step(*_: object) -> StepReport:
+        raise error
+
+    monkeypatch.setattr(Learner, "step", step)
+    with (
+        open_run(asked, tmp_path) as run,
+        pytest.raises(
+            nkca.InputError,
+            match=r"batch size 5 in 2 part.*--accumulate=4.*--batch-size, --resize or --hidden-size.*bf16",
+        ),
+    ):
+        list(train(run))
+
+
+def test_other_errors_are_not_called_out_of_memory(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: object) -> StepReport:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(Learner, "step", step)
+    with (
+        open_run({**TINY, "dataset": str(photos)}, tmp_path) as run,
+        pytest.raises(RuntimeError, match="shapes do not fit"),
+    ):
+        list(train(run))
+
+
+def test_a_second_process_is_refused(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 1}
+    with open_run(asked, tmp_path):
+        with (
+            pytest.raises(nkca.InputError, match=f"another process is at work in {tmp_path}"),
+            open_run(asked, tmp_path),
+        ):
+            pytest.fail("opened twice")
+        assert log_of(tmp_path) == ""
+    train_until(asked, tmp_path)  # the lock is free again
+    assert (tmp_path / FINAL).exists()
+
+
+def test_unreadable_images_are_listed_in_the_log(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "bad.png").write_bytes(b"words")
+    (folder / "zero.jpg").write_bytes(b"")
+    for path in sorted(photos.iterdir())[:3]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    with open_run({**TINY, "dataset": str(folder)}, tmp_path / "run") as run:
+        assert len(run.images) == 3
+    log = log_of(tmp_path / "run")
+    assert re.search(r"skipped unreadable image deep/bad\.png: not an image", log)
+    assert re.search(r"skipped unreadable image zero\.jpg: empty file", log)
+
+
+def test_temporary_files_of_a_killed_session_are_removed(photos: Path, tmp_path: Path) -> None:
+    """They hold a checkpoint's size each, and are never taken for one."""
+    asked = {**TINY, "dataset": str(photos), "max_steps": 2}
+    train_until(asked, tmp_path, last=1)
+    left = tmp_path / f".{LATEST}.123-0123abcd.tmp"
+    left.write_bytes(b"half a checkpoint")
+    train_until(asked, tmp_path)
+    assert not left.exists()
+    assert load_checkpoint(tmp_path / FINAL).progress["step"] == 2
+
+
+def events_of(directory: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # inside TensorBoard's imports
+        from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+            EventAccumulator,
+        )
+
+        events = EventAccumulator(str(directory / "tensorboard"))
+        events.Reload()
+    return events
+
+
+def scalars_of(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    events = events_of(directory)
+    return {
+        tag: [(point.step, point.value) for point in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def test_tensorboard_and_previews(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 25, "viz_freq": 20, "batch_size": 16}
+    with open_run(asked, tmp_path) as run:
+        reports = list(train(run))
+    curves = scalars_of(tmp_path)
+    for name in ("loss", "entropy_production", "gradient_norm", "learning_rate", "images_seen"):
+        assert [step for step, _ in curves[f"train/{name}"]] == [20, 25]
+    means = [np.mean([r.loss for r in reports[:20]]), np.mean([r.loss for r in reports[20:]])]
+    assert [value for _, value in curves["train/loss"]] == pytest.approx(means, rel=1e-5)
+    production = np.mean([r.entropy_production.mean() for r in reports[20:]])
+    assert curves["train/entropy_production"][1][1] == pytest.approx(production, rel=1e-4)
+    levels = {tag for tag in curves if tag.startswith("loss_above_floor/level_")}
+    assert levels == {f"loss_above_floor/level_{tenth / 10:.1f}" for tenth in range(10)}
+    events = events_of(tmp_path)
+    assert [image.step for image in events.Images("samples")] == [20, 25]
+
+    previews = sorted(path.name for path in (tmp_path / "previews").iterdir())
+    assert previews == ["step_000000020.png", "step_000000025.png"]
+    last = np.asarray(Image.open(tmp_path / "previews" / previews[1]))
+    model = nkca.load_model(tmp_path, device="cpu")
+    again = contact_sheet(nkca.sample(model, range(16), batch_size=16))
+    assert last.shape == again.shape
+    assert np.array_equal(last, again), "a preview is a function of the weights"
+    image = events.Images("samples")[1]
+    assert (image.height, image.width) == last.shape[:2]
+    first = np.asarray(Image.open(tmp_path / "previews" / previews[0]))
+    assert not np.array_equal(first, last)
+
+
+def test_viz_freq_0_makes_no_preview_and_a_due_one_is_made_once(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(
+        runner, "_save_preview", lambda run, _: made.append(run.learner.progress.step)
+    )
+    for freq, expected in ((0, []), (2, [2, 4]), (3, [3, 4]), (9, [4])):
+        made.clear()
+        asked = {**TINY, "dataset": str(photos), "max_steps": 4, "viz_freq": freq}
+        train_until(asked, tmp_path / str(freq))
+        assert made == expected
+
+
+def test_a_resumed_curve_hides_the_points_of_lost_steps(photos: Path, tmp_path: Path) -> None:
+    """A session that died at step 40 after its checkpoint at 10: each step is shown once."""
+    asked = {**TINY, "dataset": str(photos), "max_steps": 45, "checkpoint_freq": 10}
+    with open_run(asked, tmp_path) as run:
+        for report in train(run):
+            if report.progress.step == 12:
+                saved = (tmp_path / LATEST).read_bytes()
+            if report.progress.step == 41:
+                break  # as if killed: nothing more is saved
+    (tmp_path / LATEST).write_bytes(saved)
+    train_until(asked, tmp_path)
+    steps = [step for step, _ in scalars_of(tmp_path)["train/loss"]]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 45
+
+
+def test_max_time_counts_all_sessions(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_time": 0.4}
+    run = train_until(asked, tmp_path, last=2)
+    assert not run.is_finished()
+    first = load_checkpoint(tmp_path / LATEST).progress["seconds"]
+    run = train_until(asked, tmp_path)
+    assert run.is_finished()
+    progress = load_checkpoint(tmp_path / FINAL).progress
+    assert progress["seconds"] >= 0.4 > first > 0
+    assert progress["step"] > 2
+
+
+def test_the_python_api_takes_text_paths(photos: Path, tmp_path: Path) -> None:
+    directory = str(tmp_path / "run")
+    options = {**TINY, "dataset": str(photos), "max_steps": 2}
+    with nkca.open_run(options, directory) as run:
+        steps = [report.progress.step for report in nkca.train(run)]
+    assert steps == [1, 2]
+    for path in (directory, f"{directory}/{FINAL}"):
+        model = nkca.load_model(path, device="cpu")
+        images = nkca.sample(model, range(3), schedule=nkca.Schedule(num_steps=2))
+        assert images.shape == (3, 8, 8, 3)
+        assert images.dtype == np.uint8
+    nkca.save_png(str(tmp_path / "grid.png"), nkca.grid(images))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "grid.png")), nkca.grid(images))
+
+
+def test_the_logger_is_left_as_it_was(photos: Path, tmp_path: Path) -> None:
+    logger = logging.getLogger("nkca")
+    before = (list(logger.handlers), logger.level, logger.propagate)
+    train_until({**TINY, "dataset": str(photos), "max_steps": 1}, tmp_path)
+    assert (list(logger.handlers), logger.level, logger.propagate) == before
+
+
+def test_the_reports_belong_to_the_steps(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 3, "lr": 1e-3, "lr_warmup": 2}
+    with open_run(asked, tmp_path) as run:
+        reports = list(train(run))
+    assert [r.progress.step for r in reports] == [1, 2, 3]
+    assert [r.progress.images for r in reports] == [5, 10, 15]
+    assert [r.learning_rate for r in reports] == pytest.approx([5e-4, 1e-3, 1e-3])
+    assert replace(reports[-1].progress, seconds=0) == replace(run.learner.progress, seconds=0)
+    stop: Callable[[], bool] = lambda: True  # noqa: E731
+    with open_run({**asked, "max_steps": 9}, tmp_path) as run:
+        assert list(train(run, stop)) == []

@@ -1,0 +1,496 @@
+"""Learning, entropy production with a known answer, floors by enumeration, and the step's rules."""
+
+import copy
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from oracles import PixelData, default_dtype, doubles
+from torch import Tensor, nn
+
+from nkca import levels
+from nkca.build import ModelSpec, build_kernel, new_denoiser
+from nkca.chain import Chain
+from nkca.config import ModelConfig, TrainingConfig
+from nkca.distributions import Categorical, Normal
+from nkca.ema import decay_at
+from nkca.exact import GaussianDenoiser, PixelPriorDenoiser
+from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser
+from nkca.noise import Noise, sample_noise, step_noise
+from nkca.precision import with_precision
+from nkca.training import (
+    Learner,
+    Progress,
+    StepReport,
+    contrastive_adjustment,
+    evaluate,
+    reverse_loss,
+)
+
+MODELS = {
+    "paper": ModelConfig(hidden_size=8, dim_mults=(1,)),
+    "preconditioned": ModelConfig(hidden_size=8, dim_mults=(1,), parametrisation="preconditioned"),
+    "categorical": ModelConfig(hidden_size=8, dim_mults=(1,), discrete=True, num_classes=4),
+}
+CPU = torch.device("cpu")
+
+
+def learner(kind: str = "paper", *, gates: bool = False, **options: object) -> Learner:
+    """A learner of 1 x 8 x 8 images whose weights are always the same."""
+    spec = ModelSpec(MODELS[kind], (1, 8, 8), 0.6)
+    network, average = new_denoiser(spec, 0), new_denoiser(spec, 0)
+    for module in (network, average) if gates else ():
+        generator = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                if name.endswith("gate"):
+                    nn.init.normal_(parameter, generator=generator)
+    kernel = build_kernel(spec.config)
+    config = replace(TrainingConfig(), **options)  # type: ignore[arg-type]
+    return Learner(Chain(kernel, network, kernel.default_lag), network, average, config)
+
+
+def batch(kind: str, step: int, size: int = 8) -> Tensor:
+    """Images of one colour each, (size, 1, 8, 8)."""
+    u = step_noise(99, step, 0, size).uniform(torch.empty(size, 1, 1, 1))
+    z = (4 * u).long() if kind == "categorical" else 1.6 * u - 0.8
+    return z.expand(size, 1, 8, 8).contiguous()
+
+
+def train(subject: Learner, kind: str, steps: int, size: int = 8) -> list[StepReport]:
+    first = subject.progress.step
+    return [
+        subject.step(batch(kind, step, size), step_noise(0, step, 0, size))
+        for step in range(first, first + steps)
+    ]
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def same(a: list[Tensor], b: list[Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def distance(a: list[Tensor], b: list[Tensor]) -> float:
+    return max((x - y).abs().max().item() for x, y in zip(a, b, strict=True))
+
+
+# Learning
+
+
+def known(kind: str) -> Denoiser:
+    """The denoiser of images that are all alike: it knows z."""
+    if kind == "categorical":
+        return PixelPriorDenoiser(torch.tensor([0.0, 0.0, 1.0, 0.0]).log().expand(1, 8, 8, 4))
+    return GaussianDenoiser(torch.tensor(0.4), torch.tensor(0.0))
+
+
+@torch.no_grad()
+def excess(chain: Chain, kind: str, z: Tensor) -> float:
+    """A divergence, at least 0: loss above that of the best chain, for x and y of the best chain."""
+    noise, b = sample_noise(range(len(z))), torch.full((len(z),), 0.5)
+    x = chain.kernel.add_noise(z, b).sample(noise)
+    best = replace(chain, denoiser=known(kind))
+    y = best.step(x, b, b)[1].sample(noise)
+    above = reverse_loss(chain, x, y, b) - reverse_loss(best, x, y, b)
+    return float(above.mean() / z[0].numel())
+
+
+@pytest.mark.parametrize(
+    ("kind", "lr", "steps", "bound"),
+    [
+        ("paper", 0.01, 50, 0.01),
+        ("preconditioned", 0.005, 30, 0.015),
+        ("categorical", 0.02, 50, 0.05),
+    ],
+)
+def test_it_reaches_the_known_optimum_of_images_that_are_all_alike(
+    kind: str, lr: float, steps: int, bound: float
+) -> None:
+    z = torch.full((4, 1, 8, 8), 2 if kind == "categorical" else 0.4)
+
+    def after(lr: float, steps: int) -> float:
+        subject = learner(kind, lr=lr)
+        subject.chain = replace(subject.chain, lag=0.0)  # the lag hides what is learnt
+        for step in range(steps):
+            subject.step(z, step_noise(0, step, 0, 4))
+        return excess(subject.chain, kind, z[:1].expand(64, 1, 8, 8))
+
+    assert -bound / 2 < after(lr, steps) < bound
+    assert after(1e-12, 5) > 1.5 * bound  # control: a model that stands still
+
+
+def test_evaluation_draws_depend_on_the_number_of_an_image_alone() -> None:
+    subject = learner(gates=True)
+    z = batch("paper", 0, 6)
+    whole = evaluate(subject.chain, z, 0.01)
+    again = evaluate(subject.chain, z, 0.01)
+    part = evaluate(subject.chain, z[4:], 0.01, first=4)
+    assert torch.equal(whole.loss, again.loss)
+    assert torch.allclose(part.loss, whole.loss[4:], atol=1e-3)
+    shifted = evaluate(subject.chain, z[4:], 0.01, first=5)
+    assert not torch.allclose(shifted.loss, whole.loss[4:], atol=1e-3)
+    assert not whole.loss.requires_grad
+
+
+# Entropy production
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A wrong denoiser of N(0, 1) data, two pixels: it keeps the noised data, but turns them.
+
+    At equal levels y = M x + N(0, s²) with M = [[p, -q], [q, p]] and s² = t (1 - p² - q²), t the
+    variance of x. Then E|y - M x|² = 2 s² and E|x - M y|² = |I - M²|² t + |M|² s², so the entropy
+    production is (|I - M²|² t + |M|² s² - 2 s²) / (2 s²); at q = 0 it vanishes.
+    """
+
+    w: float
+    p: float
+    q: float
+
+    def variances(self, b: float) -> tuple[float, float]:
+        t = (1 - b) ** 2 + b
+        return t, t * (1 - self.p**2 - self.q**2)
+
+    def __call__(self, x: Tensor, noise_level: Tensor) -> Normal:
+        b = noise_level[0].item()
+        scale = (1 - b) * (1 - self.w)
+        first, second = x[..., :1], x[..., 1:]
+        turned = torch.cat(
+            [
+                (self.p - self.w) * first - self.q * second,
+                (self.p - self.w) * second + self.q * first,
+            ],
+            -1,
+        )
+        variance = self.variances(b)[1] - b * (1 - self.w**2)
+        assert variance > 0
+        return Normal(turned / scale, torch.tensor(math.sqrt(variance) / scale).double())
+
+    def entropy_production(self, b: float) -> float:
+        t, s2 = self.variances(b)
+        p2, q2 = self.p**2, self.q**2
+        of_square = 2 * ((1 - p2 + q2) ** 2 + 4 * p2 * q2)
+        return (of_square * t + 2 * (p2 + q2) * s2 - 2 * s2) / (2 * s2)
+
+
+def production(chain: Chain, b: float, count: int = 20_000) -> tuple[float, float]:
+    """Mean and standard error of the entropy production, two pixels of N(0, 1) data."""
+    noise = Noise([1])
+    z = noise.normal(torch.empty(1, count, 1, 1, 2, dtype=torch.float64))[0]
+    draws = OneStream(count)
+    terms = contrastive_adjustment(chain, z, doubles([b] * count), draws)
+    values = terms.entropy_production
+    return values.mean().item(), values.std().item() / math.sqrt(count)
+
+
+class OneStream(Noise):
+    """All rows from one generator: fast where rows are many."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__([7])
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def normal(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self._generators[0], dtype=like.dtype)
+
+
+@pytest.mark.parametrize("b", [0.1, 0.5, 0.95])
+def test_entropy_production_vanishes_for_an_exact_denoiser(b: float) -> None:
+    exact = GaussianDenoiser(doubles(0.0), doubles(1.0))
+    mean, error = production(Chain(ContinuousKernel(), exact, 0.5), b)
+    assert abs(mean) < 4 * error
+    assert 0 < error < 0.05
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.6, 0.3), (0.6, -0.3), (0.65, 0.1)])
+def test_entropy_production_of_a_turning_chain_is_the_one_computed_by_hand(
+    p: float, q: float
+) -> None:
+    rotation = Rotation(0.5, p, q)
+    expected = rotation.entropy_production(0.5)
+    mean, error = production(Chain(ContinuousKernel(), rotation, 0.5), 0.5)
+    assert abs(mean - expected) < 4 * error
+    assert mean > 8 * error  # clearly positive
+    still = Rotation(0.5, p, 0.0)
+    assert still.entropy_production(0.5) == pytest.approx(0, abs=1e-12)
+
+
+def test_entropy_production_of_the_exact_categorical_chain_is_zero_by_enumeration() -> None:
+    """E[log p(y|x) - log p(x|y)] over all pairs; positive for the prior of other data."""
+    data, w, b = PixelData((0.5, 0.3, 0.2)), 0.9, 0.4
+    chain = Chain(data.kernel, PixelPriorDenoiser(doubles(data.probs).log().view(1, 1, 1, 3)), w)
+    states = torch.cartesian_prod(torch.arange(4), torch.arange(4))
+    x, y = states.view(-1, 2, 1, 1, 1).unbind(1)
+    level = doubles([b] * 16)
+    forward = chain.step(x, level, level)[1].log_prob(y)
+    occurs = forward > -math.inf
+    log_ratio = (forward + reverse_loss(chain, x, y, level))[occurs]
+
+    def mean(of: PixelData) -> float:
+        pairs = (of.marginal(b)[states[:, 0]] * forward.exp())[occurs]
+        assert pairs.sum().item() == pytest.approx(1, abs=1e-12)
+        return float((pairs * log_ratio).sum())
+
+    assert abs(mean(data)) < 1e-12
+    assert abs(mean(PixelData((0.2, 0.3, 0.5)))) > 1e-3  # control: not stationary
+
+
+# Floors
+
+
+def entropy_of(p: Normal) -> float:
+    law = torch.distributions.Normal(p.mean, p.std)
+    return float(law.entropy())  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("w", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("b", [0.01, 0.3, 1.0])
+def test_the_continuous_floor_is_the_entropy_of_the_transition_where_z_is_known(
+    w: float, b: float
+) -> None:
+    kernel, level = ContinuousKernel(), doubles([b])
+    z = torch.full((1, 1, 1, 1), 0.3).double()
+    point = Normal(z, doubles(0.0))
+    p = kernel.transition(doubles([[[[0.7]]]]), level, level, point, w)
+    assert isinstance(p, Normal)
+    entropy = entropy_of(p)
+    floor = kernel.loss_floor(level, w).item()
+    assert floor == pytest.approx(entropy, abs=1e-12)
+    exact = GaussianDenoiser(doubles(0.0), doubles(0.5))
+    q = exact(doubles([[[[0.7]]]]), level)
+    unknown = kernel.transition(doubles([[[[0.7]]]]), level, level, q, w)
+    assert isinstance(unknown, Normal)
+    spread = entropy_of(unknown)
+    assert spread > floor or (b == 1 and spread == pytest.approx(floor))
+
+
+@pytest.mark.parametrize("w", [0.0, 0.5, 0.95])
+@pytest.mark.parametrize("b", [0.01, 0.3, 1.0])
+def test_the_categorical_floor_by_enumeration(w: float, b: float) -> None:
+    """H(y|x) where z is known; the exact denoiser of data with a spread is above it."""
+
+    def conditional_entropy(probs: tuple[float, ...]) -> float:
+        data = PixelData(probs)
+        prior = PixelPriorDenoiser(doubles(probs).log().view(1, 1, 1, -1))
+        chain = Chain(data.kernel, prior, w)
+        n = len(probs) + 1
+        states = torch.cartesian_prod(torch.arange(n), torch.arange(n))
+        x, y = states.view(-1, 2, 1, 1, 1).unbind(1)
+        level = doubles([b] * (n * n))
+        log_prob = chain.step(x, level, level)[1].log_prob(y)
+        occurs = (data.marginal(b)[states[:, 0]] > 0) & (log_prob > -math.inf)
+        p_x = data.marginal(b)[states[:, 0]][occurs]
+        return -(p_x * log_prob[occurs].exp() * log_prob[occurs]).sum().item()
+
+    floor = CategoricalKernel(3).loss_floor(doubles([b]), w).item()
+    assert floor == pytest.approx(conditional_entropy((0.0, 1.0, 0.0)), abs=1e-12)
+    spread = conditional_entropy((0.5, 0.3, 0.2))
+    assert spread > 1.01 * floor or (b == 1 and spread == pytest.approx(floor, abs=1e-12))
+
+
+@pytest.mark.parametrize("kind", ["paper", "categorical"])
+def test_reports_subtract_the_floor_of_each_level(kind: str) -> None:
+    subject = learner(kind, gates=True)
+    report = subject.step(batch(kind, 0), step_noise(0, 0, 0, 8))
+    floor = subject.chain.kernel.loss_floor(report.noise_level, subject.chain.lag)
+    above = report.loss_above_floor + floor
+    assert above.mean().item() * 64 == pytest.approx(report.loss, rel=1e-5)
+    assert report.loss_above_floor.shape == report.entropy_production.shape == (8,)
+    drawn = levels.draw(step_noise(0, 0, 0, 8), 0.01, CPU)
+    assert torch.equal(report.noise_level, drawn)
+
+
+# The step
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(("size", "parts"), [(8, 4), (7, 3), (5, 5)])
+def test_accumulation_changes_nothing(kind: str, size: int, parts: int) -> None:
+    """In float64, so that rounding is far below what a wrong weighting of parts would do."""
+
+    def after(accumulate: int) -> tuple[list[Tensor], list[StepReport]]:
+        with default_dtype(torch.float64):
+            subject = learner(kind, gates=True, lr=1e-3, accumulate=accumulate, batch_size=size)
+            reports = train(subject, kind, 3, size)
+            return weights(subject.network) + weights(subject.average), reports
+
+    (whole, one), (pieces, many) = after(1), after(parts)
+    assert distance(whole, pieces) < 1e-7
+    for a, b in zip(one, many, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-10)
+        assert a.gradient_norm == pytest.approx(b.gradient_norm, rel=1e-8)
+        assert torch.allclose(a.entropy_production, b.entropy_production, atol=1e-8)
+        assert b.progress.images == a.progress.images
+    (other, _) = after_seed(kind, size)
+    assert distance(whole, other) > 1e-5  # control: what another draw does
+
+
+def after_seed(kind: str, size: int) -> tuple[list[Tensor], None]:
+    with default_dtype(torch.float64):
+        subject = learner(kind, gates=True, lr=1e-3, batch_size=size)
+        for step in range(3):
+            subject.step(batch(kind, step, size), step_noise(1, step, 0, size))
+        return weights(subject.network) + weights(subject.average), None
+
+
+def test_a_batch_that_is_not_finite_moves_nothing_and_is_counted() -> None:
+    subject = learner(gates=True, lr=1e-3)
+    train(subject, "paper", 2)
+    before = weights(subject.network), weights(subject.average)
+    state = copy.deepcopy(subject.optimizer_state())
+    bad = batch("paper", 2)
+    bad[3, 0, 0, 0] = math.nan
+    report = subject.step(bad, step_noise(0, 2, 0, 8))
+    assert report.was_skipped
+    assert not math.isfinite(report.gradient_norm)
+    assert same(before[0], weights(subject.network))
+    assert same(before[1], weights(subject.average))
+    after = subject.optimizer_state()
+    assert after["step"] == state["step"] == 2
+    assert all(torch.equal(after["mean"][n], state["mean"][n]) for n in state["mean"])
+    again = subject.step(bad, step_noise(0, 3, 0, 8))
+    assert again.progress == Progress(step=4, images=32, skipped=2, skipped_in_a_row=2)
+    good = subject.step(batch("paper", 4), step_noise(0, 4, 0, 8))
+    assert not good.was_skipped
+    assert good.progress == Progress(step=5, images=40, skipped=2, skipped_in_a_row=0)
+    assert not same(before[0], weights(subject.network))
+    assert all(w.isfinite().all() for w in weights(subject.network) + weights(subject.average))
+
+
+def test_learning_rate_warm_up_by_hand() -> None:
+    rates = [r.learning_rate for r in train(learner(lr=0.008, lr_warmup=4), "paper", 6)]
+    assert rates == pytest.approx([0.002, 0.004, 0.006, 0.008, 0.008, 0.008])
+    assert [r.learning_rate for r in train(learner(lr=0.008), "paper", 2)] == [0.008, 0.008]
+    subject = learner(lr=0.008, lr_warmup=4)
+    before = weights(subject.network)
+    train(subject, "paper", 1)
+    moved = distance(before, weights(subject.network))
+    assert moved == pytest.approx(0.002, rel=1e-3)  # Adam's first move is the rate itself
+
+
+@pytest.mark.parametrize(("warmup", "decays"), [(True, [2 / 11, 3 / 12]), (False, [0.9, 0.9])])
+def test_the_average_by_hand(warmup: bool, decays: list[float]) -> None:
+    subject = learner(gates=True, lr=0.01, ema_decay=0.9, ema_warmup=warmup)
+    expected = weights(subject.average)
+    for step, decay in enumerate(decays):
+        subject.step(batch("paper", step), step_noise(0, step, 0, 8))
+        now = weights(subject.network)
+        expected = [decay * a + (1 - decay) * w for a, w in zip(expected, now, strict=True)]
+    assert distance(expected, weights(subject.average)) < 1e-6
+    assert distance(weights(subject.network), weights(subject.average)) > 1e-3
+    assert not any(p.requires_grad for p in subject.average.parameters())
+
+
+def test_decay_by_hand() -> None:
+    assert [decay_at(n, 0.999, False) for n in (1, 10)] == [0.999, 0.999]
+    assert decay_at(1, 0.999, True) == 2 / 11
+    assert decay_at(90, 0.999, True) == 0.91
+    assert decay_at(10**6, 0.999, True) == 0.999
+
+
+def test_a_skipped_step_does_not_count_for_the_warm_up_of_the_average() -> None:
+    subject = learner(gates=True, lr=0.01, ema_decay=0.9, ema_warmup=True)
+    subject.step(torch.full((8, 1, 8, 8), math.nan), step_noise(0, 0, 0, 8))
+    start = weights(subject.average)
+    subject.step(batch("paper", 1), step_noise(0, 1, 0, 8))
+    now = weights(subject.network)
+    expected = [2 / 11 * a + 9 / 11 * w for a, w in zip(start, now, strict=True)]
+    assert distance(expected, weights(subject.average)) < 1e-6
+
+
+def test_clipping_by_hand() -> None:
+    def gradients(grad_clip: float | None) -> tuple[list[Tensor], float]:
+        subject = learner(gates=True, grad_clip=grad_clip)
+        norm = train(subject, "paper", 1)[0].gradient_norm
+        return [p.grad for p in subject.network.parameters() if p.grad is not None], norm
+
+    free, norm = gradients(None)
+    total = math.sqrt(sum(g.double().square().sum().item() for g in free))
+    assert norm == pytest.approx(total, rel=1e-5)
+    limit = norm / 4
+    clipped, reported = gradients(limit)
+    assert reported == pytest.approx(norm, rel=1e-6)  # the norm before clipping is shown
+    assert distance([g / 4 for g in free], clipped) < 1e-4 * norm
+    assert math.sqrt(sum(g.double().square().sum().item() for g in clipped)) <= limit * (1 + 1e-6)
+    loose, _ = gradients(2 * norm)
+    assert same(loose, free)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_resuming_from_the_optimizer_state_is_bit_identical(kind: str) -> None:
+    subject = learner(kind, gates=True, lr=1e-3, ema_warmup=True, lr_warmup=4)
+    train(subject, kind, 2)
+    state = copy.deepcopy(subject.optimizer_state())
+    assert state["step"] == 2
+    assert set(state["mean"]) == {name for name, _ in subject.network.named_parameters()}
+    other = learner(kind, lr=1e-3, ema_warmup=True, lr_warmup=4)
+    other.network.load_state_dict(subject.network.state_dict())
+    other.average.load_state_dict(subject.average.state_dict())
+    fresh = copy.deepcopy(other.network)
+    other.load_optimizer_state(state)
+    other.progress = subject.progress
+    train(subject, kind, 3)
+    train(other, kind, 3)
+    assert same(weights(subject.network), weights(other.network))
+    assert same(weights(subject.average), weights(other.average))
+    forgetful = learner(kind, lr=1e-3, ema_warmup=True, lr_warmup=4)  # control: without the state
+    forgetful.network.load_state_dict(fresh.state_dict())
+    forgetful.progress = replace(subject.progress, step=2, images=16)
+    train(forgetful, kind, 3)
+    assert not same(weights(subject.network), weights(forgetful.network))
+
+
+def test_a_loaded_optimizer_state_is_a_copy() -> None:
+    subject = learner(gates=True, lr=1e-3)
+    train(subject, "paper", 1)
+    state = copy.deepcopy(subject.optimizer_state())
+    kept = copy.deepcopy(state)
+    other = learner(gates=True, lr=1e-3)
+    other.load_optimizer_state(state)
+    train(other, "paper", 1)
+    assert all(torch.equal(state["mean"][n], kept["mean"][n]) for n in kept["mean"])
+
+
+def test_an_optimizer_that_has_not_moved_has_an_empty_state() -> None:
+    subject = learner()
+    empty = subject.optimizer_state()
+    assert empty == {"step": 0, "mean": {}, "square": {}}
+    subject.load_optimizer_state(empty)
+    train(subject, "paper", 1)
+    assert subject.optimizer_state()["step"] == 1
+
+
+def test_a_step_depends_on_its_arguments_alone() -> None:
+    torch_state = torch.get_rng_state()
+    first, second = learner(gates=True, lr=1e-3), learner(gates=True, lr=1e-3)
+    train(first, "paper", 2)
+    torch.rand(3)
+    train(second, "paper", 2)
+    torch.set_rng_state(torch_state)
+    assert same(weights(first.network), weights(second.network))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_bfloat16_gives_a_float32_posterior_close_to_that_of_float32(kind: str) -> None:
+    subject = learner(kind, gates=True)
+    x = sample_noise([1, 2]).normal(torch.empty(2, 1, 8, 8))
+    x = (2 * x).long().clamp(0, 4) if kind == "categorical" else x
+    b = torch.tensor([0.05, 0.8])
+    full = with_precision(subject.network, "fp32", CPU)(x, b)
+    half = with_precision(subject.network, "bf16", CPU)(x, b)
+    fields = ("log_probs",) if kind == "categorical" else ("mean", "std")
+    assert isinstance(half, Categorical | Normal)
+    for field in fields:
+        found, expected = getattr(half, field), getattr(full, field)
+        assert found.dtype == torch.float32
+        assert found.isfinite().all()
+        spread = expected.std().item()
+        assert 0 < (found - expected).abs().mean().item() < 0.1 * spread
