@@ -113,9 +113,7 @@ class Categorical:
         """
         cumulative = self.log_probs.exp().cumsum(-1)
         u = noise.uniform(cumulative[..., 0]) * cumulative[..., -1]
-        level = (cumulative <= u.unsqueeze(-1)).sum(-1)
-        last_possible = (cumulative < cumulative[..., -1:]).sum(-1)
-        return level.minimum(last_possible)
+        return (cumulative <= u.unsqueeze(-1)).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, summed over pixels: (B,)."""

@@ -119,7 +119,7 @@ class Learner:
         b = levels.draw(noise, self.config.min_noise, z.device)
         self.optimizer.zero_grad(set_to_none=True)
         parts = []
-        for rows in torch.arange(len(z)).tensor_split(self.config.accumulate):
+        for rows in torch.arange(len(z)).tensor_split(min(self.config.accumulate, len(z))):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             terms = contrastive_adjustment(self.chain, z[part], b[part], noise[part])
             torch.autograd.backward(terms.loss.sum() / len(z))

@@ -15,12 +15,13 @@ from oracles import (
     RealImages,
     Transition,
     doubles,
+    error_of,
     random_moves,
 )
 from torch import Tensor
 
 from nkca.chain import Chain
-from nkca.distributions import Distribution, Posterior, Scramble
+from nkca.distributions import Distribution, Normal, Posterior, Scramble
 from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel
 from nkca.levels import anneal, expand
@@ -104,6 +105,31 @@ def test_control_without_the_lag_cap_the_marginal_breaks(name: str, clamped: boo
         assert oracle.marginal_error(transition, move) > 1e-3, move
     if name in CATEGORICAL:  # here the cap is b_y / b_x, not its root: b_y >= w² b_x is too late
         assert oracle.marginal_error(transition, Move(0.5, 1.0, 0.4)) > 1e-3
+
+
+def test_the_cap_changes_nothing_where_the_plain_formula_is_a_distribution() -> None:
+    """And no more than it must beyond: a smaller lag would keep the marginal too, but be slower."""
+    x, ones = doubles([[[[0.7]]]]), doubles([1.0])
+    p_z = Normal(doubles([[[[0.3]]]]), doubles(0.2))
+    kernel = ContinuousKernel()
+    for move in (Move(0.5, 1.0, 0.26), Move(0.5, 1.0, 0.25), Move(0.9, 0.1, 0.09)):
+        arguments = x, move.b_x * ones, move.b_y * ones, p_z, move.w
+        plain = without_cap(False)["real_images"](*arguments)
+        capped = kernel.transition(*arguments)
+        assert isinstance(plain, Normal)
+        assert isinstance(capped, Normal)
+        assert error_of(capped.mean, plain.mean) < ROUNDING
+        assert error_of(capped.std, plain.std) < ROUNDING
+    beyond = kernel.transition(x, ones, 0.04 * ones, Normal(p_z.mean, doubles(0.0)), 0.5)
+    assert isinstance(beyond, Normal)
+    assert beyond.std.item() < 1e-8  # w' is the root of b_y / b_x: y = 0.2 x + 0.96 z
+    assert beyond.mean.item() == pytest.approx(0.2 * 0.7 + 0.96 * 0.3, abs=ROUNDING)
+    for w, b_y, kept in ((0.5, 0.6, 0.5), (0.5, 0.5, 0.5), (0.5, 0.3, 0.3), (0.95, 0.95, 0.95)):
+        levels = torch.zeros(1, 1, 1, 1, dtype=torch.long)
+        prior = PixelPriorDenoiser(doubles([0.5, 0.5]).log().view(1, 1, 1, 2))(levels, ones)
+        p_y = CategoricalKernel(2).transition(levels, ones, b_y * ones, prior, w)
+        assert isinstance(p_y, Scramble)
+        assert p_y.keep.item() == pytest.approx(kept, abs=ROUNDING)
 
 
 def wrong_lag(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:
