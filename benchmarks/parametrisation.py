@@ -16,7 +16,8 @@ import nkca
 from nkca.config import configure, read_yaml
 from nkca.data.dataset import batches
 from nkca.noise import derive_seed, sample_noise, step_noise
-from nkca.runner import Run, prepare
+from nkca.rundir import Run
+from nkca.runner import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (0.01, 0.03, 0.1, 0.3, 0.6)

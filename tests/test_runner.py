@@ -19,7 +19,8 @@ from nkca import runner
 from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.config import RunConfig, configure, read_yaml
 from nkca.pictures import contact_sheet
-from nkca.runner import Run, open_run, train
+from nkca.rundir import Run
+from nkca.runner import open_run, train
 from nkca.training import Learner, StepReport
 
 TINY: dict[str, Any] = {
@@ -419,7 +420,7 @@ def test_viz_freq_0_makes_no_preview_and_a_due_one_is_made_once(
 ) -> None:
     made: list[int] = []
     monkeypatch.setattr(
-        runner, "_save_preview", lambda run, _: made.append(run.learner.progress.step)
+        runner, "save_preview", lambda run, _: made.append(run.learner.progress.step)
     )
     for freq, expected in ((0, []), (2, [2, 4]), (3, [3, 4]), (9, [4])):
         made.clear()

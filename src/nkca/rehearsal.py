@@ -10,7 +10,7 @@ import torch
 from nkca.data.dataset import augment, batches
 from nkca.noise import step_noise
 from nkca.pictures import Pictures, contact_sheet
-from nkca.runner import Run
+from nkca.rundir import Run
 
 COLUMNS = 8
 SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)

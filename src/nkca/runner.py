@@ -1,11 +1,5 @@
 """A training run in a directory: prepare or resume, train, save, show.
 
-    config.yaml             the resolved config (earlier ones: config-until-step-N.yaml)
-    log.txt                 what happened, all sessions
-    checkpoint_latest.pth   where the same command resumes; _final, _best and numbered ones beside it
-    previews/               samples of the average of weights, always from the same seeds
-    tensorboard/            curves
-
 Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s.
 """
 
@@ -14,64 +8,35 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nkca import build, resume
-from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, save_checkpoint
-from nkca.config import RunConfig, configure, read_yaml, write_yaml
+from nkca.checkpoint import FINAL, LATEST, Checkpoint
+from nkca.config import RunConfig
 from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import augment, batches, load_dataset
 from nkca.errors import InputError, out_of_memory_says
 from nkca.files import locked
 from nkca.noise import step_noise
-from nkca.pictures import contact_sheet, save_png
 from nkca.precision import choose_device
-from nkca.sampling import Model, sample
-from nkca.training import Learner, Progress, StepReport, evaluate
+from nkca.rundir import (
+    Run,
+    keep_numbered,
+    log_file,
+    save,
+    save_evaluation,
+    save_preview,
+    write_config,
+)
+from nkca.training import Learner, Progress, StepReport
 
 logger = logging.getLogger("nkca")
 
 SAVE_SECONDS = 600  # the longest time without a checkpoint
 MAX_SKIPPED_IN_A_ROW = 20
-PREVIEW_SAMPLES = 16
-EVALUATION_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class Run:
-    """Everything that training needs, in memory.
-
-    Args:
-        average: the model with averaged weights, which samples are drawn from.
-    """
-
-    directory: Path
-    config: RunConfig
-    images: DecodedImages
-    spec: build.ModelSpec
-    learner: Learner
-    average: Model
-
-    @property
-    def total_images(self) -> int:
-        """Images seen when the epochs and steps asked for are done."""
-        training, done = self.config.training, self.learner.progress
-        by_epochs = training.epochs * len(self.images)
-        if training.max_steps is None:
-            return by_epochs
-        left = max(0, training.max_steps - done.step) * training.batch_size
-        return min(by_epochs, done.images + left)
-
-    def is_finished(self) -> bool:
-        """Whether the epochs, steps or time asked for are done."""
-        training, done = self.config.training, self.learner.progress
-        late = training.max_time is not None and done.seconds >= training.max_time
-        return late or done.images >= self.total_images
 
 
 @dataclass(frozen=True)
@@ -133,10 +98,10 @@ def open_run(
         directory.mkdir(parents=True, exist_ok=True)
         if not has_begun:
             stack.enter_context(lock)
-        stack.enter_context(_log_file(directory / "log.txt"))
+        stack.enter_context(log_file(directory / "log.txt"))
         for left in directory.glob(".checkpoint_*.tmp"):  # of a session that was killed
             left.unlink()
-        _write_config(prepared.run)
+        write_config(prepared.run)
         for message in prepared.messages:
             logger.info(message)
         yield prepared.run
@@ -161,7 +126,7 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
                 yield report
             except GeneratorExit:
                 if not report.was_skipped:
-                    _save(run, LATEST)
+                    save(run, LATEST)
                 raise
             step = report.progress.step
             curves.add(report)
@@ -169,12 +134,12 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
             if report.was_skipped:  # perhaps the weights are broken: keep the last good checkpoint
                 continue
             if cadence.viz_freq and step % cadence.viz_freq == 0:
-                _save_preview(run, curves)
+                save_preview(run, curves)
             if cadence.eval_freq and step % cadence.eval_freq == 0:
-                _evaluate(run, curves)
+                save_evaluation(run, curves)
             if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
-                _save(run, LATEST)
-                _keep_numbered(run)
+                save(run, LATEST)
+                keep_numbered(run)
                 saved_at = time.monotonic()
         curves.flush(run.learner.progress.step)
         _finish(run, curves, moved=run.learner.progress.step > first)
@@ -197,12 +162,12 @@ def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
 
 def _finish(run: Run, curves: Curves, moved: bool) -> None:
     if moved and (run.is_finished() or not run.learner.progress.skipped_in_a_row):
-        _save(run, LATEST)
+        save(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
         viz_freq = run.config.cadence.viz_freq
         if viz_freq and run.learner.progress.step % viz_freq:
-            _save_preview(run, curves)
-        _save(run, FINAL)
+            save_preview(run, curves)
+        save(run, FINAL)
 
 
 def _assemble(
@@ -237,64 +202,6 @@ def _assemble(
     return Run(directory, config, images, spec, learner, models[1])
 
 
-def _save(run: Run, name: str) -> None:
-    learner = run.learner
-    checkpoint = Checkpoint(
-        config=run.config.to_flat(),
-        data_shape=run.spec.data_shape,
-        data_std=run.spec.data_std,
-        progress=asdict(learner.progress),
-        model=learner.network.state_dict(),
-        ema=learner.average.state_dict(),
-        optimizer=learner.optimizer_state(),
-    )
-    save_checkpoint(run.directory / name, checkpoint)
-    logger.info("saved %s at step %d", run.directory / name, learner.progress.step)
-
-
-def _keep_numbered(run: Run) -> None:
-    """Save a numbered checkpoint too, and remove the oldest beyond ``keep``."""
-    if not run.config.cadence.keep:
-        return
-    _save(run, f"checkpoint_{run.learner.progress.step:09d}.pth")
-    numbered = sorted(run.directory.glob("checkpoint_[0-9]*.pth"))
-    for old in numbered[: -run.config.cadence.keep]:
-        old.unlink()
-
-
-def _save_preview(run: Run, curves: Curves) -> None:
-    step, began = run.learner.progress.step, time.monotonic()
-    batch = min(PREVIEW_SAMPLES, run.config.training.batch_size)
-    picture = contact_sheet(sample(run.average, range(PREVIEW_SAMPLES), batch_size=batch))
-    (run.directory / "previews").mkdir(exist_ok=True)
-    save_png(run.directory / "previews" / f"step_{step:09d}.png", picture)
-    curves.image("samples", picture, step)
-    logger.info("preview at step %d took %.1f s", step, time.monotonic() - began)
-
-
-def _evaluate(run: Run, curves: Curves) -> None:
-    """Score the average on the first images with fixed draws; keep the best checkpoint."""
-    progress, training = run.learner.progress, run.config.training
-    size = training.batch_size
-    losses, productions = [], []
-    for first in range(0, min(EVALUATION_IMAGES, len(run.images)), size):
-        part = run.images.images[first : min(first + size, EVALUATION_IMAGES)]
-        images = torch.from_numpy(part.copy()).movedim(-1, 1).to(run.average.device)
-        z = run.average.pixels.to_state(images)
-        terms = evaluate(run.average.chain, z, training.min_noise, first)
-        losses.append(terms.loss)
-        productions.append(terms.entropy_production / z[0].numel())
-    loss = torch.cat(losses).mean().item()
-    curves.scalar("evaluation/loss", loss, progress.step)
-    curves.scalar(
-        "evaluation/entropy_production", torch.cat(productions).mean().item(), progress.step
-    )
-    logger.info("evaluation at step %d: loss %.4f", progress.step, loss)
-    if progress.best_loss is None or loss < progress.best_loss:
-        run.learner.progress = replace(progress, best_loss=loss)
-        _save(run, BEST)
-
-
 def _check_finite(report: StepReport) -> None:
     if report.was_skipped:
         logger.warning(
@@ -311,20 +218,6 @@ def _check_finite(report: StepReport) -> None:
         )
 
 
-def _write_config(run: Run) -> None:
-    path = run.directory / "config.yaml"
-    if path.exists():
-        try:
-            if configure(read_yaml(path)) == run.config:
-                return
-        except InputError:
-            logger.warning("%s was not a readable config", path)
-        kept = run.directory / f"config-until-step-{run.learner.progress.step}.yaml"
-        if not kept.exists():
-            path.rename(kept)
-    write_yaml(path, run.config)
-
-
 def advice_on_memory(config: RunConfig) -> str:
     """What helps a run that does not fit into memory."""
     training = config.training
@@ -333,19 +226,3 @@ def advice_on_memory(config: RunConfig) -> str:
         f"--accumulate={2 * training.accumulate}, a smaller --batch-size, --resize or --hidden-size, "
         "or --precision=bf16"
     )
-
-
-@contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Append what "nkca" logs to ``path`` while the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        handler.close()

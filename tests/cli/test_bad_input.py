@@ -79,7 +79,8 @@ CASES = {
     "lr not a number": Case(GOOD + " --lr=nan", r"lr must be positive and finite, got nan"),
     "max time unknown": Case(GOOD + " --max-time=soon", r"max_time must be .*got 'soon'"),
     "augmentation unknown": Case(
-        GOOD + " --data-augmentation='[flip]'", r"fliph, flipv or both, got flip.*did you mean 'flip[hv]'"
+        GOOD + " --data-augmentation='[flip]'",
+        r"fliph, flipv or both, got flip.*did you mean 'flip[hv]'",
     ),
     "colour unknown": Case(GOOD + " --background=whit", r"'whit' is not a colour"),
     "channels 2": Case(GOOD + " --channels=2", r"channels must be one of 1, 3, 4"),

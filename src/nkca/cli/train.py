@@ -14,7 +14,7 @@ from nkca.errors import InputError, out_of_memory_says
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from nkca.runner import Run
+    from nkca.rundir import Run
     from nkca.training import StepReport
 
 LINE_SECONDS = 10.0  # between lines of progress where there is no terminal

@@ -1,0 +1,155 @@
+"""A run and its directory: what is kept there, and how it gets there.
+
+config.yaml             the resolved config (earlier ones: config-until-step-N.yaml)
+log.txt                 what happened, all sessions
+checkpoint_latest.pth   where the same command resumes; _final, _best and numbered ones beside it
+previews/               samples of the average of weights, always from the same seeds
+tensorboard/            curves
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from nkca.build import ModelSpec
+from nkca.checkpoint import BEST, Checkpoint, save_checkpoint
+from nkca.config import RunConfig, configure, read_yaml, write_yaml
+from nkca.curves import Curves
+from nkca.data.cache import DecodedImages
+from nkca.errors import InputError
+from nkca.pictures import contact_sheet, save_png
+from nkca.sampling import Model, sample
+from nkca.training import Learner, evaluate
+
+logger = logging.getLogger("nkca")
+
+PREVIEW_SAMPLES = 16
+EVALUATION_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that training needs, in memory.
+
+    Args:
+        average: the model with averaged weights, which samples are drawn from.
+    """
+
+    directory: Path
+    config: RunConfig
+    images: DecodedImages
+    spec: ModelSpec
+    learner: Learner
+    average: Model
+
+    @property
+    def total_images(self) -> int:
+        """Images seen when the epochs and steps asked for are done."""
+        training, done = self.config.training, self.learner.progress
+        by_epochs = training.epochs * len(self.images)
+        if training.max_steps is None:
+            return by_epochs
+        left = max(0, training.max_steps - done.step) * training.batch_size
+        return min(by_epochs, done.images + left)
+
+    def is_finished(self) -> bool:
+        """Whether the epochs, steps or time asked for are done."""
+        training, done = self.config.training, self.learner.progress
+        late = training.max_time is not None and done.seconds >= training.max_time
+        return late or done.images >= self.total_images
+
+
+def save(run: Run, name: str) -> None:
+    """Write the run's checkpoint ``name``, atomically."""
+    learner = run.learner
+    checkpoint = Checkpoint(
+        config=run.config.to_flat(),
+        data_shape=run.spec.data_shape,
+        data_std=run.spec.data_std,
+        progress=asdict(learner.progress),
+        model=learner.network.state_dict(),
+        ema=learner.average.state_dict(),
+        optimizer=learner.optimizer_state(),
+    )
+    save_checkpoint(run.directory / name, checkpoint)
+    logger.info("saved %s at step %d", run.directory / name, learner.progress.step)
+
+
+def keep_numbered(run: Run) -> None:
+    """Save a numbered checkpoint too, and remove the oldest beyond ``keep``."""
+    if not run.config.cadence.keep:
+        return
+    save(run, f"checkpoint_{run.learner.progress.step:09d}.pth")
+    numbered = sorted(run.directory.glob("checkpoint_[0-9]*.pth"))
+    for old in numbered[: -run.config.cadence.keep]:
+        old.unlink()
+
+
+def save_preview(run: Run, curves: Curves) -> None:
+    """Sample the average from fixed seeds: a PNG and an image in TensorBoard."""
+    step, began = run.learner.progress.step, time.monotonic()
+    batch = min(PREVIEW_SAMPLES, run.config.training.batch_size)
+    picture = contact_sheet(sample(run.average, range(PREVIEW_SAMPLES), batch_size=batch))
+    (run.directory / "previews").mkdir(exist_ok=True)
+    save_png(run.directory / "previews" / f"step_{step:09d}.png", picture)
+    curves.image("samples", picture, step)
+    logger.info("preview at step %d took %.1f s", step, time.monotonic() - began)
+
+
+def save_evaluation(run: Run, curves: Curves) -> None:
+    """Score the average on the first images with fixed draws; keep the best checkpoint."""
+    progress, training = run.learner.progress, run.config.training
+    size = training.batch_size
+    losses, productions = [], []
+    for first in range(0, min(EVALUATION_IMAGES, len(run.images)), size):
+        part = run.images.images[first : min(first + size, EVALUATION_IMAGES)]
+        images = torch.from_numpy(part.copy()).movedim(-1, 1).to(run.average.device)
+        z = run.average.pixels.to_state(images)
+        terms = evaluate(run.average.chain, z, training.min_noise, first)
+        losses.append(terms.loss)
+        productions.append(terms.entropy_production / z[0].numel())
+    loss = torch.cat(losses).mean().item()
+    curves.scalar("evaluation/loss", loss, progress.step)
+    curves.scalar(
+        "evaluation/entropy_production", torch.cat(productions).mean().item(), progress.step
+    )
+    logger.info("evaluation at step %d: loss %.4f", progress.step, loss)
+    if progress.best_loss is None or loss < progress.best_loss:
+        run.learner.progress = replace(progress, best_loss=loss)
+        save(run, BEST)
+
+
+def write_config(run: Run) -> None:
+    """Write config.yaml; one that says something else is kept beside it."""
+    path = run.directory / "config.yaml"
+    if path.exists():
+        try:
+            if configure(read_yaml(path)) == run.config:
+                return
+        except InputError:
+            logger.warning("%s was not a readable config", path)
+        kept = run.directory / f"config-until-step-{run.learner.progress.step}.yaml"
+        if not kept.exists():
+            path.rename(kept)
+    write_yaml(path, run.config)
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Append what "nkca" logs to ``path`` while the block runs."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()
