@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nkca.allocator import keep_freed_memory
 from nkca.cli.options import command, messages
 from nkca.errors import InputError
 from nkca.files import fresh_directory
@@ -127,6 +128,7 @@ def main(
     from nkca.build import load_model
     from nkca.gallery import Outputs, make_samples, plan_samples
 
+    keep_freed_memory()
     request = _request(like, given)
     outputs = Outputs(save_grid, save_intermediate, save_animation)
     with messages(quiet):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nkca.allocator import keep_freed_memory
 from nkca.cli.options import command, config_options, messages, stop_on_signal
 from nkca.config import configure, read_yaml
 from nkca.errors import InputError, out_of_memory_says
@@ -55,6 +56,7 @@ def main(
     options |= {name: value for name, value in flags.items() if value is not None}
     if config_file:
         _check_config(options, config_file)
+    keep_freed_memory()
     if dry_run:
         _dry_run(options, save_dir, quiet)
     else:
