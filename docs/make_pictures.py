@@ -23,7 +23,8 @@ SOURCES = (1, 905, 1607)  # of the demo set: sources of variants and inpainting
 
 def clothes(model: Model) -> Pictures:
     """Forty-eight new pictures, seeds 0-47."""
-    return nkca.contact_sheet(nkca.sample(model, range(48)), columns=12)
+    images = nkca.sample(model, range(48), schedule=Schedule(num_steps=300))
+    return nkca.contact_sheet(images, columns=12)
 
 
 def variants(model: Model, images: Pictures) -> Pictures:
@@ -51,15 +52,15 @@ def inpainting(model: Model, images: Pictures) -> Pictures:
 
 @torch.inference_mode()
 def chain(model: Model, level: float, num_steps: int) -> list[Pictures]:
-    """Frames of sixteen chains that start from noise, come down to ``level`` and stay there."""
+    """Frames of eight chains that start from noise, come down to ``level`` and stay there."""
     levels = [*nkca.anneal(1, level, 50), *[level] * num_steps]
-    noise = nkca.sample_noise(range(16))
-    x = model.chain.kernel.prior((16, *model.data_shape)).sample(noise)
+    noise = nkca.sample_noise(range(8))
+    x = model.chain.kernel.prior((8, *model.data_shape)).sample(noise)
     frames = []
     for state in nkca.run_chain(model.chain, x, levels, noise):
         pictures = model.pixels.to_uint8(state.p_z.mode())
         frames.append(nkca.contact_sheet(pictures.movedim(1, -1).numpy(), columns=8))
-    return frames[::2]
+    return frames[::3]
 
 
 def main(run: Path, out: Path) -> None:
