@@ -13,12 +13,12 @@ from nkca.config import (
     TYPES,
     RunConfig,
     configure,
-    parse_duration,
     parse_value,
     read_yaml,
     write_yaml,
 )
 from nkca.errors import InputError
+from nkca.values import parse_duration
 
 UNUSUAL: dict[str, Any] = {
     "hidden_size": 16, "dim_mults": [1, 1, 3], "discrete": True, "num_classes": 7, "dataset": "a: b #c",

@@ -6,7 +6,6 @@ Precedence: defaults < YAML file < command line. No torch here: `--help` is made
 
 import dataclasses
 import math
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import yaml
 
 from nkca.errors import InputError, nearest
 from nkca.files import write_text
+from nkca.values import DURATION, convert, describe, parse_duration
 
 
 def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:
@@ -218,9 +218,10 @@ def parse_value(name: str, value: Any) -> Any:
             return None
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
     try:
-        parsed = parse_duration(value) if name == "max_time" else _convert(hint, value)
+        parsed = parse_duration(value) if name == "max_time" else convert(hint, value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} must be {_expected(name, hint)}, got {value!r}") from None
+        expected = DURATION if name == "max_time" else describe(hint)
+        raise InputError(f"{name} must be {expected}, got {value!r}") from None
     choices = OPTIONS[name].metadata["choices"]
     if choices and parsed not in choices:
         raise InputError(
@@ -228,59 +229,6 @@ def parse_value(name: str, value: Any) -> Any:
             + nearest(str(value), map(str, choices))
         )
     return parsed
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    if typing.get_origin(hint) is tuple:
-        items = re.split(r"[,\s]+", value.strip("[]() \t")) if isinstance(value, str) else value
-        item = typing.get_args(hint)[0]
-        return tuple(
-            _convert(item, v.strip("'\"") if isinstance(v, str) else v) for v in items if v != ""
-        )
-    if hint is bool:
-        words = {"true": True, "yes": True, "false": False, "no": False}
-        if isinstance(value, str) and value.lower() in words:
-            return words[value.lower()]
-        if isinstance(value, bool):
-            return value
-        raise ValueError
-    if isinstance(value, bool) or (hint is str and not isinstance(value, str)):
-        raise TypeError
-    if hint is int and float(value) != int(float(value)):
-        raise ValueError
-    if hint is int and isinstance(value, float):
-        return int(value)
-    return hint(value)
-
-
-def _expected(name: str, hint: Any) -> str:
-    if name == "max_time":
-        return "a time such as 90 (seconds), 30m or 1h30m"
-    return {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "text",
-        tuple[int, ...]: "a list of whole numbers such as [1, 2]",
-        tuple[str, ...]: "a list of names such as [fliph]",
-    }[hint]
-
-
-def parse_duration(value: str | float) -> float:
-    """Seconds from ``90``, ``"90"``, ``"45s"``, ``"30m"`` or ``"1h30m"``.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    if isinstance(value, bool):
-        raise ValueError
-    if not isinstance(value, str):
-        return float(value)
-    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", value.strip().lower())
-    if match is None or not any(match.groups()):
-        raise ValueError
-    hours, minutes, seconds = (float(group or 0) for group in match.groups())
-    return 3600 * hours + 60 * minutes + seconds
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
