@@ -1,6 +1,5 @@
 """A lost terminal: the run saves and ends, as with Ctrl-C."""
 
-import contextlib
 import os
 import select
 import subprocess
@@ -26,18 +25,25 @@ SECONDS = 60
 def test_a_lost_terminal_saves(photos: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     options = ["--hidden-size=8", "--dim-mults=1", "--batch-size=4", "--viz-freq=0", "--device=cpu"]
+    options += ["--epochs=1000000", "--checkpoint-freq=50"]
     command = [sys.executable, "-c", IN_A_TERMINAL, *options]
     command += [f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}"]
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     )
     os.close(theirs)
-    seen, until = b"", time.monotonic() + SECONDS
-    while b"step 3" not in seen and time.monotonic() < until:
-        if select.select([ours], [], [], 0.1)[0]:
-            with contextlib.suppress(OSError):
+    try:
+        seen, until = b"", time.monotonic() + SECONDS
+        while b"at step 50" not in seen and time.monotonic() < until:
+            if select.select([ours], [], [], 0.1)[0]:
                 seen += os.read(ours, 4096)
-    assert b"step 3" in seen, seen
-    os.close(ours)
-    assert process.wait(SECONDS) == 0
-    assert load_checkpoint(tmp_path / "run" / LATEST).progress["step"] >= 3
+        assert b"at step 50" in seen, seen
+        os.close(ours)
+        assert process.wait(SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    log = (tmp_path / "run" / "log.txt").read_text().splitlines()
+    step = load_checkpoint(tmp_path / "run" / LATEST).progress["step"]
+    assert step >= 50
+    assert log[-1].endswith(f"{LATEST} at step {step}")
