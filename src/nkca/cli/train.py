@@ -133,10 +133,10 @@ class _Progress:
         self._bar = tqdm(
             total=run.total_images,
             initial=min(run.learner.progress.images, run.total_images),
-            unit="img",
+            unit=" images",
             disable=quiet or not sys.stderr.isatty(),
             dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} images, {rate_fmt}{postfix}",
+            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {rate_fmt}{postfix}",
         )
         self._loss: float | None = None
         self._began_at = self._said_at = time.monotonic()
