@@ -23,6 +23,7 @@ from nkca.training import (
     Learner,
     Progress,
     StepReport,
+    Terms,
     contrastive_adjustment,
     evaluate,
     reverse_loss,
@@ -394,6 +395,23 @@ def test_decay_by_hand() -> None:
     assert decay_at(1, 0.999, True) == 2 / 11
     assert decay_at(90, 0.999, True) == 0.91
     assert decay_at(10**6, 0.999, True) == 0.999
+
+
+def test_an_infinite_loss_is_skipped_though_its_gradient_is_finite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject = learner()
+    weight = next(subject.network.parameters())
+
+    def infinite(chain: Chain, z: Tensor, noise_level: Tensor, noise: Noise) -> Terms:
+        return Terms(weight.sum() + torch.full((len(z),), math.inf), torch.zeros(len(z)))
+
+    monkeypatch.setattr("nkca.training.contrastive_adjustment", infinite)
+    before = weight.detach().clone()
+    report = subject.step(batch("paper", 0), step_noise(0, 0, 0, 8))
+    assert math.isfinite(report.gradient_norm)
+    assert report.was_skipped
+    assert torch.equal(weight, before)
 
 
 def test_a_skipped_step_does_not_count_for_the_warm_up_of_the_average() -> None:

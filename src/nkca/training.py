@@ -126,12 +126,13 @@ class Learner:
             parts.append(terms)
         loss = torch.cat([terms.loss.detach() for terms in parts])
         production = torch.cat([terms.entropy_production for terms in parts])
-        norm, rate = self._update(len(z))
+        mean_loss = loss.mean().item()
+        norm, rate = self._update(len(z), mean_loss)
         dimensions = z[0].numel()
         floor = self.chain.kernel.loss_floor(b, self.chain.lag)
         return StepReport(
             progress=self.progress,
-            loss=loss.mean().item(),
+            loss=mean_loss,
             gradient_norm=norm,
             learning_rate=rate,
             noise_level=b.cpu(),
@@ -139,13 +140,13 @@ class Learner:
             entropy_production=(production / dimensions).cpu(),
         )
 
-    def _update(self, batch_size: int) -> tuple[float, float]:
+    def _update(self, batch_size: int, loss: float) -> tuple[float, float]:
         """Clip, move the weights and their average, count: (gradient norm, learning rate)."""
         config, progress = self.config, self.progress
         limit = math.inf if config.grad_clip is None else config.grad_clip
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit).item()
         rate = config.lr * min(1.0, (progress.step + 1) / max(config.lr_warmup, 1))
-        if math.isfinite(norm):
+        if math.isfinite(norm) and math.isfinite(loss):
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
