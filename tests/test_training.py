@@ -403,7 +403,7 @@ def test_an_infinite_loss_is_skipped_though_its_gradient_is_finite(
     subject = learner()
     weight = next(subject.network.parameters())
 
-    def infinite(chain: Chain, z: Tensor, noise_level: Tensor, noise: Noise) -> Terms:
+    def infinite(_chain: Chain, z: Tensor, *_: object) -> Terms:
         return Terms(weight.sum() + torch.full((len(z),), math.inf), torch.zeros(len(z)))
 
     monkeypatch.setattr("nkca.training.contrastive_adjustment", infinite)
