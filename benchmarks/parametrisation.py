@@ -16,6 +16,7 @@ import nkca
 from nkca.config import configure, read_yaml
 from nkca.data.dataset import batches
 from nkca.noise import derive_seed, sample_noise, step_noise
+from nkca.pixels import as_tensor
 from nkca.rundir import Run
 from nkca.runner import prepare
 
@@ -48,7 +49,7 @@ def main() -> None:
     config = configure(options).training
     images = next(iter(runs.values())).images.images
     is_held_out = [number % (len(images) // HELD_OUT) == 0 for number in range(len(images))]
-    held_out = torch.from_numpy(images[is_held_out]).movedim(-1, 1)
+    held_out = as_tensor(images[is_held_out])
     trained_on = images[[not held for held in is_held_out]]
     supply = batches(trained_on, config.batch_size, config.seed)
     for step, batch in enumerate(itertools.islice(supply, arguments.steps)):

@@ -15,6 +15,7 @@ import nkca
 from nkca.config import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.pictures import Pictures, save_animation
+from nkca.pixels import as_pictures
 from nkca.sampling import Model, Schedule
 
 VARIANT_LEVELS = (0.1, 0.3, 0.5)
@@ -58,8 +59,8 @@ def chain(model: Model, level: float, num_steps: int) -> list[Pictures]:
     x = model.chain.kernel.prior((8, *model.data_shape)).sample(noise)
     frames = []
     for state in nkca.run_chain(model.chain, x, levels, noise):
-        pictures = model.pixels.to_uint8(state.p_z.mode())
-        frames.append(nkca.contact_sheet(pictures.movedim(1, -1).numpy(), columns=8))
+        pictures = as_pictures(model.pixels.to_uint8(state.p_z.mode()))
+        frames.append(nkca.contact_sheet(pictures, columns=8))
     return frames[::3]
 
 

@@ -176,6 +176,11 @@ TYPES: dict[str, Any] = {
 }
 
 
+def field_name(key: object) -> str:
+    """The field that a key of a YAML file or mapping means: `dim-mults` is `dim_mults`."""
+    return str(key).replace("-", "_")
+
+
 def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
     """Build a `RunConfig` from a flat mapping; what is not named has its default.
 
@@ -189,7 +194,7 @@ def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
     prefix = f"{source}: " if source else ""
     values: dict[str, Any] = {}
     for key, value in options.items():
-        name = str(key).replace("-", "_")
+        name = field_name(key)
         if name not in OPTIONS:
             raise InputError(f"{prefix}unknown option '{key}'{nearest(name, OPTIONS)}")
         try:

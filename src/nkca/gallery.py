@@ -24,6 +24,7 @@ from nkca.pictures import (
     save_animation,
     save_png,
 )
+from nkca.pixels import as_pictures
 from nkca.sampling import Model, Schedule, Task, run_task, show
 
 logger = logging.getLogger("nkca")
@@ -171,7 +172,7 @@ def make_samples(plan: Plan, directory: Path, batch_size: int = 64) -> Iterator[
         task = Task([job.seed for job in batch], _starts(model, batch), plan.repaint)
         with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
             for state in run_task(model, task, plan.schedule):
-                pictures = _numpy(show(model, task, state, request.visualize))
+                pictures = as_pictures(show(model, task, state, request.visualize))
                 if outputs.intermediate:
                     _save_intermediate(directory, batch, state, pictures)
                 sheet.add_state(number, state.step, pictures)
@@ -191,11 +192,6 @@ def _save_samples(
         path = directory / f"{job.name}.png"
         save_png(path, picture, asdict(replace(request, seeds=str(job.seed), images=images)))
         yield path
-
-
-def _numpy(pictures: Tensor) -> Pictures:
-    array: Pictures = pictures.movedim(1, -1).numpy()
-    return array
 
 
 def _repaint(model: Model, request: Request) -> Tensor | None:

@@ -11,10 +11,23 @@ The original rounds levels up, which leaves level 0 one byte value of 256; nkca 
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 SCRAMBLED_GREY = 128  # how a scrambled pixel is shown
+
+
+def as_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
+    """View uint8 pictures (N, H, W, C) as a tensor (N, C, H, W)."""
+    return torch.from_numpy(pictures).movedim(-1, 1)
+
+
+def as_pictures(images: Tensor) -> npt.NDArray[np.uint8]:
+    """View a uint8 tensor (N, C, H, W) on the CPU as pictures (N, H, W, C)."""
+    pictures: npt.NDArray[np.uint8] = images.movedim(1, -1).numpy()
+    return pictures
 
 
 class Pixels(Protocol):

@@ -10,7 +10,8 @@ import torch
 from nkca.data.dataset import augment, batches
 from nkca.noise import step_noise
 from nkca.pictures import Pictures, contact_sheet
-from nkca.rundir import Run
+from nkca.pixels import as_pictures
+from nkca.rundir import Run, take_step
 
 COLUMNS = 8
 SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
@@ -29,21 +30,19 @@ class Rehearsal:
 
 def rehearse(run: Run, num_steps: int = 3) -> Rehearsal:
     """Take one step to warm up and ``num_steps`` to measure; nothing is saved."""
-    training, learner, model = run.config.training, run.learner, run.average
+    training, learner = run.config.training, run.learner
     steps = -(-max(0, run.total_images - learner.progress.images) // training.batch_size)
     began = 0.0
     supply = batches(run.images.images, training.batch_size, training.seed)
     for number in range(num_steps + 1):
         if number == 1:
             began = time.monotonic()
-        noise = step_noise(training.seed, number, 0, training.batch_size)
-        images = augment(next(supply).to(model.device), run.config.data.data_augmentation, noise)
-        learner.step(model.pixels.to_state(images), noise)
+        take_step(run, next(supply), number)
     return Rehearsal(
         parameters=sum(p.numel() for p in learner.network.parameters()),
         steps=steps,
         seconds_per_step=(time.monotonic() - began) / num_steps,
-        peak_memory=_peak_memory(model.device),
+        peak_memory=_peak_memory(run.average.device),
         sheet=_sheet(run),
     )
 
@@ -58,7 +57,7 @@ def _sheet(run: Run) -> Pictures:
     for level in SHOWN_LEVELS:
         b = torch.full((COLUMNS,), level)
         rows.append(model.chain.kernel.add_noise(z[:COLUMNS], b).sample(noise[:COLUMNS]))
-    pictures = model.pixels.to_uint8(torch.cat(rows)).movedim(1, -1).numpy()
+    pictures = as_pictures(model.pixels.to_uint8(torch.cat(rows)))
     return contact_sheet(pictures, COLUMNS)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
-from nkca.config import RunConfig, configure
+from nkca.config import RunConfig, configure, field_name
 from nkca.errors import InputError
 
 
@@ -39,8 +39,9 @@ def resolve(
     if checkpoint.optimizer is None:
         raise InputError(f"{path} has no optimizer state, so its run cannot be resumed")
     before = configure(checkpoint.config, str(path))
-    given = {name.replace("-", "_"): value for name, value in options.items()}
-    config = configure({**before.to_flat(), **given})
+    config = configure(
+        {**before.to_flat(), **{field_name(key): value for key, value in options.items()}}
+    )
     old, new = before.to_flat(), config.to_flat()
     changes = {name: f"{old[name]} -> {new[name]}" for name in new if old[name] != new[name]}
     fixed = [f"{name} ({changes[name]})" for name in asdict(config.model) if name in changes]

@@ -15,16 +15,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nkca.build import ModelSpec
 from nkca.checkpoint import BEST, Checkpoint, save_checkpoint
 from nkca.config import RunConfig, configure, read_yaml, write_yaml
 from nkca.curves import Curves
 from nkca.data.cache import DecodedImages
+from nkca.data.dataset import augment
 from nkca.errors import InputError
+from nkca.noise import step_noise
 from nkca.pictures import contact_sheet, save_png
+from nkca.pixels import as_tensor
 from nkca.sampling import Model, sample
-from nkca.training import Learner, evaluate
+from nkca.training import Learner, StepReport, evaluate
 
 logger = logging.getLogger("nkca")
 
@@ -62,6 +66,14 @@ class Run:
         training, done = self.config.training, self.learner.progress
         late = training.max_time is not None and done.seconds >= training.max_time
         return late or done.images >= self.total_images
+
+
+def take_step(run: Run, images: Tensor, number: int) -> StepReport:
+    """Learn from uint8 images (B, C, H, W) with the randomness of step ``number``."""
+    training, model = run.config.training, run.average
+    noise = step_noise(training.seed, number, 0, len(images))
+    images = augment(images.to(model.device), run.config.data.data_augmentation, noise)
+    return run.learner.step(model.pixels.to_state(images), noise)
 
 
 def save(run: Run, name: str) -> None:
@@ -108,8 +120,7 @@ def save_evaluation(run: Run, curves: Curves) -> None:
     losses, productions = [], []
     for first in range(0, min(EVALUATION_IMAGES, len(run.images)), size):
         part = run.images.images[first : min(first + size, EVALUATION_IMAGES)]
-        images = torch.from_numpy(part.copy()).movedim(-1, 1).to(run.average.device)
-        z = run.average.pixels.to_state(images)
+        z = run.average.pixels.to_state(as_tensor(part.copy()).to(run.average.device))
         terms = evaluate(run.average.chain, z, training.min_noise, first)
         losses.append(terms.loss)
         productions.append(terms.entropy_production / z[0].numel())

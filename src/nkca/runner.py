@@ -17,10 +17,9 @@ from nkca.checkpoint import FINAL, LATEST, Checkpoint
 from nkca.config import RunConfig
 from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
-from nkca.data.dataset import augment, batches, load_dataset
+from nkca.data.dataset import batches, load_dataset
 from nkca.errors import InputError, out_of_memory_says
 from nkca.files import locked
-from nkca.noise import step_noise
 from nkca.precision import choose_device
 from nkca.rundir import (
     Run,
@@ -29,6 +28,7 @@ from nkca.rundir import (
     save,
     save_evaluation,
     save_preview,
+    take_step,
     write_config,
 )
 from nkca.training import Learner, Progress, StepReport
@@ -115,7 +115,7 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     Raises:
         InputError: if many steps in a row are not finite, or memory does not suffice.
     """
-    first = run.learner.progress.step
+    first = saved_step = run.learner.progress.step
     cadence, saved_at = run.config.cadence, time.monotonic()
     with (
         open_curves(run.directory / "tensorboard", first) as curves,
@@ -140,28 +140,28 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
             if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
                 save(run, LATEST)
                 keep_numbered(run)
-                saved_at = time.monotonic()
+                saved_step, saved_at = step, time.monotonic()
         curves.flush(run.learner.progress.step)
-        _finish(run, curves, moved=run.learner.progress.step > first)
+        last = run.learner.progress.step
+        _finish(run, curves, moved=last > first, saved=last == saved_step)
 
 
 def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
-    """The loop itself: images -> state -> step."""
-    config, learner, model = run.config, run.learner, run.average
-    size, seed = config.training.batch_size, config.training.seed
+    """The loop itself."""
+    training, learner = run.config.training, run.learner
     before, began = learner.progress.seconds, time.monotonic()
-    for images in batches(run.images.images, size, seed, learner.progress.images):
+    first = learner.progress.images
+    for images in batches(run.images.images, training.batch_size, training.seed, first):
         if run.is_finished() or should_stop():
             return
-        noise = step_noise(seed, learner.progress.step, 0, size)
-        images = augment(images.to(model.device), config.data.data_augmentation, noise)
-        report = learner.step(model.pixels.to_state(images), noise)
+        report = take_step(run, images, learner.progress.step)
         learner.progress = replace(learner.progress, seconds=before + time.monotonic() - began)
         yield replace(report, progress=learner.progress)
 
 
-def _finish(run: Run, curves: Curves, moved: bool) -> None:
-    if moved and (run.is_finished() or not run.learner.progress.skipped_in_a_row):
+def _finish(run: Run, curves: Curves, moved: bool, saved: bool) -> None:
+    """Save what is not yet: ``moved`` in this session, ``saved`` as the latest at this step."""
+    if not saved and (run.is_finished() or not run.learner.progress.skipped_in_a_row):
         save(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
         viz_freq = run.config.cadence.viz_freq

@@ -18,7 +18,7 @@ from nkca.distributions import Posterior
 from nkca.errors import InputError
 from nkca.kernels import Denoiser
 from nkca.noise import sample_noise
-from nkca.pixels import Pixels
+from nkca.pixels import Pixels, as_pictures, as_tensor
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ def sample(
     """
     starts = None
     if images is not None:
-        starts = torch.from_numpy(np.broadcast_to(images, (len(seeds), *images.shape[-3:])).copy())
-        starts = starts.movedim(-1, 1)
+        starts = as_tensor(np.broadcast_to(images, (len(seeds), *images.shape[-3:])).copy())
         if tuple(starts.shape[1:]) != model.data_shape:
             channels, height, width = model.data_shape
             raise InputError(f"images must be ({height}, {width}, {channels}), got {images.shape}")
@@ -156,4 +155,4 @@ def sample(
         for state in run_task(model, task, schedule or Schedule()):
             last = state
         done.append(show(model, task, last))
-    return torch.cat(done).movedim(1, -1).numpy()
+    return as_pictures(torch.cat(done))

@@ -9,7 +9,7 @@ import click
 
 from nkca.allocator import keep_freed_memory
 from nkca.cli.options import command, config_options, messages, stop_on_signal
-from nkca.config import configure, read_yaml
+from nkca.config import configure, field_name, read_yaml
 from nkca.errors import InputError, out_of_memory_says
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ def main(
     The run directory holds checkpoints, config.yaml, log.txt, previews/ and tensorboard/. Ctrl-C saves
     and stops; the same command goes on from there.
     """
-    options = read_yaml(config_file) if config_file else {}
-    options = {str(name).replace("-", "_"): value for name, value in options.items()}
+    from_file = read_yaml(config_file) if config_file else {}
+    options = {field_name(key): value for key, value in from_file.items()}
     options |= {name: value for name, value in flags.items() if value is not None}
     if config_file:
-        _check_config(options, config_file)
+        _check(options, from_file, config_file)
     keep_freed_memory()
     if dry_run:
         _dry_run(options, save_dir, quiet)
@@ -63,12 +63,12 @@ def main(
         _train(options, save_dir, quiet)
 
 
-def _check_config(options: dict[str, Any], config_file: Path) -> None:
+def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path) -> None:
     """Raise an error that names the file, where the file alone is wrong already."""
     try:
         configure(options)
     except InputError:
-        configure(read_yaml(config_file), str(config_file))
+        configure(from_file, str(config_file))
 
 
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:

@@ -17,6 +17,7 @@ from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
+from nkca.pixels import as_tensor
 
 DEMO = "demo"
 
@@ -92,7 +93,7 @@ def batches(
                 order = epoch_order(seed, epoch, size)
             rows.append(order[number % size])
         first += batch_size
-        yield torch.from_numpy(images[rows]).movedim(-1, 1)
+        yield as_tensor(images[rows])
 
 
 def augment(images: Tensor, names: tuple[str, ...], noise: Noise) -> Tensor:
