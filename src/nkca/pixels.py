@@ -30,6 +30,16 @@ def as_pictures(images: Tensor) -> npt.NDArray[np.uint8]:
     return pictures
 
 
+def to_rgb(images: Tensor) -> Tensor:
+    """Show uint8 (B, C, H, W), C = 1, 3 or 4, as RGB (B, 3, H, W): grey thrice, alpha laid on white."""
+    if images.shape[1] == 1:
+        return images.expand(-1, 3, -1, -1)
+    if images.shape[1] == 3:
+        return images
+    color, alpha = images[:, :3].int(), images[:, 3:].int()
+    return ((color * alpha + 255 * (255 - alpha) + 127) // 255).to(torch.uint8)
+
+
 class Pixels(Protocol):
     """Conversion between uint8 pixels and the states of one state space."""
 

@@ -1,0 +1,230 @@
+"""Image sets + extractor -> features -> scores: one pass over the images, and none over those known."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from nkca.errors import InputError, out_of_memory_says
+from nkca.image_sets import ImageSet, Part
+from nkca.metrics.features import Array, Extractor, Features
+from nkca.metrics.frechet import FrechetLine, frechet_distance, frechet_line
+from nkca.metrics.inception_score import InceptionScore, inception_score
+from nkca.metrics.kernel import KernelDistance, kernel_distance
+from nkca.metrics.memorisation import Memorisation, memorisation
+from nkca.metrics.neighbours import Manifold, manifold
+from nkca.metrics.statistics import Statistics
+from nkca.metrics.store import open_store
+from nkca.pixels import to_rgb
+
+FORMAT = 1  # of what the cache holds
+Progress = Callable[[float, int], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """How features are collected.
+
+    Args:
+        device: where the extractor computes.
+        cache_dir: where features are kept; None: nowhere.
+        batch_size: images at once; does not change the features, up to float rounding.
+    """
+
+    device: torch.device
+    cache_dir: Path | None
+    batch_size: int = 64
+
+
+def collect(
+    images: ImageSet,
+    extractor: Extractor,
+    options: Collecting,
+    progress: Progress = lambda _done, _total: None,
+) -> Statistics:
+    """The features of all images; what is in the cache is not computed again.
+
+    After an interruption what was done is kept. Memory does not grow with the number of images.
+
+    Args:
+        progress: called with (images done, total); not for what was in the cache.
+
+    Raises:
+        InputError: if there is no image, memory does not suffice or the cache cannot be written.
+    """
+    if not len(images):
+        raise InputError("there are no images to measure")
+    with _place(images, extractor, options) as directory, open_store(directory) as store:
+        total = len(images)
+        for batch in extract(images, extractor, options, progress, first=store.rows):
+            store.append(batch)
+        features, logits = store.read(total)
+        if options.cache_dir is None:  # the files are about to go
+            features = np.array(features)
+            logits = None if logits is None else np.array(logits)
+    return Statistics(features, logits, None, extractor.description, images.about)
+
+
+def extract(
+    images: ImageSet,
+    extractor: Extractor,
+    options: Collecting,
+    progress: Progress = lambda _done, _total: None,
+    first: int = 0,
+) -> Iterator[Features]:
+    """The features of images ``first`` and after, batch by batch, kept nowhere.
+
+    Args:
+        progress: called with (images done, total), also while a batch is made.
+    """
+    total, size = len(images), options.batch_size
+    for start in range(first, total, size):
+        rows = range(start, min(start + size, total))
+
+        def tick(share: float, start: int = start, count: int = len(rows)) -> None:
+            progress(start + share * count, total)
+
+        with out_of_memory_says(f"at batch size {size}: try a smaller --batch-size"):
+            yield extractor(to_rgb(images.batch(rows, tick)).to(options.device))
+
+
+@contextlib.contextmanager
+def _place(images: ImageSet, extractor: Extractor, options: Collecting) -> Iterator[Path]:
+    if options.cache_dir is None:
+        with tempfile.TemporaryDirectory(prefix="nkca-") as name:
+            yield Path(name)
+        return
+    key = json.dumps([FORMAT, images.identity, asdict(extractor.description)])
+    yield options.cache_dir / "features" / hashlib.sha256(key.encode()).hexdigest()
+
+
+def shards(images: ImageSet, count: int) -> list[ImageSet]:
+    """``count`` parts of a set, one after the other: `concatenate` puts their features together."""
+    bounds = [len(images) * k // count for k in range(count + 1)]
+    return [Part(images, range(*pair)) for pair in itertools.pairwise(bounds)]
+
+
+def concatenate(parts: Sequence[Statistics]) -> Statistics:
+    """The features of shards as those of one set."""
+    first = parts[0]
+    assert all(part.extractor == first.extractor for part in parts), "of different extractors"
+    features = [part.features for part in parts if part.features is not None]
+    logits = [part.logits for part in parts if part.logits is not None]
+    return Statistics(
+        np.concatenate(features),
+        np.concatenate(logits) if logits else None,
+        None,
+        first.extractor,
+        first.images,
+    )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Everything that one pass gives; None where ``missing`` says why."""
+
+    fid: float | None = None
+    fid_line: FrechetLine | None = None
+    kid: KernelDistance | None = None
+    inception_score: InceptionScore | None = None
+    manifold: Manifold | None = None
+    memorisation: Memorisation | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def score(
+    samples: Statistics,
+    reference: Statistics | None = None,
+    train: Statistics | None = None,
+    held_out: Statistics | None = None,
+) -> Scores:
+    """All scores that these statistics allow.
+
+    Args:
+        reference: real images; None: only the Inception Score.
+        train: what the samples may be copies of.
+        held_out: images that were not trained on.
+
+    Raises:
+        InputError: if features of different extractors, or dimensions, are to be compared.
+    """
+    for other in filter(None, (reference, train, held_out)):
+        check_comparable(samples, other)
+    missing: dict[str, str] = {}
+
+    def attempt(name: str, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except InputError as error:
+            missing[name] = str(error)
+            return None
+
+    return Scores(
+        fid=attempt("fid", lambda: _fid(samples, _required(reference))),
+        fid_line=attempt(
+            "fid_line", lambda: frechet_line(_features(samples), _required(reference).gaussian())
+        ),
+        kid=attempt(
+            "kid", lambda: kernel_distance(_features(samples), _features(_required(reference)))
+        ),
+        inception_score=attempt("inception_score", lambda: inception_score(_logits(samples))),
+        manifold=attempt(
+            "manifold", lambda: manifold(_features(samples), _features(_required(reference)))
+        ),
+        memorisation=attempt("memorisation", lambda: _memorisation(samples, train, held_out)),
+        missing=missing,
+    )
+
+
+def check_comparable(a: Statistics, b: Statistics) -> None:
+    """Raise `InputError` if two statistics come from different extractors."""
+    if a.extractor is not None and b.extractor is not None and a.extractor != b.extractor:
+        raise InputError(
+            f"features of {a.extractor.name} (weights {a.extractor.weights_sha256[:8] or 'none'}) and "
+            f"of {b.extractor.name} ({b.extractor.weights_sha256[:8] or 'none'}) cannot be compared"
+        )
+    if a.dimensions != b.dimensions:
+        raise InputError(
+            f"features of {a.dimensions} and of {b.dimensions} dimensions cannot be compared"
+        )
+
+
+def _fid(samples: Statistics, reference: Statistics) -> float:
+    return frechet_distance(samples.gaussian(), reference.gaussian())
+
+
+def _memorisation(
+    samples: Statistics, train: Statistics | None, held_out: Statistics | None
+) -> Memorisation:
+    if train is None:
+        raise InputError("no training images were named: --train=DIR")
+    return memorisation(
+        _features(samples), _features(train), None if held_out is None else _features(held_out)
+    )
+
+
+def _required(reference: Statistics | None) -> Statistics:
+    if reference is None:
+        raise InputError("there is no reference to compare with")
+    return reference
+
+
+def _features(statistics: Statistics) -> Array:
+    if statistics.features is None:
+        raise InputError("the statistics file holds moments only, not features")
+    return statistics.features
+
+
+def _logits(statistics: Statistics) -> Array:
+    if statistics.logits is None:
+        raise InputError("the extractor does not classify, or its statistics file has no logits")
+    return statistics.logits

@@ -1,0 +1,189 @@
+"""Sets of images that can be measured: files, or samples of a model that are made when asked for."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from nkca.data.cache import DecodedImages
+from nkca.pixels import Pixels, as_tensor
+from nkca.sampling import Model, Schedule, Task, run_task, show
+
+Tick = Callable[[float], None]
+LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
+_BYTES_AT_ONCE = 1 << 24
+
+
+class ImageSet(Protocol):
+    """Numbered images."""
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of all that decides the pixels of every image, however many there are."""
+        ...
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What a reader of a score must know about the images; plain values."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
+        """The images of some numbers, uint8 (B, C, H, W).
+
+        Args:
+            tick: called now and then with the share that is done, in (0, 1].
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Images that were decoded from files.
+
+    Args:
+        path: where the files are.
+        seen_as: pixels of a model, so that images are as it sees them (categorical ones have fewer
+            levels than files have); None for the files' own depth.
+    """
+
+    decoded: DecodedImages
+    path: Path
+    seen_as: Pixels | None = None
+
+    def __len__(self) -> int:
+        return len(self.decoded)
+
+    @cached_property
+    def identity(self) -> str:
+        """Of the pixels: a copy of a folder is the same set."""
+        images = self.decoded.images
+        total = hashlib.sha256(repr((images.shape, self.seen_as)).encode())
+        step = max(1, _BYTES_AT_ONCE // images[0].size)
+        for first in range(0, len(images), step):
+            total.update(np.ascontiguousarray(images[first : first + step]).data)
+        return total.hexdigest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The path, number, size and content of the images."""
+        _, height, width, channels = self.decoded.images.shape
+        lossy = sum(name.lower().endswith(LOSSY) for name in self.decoded.names)
+        return {
+            "kind": "files",
+            "path": str(self.path),
+            "count": len(self),
+            "size": [width, height],
+            "channels": channels,
+            "depth": "the files' own" if self.seen_as is None else f"as seen by {self.seen_as}",
+            "lossy": round(lossy / len(self.decoded), 4),
+            "unreadable": len(self.decoded.unreadable),
+            "sha256": self.identity,
+        }
+
+    def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
+        """See `ImageSet`."""
+        images = as_tensor(self.decoded.images[list(rows)])
+        if self.seen_as is not None:
+            images = self.seen_as.to_uint8(self.seen_as.to_state(images))
+        tick(1.0)
+        return images
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How samples are made; number i has seed ``first_seed + i``.
+
+    Args:
+        visualize: "z" or "x", see `nkca.sampling.show`.
+    """
+
+    schedule: Schedule = field(default_factory=Schedule)
+    visualize: str = "z"
+    first_seed: int = 0
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples of a model, made when asked for; the same number is the same picture in any batch.
+
+    Args:
+        checkpoint: where the model comes from, and the SHA-256 of that file.
+    """
+
+    model: Model
+    checkpoint: tuple[str, str]
+    count: int
+    options: SampleOptions = field(default_factory=SampleOptions)
+
+    def __len__(self) -> int:
+        return self.count
+
+    @cached_property
+    def identity(self) -> str:
+        """Of the checkpoint and the options, but not the number of samples."""
+        levels = self.options.schedule.levels(self.model)
+        key = [self.checkpoint[1], asdict(self.options), levels, self.model.chain.lag]
+        return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The checkpoint and the sampler's settings."""
+        options, levels = self.options, self.options.schedule.levels(self.model)
+        channels, height, width = self.model.data_shape
+        return {
+            "kind": "samples",
+            "checkpoint": self.checkpoint[0],
+            "checkpoint_sha256": self.checkpoint[1],
+            "count": self.count,
+            "size": [width, height],
+            "channels": channels,
+            "seeds": f"{options.first_seed}-{options.first_seed + self.count - 1}",
+            "max_sampling_noise": levels[0],
+            "min_sampling_noise": levels[-1],
+            "num_sampling_steps": len(levels) - 1,
+            "lag": self.model.chain.lag,
+            "visualize": options.visualize,
+            "precision": options.precision,
+        }
+
+    def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
+        """See `ImageSet`."""
+        task = Task([self.options.first_seed + row for row in rows])
+        schedule = self.options.schedule
+        for state in run_task(self.model, task, schedule):
+            tick((state.step + 1) / (schedule.num_steps + 1))
+        return show(self.model, task, state, self.options.visualize)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some images of a set: a shard, or a share that can be afforded."""
+
+    whole: ImageSet
+    rows: range
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def identity(self) -> str:
+        """Of the whole and of the numbers."""
+        return hashlib.sha256(f"{self.whole.identity} {self.rows}".encode()).hexdigest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the whole is, and which part this."""
+        return {**self.whole.about, "count": len(self), "part": str(self.rows)}
+
+    def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
+        """See `ImageSet`."""
+        return self.whole.batch([self.rows[row] for row in rows], tick)

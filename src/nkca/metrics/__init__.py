@@ -1,0 +1,1 @@
+"""Images -> features -> statistics -> scores."""

@@ -1,0 +1,120 @@
+"""The Fréchet distance of two normal distributions (Dowson and Landau 1982; FID: Heusel et al. 2017).
+
+    d² = |μ - ν|² + Tr S + Tr T - 2 Tr (S T)^½
+
+With S = A Aᵀ and T = B Bᵀ the last trace is the sum of the singular values of Aᵀ B: the eigenvalues
+of S T are those of the symmetric (Aᵀ B)(Aᵀ B)ᵀ, real and not negative. No square root of a product
+that is not symmetric is taken, nothing complex is thrown away, and, as no eigenvalue of rounding size
+passes through a square root, sets with fewer members than dimensions lose no digits either.
+
+A and B come from a pivoted Cholesky factorisation, which stops at the rank.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg.lapack import dpstrf  # type: ignore[import-untyped]
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.metrics.features import Array
+from nkca.metrics.moments import Gaussian
+
+_RESIDUAL = 1e-9  # of the trace: what a covariance matrix may lose in its factorisation
+FID_POINTS = 15
+
+
+@dataclass(frozen=True)
+class _Factored:
+    """A normal distribution with covariance ``factor @ factor.T``, factor (D, rank)."""
+
+    mean: Tensor
+    factor: Tensor
+
+    @property
+    def trace(self) -> Tensor:
+        return self.factor.square().sum()
+
+
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+    """d² of two normal distributions: FID, where they are fitted to features of Inception.
+
+    Raises:
+        InputError: if dimensions differ, or a covariance is none.
+    """
+    if a.mean.shape != b.mean.shape:
+        raise InputError(
+            f"features of {len(a.mean)} and of {len(b.mean)} dimensions cannot be compared: two "
+            "extractors made them"
+        )
+    return _distance(_factored(a), _factored(b))
+
+
+def _distance(a: _Factored, b: _Factored) -> float:
+    cross = torch.linalg.svdvals(a.factor.T @ b.factor).sum()
+    distance = (a.mean - b.mean).square().sum() + a.trace + b.trace - 2 * cross
+    return max(0.0, float(distance))  # rounding: the distance of a set to itself
+
+
+def _factored(gaussian: Gaussian) -> _Factored:
+    covariance = gaussian.covariance.double()
+    size, trace = covariance.abs().amax().item(), covariance.trace().item()
+    if not (covariance - covariance.T).abs().amax().item() <= 1e-6 * size:
+        raise InputError("this covariance matrix is not symmetric, or not finite")
+    packed, pivots, rank, _ = dpstrf(covariance.cpu().numpy(), lower=1)
+    factor = np.empty((len(covariance), rank))
+    factor[pivots - 1] = np.tril(packed)[:, :rank]
+    if trace - np.square(factor).sum() > _RESIDUAL * trace or trace < 0:
+        raise InputError("this covariance matrix has negative eigenvalues, so it is none")
+    return _Factored(gaussian.mean.double().cpu(), torch.from_numpy(factor))
+
+
+@dataclass(frozen=True)
+class FrechetLine:
+    """FID against 1 / number of samples, extrapolated to infinitely many (Chong and Forsyth 2020).
+
+    Args:
+        points: (number of samples, FID) of random subsets of the samples.
+        intercept: the line at 1/N = 0: FID∞.
+        slope: how much of FID is bias: slope / N.
+        r_squared: how much of the points' variance the line explains; near 1 where FID∞ can be trusted.
+    """
+
+    points: tuple[tuple[int, float], ...]
+    intercept: float
+    slope: float
+    r_squared: float
+
+
+def frechet_line(samples: Array, reference: Gaussian, seed: int = 0) -> FrechetLine:
+    """Fit the line through subsets of a tenth to all of the samples' features (N, D).
+
+    Raises:
+        InputError: for fewer than 20 samples.
+    """
+    if len(samples) < 20:
+        raise InputError(f"FID∞ needs at least 20 samples, got {len(samples)}")
+    target = _factored(reference)
+    random = np.random.default_rng(seed)
+    sizes = np.linspace(len(samples) / 10, len(samples), FID_POINTS).round().astype(int)
+    points = []
+    for size in sizes.tolist():
+        rows = np.sort(random.permutation(len(samples))[:size])
+        points.append((size, _distance(_of_features(samples[rows]), target)))
+    inverse, values = 1 / sizes, np.array([value for _, value in points])
+    slope, intercept = np.polyfit(inverse, values, 1)
+    residual = np.square(values - (slope * inverse + intercept)).sum()
+    spread = np.square(values - values.mean()).sum()
+    r_squared = 1 - residual / spread if spread > 0 else 1.0
+    return FrechetLine(tuple(points), float(intercept), float(slope), float(r_squared))
+
+
+def _of_features(features: Array) -> _Factored:
+    """The fit to features (N, D): the scaled deviations are a factor, smaller where N < D."""
+    values = torch.from_numpy(features).double()
+    mean = values.mean(0)
+    deviations = (values - mean) / (len(values) - 1) ** 0.5
+    if len(values) <= values.shape[1]:
+        return _Factored(mean, deviations.T)
+    return _factored(Gaussian(mean, deviations.T @ deviations))

@@ -1,0 +1,124 @@
+"""What is known of a set of images: its features or only their moments; and the file that holds it.
+
+The file is a NumPy .npz. `mu` and `sigma` are what pytorch-fid writes and reads; nkca adds `features`,
+`logits` and, as JSON in `nkca`, which images and which extractor they come from.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nkca.errors import InputError
+from nkca.files import atomic_write
+from nkca.metrics.features import Array, Description
+from nkca.metrics.moments import Gaussian, Moments, merged
+
+_ROWS = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """A set of images, as an extractor sees it.
+
+    Args:
+        features: float32 (N, D); None where only moments are known.
+        logits: float32 (N, K), or None.
+        moments: given where there are no features.
+        extractor: None where the file does not say.
+        images: what the images are, for the protocol.
+    """
+
+    features: Array | None
+    logits: Array | None = None
+    moments: Gaussian | None = None
+    extractor: Description | None = None
+    images: Mapping[str, Any] | None = None
+
+    def __len__(self) -> int:
+        """The number of images, 0 where it is not known."""
+        return 0 if self.features is None else len(self.features)
+
+    @property
+    def dimensions(self) -> int:
+        """D."""
+        if self.features is not None:
+            return int(self.features.shape[1])
+        assert self.moments is not None
+        return len(self.moments.mean)
+
+    def gaussian(self) -> Gaussian:
+        """The normal distribution fitted to the features.
+
+        Raises:
+            InputError: for a single image, or features that are not finite.
+        """
+        if self.moments is not None:
+            return self.moments
+        assert self.features is not None
+        return merged(_moments(self.features)).gaussian()
+
+
+def _moments(features: Array) -> Iterator[Moments]:
+    for first in range(0, len(features), _ROWS):
+        yield Moments.of(torch.from_numpy(features[first : first + _ROWS]))
+
+
+def save_statistics(path: Path, statistics: Statistics) -> None:
+    """Write ``path`` atomically.
+
+    Raises:
+        InputError: for a single image.
+    """
+    gaussian = statistics.gaussian()
+    arrays = {"mu": gaussian.mean.numpy(), "sigma": gaussian.covariance.numpy()}
+    if statistics.features is not None:
+        arrays["features"] = statistics.features
+    if statistics.logits is not None:
+        arrays["logits"] = statistics.logits
+    extractor = statistics.extractor and asdict(statistics.extractor)
+    about = json.dumps({"extractor": extractor, "images": statistics.images})
+    with atomic_write(path) as file:
+        np.savez(file, nkca=np.array(about), **arrays)  # type: ignore[arg-type]  # stub of NumPy
+
+
+def load_statistics(path: Path) -> Statistics:
+    """Read a file of `save_statistics` or of pytorch-fid.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a statistics file (.npz of mu and sigma)") from error
+    try:
+        return _from_arrays(arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{path} is not a statistics file: {reason}") from error
+
+
+def _from_arrays(arrays: Mapping[str, Any]) -> Statistics:
+    mean, covariance = (torch.from_numpy(arrays[name].astype(float)) for name in ("mu", "sigma"))
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise ValueError(f"mu is of shape {tuple(mean.shape)}, sigma {tuple(covariance.shape)}")
+    if "nkca" not in arrays:
+        return Statistics(None, moments=Gaussian(mean, covariance))
+    about = json.loads(str(arrays["nkca"]))
+    features, logits = arrays.get("features"), arrays.get("logits")
+    for array in (features, logits):
+        if array is not None and (array.ndim != 2 or array.dtype != np.float32):
+            raise ValueError(f"features or logits of shape {array.shape}, {array.dtype}")
+    if features is not None and features.shape[1] != len(mean):
+        raise ValueError(f"{features.shape[1]} features, but a mean of {len(mean)}")
+    extractor = about["extractor"] and Description(**about["extractor"])
+    return Statistics(
+        features, logits, Gaussian(mean, covariance), extractor, about.get("images") or {}
+    )

@@ -1,0 +1,122 @@
+"""Features on disk, row by row: what was computed once is there the next time, also after a crash.
+
+A store is a directory: `features.f32` and `logits.f32`, rows of float32, and `progress.json`, which
+says how many rows are whole. A process that dies loses the rows after the last save, no others.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.files import locked, write_text
+from nkca.metrics.features import Array, Features
+
+_PROGRESS, _FILES = "progress.json", ("features.f32", "logits.f32")
+_SAVE_SECONDS = 5
+
+
+class FeatureStore:
+    """Rows that can be added to and read; made by `open_store`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.rows = 0
+        self._widths: tuple[int, ...] = (0, 0)
+        self._files: list[IO[bytes]] = []
+        self._saved_at = time.monotonic()
+        self._load()
+
+    def append(self, batch: Features) -> None:
+        """Add the rows of a batch, (B, D) and perhaps (B, K)."""
+        parts = [batch.features, batch.features[:, :0] if batch.logits is None else batch.logits]
+        widths = tuple(part.shape[1] for part in parts)
+        if not self._files:
+            if self.rows and widths != self._widths:
+                raise InputError(f"{self.directory} holds features of another kind: delete it")
+            self._widths = widths
+            self._files = [self._open(name) for name in _FILES]
+        for file, part in zip(self._files, parts, strict=True):
+            file.write(_bytes(part))
+        self.rows += len(batch.features)
+        if time.monotonic() - self._saved_at > _SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Make what was added durable."""
+        if not self._files:
+            return
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        progress = {"rows": self.rows, "widths": list(self._widths)}
+        write_text(self.directory / _PROGRESS, json.dumps(progress))
+        self._saved_at = time.monotonic()
+
+    def close(self) -> None:
+        """Save and close."""
+        self.save()
+        for file in self._files:
+            file.close()
+        self._files = []
+
+    def read(self, count: int) -> tuple[Array, Array | None]:
+        """The first ``count`` rows: features (count, D) and logits (count, K) or None, mapped."""
+        self.save()
+        assert 0 < count <= self.rows
+        features, logits = (
+            np.memmap(self.directory / name, np.float32, "c", shape=(count, width))
+            if width
+            else None
+            for name, width in zip(_FILES, self._widths, strict=True)
+        )
+        assert features is not None
+        return features, logits
+
+    def _load(self) -> None:
+        """Take over the rows that are there; where the files do not hold them, begin again."""
+        try:
+            progress = json.loads((self.directory / _PROGRESS).read_text("utf-8"))
+            rows, widths = int(progress["rows"]), tuple(map(int, progress["widths"]))
+            for name, width in zip(_FILES, widths, strict=True):
+                if (self.directory / name).stat().st_size < 4 * rows * width:
+                    return
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        self.rows, self._widths = rows, widths
+
+    def _open(self, name: str) -> IO[bytes]:
+        """Open for writing after the rows that are whole."""
+        file = (self.directory / name).open("r+b" if self.rows else "wb")
+        file.truncate(4 * self.rows * self._widths[_FILES.index(name)])
+        file.seek(0, os.SEEK_END)
+        return file
+
+
+@contextlib.contextmanager
+def open_store(directory: Path) -> Iterator[FeatureStore]:
+    """Open or make the store in ``directory``; however the block ends, what was added is saved.
+
+    Raises:
+        InputError: if another process has it open, or it cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{directory}: cannot keep features here: {error.strerror or error}; give another place "
+            "with --cache-dir, or use --no-cache"
+        ) from error
+    with locked(directory / ".lock"), contextlib.closing(FeatureStore(directory)) as store:
+        yield store
+
+
+def _bytes(part: Tensor) -> bytes:
+    return part.detach().float().cpu().contiguous().numpy().tobytes()

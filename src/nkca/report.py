@@ -1,0 +1,240 @@
+"""Scores -> a table for people, files for programs, a picture of the closest pairs."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nkca.evaluation import Collecting, Scores, collect, score
+from nkca.files import write_text
+from nkca.measurement import Measurement
+from nkca.metrics.features import Description, Extractor
+from nkca.metrics.statistics import Statistics
+from nkca.pictures import contact_sheet, save_png
+from nkca.pixels import as_pictures, to_rgb
+from nkca.version import __version__
+
+ROLES = ("samples", "reference", "train", "held_out")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores and all that a reader needs to trust or repeat them.
+
+    Args:
+        protocol: role ("samples", "reference", ...) -> what those images are.
+        command: what was asked for, as it was typed.
+    """
+
+    scores: Scores
+    extractor: Description
+    protocol: Mapping[str, Mapping[str, Any]]
+    warnings: tuple[str, ...] = ()
+    command: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values: the content of metrics.json."""
+        return {
+            "nkca": __version__,
+            "torch": torch.__version__,
+            "command": self.command,
+            "scores": _plain_scores(self.scores),
+            "missing": self.scores.missing,
+            "warnings": list(self.warnings),
+            "extractor": asdict(self.extractor),
+            "protocol": {role: dict(about) for role, about in self.protocol.items()},
+        }
+
+
+def make_report(
+    measurement: Measurement,
+    extractor: Extractor,
+    options: Collecting,
+    progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
+) -> tuple[Report, dict[str, Statistics]]:
+    """Collect features, each set of images once, and score them.
+
+    Args:
+        progress: called with (what is done, images done, total) for what is not in the cache.
+
+    Returns:
+        The report and the statistics of each role.
+    """
+    statistics: dict[str, Statistics] = {}
+    collected: dict[int, Statistics] = {}
+    for role in ROLES[1:] + ROLES[:1]:  # samples last: they take the longest
+        subject = measurement.subjects.get(role)
+        if subject is None:
+            continue
+        if id(subject) not in collected:
+            collected[id(subject)] = (
+                subject
+                if isinstance(subject, Statistics)
+                else collect(
+                    subject,
+                    extractor,
+                    options,
+                    partial(progress, f"features of {role.replace('_', '-')}"),
+                )
+            )
+        statistics[role] = collected[id(subject)]
+    scores = score(
+        statistics["samples"],
+        statistics.get("reference"),
+        statistics.get("train"),
+        statistics.get("held_out"),
+    )
+    used = statistics["samples"].extractor or extractor.description
+    warnings = [*measurement.warnings, *statistical_warnings(statistics, used)]
+    protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
+    return Report(scores, used, protocol, tuple(warnings)), statistics
+
+
+def statistical_warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
+    """What the numbers of images and features say against the scores."""
+    found = [extractor.note] if extractor.note else []
+    for role in ("samples", "reference"):
+        statistics = roles.get(role)
+        if statistics is None:
+            continue
+        if statistics.extractor is None:
+            found.append(
+                f"the {role}'s statistics file does not say which extractor and resize made it: "
+                "trust the score only if they are the same"
+            )
+        count, dimensions = len(statistics), statistics.dimensions
+        if 0 < count < dimensions:
+            found.append(
+                f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
+                "it only with FIDs of the same counts; KID is not affected"
+            )
+    return found
+
+
+def save_report(report: Report, directory: Path) -> list[Path]:
+    """Write metrics.json, and metrics-FID.txt and metrics-IS.txt where there is such a score."""
+    scores = report.scores
+    texts = {"metrics.json": json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n"}
+    if scores.fid is not None:
+        texts["metrics-FID.txt"] = f"{scores.fid:.10g}\n"
+    if scores.inception_score is not None:
+        score = scores.inception_score
+        texts["metrics-IS.txt"] = f"{score.mean:.10g} {score.deviation:.10g}\n"
+    for name, text in texts.items():
+        write_text(directory / name, text)
+    return [directory / name for name in texts]
+
+
+def save_closest_pairs(report: Report, measurement: Measurement, directory: Path) -> list[Path]:
+    """Draw the samples nearest to training images, nearest first: sample left, training image right."""
+    found = report.scores.memorisation
+    samples, train = (measurement.subjects.get(role) for role in ("samples", "train"))
+    if found is None or samples is None or train is None:
+        return []
+    if isinstance(samples, Statistics) or isinstance(train, Statistics):
+        return []  # the images are not at hand
+    left = to_rgb(samples.batch([sample for sample, _, _ in found.closest]))
+    right = to_rgb(train.batch([image for _, image, _ in found.closest]))
+    if left.shape != right.shape:
+        left = _to_size_of(left, right)
+    path = directory / "closest.png"
+    both = torch.stack([left, right], 1).flatten(0, 1)
+    save_png(path, contact_sheet(as_pictures(both), columns=8))
+    return [path]
+
+
+def _to_size_of(images: Tensor, like: Tensor) -> Tensor:
+    resized = torch.nn.functional.interpolate(images.float(), like.shape[-2:], mode="nearest")
+    return resized.to(torch.uint8)
+
+
+def table(report: Report) -> str:
+    """All of it for a terminal."""
+    lines = [f"{role:<11}{_sentence(about)}" for role, about in report.protocol.items()]
+    extractor = report.extractor
+    weights = f", weights {extractor.weights_sha256[:8]}" if extractor.weights_sha256 else ""
+    lines += [f"{'features':<11}{extractor.name}{weights}; {extractor.input}", ""]
+    lines += [f"{name:<24}{value:>18}   {hint}" for name, value, hint in _rows(report.scores)]
+    absent = report.scores.missing
+    lines += [f"{name.replace('_', ' ')}: not computed, {why}" for name, why in absent.items()]
+    return "\n".join(lines + [f"warning: {warning}" for warning in report.warnings])
+
+
+def _rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
+    """(score, value, how to read it)."""
+    if scores.fid is not None:
+        yield "FID", f"{scores.fid:.4f}", "lower is better"
+    if scores.fid_line is not None:
+        line = scores.fid_line
+        count = line.points[-1][0]
+        hint = (
+            f"of infinitely many samples; {line.slope / count:.4f} of FID is from having {count:,}"
+        )
+        yield "FID∞", f"{line.intercept:.4f}", f"{hint} (R² {line.r_squared:.3f})"
+    if scores.kid is not None:
+        kid = scores.kid
+        value = f"{1000 * kid.mean:.4f} ± {1000 * kid.deviation:.4f}"
+        hint = f"{kid.subsets} x {kid.subset_size:,} images; near 0 for equal distributions"
+        yield "KID x 1000", value, hint
+    if scores.inception_score is not None:
+        score = scores.inception_score
+        hint = f"{score.splits} splits; higher is better, knows nothing of the reference"
+        yield "Inception Score", f"{score.mean:.4f} ± {score.deviation:.4f}", hint
+    if scores.manifold is not None:
+        near = scores.manifold
+        yield "precision", f"{near.precision:.4f}", "share of samples that look like the reference"
+        yield "recall", f"{near.recall:.4f}", "share of the reference that the samples reach"
+        yield "density", f"{near.density:.4f}", "1 for equal distributions; more: only the typical"
+        yield "coverage", f"{near.coverage:.4f}", "share of the reference with a sample close by"
+    if scores.memorisation is not None:
+        yield from _memorisation_rows(scores)
+
+
+def _memorisation_rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
+    found = scores.memorisation
+    assert found is not None
+    held_out = found.held_out_distance
+    hint = "median distance of features"
+    hint += "" if held_out is None else f"; to as many held-out images {held_out:.4f}"
+    yield "nearest training image", f"{found.train_distance:.4f}", hint
+    if found.nearer_training is not None:
+        hint = "share nearer to training than held-out images; 0.5 if none is copied"
+        yield "nearer to training", f"{found.nearer_training:.4f}", hint
+    hint = "P(sample nearer to training images than an unseen image); 0.5 if none is copied"
+    yield "data copying", f"{found.data_copying:.4f}", hint
+    yield "copies", f"{found.copies:.4f}", "share of samples at distance 0 of a training image"
+
+
+def _sentence(about: Mapping[str, Any]) -> str:
+    size = "x".join(map(str, about["size"])) if "size" in about else ""
+    if about.get("kind") == "samples":
+        return (
+            f"{about['checkpoint']} ({about['checkpoint_sha256'][:8]}): {about['count']:,} of {size}, "
+            f"seeds {about['seeds']}, {about['num_sampling_steps']} steps from level "
+            f"{about['max_sampling_noise']:g} to {about['min_sampling_noise']:g}, lag {about['lag']:g}"
+        )
+    if about.get("kind") == "files":
+        part = f", part {about['part']}" if "part" in about else ""
+        return (
+            f"{about['path']} ({about['sha256'][:8]}): {about['count']:,} images of {size}{part}, "
+            f"{about['depth']}"
+        )
+    return f"{about.get('path', '')}: statistics" + (f" of {about['of']}" if "of" in about else "")
+
+
+def _plain_scores(scores: Scores) -> dict[str, Any]:
+    line = scores.fid_line
+    found: dict[str, Any] = {
+        "fid": scores.fid,
+        "fid_infinity": line and {**asdict(line), "value": line.intercept},
+        "kid": scores.kid and asdict(scores.kid),
+        "inception_score": scores.inception_score and asdict(scores.inception_score),
+        **(asdict(scores.manifold) if scores.manifold else {}),
+        "memorisation": scores.memorisation and asdict(scores.memorisation),
+    }
+    return {name: value for name, value in found.items() if value is not None}
