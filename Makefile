@@ -18,7 +18,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@echo "== installing nkca and what it needs into $(VENV) (PyTorch is large: minutes)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[metrics]'
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python

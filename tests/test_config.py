@@ -27,7 +27,8 @@ UNUSUAL: dict[str, Any] = {
     "max_time": 90.5, "batch_size": 12, "accumulate": 3, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
     "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "checkpoint_freq": 5,
-    "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
+    "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper", "eval_samples": 9,
+    "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
 }  # fmt: skip
 
 
@@ -179,6 +180,7 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("grad_clip", math.nan), ("min_noise", 0), ("min_noise", 1), ("min_noise", math.nan), ("lag", 1),
     ("lag", -0.1), ("lag", math.nan), ("seed", -1), ("seed", 2**63), ("device", "gpu"),
     ("precision", "fp16"), ("checkpoint_freq", 0), ("viz_freq", -1), ("eval_freq", -1), ("keep", -1),
+    ("eval_samples", 1), ("eval_sampling_steps", -1), ("eval_time", 0), ("eval_time", -1),
 ]  # fmt: skip
 
 WRONG_TYPE: list[tuple[str, Any]] = [
@@ -204,6 +206,7 @@ def test_a_wrong_value_names_its_option_and_the_source(name: str, value: Any) ->
 
 def test_every_option_with_a_range_is_in_the_table() -> None:
     free = {"discrete", "dataset", "background", "strict", "cache", "cache_dir", "ema_warmup"}
+    free |= {"eval_dataset", "eval_features"}
     assert {name for name, _ in OUT_OF_RANGE} == OPTIONS.keys() - free
 
 

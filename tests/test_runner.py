@@ -17,10 +17,18 @@ from torch import Tensor
 import nkca
 from nkca import runner
 from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
-from nkca.config import RunConfig, configure, read_yaml
+from nkca.config import DataConfig, RunConfig, configure, read_yaml
+from nkca.errors import InputError
+from nkca.evaluation import Collecting
+from nkca.image_sets import SampleOptions
+from nkca.measure import make_report
+from nkca.measurement import Request
+from nkca.measurement import prepare as prepare_measurement
+from nkca.metrics.extractors import open_extractor
 from nkca.pictures import contact_sheet
 from nkca.rundir import Run
-from nkca.runner import open_run, train
+from nkca.runner import open_run, prepare, train
+from nkca.sampling import Schedule
 from nkca.training import Learner, StepReport
 
 TINY: dict[str, Any] = {
@@ -30,6 +38,13 @@ TINY: dict[str, Any] = {
     "viz_freq": 0,
     "device": "cpu",
     "precision": "fp32",
+}
+
+EVALUATED: dict[str, Any] = {
+    "eval_freq": 2,
+    "eval_samples": 8,
+    "eval_sampling_steps": 3,
+    "eval_features": "pixels",
 }
 
 
@@ -211,20 +226,87 @@ def test_keep(keep: int, photos: Path, tmp_path: Path) -> None:
 
 
 def test_best_checkpoint_has_the_lowest_evaluation(photos: Path, tmp_path: Path) -> None:
-    asked = {**TINY, "dataset": str(photos), "max_steps": 12, "eval_freq": 2, "ema_decay": 0.5}
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 12, "ema_decay": 0.5}
     train_until({**asked, "lr": 0.03}, tmp_path, last=5)
     train_until({**asked, "lr": 0.03}, tmp_path)
-    curve = scalars_of(tmp_path)["evaluation/loss"]
+    curves = scalars_of(tmp_path)
+    curve = curves["evaluation/kid"]
     assert [step for step, _ in curve] == [2, 4, 6, 8, 10, 12]
+    assert [step for step, _ in curves["evaluation/fid"]] == [2, 4, 6, 8, 10, 12]
+    assert len({value for _, value in curve}) > 3
     best = load_checkpoint(tmp_path / BEST)
     lowest = min(curve, key=lambda point: point[1])
     assert best.progress["step"] == lowest[0]
-    assert best.progress["best_loss"] == pytest.approx(lowest[1], rel=1e-6)
+    assert best.progress["best_score"] == pytest.approx(lowest[1], rel=1e-6)
+
+
+def test_evaluation_scores_what_nkca_metrics_would(photos: Path, tmp_path: Path) -> None:
+    """The same samples against the same images by the command's code: the same KID and FID."""
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 2}
+    train_until(asked, tmp_path)
+    measurement = prepare_measurement(
+        Request(
+            samples=str(tmp_path / BEST),
+            reference=str(photos),
+            num_samples=EVALUATED["eval_samples"],
+            sampling=SampleOptions(Schedule(num_steps=EVALUATED["eval_sampling_steps"])),
+            data=DataConfig(cache=False),
+        )
+    )
+    cpu = torch.device("cpu")
+    report, _ = make_report(measurement, open_extractor("pixels", cpu), Collecting(cpu, None))
+    curves = scalars_of(tmp_path)
+    assert report.scores.kid is not None
+    assert [step for step, _ in curves["evaluation/kid"]] == [2]
+    assert curves["evaluation/kid"][0][1] == pytest.approx(report.scores.kid.mean, rel=1e-4)
+    assert curves["evaluation/fid"][0][1] == pytest.approx(report.scores.fid, rel=1e-4)
+
+
+def test_evaluation_says_beforehand_how_long_it_takes_and_is_given_up_after_its_time(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 4, "eval_time": 50}
+    caplog.set_level("INFO", "nkca")
+    with open_run(asked, tmp_path) as run:
+        said = [line for line in caplog.messages if "each evaluation: 8 samples of 3 steps" in line]
+        assert len(said) == 1
+        assert "given up after 50 s" in said[0]
+        assert run.scorer is not None
+        late = replace(run, scorer=replace(run.scorer, limit=0.0))
+        steps = [report.progress.step for report in train(late)]
+    assert steps == [1, 2, 3, 4]
+    assert sum("given up after" in m and "--eval-time" in m for m in caplog.messages) == 2
+    assert not (tmp_path / BEST).exists()
+    assert "evaluation/kid" not in scalars_of(tmp_path)
+
+
+def test_an_evaluation_that_cannot_fit_its_time_is_refused_before_training(
+    photos: Path, tmp_path: Path
+) -> None:
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 4, "eval_time": 1e-6}
+    with pytest.raises(InputError, match="eval_time=1e-06 s: raise --eval-time or lower"):
+        prepare(asked, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failing_evaluation_does_not_end_the_run(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 2}
+    with open_run(asked, tmp_path) as run:
+        assert run.scorer is not None
+        features = run.scorer.reference.features
+        assert features is not None
+        lost = replace(run.scorer.reference, features=features * float("nan"))
+        broken = replace(run, scorer=replace(run.scorer, reference=lost))
+        assert len(list(train(broken))) == 2
+    assert any("evaluation at step 2 failed" in message for message in caplog.messages)
 
 
 def test_evaluation_is_the_same_for_the_same_weights(photos: Path, tmp_path: Path) -> None:
     """The average does not move at decay 1 - tiny: all evaluations are one number, nearly."""
-    asked = {**TINY, "dataset": str(photos), "max_steps": 3, "eval_freq": 1, "lr": 1e-12}
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 3, "lr": 1e-12}
+    asked["eval_freq"] = 1
     train_until(asked, tmp_path)
     values = [value for _, value in scalars_of(tmp_path)["evaluation/loss"]]
     assert values == pytest.approx([values[0]] * 3, rel=1e-6)
@@ -240,7 +322,8 @@ def test_a_streak_of_nan_stops_with_advice_and_the_latest_intact(
     checkpoint_freq: int, photos: Path, tmp_path: Path
 ) -> None:
     """Weights that have exploded must not be saved over good ones, whenever a save is due."""
-    asked = {**TINY, "dataset": str(photos), "max_steps": 100, "viz_freq": 3, "eval_freq": 3}
+    asked = {**TINY, "dataset": str(photos), "max_steps": 100, "viz_freq": 3}
+    asked |= {**EVALUATED, "eval_freq": 3}
     asked["checkpoint_freq"] = checkpoint_freq
     train_until(asked, tmp_path, last=2)
     before = (tmp_path / LATEST).read_bytes()

@@ -31,6 +31,9 @@ def require(condition: bool, name: str, expected: str, value: object) -> None:
         raise InputError(f"{name} must be {expected}, got {value}")
 
 
+DURATIONS = ("max_time", "eval_time")  # options in seconds that may be written 1h30m
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What the weights mean; a run cannot be resumed with another one."""
@@ -138,12 +141,26 @@ class CadenceConfig:
     )
     viz_freq: int = option(1000, "Steps between preview pictures; 0: none.")
     eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
+    eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")
+    eval_sampling_steps: int = option(100, "Transitions of the chain that makes them.")
+    eval_time: float | None = option(
+        120.0, "The longest an evaluation may hold up training: 90 (seconds), 5m."
+    )
+    eval_dataset: str = option(
+        "", "Images to compare with; default: the training images. At most 2,048 are used."
+    )
+    eval_features: str = option(
+        "auto", "Extractor, see nkca-metrics; auto: inception, efficientnet-lite0 or pixels."
+    )
     keep: int = option(0, "Numbered checkpoints to keep beside the latest, final and best.")
 
     def __post_init__(self) -> None:
         require(self.checkpoint_freq > 0, "checkpoint_freq", "positive", self.checkpoint_freq)
-        for name in ("viz_freq", "eval_freq", "keep"):
+        for name in ("viz_freq", "eval_freq", "eval_sampling_steps", "keep"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        require(self.eval_samples > 1, "eval_samples", "at least 2", self.eval_samples)
+        seconds = self.eval_time
+        require(seconds is None or seconds > 0, "eval_time", "positive", seconds)
 
 
 @dataclass(frozen=True)
@@ -223,9 +240,9 @@ def parse_value(name: str, value: Any) -> Any:
             return None
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
     try:
-        parsed = parse_duration(value) if name == "max_time" else convert(hint, value)
+        parsed = parse_duration(value) if name in DURATIONS else convert(hint, value)
     except (TypeError, ValueError, OverflowError):
-        expected = DURATION if name == "max_time" else describe(hint)
+        expected = DURATION if name in DURATIONS else describe(hint)
         raise InputError(f"{name} must be {expected}, got {value!r}") from None
     choices = OPTIONS[name].metadata["choices"]
     if choices and parsed not in choices:

@@ -187,3 +187,32 @@ class Part:
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
         """See `ImageSet`."""
         return self.whole.batch([self.rows[row] for row in rows], tick)
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images in memory, uint8 (N, C, H, W) on the CPU, under a name for the protocol."""
+
+    images: Tensor
+    name: str = "images in memory"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def identity(self) -> str:
+        """Of the pixels."""
+        shape = repr(tuple(self.images.shape)).encode()
+        return hashlib.sha256(shape + self.images.contiguous().numpy().tobytes()).hexdigest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Their name, number, size and content."""
+        count, channels, height, width = self.images.shape
+        size = {"count": count, "size": [width, height], "channels": channels}
+        return {"kind": "memory", "name": self.name, **size, "sha256": self.identity}
+
+    def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
+        """See `ImageSet`."""
+        tick(1.0)
+        return self.images[list(rows)]

@@ -62,6 +62,17 @@ class Measurement:
     model: Model | None
     warnings: tuple[str, ...]
 
+    @property
+    def extractor_name(self) -> str | None:
+        """The extractor that the first statistics file among them names, or None."""
+        known = [s.extractor for s in self.subjects.values() if isinstance(s, Statistics)]
+        return next((about.name for about in known if about is not None), None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether nothing needs to be extracted."""
+        return all(isinstance(subject, Statistics) for subject in self.subjects.values())
+
 
 @dataclass(frozen=True)
 class _Opened:

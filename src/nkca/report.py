@@ -1,25 +1,22 @@
 """Scores -> a table for people, files for programs, a picture of the closest pairs."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nkca.evaluation import Collecting, Scores, collect, score
+from nkca.evaluation import Scores
 from nkca.files import write_text
 from nkca.measurement import Measurement
-from nkca.metrics.features import Description, Extractor
+from nkca.metrics.features import Description
 from nkca.metrics.statistics import Statistics
 from nkca.pictures import contact_sheet, save_png
 from nkca.pixels import as_pictures, to_rgb
 from nkca.version import __version__
-
-ROLES = ("samples", "reference", "train", "held_out")
 
 
 @dataclass(frozen=True)
@@ -49,71 +46,6 @@ class Report:
             "extractor": asdict(self.extractor),
             "protocol": {role: dict(about) for role, about in self.protocol.items()},
         }
-
-
-def make_report(
-    measurement: Measurement,
-    extractor: Extractor,
-    options: Collecting,
-    progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
-) -> tuple[Report, dict[str, Statistics]]:
-    """Collect features, each set of images once, and score them.
-
-    Args:
-        progress: called with (what is done, images done, total) for what is not in the cache.
-
-    Returns:
-        The report and the statistics of each role.
-    """
-    statistics: dict[str, Statistics] = {}
-    collected: dict[int, Statistics] = {}
-    for role in ROLES[1:] + ROLES[:1]:  # samples last: they take the longest
-        subject = measurement.subjects.get(role)
-        if subject is None:
-            continue
-        if id(subject) not in collected:
-            collected[id(subject)] = (
-                subject
-                if isinstance(subject, Statistics)
-                else collect(
-                    subject,
-                    extractor,
-                    options,
-                    partial(progress, f"features of {role.replace('_', '-')}"),
-                )
-            )
-        statistics[role] = collected[id(subject)]
-    scores = score(
-        statistics["samples"],
-        statistics.get("reference"),
-        statistics.get("train"),
-        statistics.get("held_out"),
-    )
-    used = statistics["samples"].extractor or extractor.description
-    warnings = [*measurement.warnings, *statistical_warnings(statistics, used)]
-    protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
-    return Report(scores, used, protocol, tuple(warnings)), statistics
-
-
-def statistical_warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
-    """What the numbers of images and features say against the scores."""
-    found = [extractor.note] if extractor.note else []
-    for role in ("samples", "reference"):
-        statistics = roles.get(role)
-        if statistics is None:
-            continue
-        if statistics.extractor is None:
-            found.append(
-                f"the {role}'s statistics file does not say which extractor and resize made it: "
-                "trust the score only if they are the same"
-            )
-        count, dimensions = len(statistics), statistics.dimensions
-        if 0 < count < dimensions:
-            found.append(
-                f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
-                "it only with FIDs of the same counts; KID is not affected"
-            )
-    return found
 
 
 def save_report(report: Report, directory: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from nkca.noise import step_noise
 from nkca.pictures import contact_sheet, save_png
 from nkca.pixels import as_tensor
 from nkca.sampling import Model, sample
+from nkca.scoring import Scorer
 from nkca.training import Learner, StepReport, evaluate
 
 logger = logging.getLogger("nkca")
@@ -42,6 +43,7 @@ class Run:
 
     Args:
         average: the model with averaged weights, which samples are drawn from.
+        scorer: None where nothing is evaluated.
     """
 
     directory: Path
@@ -50,6 +52,7 @@ class Run:
     spec: ModelSpec
     learner: Learner
     average: Model
+    scorer: Scorer | None = None
 
     @property
     def total_images(self) -> int:
@@ -114,7 +117,41 @@ def save_preview(run: Run, curves: Curves) -> None:
 
 
 def save_evaluation(run: Run, curves: Curves) -> None:
-    """Score the average on the first images with fixed draws; keep the best checkpoint."""
+    """Score the average: its samples, and its loss; keep the checkpoint with the best samples."""
+    _save_loss(run, curves)
+    progress, began = run.learner.progress, time.monotonic()
+    assert run.scorer is not None
+    try:
+        score = run.scorer.score(run.average)
+    except InputError as error:  # no reason to end a run
+        logger.warning("evaluation at step %d failed: %s", progress.step, error)
+        return
+    seconds = time.monotonic() - began
+    if score is None:
+        logger.warning(
+            "evaluation at step %d given up after %.0f s: lower --eval-samples or "
+            "--eval-sampling-steps, or raise --eval-time",
+            progress.step,
+            seconds,
+        )
+        return
+    curves.scalar("evaluation/kid", score.kid, progress.step)
+    curves.scalar("evaluation/fid", score.fid, progress.step)
+    logger.info(
+        "evaluation at step %d: KID x 1000 %.3f, FID %.3f of %d samples, %.1f s",
+        progress.step,
+        1000 * score.kid,
+        score.fid,
+        score.samples,
+        seconds,
+    )
+    if progress.best_score is None or score.kid < progress.best_score:
+        run.learner.progress = replace(progress, best_score=score.kid)
+        save(run, BEST)
+
+
+def _save_loss(run: Run, curves: Curves) -> None:
+    """The loss and the entropy production of the average, on the first images with fixed draws."""
     progress, training = run.learner.progress, run.config.training
     size = training.batch_size
     losses, productions = [], []
@@ -129,10 +166,6 @@ def save_evaluation(run: Run, curves: Curves) -> None:
     curves.scalar(
         "evaluation/entropy_production", torch.cat(productions).mean().item(), progress.step
     )
-    logger.info("evaluation at step %d: loss %.4f", progress.step, loss)
-    if progress.best_loss is None or loss < progress.best_loss:
-        run.learner.progress = replace(progress, best_loss=loss)
-        save(run, BEST)
 
 
 def write_config(run: Run) -> None:

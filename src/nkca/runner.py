@@ -31,6 +31,7 @@ from nkca.rundir import (
     take_step,
     write_config,
 )
+from nkca.scoring import prepare_scorer
 from nkca.training import Learner, Progress, StepReport
 
 logger = logging.getLogger("nkca")
@@ -74,6 +75,10 @@ def prepare(
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_says(advice_on_memory(config)):
         run = _assemble(directory, config, images, spec, checkpoint)
+        if config.cadence.eval_freq:
+            scorer = prepare_scorer(run.average, images, config)
+            run = replace(run, scorer=scorer)
+            messages.append(scorer.announcement())
     return Prepared(run, tuple(messages))
 
 
@@ -198,8 +203,13 @@ def _assemble(
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
         learner.load_optimizer_state(checkpoint.optimizer)
-        learner.progress = Progress(**checkpoint.progress)
+        learner.progress = Progress(**_known(checkpoint.progress))
     return Run(directory, config, images, spec, learner, models[1])
+
+
+def _known(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """Without `best_loss`, which chose the best checkpoint before there were scores."""
+    return {name: value for name, value in progress.items() if name != "best_loss"}
 
 
 def _check_finite(report: StepReport) -> None:

@@ -54,7 +54,7 @@ class Progress:
     """How far a run is; all that randomness, order and schedules depend on.
 
     ``seconds`` is training time over all sessions; ``skipped`` counts steps without an update;
-    ``best_loss`` is the lowest evaluation so far.
+    ``best_score`` is the lowest kernel distance of an evaluation so far.
     """
 
     step: int = 0
@@ -62,7 +62,7 @@ class Progress:
     seconds: float = 0.0
     skipped: int = 0
     skipped_in_a_row: int = 0
-    best_loss: float | None = None
+    best_score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def test_kill_9_at_30_random_moments(call: Call, photos: Path, tmp_path: Path) -
     out, said = tmp_path / "run", tmp_path / "said.txt"
     flags = [
         *("--hidden-size=8", "--dim-mults=[1]", "--batch-size=4", "--viz-freq=0", "--device=cpu"),
-        *("--checkpoint-freq=2", "--keep=2", "--eval-freq=7", f"--dataset={photos}"),
+        *("--checkpoint-freq=2", "--keep=2", "--eval-freq=7", "--eval-features=pixels"),
+        *("--eval-samples=4", "--eval-sampling-steps=1", f"--dataset={photos}"),
         f"--save-dir={out}",
     ]
     random_moments = random.Random(17)

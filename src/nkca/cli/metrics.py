@@ -1,16 +1,239 @@
-"""nkca-metrics: announced, not there yet."""
+"""nkca-metrics: FID, IS and their honest successors; how stationary a chain is."""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.options import command
+from nkca.allocator import keep_freed_memory
+from nkca.cli.options import (
+    chosen_directory,
+    command,
+    computing_options,
+    messages,
+    schedule_options,
+)
+from nkca.config import DataConfig
 from nkca.errors import InputError
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
-@command("nkca-metrics", ignore_unknown_options=True)
-@click.argument("_arguments", nargs=-1, metavar="[ARGUMENT]...", type=click.UNPROCESSED)
-def main(_arguments: tuple[str, ...]) -> None:
-    """Measure samples against images: FID, IS and more. Not in this version yet."""
-    raise InputError("this command is not in nkca yet; see CHANGELOG.md")
+    from nkca.measurement import Request
+    from nkca.metrics.statistics import Statistics
+
+
+@command("nkca-metrics")
+@click.argument("samples", metavar="CKPT|IMAGES|STATS")
+@click.argument("reference", required=False, metavar="[IMAGES|STATS|CKPT]")
+@click.option(
+    "--save-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("metrics"),
+    help="Where metrics.json goes; if it holds something, DIR-2 ... is made.  [default: metrics]",
+)
+@click.option(
+    "--num-samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many samples.  [default: as many as the reference has]",
+)
+@click.option(
+    "--features",
+    metavar="NAME|FILE",
+    help="inception, efficientnet-lite0, dinov2, clip, pixels, or a file of torch.export (.pt2).  "
+    "[default: inception; of a statistics file, its own]",
+)
+@click.option(
+    "--inception-weights",
+    "weights",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The weights, where they cannot be downloaded.  [default: NKCA_INCEPTION_WEIGHTS, caches]",
+)
+@click.option("--train", metavar="IMAGES", help="Training images, to find copies of them.")
+@click.option(
+    "--held-out",
+    metavar="IMAGES",
+    help="Images not trained on.  [default: the reference, if it is not the training images]",
+)
+@click.option(
+    "--reference",
+    "depth",
+    type=click.Choice(["model", "original"]),
+    default="model",
+    show_default=True,
+    help="Compare categorical models with images of as many levels as they see, or of all.",
+)
+@click.option(
+    "--resize", type=click.IntRange(min=1), metavar="N", help="Crop and resize files to N x N."
+)
+@click.option(
+    "--save-stats",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="NPZ",
+    help="Also save the statistics of the reference (alone: of the images).",
+)
+@click.option(
+    "--stats-only",
+    is_flag=True,
+    help="Leave features out of --save-stats: a small file, for FID alone.",
+)
+@schedule_options()
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="INT",
+    help="Seed of the first sample.",
+)
+@computing_options()
+@click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="Where decoded images and features are kept.  [default: NKCA_CACHE or the user's cache]",
+)
+@click.option("--cache/--no-cache", default=True, help="Keep them for the next time.")
+@click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors; no table.")
+def main(
+    save_dir: Path,
+    features: str | None,
+    weights: Path | None,
+    save_stats: Path | None,
+    stats_only: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Measure samples against images: FID, IS, KID, precision, recall, density, coverage, copies.
+
+    \b
+    nkca-metrics runs/photos photos/ --save-dir=metrics      a model's samples against a folder
+    nkca-metrics photos_a/ photos_b.zip                      two sets of images
+    nkca-metrics photos/ --save-stats=ref.npz                statistics, once
+    nkca-metrics runs/photos ref.npz                         and used again
+
+    After Ctrl-C the same command goes on where it was.
+    """
+    from nkca.evaluation import Collecting
+    from nkca.measure import make_report
+    from nkca.measurement import prepare
+    from nkca.metrics.extractors import open_extractor
+    from nkca.precision import choose_device
+    from nkca.report import save_closest_pairs, save_report, table
+
+    keep_freed_memory()
+    if save_stats is not None and save_stats.exists():
+        raise InputError(f"{save_stats} exists already; nothing is overwritten")
+    data = _data_config(given)
+    request = _request(given, data)
+    device, cache_dir = choose_device(request.device), _cache_dir(data)
+    with messages(quiet):
+        with _Bars(quiet) as show:
+            measurement = prepare(
+                request, lambda done, total: show("reading files (two passes)", done, total)
+            )
+            name = features or measurement.extractor_name or "inception"
+            extractor = (
+                None
+                if measurement.is_known
+                else open_extractor(name, device, weights=weights, download_progress=not quiet)
+            )
+            directory = chosen_directory(save_dir)
+            options = Collecting(device, cache_dir, given["batch_size"])
+            report, statistics = make_report(measurement, extractor, options, show)
+        report = replace(report, command=shlex.join(["nkca-metrics", *sys.argv[1:]]))
+        written = save_report(report, directory)
+        written += save_closest_pairs(report, measurement, directory)
+    if save_stats is not None:
+        _save_stats(save_stats, statistics, stats_only)
+        written.append(save_stats)
+    if not quiet:
+        click.echo(table(report))
+        click.echo("\n" + "\n".join(map(str, written)))
+
+
+def _data_config(given: dict[str, Any]) -> DataConfig:
+    return DataConfig(resize=given["resize"], cache=given["cache"], cache_dir=given["cache_dir"])
+
+
+def _cache_dir(data: DataConfig) -> Path | None:
+    from nkca.places import default_cache_dir
+
+    if not data.cache:
+        return None
+    return Path(data.cache_dir).expanduser() if data.cache_dir else default_cache_dir()
+
+
+def _request(given: dict[str, Any], data: DataConfig) -> "Request":
+    from nkca.image_sets import SampleOptions
+    from nkca.measurement import Request
+    from nkca.sampling import Schedule
+
+    schedule = {
+        "max_noise": given["max_sampling_noise"],
+        "min_noise": given["min_sampling_noise"],
+        "num_steps": given["num_sampling_steps"],
+    }
+    sampling = {"visualize": given["visualize"], "precision": given["precision"]}
+    return Request(
+        samples=given["samples"],
+        reference=given["reference"],
+        train=given["train"],
+        held_out=given["held_out"],
+        num_samples=given["num_samples"],
+        sampling=SampleOptions(
+            Schedule(**_said(schedule)), first_seed=given["seed"], **_said(sampling)
+        ),
+        lag=given["lag"],
+        device=given["device"],
+        data=data,
+        full_depth=given["depth"] == "original",
+    )
+
+
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _save_stats(path: Path, statistics: dict[str, "Statistics"], stats_only: bool) -> None:
+    from nkca.metrics.statistics import save_statistics
+
+    kept = statistics.get("reference", statistics["samples"])
+    if stats_only:
+        kept = replace(kept, features=None, logits=None, moments=kept.gaussian())
+    save_statistics(path, kept)
+
+
+class _Bars:
+    """A progress bar with the time left, a new one for each label; off a terminal a line for each."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet, self._label = quiet, ""
+        self._bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> "_Bars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, label: str, done: float, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or label != self._label:
+            self.__exit__()
+            hidden = self._quiet or not sys.stderr.isatty()
+            if hidden and not self._quiet:
+                click.echo(f"{label}: {total:,}", err=True)
+            self._label = label
+            self._bar = tqdm(desc=label, total=total, disable=hidden, dynamic_ncols=True)
+        self._bar.update(int(done) - self._bar.n)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
-from nkca.config import OPTIONS, TYPES
+from nkca.config import DURATIONS, OPTIONS, TYPES
 from nkca.errors import InputError
+from nkca.files import fresh_directory
 from nkca.version import __version__
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -92,9 +94,84 @@ def _metavar(name: str) -> str:
     text = str(TYPES[name])
     if "tuple" in text:
         return "LIST"
-    if name == "max_time":
+    if name in DURATIONS:
         return "TIME"
     return "INT" if "int" in text else "NUMBER" if "float" in text else "TEXT"
+
+
+def schedule_options() -> Decorator:
+    """The options that say how a chain runs to make samples; what is not given is None."""
+    return _options(
+        click.option(
+            "--max-sampling-noise",
+            "--noise-level-max",
+            type=float,
+            metavar="LEVEL",
+            help="Level where the chain starts.  [default: 1; for variants of an image 0.5]",
+        ),
+        click.option(
+            "--min-sampling-noise",
+            "--noise-level-min",
+            type=float,
+            metavar="LEVEL",
+            help="Level where the chain ends.  [default: the lowest that was trained]",
+        ),
+        click.option(
+            "--num-sampling-steps",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Transitions of the chain.  [default: 100]",
+        ),
+        click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]"),
+        click.option(
+            "--visualize",
+            type=click.Choice(["z", "x"]),
+            help="Show the denoised picture z or the noisy state x.  [default: z]",
+        ),
+    )
+
+
+def computing_options() -> Decorator:
+    """Where, how precisely and how much at once."""
+    return _options(
+        click.option(
+            "--batch-size",
+            type=click.IntRange(min=1),
+            default=64,
+            show_default=True,
+            metavar="N",
+            help="Images at once; does not change the results.",
+        ),
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+            default="auto",
+            show_default=True,
+            help="Where to compute.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["fp32", "bf16"]),
+            help="Arithmetic of the network.  [default: fp32]",
+        ),
+    )
+
+
+def _options(*options: Decorator) -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def chosen_directory(save_dir: Path) -> Path:
+    """``save_dir``, or one beside it, with a line on stderr, where it holds something already."""
+    directory = fresh_directory(save_dir)
+    if directory != save_dir:
+        click.echo(f"{save_dir} holds something already; writing to {directory}", err=True)
+    return directory
 
 
 @contextmanager

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.allocator import keep_freed_memory
-from nkca.cli.options import command, messages
+from nkca.cli.options import (
+    chosen_directory,
+    command,
+    computing_options,
+    messages,
+    schedule_options,
+)
 from nkca.errors import InputError
-from nkca.files import fresh_directory
 from nkca.version import __version__
 
 if TYPE_CHECKING:
@@ -41,35 +46,10 @@ if TYPE_CHECKING:
     metavar="INT",
     help="First seed, where --seeds is not given.  [default: 0]",
 )
-@click.option(
-    "--max-sampling-noise",
-    "--noise-level-max",
-    type=float,
-    metavar="LEVEL",
-    help="Level where the chain starts.  [default: 1; for variants of an image 0.5]",
-)
-@click.option(
-    "--min-sampling-noise",
-    "--noise-level-min",
-    type=float,
-    metavar="LEVEL",
-    help="Level where the chain ends.  [default: the lowest that was trained]",
-)
-@click.option(
-    "--num-sampling-steps",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Transitions of the chain.  [default: 100]",
-)
+@schedule_options()
 @click.option("--inpainting-mask", metavar="MASK", help="Picture that is white where to repaint.")
 @click.option(
     "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."
-)
-@click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]")
-@click.option(
-    "--visualize",
-    type=click.Choice(["z", "x"]),
-    help="Save the denoised picture z or the noisy state x.  [default: z]",
 )
 @click.option("--save-grid", is_flag=True, help="Also one sheet of the samples (first 256).")
 @click.option("--save-intermediate", is_flag=True, help="Also a picture after every step.")
@@ -79,31 +59,12 @@ if TYPE_CHECKING:
     help="Also an animation of the chain (first batch).",
 )
 @click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Samples made at once; does not change them.",
-)
-@click.option(
     "--like",
     type=click.Path(path_type=Path),
     metavar="PNG",
     help="Repeat the request that made this picture; other flags change it.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    help="Arithmetic of the network.  [default: fp32]",
-)
+@computing_options()
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
 def main(
     save_dir: Path,
@@ -196,10 +157,7 @@ def _directory(save_dir: Path, overwrite: bool) -> Path:
     if overwrite:
         save_dir.mkdir(parents=True, exist_ok=True)
         return save_dir
-    directory = fresh_directory(save_dir)
-    if directory != save_dir:
-        click.echo(f"{save_dir} holds something already; writing to {directory}", err=True)
-    return directory
+    return chosen_directory(save_dir)
 
 
 def _show(steps: Iterator["Step"], quiet: bool) -> None:

@@ -213,6 +213,8 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     click.echo(
         f"memory       {found.peak_memory / 2**20:,.0f} MiB at most, measured on a few steps"
     )
+    if run.scorer is not None:
+        click.echo(f"evaluation   {run.scorer.announcement()}")
     click.echo(f"sheet        {sheet}: images as the model sees them, then noised")
     click.echo("Nothing was trained; leave out --dry-run to begin.")
 

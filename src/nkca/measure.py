@@ -1,0 +1,95 @@
+"""From what is to be measured to a report: collect features, each set of images once, and score them."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import torch
+
+from nkca.evaluation import Collecting, check_comparable, collect, score
+from nkca.measurement import Measurement
+from nkca.metrics.features import Description, Extractor
+from nkca.metrics.statistics import Statistics
+from nkca.report import Report
+
+ROLES = ("samples", "reference", "train", "held_out")
+UNKNOWN = Description("unknown", "", "the statistics file does not say")
+
+
+def make_report(
+    measurement: Measurement,
+    extractor: Extractor | None,
+    options: Collecting,
+    progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
+) -> tuple[Report, dict[str, Statistics]]:
+    """Measure.
+
+    Args:
+        extractor: None where everything is statistics already.
+        progress: called with (what is done, images done, total) for what is not in the cache.
+
+    Returns:
+        The report, and the statistics of each role.
+
+    Raises:
+        InputError: before anything is computed, if statistics of another extractor are among them.
+    """
+    _check_statistics(measurement, extractor, options)
+    statistics: dict[str, Statistics] = {}
+    collected: dict[int, Statistics] = {}
+    for role in ROLES[1:] + ROLES[:1]:  # samples last: they take the longest
+        subject = measurement.subjects.get(role)
+        if subject is None:
+            continue
+        if isinstance(subject, Statistics):
+            collected[id(subject)] = subject
+        elif id(subject) not in collected:
+            assert extractor is not None
+            tell = partial(progress, f"features of {role.replace('_', '-')}")
+            collected[id(subject)] = collect(subject, extractor, options, tell)
+        statistics[role] = collected[id(subject)]
+    scores = score(statistics["samples"], *(statistics.get(role) for role in ROLES[1:]))
+    used = UNKNOWN if extractor is None else extractor.description
+    used = statistics["samples"].extractor or used
+    warnings = (*measurement.warnings, *_warnings(statistics, used))
+    protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
+    return Report(scores, used, protocol, warnings), statistics
+
+
+def _check_statistics(
+    measurement: Measurement, extractor: Extractor | None, options: Collecting
+) -> None:
+    """Compare statistics with each other, and with what the extractor makes of one black image."""
+    subjects = measurement.subjects.values()
+    known = [subject for subject in subjects if isinstance(subject, Statistics)]
+    sizes = [s.about["size"] for s in subjects if not isinstance(s, Statistics)]
+    if extractor is not None and known and sizes:
+        width, height = sizes[0]
+        black = torch.zeros(1, 3, height, width, dtype=torch.uint8, device=options.device)
+        dimensions = extractor(black).features.shape[1]
+        known.append(
+            Statistics(np.zeros((1, dimensions), np.float32), extractor=extractor.description)
+        )
+    for other in known[1:]:
+        check_comparable(known[0], other)
+
+
+def _warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
+    """What the numbers of images and features say against the scores."""
+    found = [extractor.note] if extractor.note else []
+    for role in ("samples", "reference"):
+        statistics = roles.get(role)
+        if statistics is None:
+            continue
+        if statistics.extractor is None:
+            found.append(
+                f"the {role}'s statistics file does not say which extractor and resize made it: "
+                "trust the score only if they are the same"
+            )
+        count, dimensions = len(statistics), statistics.dimensions
+        if 0 < count < dimensions:
+            found.append(
+                f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
+                "it only with FIDs of the same counts; KID is not affected"
+            )
+    return found

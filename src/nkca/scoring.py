@@ -1,0 +1,182 @@
+"""Scores of a model while it is trained: samples of its average against real images, now and then.
+
+It is the code of nkca-metrics on few samples. The best weights are those with the lowest kernel
+distance (KID), which is unbiased, so that evaluations with different numbers of samples compare.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from nkca.config import RunConfig
+from nkca.data.cache import DecodedImages
+from nkca.data.dataset import dataset_path, load_dataset
+from nkca.errors import InputError
+from nkca.evaluation import Collecting, collect, extract
+from nkca.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
+from nkca.metrics.extractors import best_extractor, open_extractor
+from nkca.metrics.features import Extractor
+from nkca.metrics.frechet import frechet_distance
+from nkca.metrics.kernel import kernel_distance
+from nkca.metrics.statistics import Statistics
+from nkca.pixels import CategoricalPixels
+from nkca.places import default_cache_dir
+from nkca.sampling import Model, Schedule
+
+logger = logging.getLogger("nkca")
+
+REFERENCE_IMAGES = 2048
+EVAL_BATCH = 64  # images at once, at most
+FEWEST_SAMPLES = 16  # with fewer a score is noise
+
+
+@dataclass(frozen=True)
+class Score:
+    """One evaluation: KID and FID of ``samples`` samples."""
+
+    kid: float
+    fid: float
+    samples: int
+
+
+class _OutOfTimeError(Exception):
+    """An evaluation has used up its time."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What stays the same from evaluation to evaluation.
+
+    Args:
+        samples: of one evaluation, always from the same seeds.
+        seconds: an estimate for one evaluation.
+        limit: seconds after which an evaluation is given up; None: never.
+    """
+
+    extractor: Extractor
+    reference: Statistics
+    options: Collecting
+    schedule: Schedule
+    samples: int
+    seconds: float
+    limit: float | None
+
+    def announcement(self) -> str:
+        """What an evaluation is and how long it takes, said before the first."""
+        limit = "" if self.limit is None else f", given up after {self.limit:g} s"
+        return (
+            f"each evaluation: {self.samples} samples of {self.schedule.num_steps} steps against "
+            f"{len(self.reference)} images by {self.extractor.description.name}, about "
+            f"{self.seconds:.1f} s{limit}"
+        )
+
+    def score(self, model: Model) -> Score | None:
+        """Sample, extract, compare; None where the time was up before."""
+        deadline = None if self.limit is None else time.monotonic() + self.limit
+
+        def watch(_done: float, _total: int) -> None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise _OutOfTimeError
+
+        samples = _samples(model, self.schedule, self.samples)
+        try:
+            parts = [
+                batch.features.float().cpu()
+                for batch in extract(samples, self.extractor, self.options, watch)
+            ]
+        except _OutOfTimeError:
+            return None
+        assert self.reference.features is not None
+        found = Statistics(torch.cat(parts).numpy())
+        assert found.features is not None
+        return Score(
+            kid=kernel_distance(found.features, self.reference.features).mean,
+            fid=frechet_distance(found.gaussian(), self.reference.gaussian()),
+            samples=self.samples,
+        )
+
+
+def prepare_scorer(model: Model, images: DecodedImages, config: RunConfig) -> Scorer:
+    """Take the reference's features, which a cache keeps, and measure what an evaluation takes.
+
+    Raises:
+        InputError: if the extractor or the images cannot be had, or ``eval_time`` is too short.
+    """
+    cadence, data = config.cadence, config.data
+    height, width = model.data_shape[1:]
+    wanted = cadence.eval_features
+    name = best_extractor(height, width) if wanted == "auto" else wanted
+    extractor = open_extractor(name, model.device)
+    cache = Path(data.cache_dir).expanduser() if data.cache_dir else default_cache_dir()
+    options = Collecting(
+        model.device, cache if data.cache else None, min(config.training.batch_size, EVAL_BATCH)
+    )
+    schedule = Schedule(num_steps=cadence.eval_sampling_steps)
+    still, moving = _seconds_per_batch(model, extractor, options, schedule)
+    samples = _affordable(cadence.eval_samples, options.batch_size, moving, cadence.eval_time)
+    reference = _reference(model, images, config)
+    seconds = still * len(reference) / options.batch_size
+    logger.info(
+        "features of %d images to compare with, by %s: %.0f s, once", len(reference), name, seconds
+    )
+    return Scorer(
+        extractor=extractor,
+        reference=collect(reference, extractor, options),
+        options=options,
+        schedule=schedule,
+        samples=samples,
+        seconds=moving * samples / options.batch_size,
+        limit=cadence.eval_time,
+    )
+
+
+def _affordable(wanted: int, batch_size: int, seconds: float, limit: float | None) -> int:
+    """As many samples as fit into two thirds of the time, the rest being for a slower moment."""
+    if limit is None:
+        return wanted
+    fit = int(limit / 1.5 / seconds * batch_size)
+    if fit < min(FEWEST_SAMPLES, wanted):
+        raise InputError(
+            f"an evaluation of {min(FEWEST_SAMPLES, wanted)} samples takes more than eval_time="
+            f"{limit:g} s: raise --eval-time or lower --eval-sampling-steps"
+        )
+    return min(wanted, fit)
+
+
+def _seconds_per_batch(
+    model: Model, extractor: Extractor, options: Collecting, schedule: Schedule
+) -> tuple[float, float]:
+    """Seconds for a full batch without any transition, and with those of the schedule.
+
+    Two transitions are timed, after a warm-up.
+    """
+    times = []
+    for steps in (0, 0, 2):
+        samples = _samples(model, Schedule(num_steps=steps), options.batch_size)
+        began = time.monotonic()
+        for batch in extract(samples, extractor, options):
+            batch.features.cpu()
+        times.append(time.monotonic() - began)
+    _, still, moving = times
+    return still, still + max(0.0, moving - still) / 2 * schedule.num_steps
+
+
+def _samples(model: Model, schedule: Schedule, count: int) -> Samples:
+    return Samples(model, ("", ""), count, SampleOptions(schedule))
+
+
+def _reference(model: Model, images: DecodedImages, config: RunConfig) -> ImageSet:
+    """At most `REFERENCE_IMAGES`, spread evenly over the set, as the model sees them."""
+    name = config.cadence.eval_dataset
+    if name:
+        channels, height, width = model.data_shape
+        images = load_dataset(replace(config.data, dataset=name, resize=height, channels=channels))
+        if images.images.shape[1:3] != (height, width):
+            raise InputError(f"the model makes {width}x{height}, eval_dataset {name} does not fit")
+    pixels = model.pixels if isinstance(model.pixels, CategoricalPixels) else None
+    files = ImageFiles(images, dataset_path(name or config.data.dataset), pixels)
+    stride = -(-len(files) // REFERENCE_IMAGES)
+    return Part(files, range(0, len(files), stride)) if stride > 1 else files
