@@ -108,7 +108,8 @@ def _place(images: ImageSet, extractor: Extractor, options: Collecting) -> Itera
 
 
 def shards(images: ImageSet, count: int) -> list[ImageSet]:
-    """``count`` parts of a set, one after the other: `concatenate` puts their features together."""
+    """A set in at most ``count`` parts, one after the other; `concatenate` joins their features."""
+    count = min(count, len(images))
     bounds = [len(images) * k // count for k in range(count + 1)]
     return [Part(images, range(*pair)) for pair in itertools.pairwise(bounds)]
 
@@ -117,6 +118,7 @@ def concatenate(parts: Sequence[Statistics]) -> Statistics:
     """The features of shards as those of one set."""
     first = parts[0]
     assert all(part.extractor == first.extractor for part in parts), "of different extractors"
+    about = {name: value for name, value in (first.images or {}).items() if name != "part"}
     features = [part.features for part in parts if part.features is not None]
     logits = [part.logits for part in parts if part.logits is not None]
     return Statistics(
@@ -124,7 +126,7 @@ def concatenate(parts: Sequence[Statistics]) -> Statistics:
         np.concatenate(logits) if logits else None,
         None,
         first.extractor,
-        first.images,
+        {**about, "count": sum(part.count for part in parts)},
     )
 
 
@@ -157,8 +159,9 @@ def score(
     Raises:
         InputError: if features of different extractors, or dimensions, are to be compared.
     """
-    for other in filter(None, (reference, train, held_out)):
-        check_comparable(samples, other)
+    for other in (reference, train, held_out):
+        if other is not None:
+            check_comparable(samples, other)
     missing: dict[str, str] = {}
 
     def attempt(name: str, work: Callable[[], T]) -> T | None:
@@ -221,6 +224,8 @@ def _required(reference: Statistics | None) -> Statistics:
 def _features(statistics: Statistics) -> Array:
     if statistics.features is None:
         raise InputError("the statistics file holds moments only, not features")
+    if not np.isfinite(statistics.features).all():
+        raise InputError("the extractor gave features that are not finite numbers")
     return statistics.features
 
 

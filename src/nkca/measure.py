@@ -1,5 +1,6 @@
 """From what is to be measured to a report: collect features, each set of images once, and score them."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -70,8 +71,8 @@ def _check_statistics(
         known.append(
             Statistics(np.zeros((1, dimensions), np.float32), extractor=extractor.description)
         )
-    for other in known[1:]:
-        check_comparable(known[0], other)
+    for one, other in itertools.combinations(known, 2):
+        check_comparable(one, other)
 
 
 def _warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
@@ -86,7 +87,7 @@ def _warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[s
                 f"the {role}'s statistics file does not say which extractor and resize made it: "
                 "trust the score only if they are the same"
             )
-        count, dimensions = len(statistics), statistics.dimensions
+        count, dimensions = statistics.count, statistics.dimensions
         if 0 < count < dimensions:
             found.append(
                 f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "

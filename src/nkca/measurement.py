@@ -4,7 +4,7 @@ Where a checkpoint is one of them, all image files are read as its model sees th
 channels and, if it is categorical, its levels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -118,7 +118,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
         if name is not None and name not in checkpoints:
             subjects[role] = files(name)
     if request.samples not in checkpoints:
-        subjects["samples"] = _first(files(request.samples), request.num_samples)
+        subjects["samples"] = _first(files(request.samples), request.num_samples, checkpoints)
     for role in ("samples", "reference"):
         name = getattr(request, role)
         if name in checkpoints:
@@ -181,8 +181,14 @@ def _open_files(
     return ImageFiles(decoded, path, pixels)
 
 
-def _first(subject: Subject, count: int | None) -> Subject:
-    if count is None or isinstance(subject, Statistics) or count == len(subject):
+def _first(subject: Subject, count: int | None, checkpoints: Mapping[str, _Opened]) -> Subject:
+    if count is None:
+        return subject
+    if isinstance(subject, Statistics):
+        if not checkpoints:
+            raise InputError("--num-samples is for checkpoints and images, not a statistics file")
+        return subject
+    if count == len(subject):
         return subject
     if count > len(subject):
         raise InputError(f"--num-samples={count}, but there are only {len(subject)} images")
@@ -190,9 +196,10 @@ def _first(subject: Subject, count: int | None) -> Subject:
 
 
 def _count(subjects: dict[str, Subject]) -> int:
-    for role in ("reference", "samples"):
-        if role in subjects and len(subjects[role]):
-            return len(subjects[role])
+    for subject in (subjects.get("reference"), subjects.get("samples")):
+        count = subject.count if isinstance(subject, Statistics) else len(subject or ())
+        if count:
+            return count
     raise InputError("how many samples? Nothing here has a number of images: --num-samples=N")
 
 
@@ -211,9 +218,16 @@ def _assume_training_images(
             "the reference are the training images: a model that copied them would score best; see "
             "the rows on memorisation, or compare with images that were held out"
         ]
-    if train is not None:
+    if train is not None and _has_real_images(reference):
         subjects.setdefault("held_out", reference)
     return []
+
+
+def _has_real_images(subject: Subject) -> bool:
+    """Whether there are features of them, or can be: not where moments or samples are all there is."""
+    if isinstance(subject, Statistics):
+        return subject.features is not None
+    return not isinstance(subject, Samples)
 
 
 def _identity(subject: Subject) -> object:
@@ -228,8 +242,8 @@ def _mismatches(subjects: dict[str, Subject]) -> list[str]:
     if all(sizes) and sizes[0] != sizes[1]:
         a, b = ("x".join(map(str, size)) for size in sizes if size)
         found.append(f"samples are of {a}, the reference of {b} pixels: the score sees that too")
-    lossy = [entry.get("lossy", 0.0) for entry in about]
-    if "reference" in subjects and abs(lossy[0] - lossy[1]) > 0.05:
+    lossy = [entry.get("lossy", 0.0) for entry in about if entry]  # of statistics it is not known
+    if len(lossy) == 2 and abs(lossy[0] - lossy[1]) > 0.05:
         a, b = (f"{share:.0%}" for share in lossy)
         found.append(
             f"{a} of the samples and {b} of the reference are lossy files (JPEG, WebP): extractors "

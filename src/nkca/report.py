@@ -156,6 +156,8 @@ def _sentence(about: Mapping[str, Any]) -> str:
             f"{about['path']} ({about['sha256'][:8]}): {about['count']:,} images of {size}{part}, "
             f"{about['depth']}"
         )
+    if about.get("kind") == "memory":
+        return f"{about['name']} ({about['sha256'][:8]}): {about['count']:,} images of {size}"
     return f"{about.get('path', '')}: statistics" + (f" of {about['of']}" if "of" in about else "")
 
 

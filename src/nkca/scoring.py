@@ -69,7 +69,7 @@ class Scorer:
         limit = "" if self.limit is None else f", given up after {self.limit:g} s"
         return (
             f"each evaluation: {self.samples} samples of {self.schedule.num_steps} steps against "
-            f"{len(self.reference)} images by {self.extractor.description.name}, about "
+            f"{self.reference.count} images by {self.extractor.description.name}, about "
             f"{self.seconds:.1f} s{limit}"
         )
 

@@ -1,5 +1,6 @@
 """Every command line of SPEC section 6, flags shaped exactly as there, with small values."""
 
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -152,18 +153,38 @@ def test_nkca_sample_inpainting(call: Call, run: Path, photo: Path, tmp_path: Pa
     assert not np.array_equal(after[:, 5:], before[:, 5:]), "nothing was repainted"
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "nkca-metrics {run} {photos} --save-dir={out}",
-        "nkca-metrics {run} {photos} --save-dir={out} --num-samples=4",
-        "nkca-interactive {run} --visualize=z",
-    ],
-)
-def test_commands_of_later_issues_say_so(
-    line: str, call: Call, trained: Path, photos: Path, tmp_path: Path
+@pytest.mark.parametrize(("more", "count"), [("", 16), ("--num-samples=7", 7)])
+def test_nkca_metrics(
+    more: str,
+    count: int,
+    call: Call,
+    run: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    result = shell(call, line.format(run=trained, photos=photos, out=tmp_path / "out"), code=2)
+    """The command as it is written, the weights being where they are looked for."""
+    pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed")
+    import inception_weights
+
+    weights = inception_weights.write_inception_weights(tmp_path / "weights.pth")
+    monkeypatch.setenv("NKCA_INCEPTION_WEIGHTS", str(weights))
+    out = tmp_path / "out"
+    line = f"nkca-metrics {run} {photos} --save-dir={out} {more}"
+    shell(call, f"{line} --num-sampling-steps=2 --device=cpu")
+    found = json.loads((out / "metrics.json").read_text("utf-8"))
+    assert found["extractor"]["name"] == "inception"
+    assert any("not the FID-standard weights" in warning for warning in found["warnings"])
+    assert found["protocol"]["samples"]["count"] == count
+    assert float((out / "metrics-FID.txt").read_text()) == pytest.approx(found["scores"]["fid"])
+    if count >= 10:
+        mean, deviation = map(float, (out / "metrics-IS.txt").read_text().split())
+        assert mean >= 1
+        assert deviation >= 0
+
+
+def test_commands_of_later_issues_say_so(call: Call, trained: Path, tmp_path: Path) -> None:
+    result = shell(call, f"nkca-interactive {trained} --visualize=z", code=2)
     assert len(result.stderr.splitlines()) == 1
     assert "not in nkca yet" in result.stderr
     assert result.stdout == ""

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import spawned_loads
 from PIL import Image
 
 from nkca.data import cache, reading
-from nkca.data.cache import DecodedImages, default_cache_dir, load_images
+from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
 from nkca.errors import InputError
@@ -245,17 +246,14 @@ def test_builders_at_once_all_end_well(folder: Path) -> None:
 
 def test_spawned_builders_and_pickled_results(folder: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        built = pool.map(load, [folder, folder])
+        cached = [(name, name.parent / "cache") for name in (folder, folder)]
+        built = pool.starmap(spawned_loads.load, cached)
         loaded = load(folder)
         in_memory = load_images(list_images(folder), PLAIN, None)
-        assert pool.map(_fourth, [loaded, in_memory]) == [(40, False), (40, False)]
+        assert pool.map(spawned_loads.fourth, [loaded, in_memory]) == [(40, False), (40, False)]
     assert loaded.from_cache
     assert all(np.array_equal(result.images, loaded.images) for result in built)
     assert len(entries(folder)) == 1
-
-
-def _fourth(loaded: DecodedImages) -> tuple[int, bool]:
-    return int(loaded.images[4, 0, 0, 0]), bool(loaded.images.flags.writeable)
 
 
 def test_a_pickled_map_ships_no_pixels(tmp_path: Path) -> None:
@@ -296,11 +294,3 @@ def test_a_cache_that_cannot_be_written(
         monkeypatch.setattr(cache, "write_text", full)
     with pytest.raises(InputError, match=r"cache: cannot write .*--cache-dir, or use --no-cache"):
         load(folder)
-
-
-def test_default_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
-    assert default_cache_dir() == tmp_path
-    monkeypatch.delenv("NKCA_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache_dir().name == "nkca"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spawned_loads
 
 from nkca.data.listing import (
     Listing,
@@ -92,11 +93,7 @@ def test_many_threads_read_the_right_bytes(kind: str, tmp_path: Path) -> None:
 def test_a_spawned_process_reads_a_listing_it_was_sent(tmp_path: Path) -> None:
     listing = list_images(place(".tar.gz", tmp_path))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_first_byte, (listing,)) == b"a"
-
-
-def _first_byte(listing: Listing) -> bytes:
-    return contents(listing)[0]
+        assert pool.apply(spawned_loads.first_byte, (listing,)) == b"a"
 
 
 def test_links_to_files_count_and_directories_are_visited_once(tmp_path: Path) -> None:

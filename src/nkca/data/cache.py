@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from nkca.data.decode import Pixels
 from nkca.data.listing import Listing, open_source
@@ -91,12 +90,6 @@ def _from_array(images: Pixels, *rest: Any) -> DecodedImages:
 
 def _from_file(shape: tuple[int, ...], *rest: Any) -> DecodedImages:
     return DecodedImages(np.memmap(rest[-1], np.uint8, "r", shape=shape), *rest)
-
-
-def default_cache_dir() -> Path:
-    """Return the folder named by the environment's NKCA_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("NKCA_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("nkca"))
 
 
 def load_images(

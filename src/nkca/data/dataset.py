@@ -12,12 +12,13 @@ from PIL import ImageColor
 from torch import Tensor
 
 from nkca.config import DataConfig
-from nkca.data.cache import DecodedImages, default_cache_dir, load_images
+from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
 from nkca.pixels import as_tensor
+from nkca.places import default_cache_dir
 
 DEMO = "demo"
 

@@ -110,7 +110,8 @@ def _blocks(a: Array, b: Array) -> Iterator[tuple[slice, slice, Tensor]]:
 
 def _leave_out_itself(rows: slice, columns: slice, squared: Tensor) -> None:
     """Set the distance of each member to itself, where it is in the block, to infinity."""
-    itself = torch.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
+    first, stop = max(rows.start, columns.start), min(rows.stop, columns.stop)
+    itself = torch.arange(first, max(first, stop))
     squared[itself - rows.start, itself - columns.start] = torch.inf
 
 

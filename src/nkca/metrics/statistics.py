@@ -6,6 +6,7 @@ The file is a NumPy .npz. `mu` and `sigma` are what pytorch-fid writes and reads
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ from nkca.metrics.features import Array, Description
 from nkca.metrics.moments import Gaussian, Moments, merged
 
 _ROWS = 2048
+_DAMAGED = (  # what np.load and zipfile raise of files that are none, or broken
+    *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +45,8 @@ class Statistics:
     extractor: Description | None = None
     images: Mapping[str, Any] | None = None
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
         """The number of images, 0 where it is not known."""
         return 0 if self.features is None else len(self.features)
 
@@ -94,9 +100,9 @@ def load_statistics(path: Path) -> Statistics:
         InputError: if it is neither.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InputError(f"{path} is not a statistics file (.npz of mu and sigma)") from error
     try:
         return _from_arrays(arrays)

@@ -85,10 +85,12 @@ class FeatureStore:
         try:
             progress = json.loads((self.directory / _PROGRESS).read_text("utf-8"))
             rows, widths = int(progress["rows"]), tuple(map(int, progress["widths"]))
+            if rows < 0 or widths[0] < 1:
+                return
             for name, width in zip(_FILES, widths, strict=True):
                 if (self.directory / name).stat().st_size < 4 * rows * width:
                     return
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, IndexError):
             return
         self.rows, self._widths = rows, widths
 

@@ -1,0 +1,105 @@
+"""An extractor by its name."""
+
+import contextlib
+import importlib.util
+from pathlib import Path
+
+import torch
+
+from nkca.errors import InputError, nearest
+from nkca.metrics import efficientnet, fidelity, pixels_extractor
+from nkca.metrics.features import Extractor
+from nkca.metrics.weights import INCEPTION, UnavailableError, locate_weights
+
+INCEPTION_NAME = "inception"
+_FILE = ".pt2"
+
+
+def known_extractors() -> tuple[str, ...]:
+    """All names that `open_extractor` knows, beside those of files."""
+    return (
+        INCEPTION_NAME,
+        efficientnet.NAME,
+        *fidelity.DINOV2,
+        *fidelity.CLIP,
+        pixels_extractor.NAME,
+    )
+
+
+def available_extractors() -> tuple[str, ...]:
+    """What `open_extractor` can open on this machine without the network."""
+    found = [pixels_extractor.NAME, f"FILE{_FILE}"]
+    if importlib.util.find_spec(efficientnet.PACKAGE):
+        found.append(efficientnet.NAME)
+    if importlib.util.find_spec(fidelity.PACKAGE):
+        with contextlib.suppress(InputError):  # the variable may name a file that is not there
+            found += [INCEPTION_NAME] if locate_weights(INCEPTION) else []
+        found += fidelity.local_extractors()
+    return tuple(found)
+
+
+def open_extractor(
+    name: str,
+    device: torch.device,
+    *,
+    weights: Path | None = None,
+    download_progress: bool = False,
+) -> Extractor:
+    """Open an extractor for images on ``device``.
+
+    Args:
+        name: one of `known_extractors`, or the path of a file that ends in ``.pt2``: such a file is
+            a program that is run, see `nkca.metrics.exported`.
+        weights: a file of Inception's weights to use instead of the standard one.
+        download_progress: show a bar on standard error while Inception's weights are downloaded.
+
+    Raises:
+        InputError: if the name is unknown, weights are given to one that takes none, or a file that
+            is needed is missing, foreign or damaged.
+    """
+    if weights is not None and name != INCEPTION_NAME:
+        raise InputError(f"{INCEPTION.flag} is for --features=inception, not for {name}")
+    try:
+        return _open(name, device, weights, download_progress)
+    except UnavailableError as error:
+        here = ", ".join(available_extractors())
+        raise InputError(f"{error}; --features that work here now: {here}") from error
+
+
+def _open(name: str, device: torch.device, weights: Path | None, progress: bool) -> Extractor:
+    if name == INCEPTION_NAME:
+        return fidelity.open_inception(device, weights, progress)
+    if name in fidelity.CLIP:
+        return fidelity.open_clip(name, device)
+    if name in fidelity.DINOV2:
+        return fidelity.open_dinov2(name, device)
+    if name == efficientnet.NAME:
+        return efficientnet.open_efficientnet(device)
+    if name == pixels_extractor.NAME:
+        return pixels_extractor.PixelsExtractor()
+    if name.lower().endswith(_FILE):
+        from nkca.metrics.exported import ExportedExtractor  # a second to import
+
+        return ExportedExtractor(Path(name).expanduser(), device)
+    raise InputError(
+        f"unknown --features {name}{nearest(name, known_extractors())}; expected a FILE{_FILE} or "
+        f"one of: {', '.join(known_extractors())}"
+    )
+
+
+def best_extractor(height: int, width: int) -> str:
+    """The most telling extractor that works here without the network, for images of that size.
+
+    Raises:
+        InputError: if there is none.
+    """
+    here = available_extractors()
+    for name in (INCEPTION_NAME, efficientnet.NAME):
+        if name in here:
+            return name
+    if 3 * height * width <= pixels_extractor.MAX_DIMENSIONS:
+        return pixels_extractor.NAME
+    raise InputError(
+        f"no extractor for images of {width}x{height} is on this machine: pip install 'nkca[metrics]', "
+        f"or name a FILE{_FILE}"
+    )

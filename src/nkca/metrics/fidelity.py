@@ -1,0 +1,200 @@
+"""The networks of torch-fidelity; the one import of it.
+
+Their forward is theirs, resize included, so that the numbers are those of everyone who uses it. Weights
+are found, hashed and checked here first: left to itself torch-fidelity would run code in such a file.
+"""
+
+import io
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nkca.errors import InputError
+from nkca.metrics.contract import check_images
+from nkca.metrics.features import Description, Features
+from nkca.metrics.tensors import parse_weights
+from nkca.metrics.weights import (
+    INCEPTION,
+    UnavailableError,
+    WeightsFile,
+    find_weights,
+    locate_weights,
+)
+
+PACKAGE = "torch_fidelity"
+CLIP = {"clip": "clip-vit-l-14", "clip-vit-b-32": "clip-vit-b-32", "clip-vit-b-16": "clip-vit-b-16"}
+CLIP |= {name: name for name in ("clip-vit-l-14", "clip-vit-l-14-336px")}
+DINOV2 = {"dinov2": "dinov2-vit-l-14"}
+DINOV2 |= {name: name for name in (f"dinov2-vit-{size}-14" for size in "sblg")}
+_OTHER_WEIGHTS = "not the FID-standard weights: numbers compare only with others from the same file"
+_TF1 = "bilinear resize of TensorFlow 1"
+
+
+class FidelityExtractor:
+    """A network of torch-fidelity behind the contract of `nkca.metrics.features`."""
+
+    def __init__(self, network: nn.Module, device: torch.device, description: Description) -> None:
+        self._network = network.to(device).eval().requires_grad_(False)
+        self._description = description
+
+    @property
+    def description(self) -> Description:
+        """The network's name, its weights' hash and its input."""
+        return self._description
+
+    def __call__(self, images: Tensor) -> Features:
+        """Map uint8 (B, 3, H, W), any size, on the extractor's device to features, maybe logits."""
+        check_images(images)
+        with torch.no_grad():
+            return Features(*self._network(images))
+
+
+def open_inception(
+    device: torch.device, given: Path | None = None, progress: bool = False
+) -> FidelityExtractor:
+    """FID's Inception v3: features (B, 2048), logits (B, 1008) without the bias, as for the IS.
+
+    Args:
+        given: a file of weights to use instead of the standard one.
+        progress: show a bar on standard error while downloading.
+
+    Raises:
+        UnavailableError: if torch-fidelity or the weights are not on this machine.
+        InputError: if the file is not that network's weights.
+    """
+    library = _library()
+    weights = find_weights(INCEPTION, given, progress=progress)
+    plain = io.BytesIO()
+    torch.save(parse_weights(weights), plain)  # the constructor unpickles: let it have only ours
+    plain.seek(0)
+    try:
+        network = library.FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=plain
+        )
+    except RuntimeError as error:
+        raise InputError(
+            f"{weights.path} holds weights of another network than FID's Inception v3"
+        ) from error
+    if device.type == "cpu":  # 1.6 times as fast there, equal to 5e-7
+        network = network.to(memory_format=torch.channels_last)
+    note = "" if weights.sha256 == INCEPTION.sha256 else _OTHER_WEIGHTS
+    about = Description("inception", weights.sha256, f"{_TF1} to 299x299, (x - 128) / 128", note)
+    return FidelityExtractor(network, device, about)
+
+
+def clip_file(name: str) -> WeightsFile:
+    """The file of weights of ``name``, one of `CLIP`; needs torch-fidelity, which knows the hash."""
+    _library()
+    import torch_fidelity.feature_extractor_clip as clip  # type: ignore[import-untyped]
+
+    known = clip.MODEL_METADATA[CLIP[name]]
+    return WeightsFile(
+        file_name=f"{CLIP[name]}-{known['hash']}.pt",
+        sha256=known["hash"],
+        url=clip.MODEL_URLS[CLIP[name]],
+        aliases=(f"{known['filename']}.pt",),
+    )
+
+
+def open_clip(name: str, device: torch.device) -> FidelityExtractor:
+    """CLIP's image tower, features (B, D), no logits; ``name`` is one of `CLIP`.
+
+    Raises:
+        UnavailableError: if torch-fidelity or the weights are not on this machine; neither is downloaded.
+    """
+    library = _library()
+    weights = find_weights(clip_file(name), download=False)
+    with warnings.catch_warnings():  # OpenAI's files are TorchScript, which PyTorch deprecates
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+        network = library.FeatureExtractorCLIP(
+            CLIP[name], ["clip"], feature_extractor_weights_path=io.BytesIO(weights.content)
+        )
+    size = network.resolution
+    about = Description(CLIP[name], weights.sha256, f"{_TF1} to {size}x{size}, CLIP's mean and std")
+    return FidelityExtractor(network, device, about)
+
+
+def dinov2_file(name: str) -> WeightsFile:
+    """The file of weights of ``name``, one of `DINOV2`; its hash is not published."""
+    short = _short(name)
+    file_name = f"{short}_pretrain.pth"
+    return WeightsFile(file_name, "", f"https://dl.fbaipublicfiles.com/dinov2/{short}/{file_name}")
+
+
+def dinov2_code() -> Path | None:
+    """The folder of DINOv2's code in PyTorch's hub cache, or None."""
+    found = sorted(Path(torch.hub.get_dir()).glob("facebookresearch_dinov2_ma*/hubconf.py"))
+    return found[0].parent if found else None
+
+
+def open_dinov2(name: str, device: torch.device) -> FidelityExtractor:
+    """DINOv2, features (B, D), no logits; ``name`` is one of `DINOV2`.
+
+    Its code is what the user has fetched into PyTorch's hub cache; nothing is downloaded here.
+
+    Raises:
+        UnavailableError: if torch-fidelity, the code or the weights are not on this machine.
+        InputError: if the file is not that network's weights.
+    """
+    _library()
+    from torch_fidelity import FeatureExtractorDinoV2
+
+    class Local(FeatureExtractorDinoV2):  # type: ignore[misc]
+        """With the network given: torch-fidelity's constructor always asks the network."""
+
+        def __init__(self, model: nn.Module) -> None:
+            super(FeatureExtractorDinoV2, self).__init__(DINOV2[name], ["dinov2"])
+            self.feature_extractor_internal_dtype = torch.float32
+            self.model = model
+
+    model, sha256 = _dinov2(name)
+    about = Description(DINOV2[name], sha256, f"{_TF1} to 224x224, ImageNet's mean and std")
+    return FidelityExtractor(Local(model), device, about)
+
+
+def local_extractors() -> list[str]:
+    """Those of `CLIP` and `DINOV2` that can be opened on this machine; needs torch-fidelity."""
+    clip = [name for name in CLIP if locate_weights(clip_file(name))]
+    code = dinov2_code()
+    return clip + [name for name in DINOV2 if code and locate_weights(dinov2_file(name))]
+
+
+def _dinov2(name: str) -> tuple[nn.Module, str]:
+    """The network with its weights, and the hash of their file."""
+    code = dinov2_code()
+    if code is None:
+        raise UnavailableError(
+            "DINOv2's code is not in PyTorch's hub cache; this fetches it and the weights: python -c "
+            f"\"import torch; torch.hub.load('facebookresearch/dinov2', '{_short(name)}')\""
+        )
+    weights = find_weights(dinov2_file(name), download=False)
+    tensors = parse_weights(weights)
+    os.environ["XFORMERS_DISABLED"] = "1"  # as torch-fidelity does; it has other rounding
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="xFormers")
+        load: Any = torch.hub.load
+        model: nn.Module = load(str(code), _short(name), source="local", pretrained=False)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{weights.path} holds weights of another network than {name}") from error
+    return model, weights.sha256
+
+
+def _short(name: str) -> str:
+    """DINOv2's own name: dinov2_vitl14."""
+    return DINOV2[name].replace("-", "").replace("dinov2", "dinov2_")
+
+
+def _library() -> Any:
+    """The package torch_fidelity."""
+    try:
+        import torch_fidelity
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision for another PyTorch
+        advice = "pip install 'nkca[metrics]'"
+        raise UnavailableError(f"torch-fidelity is needed ({error}): {advice}") from error
+    return torch_fidelity

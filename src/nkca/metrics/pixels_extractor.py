@@ -1,0 +1,35 @@
+"""Pixels as features: no network, for small images and for tests."""
+
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.metrics.contract import check_images
+from nkca.metrics.features import Description, Features
+
+NAME = "pixels"
+MAX_DIMENSIONS = 16_384
+
+
+class PixelsExtractor:
+    """Each image as it is, flattened; no logits."""
+
+    @property
+    def description(self) -> Description:
+        """No weights; what the numbers of two sizes are worth together is the reader's to judge."""
+        return Description(NAME, "", "x / 127.5 - 1, flattened")
+
+    def __call__(self, images: Tensor) -> Features:
+        """Map uint8 (B, 3, H, W) to float32 (B, 3 * H * W) in [-1, 1].
+
+        Raises:
+            InputError: if there are more than `MAX_DIMENSIONS` features.
+        """
+        check_images(images)
+        dimensions = images[0].numel()
+        if dimensions > MAX_DIMENSIONS:
+            height, width = images.shape[2:]
+            raise InputError(
+                f"--features=pixels is for small images: {width}x{height} in RGB are {dimensions} "
+                f"dimensions, at most {MAX_DIMENSIONS} can be"
+            )
+        return Features((images.float() / 127.5 - 1).flatten(1))

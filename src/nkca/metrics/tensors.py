@@ -1,0 +1,78 @@
+"""Files of weights: read once, hashed, and only tensors taken from them.
+
+What was hashed is what is loaded, whatever happens to the file in between. Nothing but tensors and plain
+values is unpickled (`weights_only=True`): a file of weights cannot run code.
+"""
+
+import hashlib
+import io
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from nkca.errors import InputError
+
+_UNREADABLE = (  # what torch.load says of damaged and foreign files
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A file's bytes, read once.
+
+    Args:
+        path: for error messages.
+        content: all of the file.
+        sha256: of ``content``, hexadecimal.
+    """
+
+    path: Path
+    content: bytes
+    sha256: str
+
+
+def read_weights(path: Path) -> Weights:
+    """Read and hash a file.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from error
+    return Weights(path, content, hashlib.sha256(content).hexdigest())
+
+
+def parse_weights(weights: Weights) -> dict[str, Tensor]:
+    """The tensors of a state dictionary by name, on the CPU; no code in the file is run.
+
+    Raises:
+        InputError: if the file holds anything else.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
+            found = torch.load(io.BytesIO(weights.content), map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{weights.path} is not a file of weights, is damaged, or holds code (refused)"
+        ) from error
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    ):
+        raise InputError(f"{weights.path} holds more than weights by name (a state dictionary)")
+    return cast(dict[str, Tensor], found)

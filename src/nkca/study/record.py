@@ -1,0 +1,197 @@
+"""What a study sees of a chain at one noise level, and what it keeps.
+
+States of all chains at all steps are never in memory together: of all chains only statistics and a
+few pairs of successive states are kept, and of the tracked ones some pixels at every step.
+"""
+
+import bisect
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nkca.chain import Chain
+from nkca.distributions import Posterior
+from nkca.errors import InputError
+from nkca.metrics.features import Extractor
+from nkca.noise import Noise
+from nkca.pixels import to_rgb
+from nkca.sampling import Model
+from nkca.study.autocorrelation import Autocorrelation, autocorrelation
+from nkca.study.drift import (
+    PictureDrift,
+    measure_drift,
+    measure_picture_drift,
+    state_statistics,
+)
+from nkca.study.findings import EntropyProduction, LevelReport, StudyOptions
+from nkca.study.reversibility import Lessons, Pairs, arrow_of_time
+
+PAIRS = 8  # successive states kept of each chain, for the arrow of time
+PAIR_SIDE = 48  # pixels: of larger images it sees the middle
+TRACKED_VALUES = 4096  # values of a state whose autocorrelation is measured
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores pictures, such as by their Fréchet distance to the real ones.
+
+    Args:
+        score: maps features (N, D) float32 on the CPU to named numbers.
+    """
+
+    extractor: Extractor
+    score: Callable[[Tensor], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A chain at one step.
+
+    Args:
+        x: the state, (B, C, H, W).
+        before: the state one step earlier; None at step 0.
+        log_ratio: log p(x|before) - log p(before|x) in nats, (B,) float64; 0 at step 0.
+    """
+
+    step: int
+    x: Tensor
+    p_z: Posterior
+    before: Tensor | None
+    log_ratio: Tensor
+
+
+def walk(chain: Chain, x: Tensor, level: float, steps: int, noise: Noise) -> Iterator[Visit]:
+    """Stay at ``level`` for ``steps`` transitions from states x (B, C, H, W): ``steps + 1`` visits.
+
+    One denoiser evaluation each: p(.|x) draws the next state, and says how likely the way back was.
+    """
+    b = torch.full((len(x),), level, device=x.device)
+    before, log_forward = None, torch.zeros(len(x), device=x.device)
+    for step in range(steps + 1):
+        p_z, p_y = chain.step(x, b, b)
+        log_backward = 0.0 if before is None else p_y.log_prob(before)
+        yield Visit(step, x, p_z, before, (log_forward - log_backward).cpu().double())
+        if step < steps:
+            y = p_y.sample(noise)
+            before, x, log_forward = x, y, p_y.log_prob(y)
+
+
+@dataclass
+class Record:
+    """What is kept, on the CPU, by step; each list has one entry for each batch of chains.
+
+    Args:
+        limits: of `nkca.study.drift.state_statistics`.
+    """
+
+    model: Model
+    options: StudyOptions
+    limits: Tensor
+    judge: Judge | None
+    _start: list[Tensor] = field(default_factory=list)
+    _windows: dict[int, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    _log_ratios: dict[int, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    _pairs: dict[int, list[Pairs]] = field(default_factory=lambda: defaultdict(list))
+    _values: dict[int, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    _features: dict[int, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+
+    def begin(self, x: Sequence[Tensor]) -> None:
+        """Take several draws of x_0 of the chains that are added next, each (B, C, H, W)."""
+        self._start.append(torch.stack([state_statistics(draw, self.limits) for draw in x], 1))
+
+    def add(self, first: int, visit: Visit) -> None:
+        """Take a step of chains ``first``, ``first + 1`` ...; chains and steps come in order.
+
+        Raises:
+            InputError: if the chain has left the finite numbers.
+        """
+        step, x = visit.step, visit.x
+        if not x.isfinite().all():
+            raise InputError(f"the chain diverged after {step} steps; study other noise levels")
+        if visit.before is not None:
+            self._log_ratios[step].append(visit.log_ratio)
+            self._add_statistics(step, state_statistics(x, self.limits))
+            if step in _pair_steps(self.options.steps):
+                self._pairs[step].append(Pairs(_middle(visit.before), _middle(x)))
+        tracked = min(len(x), max(0, self.options.tracked - first))
+        self._values[step].append(_some_values(x[:tracked]))
+        seen = len(x) if step in self.options.checkpoints else tracked
+        if self.judge is not None and seen > 0:
+            pictures = self.model.pixels.to_uint8(visit.p_z.mode()[:seen])
+            features = self.judge.extractor(to_rgb(pictures)).features
+            self._features[step].append(features.float().cpu())
+
+    def _add_statistics(self, step: int, values: Tensor) -> None:
+        steps = self.options.checkpoints
+        end = bisect.bisect_left(steps, step)
+        mean = values / (steps[end] - steps[end - 1])
+        if step == steps[end - 1] + 1:
+            self._windows[steps[end]].append(mean)
+        else:
+            self._windows[steps[end]][-1] += mean
+
+    def report(self, noise_level: float, dimensions: int) -> LevelReport:
+        """What the chains show, once all their steps have been added."""
+        steps = self.options.checkpoints
+        windows = torch.stack([torch.cat(self._windows[step]) for step in steps[1:]], 1)
+        ratios = torch.stack([torch.cat(parts) for parts in self._log_ratios.values()])
+        late = ratios[len(ratios) // 2 :]
+        scores, picture_drift = self._judged(steps)
+        return LevelReport(
+            noise_level=noise_level,
+            drift=measure_drift(steps[1:], torch.cat(self._start), windows),
+            entropy_production=EntropyProduction.of(ratios.mean(0) / dimensions),
+            late_production=EntropyProduction.of(late.mean(0) / dimensions),
+            reversibility=arrow_of_time(
+                self._all_pairs(), Lessons(self.options.arrow_steps, seed=self.options.seed)
+            ),
+            pixels=self._autocorrelation(self._values),
+            picture_drift=picture_drift,
+            features=None if self.judge is None else self._autocorrelation(self._features),
+            score_steps=steps if scores else (),
+            scores=scores,
+        )
+
+    def _judged(
+        self, steps: tuple[int, ...]
+    ) -> tuple[dict[str, tuple[float, ...]], PictureDrift | None]:
+        """Scores and drift of the shown pictures."""
+        if self.judge is None:
+            return {}, None
+        features = [torch.cat(self._features[step]) for step in steps]
+        rows = [self.judge.score(part) for part in features]
+        scores = {name: tuple(float(row[name]) for row in rows) for name in rows[0]}
+        return scores, measure_picture_drift(steps[1:], torch.stack(features, 1))
+
+    def _all_pairs(self) -> Pairs:
+        x = [torch.cat([batch.x for batch in batches]) for batches in self._pairs.values()]
+        y = [torch.cat([batch.y for batch in batches]) for batches in self._pairs.values()]
+        return Pairs(torch.stack(x, 1), torch.stack(y, 1)).to(self.model.device)
+
+    def _autocorrelation(self, values: dict[int, list[Tensor]]) -> Autocorrelation:
+        tracked = self.options.tracked
+        rows = [torch.cat(values[step])[:tracked] for step in range(self.options.steps + 1)]
+        return autocorrelation(torch.stack(rows))
+
+
+def _pair_steps(steps: int) -> set[int]:
+    """At most `PAIRS` of 1 ... steps, evenly spread."""
+    count = min(PAIRS, steps)
+    return {steps * (number + 1) // count for number in range(count)}
+
+
+def _middle(x: Tensor) -> Tensor:
+    """The middle of states (B, C, H, W), at most `PAIR_SIDE` wide and high."""
+    top, left = (max(0, side - PAIR_SIDE) // 2 for side in x.shape[-2:])
+    return x[..., top : top + PAIR_SIDE, left : left + PAIR_SIDE].float().cpu()
+
+
+def _some_values(x: Tensor) -> Tensor:
+    """At most `TRACKED_VALUES` of the values of states (B, C, H, W), evenly spread: float (B, D)."""
+    values = x.flatten(1)
+    count = min(TRACKED_VALUES, values.shape[1])
+    chosen = torch.arange(count, device=x.device) * values.shape[1] // count
+    return values[:, chosen].float().cpu()

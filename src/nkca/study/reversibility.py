@@ -1,0 +1,173 @@
+"""Can a small network tell which way time ran? (x, y) of a reversible chain and (y, x) are alike.
+
+In its stationary distribution a chain is reversible if p(x) p(y|x) = p(y) p(x|y): pairs of successive
+states have the same law in both orders. A score
+
+    s(x, y) = g(x, y) - g(y, x)
+
+can only say which order it prefers. g is trained to prefer the true one (softplus(-s), the logistic
+loss) on some chains and is asked about others, which it has never seen: it is right in half of the
+cases if the chain is reversible, whatever g has learnt. Above 1/2, the arrow of time is visible.
+This is a classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv 1610.06545).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nkca.errors import InputError
+from nkca.networks.layers import initialise
+from nkca.noise import derive_seed
+from nkca.study.significance import p_value_above, standard_error, z_scores
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Successive states of independent chains.
+
+    Args:
+        x: (N, P, C, H, W), float or int: P states of each of N chains.
+        y: the same shape: the state after each of them.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def to(self, device: torch.device) -> "Pairs":
+        """The same pairs on ``device``."""
+        return Pairs(self.x.to(device), self.y.to(device))
+
+    def of(self, chains: Tensor) -> "Pairs":
+        """The pairs of some chains, int64 (n,)."""
+        return Pairs(self.x[chains], self.y[chains])
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """How long and how the network learns: `num_steps` of Adam on ``batch_size`` pairs each."""
+
+    num_steps: int = 200
+    batch_size: int = 64
+    width: int = 16
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Reversibility:
+    """How well the arrow of time is seen; plain numbers.
+
+    Args:
+        accuracy: on held-out pairs; 0.5 for a reversible chain. A score of 0 is half right.
+        standard_error: binomial, and no smaller than what the spread between chains says, because
+            pairs of one chain are not independent.
+        p_value: of an accuracy that large, if the chain is reversible.
+        chains: held-out chains, each another image.
+        pairs: held-out pairs, of all these chains.
+    """
+
+    accuracy: float
+    standard_error: float
+    p_value: float
+    chains: int
+    pairs: int
+
+
+def arrow_of_time(pairs: Pairs, lessons: Lessons | None = None) -> Reversibility:
+    """Train on half of the chains and ask about the other half.
+
+    Deterministic for equal inputs, on the CPU; the global random state is neither used nor moved.
+    Computes on the device of ``pairs.x``.
+
+    Raises:
+        InputError: for fewer than 4 chains.
+    """
+    lessons = lessons or Lessons()
+    count = len(pairs.x)
+    if count < 4:
+        raise InputError(f"the arrow of time needs at least 4 chains, got {count}")
+    generator = torch.Generator().manual_seed(derive_seed("arrow of time", lessons.seed))
+    order = torch.randperm(count, generator=generator).to(pairs.x.device)
+    with torch.inference_mode(False), torch.enable_grad():
+        known, unknown = _standardised(pairs, order[: count // 2], order[count // 2 :])
+        network = _train(known, lessons, generator)
+    with torch.no_grad():
+        parts = [_score(network, *_flat(unknown.of(rows))) for rows in _rows(len(unknown.x))]
+    return _judge(torch.cat(parts).cpu().view(len(unknown.x), -1))
+
+
+def _judge(score: Tensor) -> Reversibility:
+    """The report on scores of held-out pairs in their true order, (N, P)."""
+    right = (0.5 + 0.5 * score.sign()).mean(1).double()  # of each chain
+    by_chance = 0.5 / math.sqrt(score.numel())  # were all pairs independent
+    return Reversibility(
+        accuracy=right.mean().item(),
+        standard_error=max(by_chance, standard_error(right).item()),
+        p_value=p_value_above(z_scores(right - 0.5, least_error=by_chance).item()),
+        chains=len(score),
+        pairs=score.numel(),
+    )
+
+
+def _standardised(pairs: Pairs, known: Tensor, unknown: Tensor) -> tuple[Pairs, Pairs]:
+    """Both halves as float32, scaled by mean and deviation of the known one."""
+    x = pairs.x[known].float()
+    mean, deviation = x.mean(), x.std().clamp(min=1e-6)
+    halves = [pairs.of(half) for half in (known, unknown)]
+    known_half, unknown_half = (
+        Pairs((half.x.float() - mean) / deviation, (half.y.float() - mean) / deviation)
+        for half in halves
+    )
+    return known_half, unknown_half
+
+
+def _rows(count: int) -> Iterator[Tensor]:
+    """The numbers 0 ... count - 1, a few at a time: memory is bounded."""
+    for first in range(0, count, 8):
+        yield torch.arange(first, min(first + 8, count))
+
+
+def _flat(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    return pairs.x.flatten(0, 1), pairs.y.flatten(0, 1)
+
+
+def _score(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """s(x, y) of pairs (B, C, H, W): (B,)."""
+    g = network(torch.cat([torch.cat([x, y], 1), torch.cat([y, x], 1)])).squeeze(1)
+    score: Tensor = g[: len(x)] - g[len(x) :]
+    return score
+
+
+def _train(pairs: Pairs, lessons: Lessons, generator: torch.Generator) -> nn.Module:
+    x, y = _flat(pairs)
+    network = _network(2 * x.shape[1], lessons.width, generator).to(x.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=lessons.learning_rate)
+    for _ in range(lessons.num_steps):
+        rows = torch.randint(len(x), (lessons.batch_size,), generator=generator).to(x.device)
+        loss = F.softplus(-_score(network, x[rows], y[rows])).mean()
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+    return network
+
+
+def _network(channels: int, width: int, generator: torch.Generator) -> nn.Module:
+    """g: (B, channels, H, W) -> (B, 1), for any size of image."""
+    with torch.random.fork_rng(devices=[]):  # layers fill themselves from the global generator
+        network = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.Mish(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            nn.Mish(),
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
+            nn.Mish(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(2 * width, 1),
+        )
+    initialise(network, generator)
+    return network

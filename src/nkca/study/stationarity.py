@@ -1,0 +1,100 @@
+"""Is the chain stationary, is it reversible, how fast does it mix? Run it from data and measure.
+
+At each noise level b:   z = data,   x_0 ~ p(x|z),   then T transitions x_t -> x_(t+1) at b.
+
+x_0 has the noised data distribution, the one that the chain should keep. So whatever changes with t
+betrays the chain: it is not stationary (`nkca.study.drift`, and scores of the pictures it shows); and where
+(x_t, x_(t+1)) differs in law from (x_(t+1), x_t), it is not reversible (`nkca.study.reversibility`, and
+entropy production). One denoiser evaluation a step serves all (`nkca.study.record.walk`).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.noise import Noise, derive_seed
+from nkca.sampling import Model
+from nkca.study.drift import thresholds
+from nkca.study.findings import ChainReport, LevelReport, StudyOptions
+from nkca.study.record import Judge, Record, Visit, walk
+
+STARTS = 8  # draws of x_0 that drift is measured from: they cost no denoiser evaluation
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` denoiser evaluations; the last one carries the report."""
+
+    done: int
+    total: int
+    report: ChainReport | None = None
+
+
+@torch.no_grad()
+def study_chain(
+    model: Model, images: Tensor, options: StudyOptions, judge: Judge | None = None
+) -> Iterator[Progress]:
+    """Study the chain from ``images``; yields progress, and with the last the report.
+
+    Args:
+        images: uint8 (N, C, H, W), N >= 4, of the data distribution; ``options.images`` of them are
+            drawn. Statistical tests take them as independent.
+
+    Raises:
+        InputError: if images do not fit the model, or a level is below the lowest it was trained at.
+    """
+    _check(model, images, options)
+    order = torch.Generator().manual_seed(derive_seed("chain study", options.seed))
+    chosen = images[torch.randperm(len(images), generator=order)[: options.images]]
+    batches = math.ceil(len(chosen) / options.batch_size)
+    total = len(options.levels) * batches * (options.steps + 1)
+    limits = thresholds(model.pixels.to_state(chosen))
+    dimensions = math.prod(model.data_shape)
+    reports: list[LevelReport] = []
+    done = 0
+    for level in map(float, options.levels):
+        record = Record(model, options, limits, judge)
+        for first in range(0, len(chosen), options.batch_size):
+            for visit in _batch(model, chosen, first, level, record):
+                record.add(first, visit)
+                done += 1
+                if done < total:
+                    yield Progress(done, total)
+        reports.append(record.report(level, dimensions))
+    report = ChainReport(
+        options=options,
+        chains=len(chosen),
+        dimensions=dimensions,
+        lag=model.chain.lag,
+        extractor="" if judge is None else judge.extractor.description.name,
+        levels=tuple(reports),
+    )
+    yield Progress(total, total, report)
+
+
+def _batch(
+    model: Model, images: Tensor, first: int, level: float, record: Record
+) -> Iterator[Visit]:
+    """The visits of the chains from image ``first`` on; their starts go to the record."""
+    options, kernel = record.options, model.chain.kernel
+    z = model.pixels.to_state(images[first : first + options.batch_size].to(model.device))
+    keys = ((options.seed, str(level), first + row) for row in range(len(z)))
+    noise = Noise([derive_seed("chain study", *key) for key in keys])
+    p_x = kernel.add_noise(z, torch.full((len(z),), level, device=model.device))
+    record.begin([p_x.sample(noise) for _ in range(STARTS)])
+    yield from walk(model.chain, p_x.sample(noise), level, options.steps, noise)
+
+
+def _check(model: Model, images: Tensor, options: StudyOptions) -> None:
+    if tuple(images.shape[1:]) != model.data_shape or len(images) < 4:
+        raise InputError(
+            f"a study needs at least 4 images of shape {model.data_shape}, got "
+            f"{len(images)} of shape {tuple(images.shape[1:])}"
+        )
+    low = min(options.levels)
+    if low < model.min_noise:
+        raise InputError(f"level {low} is below the model's lowest, {model.min_noise}")

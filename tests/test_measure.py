@@ -1,0 +1,160 @@
+"""One pass over each set, roles kept apart, and the warnings that numbers of images call for."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toys import ToyExtractor, image_files, measurement_of, random_pictures, three_sets
+
+from nkca.errors import InputError
+from nkca.evaluation import Collecting
+from nkca.measure import make_report
+from nkca.measurement import Subject
+from nkca.metrics.features import Array, Description
+from nkca.metrics.moments import Gaussian
+from nkca.metrics.statistics import Statistics
+from nkca.report import Report, table
+
+NOWHERE = Collecting(torch.device("cpu"), None)
+TOY = ToyExtractor().description
+
+
+def report_of(subjects: Mapping[str, Subject], **options: Any) -> Report:
+    return make_report(measurement_of(subjects), ToyExtractor(**options), NOWHERE)[0]
+
+
+def random_features(count: int, seed: int) -> Array:
+    return np.random.default_rng(seed).random((count, 12), np.float32)
+
+
+# one pass
+
+
+def test_each_set_is_seen_once_samples_last() -> None:
+    subjects = three_sets()
+    subjects |= {"train": subjects["reference"], "held_out": subjects["samples"]}
+    extractor, seen = ToyExtractor(), []
+    _, statistics = make_report(
+        measurement_of(subjects), extractor, NOWHERE, lambda what, *now: seen.append((what, *now))
+    )
+    assert extractor.calls == [40, 30]
+    assert [(what, total) for what, _, total in seen] == [
+        ("features of reference", 40),
+        ("features of held-out", 30),
+    ]
+    assert statistics["train"] is statistics["reference"]
+    assert statistics["held_out"] is statistics["samples"]
+    own = three_sets()
+    seen.clear()
+    make_report(measurement_of(own), ToyExtractor(), NOWHERE, lambda *now: seen.append(now))
+    assert [what for what, *_ in seen] == [
+        *("features of reference", "features of train", "features of samples")
+    ]
+
+
+def test_roles_are_not_mixed_up() -> None:
+    """Samples are half of the training images, which spread wider than they do."""
+    train = random_pictures(40, seed=5)
+    subjects: dict[str, Subject] = {
+        "samples": image_files(train[:20]),
+        "reference": image_files(random_pictures(30, seed=6, low=100, high=120)),
+        "train": image_files(train),
+        "held_out": image_files(random_pictures(40, seed=7)),
+    }
+    scores = report_of(subjects).scores
+    assert scores.memorisation is not None and scores.manifold is not None
+    assert (scores.memorisation.copies, scores.memorisation.nearer_training) == (1, 1)
+    assert scores.manifold.precision < 0.2 < 0.8 < scores.manifold.recall
+
+
+def test_statistics_are_taken_as_they_are() -> None:
+    """The extractor sees one picture more, to know its dimensions."""
+    known = Statistics(random_features(30, 8))
+    extractor = ToyExtractor()
+    subjects = {**three_sets(), "reference": known}
+    report, statistics = make_report(measurement_of(subjects), extractor, NOWHERE)
+    assert statistics["reference"] is known
+    assert extractor.calls == [1, 35, 30]
+    assert report.extractor == extractor.description
+
+
+def test_the_extractor_is_that_of_the_samples() -> None:
+    other = Description("another", "cd" * 32, "as it likes")
+    subjects = {
+        role: Statistics(random_features(30, seed), extractor=other)
+        for seed, role in enumerate(("samples", "reference"))
+    }
+    measurement = measurement_of(subjects)
+    assert make_report(measurement, None, NOWHERE)[0].extractor == other
+    samples_alone = {**subjects, "reference": Statistics(random_features(30, 9))}
+    assert make_report(measurement_of(samples_alone), None, NOWHERE)[0].extractor == other
+
+
+def test_statistics_alone_need_no_extractor() -> None:
+    subjects = {role: Statistics(random_features(30, 3)) for role in ("samples", "reference")}
+    report, _ = make_report(measurement_of(subjects), None, NOWHERE)
+    assert report.scores.fid == pytest.approx(0, abs=1e-12)
+    assert report.extractor.name == "unknown"
+    assert "does not say" in report.extractor.input
+
+
+@pytest.mark.parametrize("role", ["reference", "train", "held_out"])
+def test_statistics_of_another_extractor_are_refused_before_anything_is_computed(role: str) -> None:
+    """Also where those that are seen first do not say whose they are."""
+    silent = Statistics(random_features(30, 4))
+    other = replace(silent, extractor=replace(TOY, weights_sha256="cd" * 32))
+    other_size = Statistics(np.zeros((30, 7), np.float32))
+    samples, *_ = three_sets().values()
+    base: dict[str, Subject] = {"reference": silent, "train": silent, "held_out": silent}
+    for wrong in (other, other_size):
+        extractor = ToyExtractor()
+        subjects = {**base, role: wrong, "samples": samples}
+        with pytest.raises(InputError, match="cannot be compared"):
+            make_report(measurement_of(subjects), extractor, NOWHERE)
+        assert sum(extractor.calls) <= 1
+    extractor = ToyExtractor()
+    make_report(measurement_of({**base, "samples": samples}), extractor, NOWHERE)
+    assert extractor.calls == [1, 30]
+
+
+# warnings
+
+
+def warnings_of(**roles: Statistics) -> tuple[str, ...]:
+    return make_report(measurement_of(roles), None, NOWHERE)[0].warnings
+
+
+def test_fewer_images_than_dimensions() -> None:
+    """The toy has 12 dimensions: 12 images are enough for no warning, 11 are not."""
+
+    def warnings(**counts: int) -> tuple[str, ...]:
+        features = {role: random_features(count, count) for role, count in counts.items()}
+        return warnings_of(**{r: Statistics(f, extractor=TOY) for r, f in features.items()})
+
+    assert warnings(samples=12, reference=12, train=3, held_out=3) == ()
+    (one,) = warnings(samples=11, reference=12)
+    assert one.startswith("11 samples for 12 feature dimensions: FID is far too high")
+    (other,) = warnings(samples=12, reference=11)
+    assert other.startswith("11 reference for 12 feature dimensions")
+    assert len(warnings(samples=2, reference=2)) == 2
+
+
+def test_moments_of_unknown_origin() -> None:
+    gaussian = Gaussian(torch.zeros(12).double(), torch.eye(12).double())
+    known = Statistics(random_features(12, 5), extractor=TOY)
+    unknown = Statistics(None, moments=gaussian)
+    for role, other in (("samples", "reference"), ("reference", "samples")):
+        (warning,) = warnings_of(**{role: unknown, other: known})
+        assert warning.startswith(f"the {role}'s statistics file does not say which extractor")
+
+
+def test_what_the_extractor_and_the_measurement_warn_of() -> None:
+    measurement = measurement_of(three_sets(), "sizes differ")
+    report, _ = make_report(measurement, ToyExtractor("not the standard weights"), NOWHERE)
+    assert report.warnings == ("sizes differ", "not the standard weights")
+    assert table(report).splitlines()[-2:] == [
+        *("warning: sizes differ", "warning: not the standard weights")
+    ]

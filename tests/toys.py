@@ -1,0 +1,99 @@
+"""Small things that tests of measuring share: an extractor without weights, pictures, a model."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from nkca.build import ModelSpec, new_denoiser
+from nkca.checkpoint import Checkpoint, save_checkpoint
+from nkca.config import configure
+from nkca.data.cache import DecodedImages
+from nkca.image_sets import ImageFiles
+from nkca.measurement import Measurement, Subject
+from nkca.metrics.features import Description, Features
+from nkca.pixels import Pixels
+
+Pictures = npt.NDArray[np.uint8]
+
+
+class ToyExtractor:
+    """The mean of each quarter of each channel in units of 255, (B, 12), and 3 logits of those.
+
+    Keeps the size of each batch in ``calls``, and stops before number ``stop_at`` as Ctrl-C would.
+    """
+
+    def __init__(self, note: str = "", classifies: bool = True, stop_at: int | None = None) -> None:
+        self.description = Description("toy", "ab" * 32, "means of quarters", note)
+        self.classifies = classifies
+        self.stop_at = stop_at
+        self.calls: list[int] = []
+
+    def __call__(self, images: torch.Tensor) -> Features:
+        assert images.dtype == torch.uint8
+        assert images.shape[1] == 3
+        if len(self.calls) == self.stop_at:
+            raise KeyboardInterrupt
+        self.calls.append(len(images))
+        means = torch.nn.functional.adaptive_avg_pool2d(images.double() / 255, 2).flatten(1)
+        features = means.float()
+        return Features(features, 20 * features[:, [0, 5, 10]] if self.classifies else None)
+
+
+def random_pictures(
+    count: int, seed: int, channels: int = 3, side: int = 8, low: int = 0, high: int = 256
+) -> Pictures:
+    """Pictures (count, side, side, channels): one random colour each, and noise on it."""
+    random = np.random.default_rng(seed)
+    colors = random.uniform(low, high, (count, 1, 1, channels))
+    noisy = colors + random.normal(0, 20, (count, side, side, channels))
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def image_files(
+    pictures: Pictures, seen_as: Pixels | None = None, names: Sequence[str] = ()
+) -> ImageFiles:
+    """Pictures (N, H, W, C) as if they had been decoded from files."""
+    chosen = tuple(names) or tuple(f"{number:03d}.png" for number in range(len(pictures)))
+    histogram = np.bincount(pictures.reshape(-1), minlength=256)
+    return ImageFiles(DecodedImages(pictures, chosen, (), histogram, False), Path("toys"), seen_as)
+
+
+def save_pictures(folder: Path, pictures: Pictures, suffix: str = ".png") -> Path:
+    """Write pictures (N, H, W, C) as files 000, 001 ..."""
+    folder.mkdir(parents=True)
+    for number, picture in enumerate(pictures):
+        image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+        image.save(folder / f"{number:03d}{suffix}")
+    return folder
+
+
+def write_checkpoint(path: Path, channels: int = 3, side: int = 8, **options: Any) -> Path:
+    """A tiny model with random weights; ``options`` are those of a run."""
+    config = configure({"hidden_size": 8, "dim_mults": [1], **options})
+    spec = ModelSpec(config.model, (channels, side, side), 0.5)
+    random = torch.Generator().manual_seed(3)
+    weights = {
+        name: weight + 0.2 * torch.randn(weight.shape, generator=random)
+        for name, weight in new_denoiser(spec, seed=1).state_dict().items()
+    }
+    save_checkpoint(path, Checkpoint(config.to_flat(), spec.data_shape, 0.5, {}, weights, weights))
+    return path
+
+
+def three_sets() -> dict[str, Subject]:
+    """Samples (30), a reference (40) and training images (35), alike but for chance."""
+    return {
+        "samples": image_files(random_pictures(30, seed=1)),
+        "reference": image_files(random_pictures(40, seed=2)),
+        "train": image_files(random_pictures(35, seed=3)),
+    }
+
+
+def measurement_of(subjects: Mapping[str, Subject], *warnings: str) -> Measurement:
+    """What `nkca.measurement.prepare` would have opened."""
+    return Measurement(dict(subjects), None, warnings)
