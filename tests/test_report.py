@@ -58,7 +58,8 @@ def full() -> Report:
 
 def test_the_json_holds_everything(full: Report, tmp_path: Path) -> None:
     paths = save_report(full, tmp_path)
-    assert [path.name for path in paths] == ["metrics.json", "metrics-FID.txt", "metrics-IS.txt"]
+    texts = ["metrics.json", "metrics-FID.txt", "metrics-IS.txt"]
+    assert [path.name for path in paths] == [*texts, "fid-infinity.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
     content = strictly(paths[0].read_text("utf-8"))
     scores, found = full.scores, content["scores"]

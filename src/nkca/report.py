@@ -16,6 +16,7 @@ from nkca.metrics.features import Description
 from nkca.metrics.statistics import Statistics
 from nkca.pictures import contact_sheet, save_png
 from nkca.pixels import as_pictures, to_rgb
+from nkca.plots import plot_fid_line
 from nkca.version import __version__
 
 
@@ -49,7 +50,7 @@ class Report:
 
 
 def save_report(report: Report, directory: Path) -> list[Path]:
-    """Write metrics.json, and metrics-FID.txt and metrics-IS.txt where there is such a score."""
+    """Write metrics.json, and metrics-FID.txt and metrics-IS.txt, a plot of FID∞ where there are such."""
     scores = report.scores
     texts = {"metrics.json": json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n"}
     if scores.fid is not None:
@@ -59,7 +60,12 @@ def save_report(report: Report, directory: Path) -> list[Path]:
         texts["metrics-IS.txt"] = f"{score.mean:.10g} {score.deviation:.10g}\n"
     for name, text in texts.items():
         write_text(directory / name, text)
-    return [directory / name for name in texts]
+    written = [directory / name for name in texts]
+    if scores.fid_line is not None:
+        line = scores.fid_line
+        written.append(directory / "fid-infinity.png")
+        plot_fid_line(line.points, line.intercept, line.slope, written[-1])
+    return written
 
 
 def save_closest_pairs(report: Report, measurement: Measurement, directory: Path) -> list[Path]:

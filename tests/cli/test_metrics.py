@@ -114,8 +114,8 @@ def test_after_an_interruption_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(Samples, "batch", batch)
         stopped = call(*command, f"--save-dir={tmp_path}/out", code=130)
-    assert "interrupted" in stopped.stderr
-    assert list((tmp_path / "out").iterdir()) == []
+    assert "the same command goes on" in stopped.stderr
+    assert not (tmp_path / "out").exists()
     before, stop_at = list(made), 100
     made.clear()
     with monkeypatch.context() as patch:
@@ -223,6 +223,23 @@ BAD = {
         r"\.npz exists already; nothing is overwritten",
     ),
     "seed": ("{photos} {photos} --seed=-1", r"--seed"),
+    "chain of files": ("{photos} {photos} --features=pixels --chain", r"--chain studies a model"),
+    "chain from nothing": (
+        "{run} --num-samples=4 --features=pixels --chain",
+        r"--chain runs from images: nkca-metrics CKPT IMAGES --chain",
+    ),
+    "chain levels": (
+        "{run} {photos} --features=pixels --chain --chain-levels=high",
+        r"--chain-levels must look like 0\.1,0\.3,0\.6, got 'high'",
+    ),
+    "chain level 2": (
+        "{run} {photos} --features=pixels --chain --chain-levels=2",
+        r"levels must be in \(0, 1\], got 2",
+    ),
+    "chain level too low": (
+        "{run} {photos} --features=pixels --chain --chain-levels=0.001",
+        r"level 0\.001 is below the model's lowest, 0\.01",
+    ),
     "flag": ("{photos} {photos} --feature=pixels", r"--features"),
 }
 
@@ -258,6 +275,31 @@ def test_without_weights_or_network_it_says_what_to_fetch_and_what_works(
     ):
         assert part in result.stderr
     assert "work here now: pixels" in result.stderr
+
+
+def test_the_study_of_a_chain(
+    call: Call, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batch(*_: Any) -> Tensor:
+        raise AssertionError("a study needs no samples")
+
+    monkeypatch.setattr(Samples, "batch", batch)
+    line = ("metrics", trained, photos, PIXELS, "--chain", "--chain-levels=0.2,0.5", "--device=cpu")
+    result = call(*line, "--chain-steps=3", "--chain-images=6", f"--save-dir={tmp_path}/out")
+    content = json.loads((tmp_path / "out" / "chain.json").read_text("utf-8"))
+    levels = content["chain"]["levels"]
+    assert [level["noise_level"] for level in levels] == [0.2, 0.5]
+    assert content["chain"]["chains"] == 6
+    assert content["protocol"]["reference"]["path"] == str(photos)
+    assert all(set(level["scores"]) == {"FID", "KID x 1000"} for level in levels)
+    assert f"{levels[0]['scores']['FID'][-1]:.2f}" in result.stdout
+    assert "level 0.2" in result.stdout
+    with Image.open(tmp_path / "out" / "chain.png") as page:
+        assert page.size == (1400, 1000)
+    again = call(*line, "--chain-steps=3", "--chain-images=6", f"--save-dir={tmp_path}/again")
+    assert looked_at(again) == []
+    repeated = json.loads((tmp_path / "again" / "chain.json").read_text("utf-8"))
+    assert repeated["chain"] == content["chain"]
 
 
 def test_a_damaged_cache_is_made_again(call: Call, photos: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,10 @@ import click
 
 from nkca.allocator import keep_freed_memory
 from nkca.cli.options import (
-    chosen_directory,
     command,
     computing_options,
     messages,
+    output_directory,
     schedule_options,
 )
 from nkca.config import DataConfig
@@ -22,8 +22,9 @@ from nkca.errors import InputError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from nkca.measurement import Request
-    from nkca.metrics.statistics import Statistics
+    from nkca.evaluation import Collecting
+    from nkca.measurement import Measurement, Request
+    from nkca.metrics.features import Extractor
 
 
 @command("nkca-metrics")
@@ -99,6 +100,34 @@ if TYPE_CHECKING:
     help="Where decoded images and features are kept.  [default: NKCA_CACHE or the user's cache]",
 )
 @click.option("--cache/--no-cache", default=True, help="Keep them for the next time.")
+@click.option(
+    "--chain",
+    is_flag=True,
+    help="Study the chain instead: run it from images, is it stationary, reversible, how fast?",
+)
+@click.option(
+    "--chain-levels",
+    default="0.1,0.3,0.6",
+    show_default=True,
+    metavar="LIST",
+    help="Noise levels at which it runs.",
+)
+@click.option(
+    "--chain-steps",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Steps at each level.",
+)
+@click.option(
+    "--chain-images",
+    type=click.IntRange(min=4),
+    default=256,
+    show_default=True,
+    metavar="N",
+    help="Chains, each from another image.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors; no table.")
 def main(
     save_dir: Path,
@@ -106,6 +135,7 @@ def main(
     weights: Path | None,
     save_stats: Path | None,
     stats_only: bool,
+    chain: bool,
     quiet: bool,
     **given: Any,
 ) -> None:
@@ -116,45 +146,113 @@ def main(
     nkca-metrics photos_a/ photos_b.zip                      two sets of images
     nkca-metrics photos/ --save-stats=ref.npz                statistics, once
     nkca-metrics runs/photos ref.npz                         and used again
+    nkca-metrics runs/photos photos/ --chain                 is the chain stationary?
 
     After Ctrl-C the same command goes on where it was.
     """
     from nkca.evaluation import Collecting
-    from nkca.measure import make_report
     from nkca.measurement import prepare
     from nkca.metrics.extractors import open_extractor
     from nkca.precision import choose_device
-    from nkca.report import save_closest_pairs, save_report, table
 
     keep_freed_memory()
     if save_stats is not None and save_stats.exists():
         raise InputError(f"{save_stats} exists already; nothing is overwritten")
+    keep = _Keep(save_stats, not stats_only) if save_stats is not None else None
+    levels = _levels(given["chain_levels"])
     data = _data_config(given)
     request = _request(given, data)
     device, cache_dir = choose_device(request.device), _cache_dir(data)
-    with messages(quiet):
-        with _Bars(quiet) as show:
-            measurement = prepare(
-                request, lambda done, total: show("reading files (two passes)", done, total)
+    with messages(quiet), _Bars(quiet) as show:
+        measurement = prepare(
+            request, lambda done, total: show("reading files (two passes)", done, total)
+        )
+        name = features or measurement.extractor_name or "inception"
+        extractor = (
+            None
+            if measurement.is_known
+            else open_extractor(name, device, weights=weights, download_progress=not quiet)
+        )
+        with output_directory(save_dir) as directory:
+            job = _Job(
+                measurement=measurement,
+                extractor=extractor,
+                collecting=Collecting(device, cache_dir, given["batch_size"]),
+                directory=directory,
+                command=shlex.join(["nkca-metrics", *sys.argv[1:]]),
+                show=show,
             )
-            name = features or measurement.extractor_name or "inception"
-            extractor = (
-                None
-                if measurement.is_known
-                else open_extractor(name, device, weights=weights, download_progress=not quiet)
-            )
-            directory = chosen_directory(save_dir)
-            options = Collecting(device, cache_dir, given["batch_size"])
-            report, statistics = make_report(measurement, extractor, options, show)
-        report = replace(report, command=shlex.join(["nkca-metrics", *sys.argv[1:]]))
-        written = save_report(report, directory)
-        written += save_closest_pairs(report, measurement, directory)
-    if save_stats is not None:
-        _save_stats(save_stats, statistics, stats_only)
-        written.append(save_stats)
+            text, written = _study(job, levels, given) if chain else _measure(job, keep)
     if not quiet:
-        click.echo(table(report))
-        click.echo("\n" + "\n".join(map(str, written)))
+        click.echo(text + "\n\n" + "\n".join(map(str, written)))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What both kinds of measurement need."""
+
+    measurement: "Measurement"
+    extractor: "Extractor | None"
+    collecting: "Collecting"
+    directory: Path
+    command: str
+    show: "_Bars"
+
+
+def _measure(job: _Job, keep: "_Keep | None") -> tuple[str, list[Path]]:
+    """Score, save: the table and the files."""
+    from nkca.measure import make_report
+    from nkca.metrics.statistics import save_statistics
+    from nkca.report import save_closest_pairs, save_report, table
+
+    try:
+        report, statistics = make_report(job.measurement, job.extractor, job.collecting, job.show)
+    except KeyboardInterrupt:
+        if job.collecting.cache_dir is not None:
+            click.echo("\nwhat was done is kept; the same command goes on there", err=True)
+        raise
+    report = replace(report, command=job.command)
+    written = save_report(report, job.directory)
+    written += save_closest_pairs(report, job.measurement, job.directory)
+    if keep is not None:
+        kept = statistics.get("reference", statistics["samples"])
+        if not keep.features:
+            kept = replace(kept, features=None, logits=None, moments=kept.gaussian())
+        save_statistics(keep.path, kept)
+        written.append(keep.path)
+    return table(report), written
+
+
+def _study(job: _Job, levels: tuple[float, ...], given: dict[str, Any]) -> tuple[str, list[Path]]:
+    """Study the chain, save: the table and the files."""
+    from nkca.chain_pages import study_measurement
+    from nkca.study.findings import StudyOptions
+
+    options = StudyOptions(
+        levels=levels,
+        steps=given["chain_steps"],
+        images=given["chain_images"],
+        batch_size=given["batch_size"],
+        seed=given["seed"],
+    )
+    page = study_measurement(job.measurement, job.extractor, job.collecting, options, job.show)
+    page = replace(page, command=job.command)
+    return page.table(), page.save(job.directory)
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """Where statistics are saved, and whether with features."""
+
+    path: Path
+    features: bool
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise InputError(f"--chain-levels must look like 0.1,0.3,0.6, got '{text}'") from None
 
 
 def _data_config(given: dict[str, Any]) -> DataConfig:
@@ -198,15 +296,6 @@ def _request(given: dict[str, Any], data: DataConfig) -> "Request":
 
 def _said(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _save_stats(path: Path, statistics: dict[str, "Statistics"], stats_only: bool) -> None:
-    from nkca.metrics.statistics import save_statistics
-
-    kept = statistics.get("reference", statistics["samples"])
-    if stats_only:
-        kept = replace(kept, features=None, logits=None, moments=kept.gaussian())
-    save_statistics(path, kept)
 
 
 class _Bars:

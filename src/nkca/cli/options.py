@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -172,6 +172,18 @@ def chosen_directory(save_dir: Path) -> Path:
     if directory != save_dir:
         click.echo(f"{save_dir} holds something already; writing to {directory}", err=True)
     return directory
+
+
+@contextmanager
+def output_directory(save_dir: Path) -> Iterator[Path]:
+    """`chosen_directory`; where the block fails before anything is in it, it is removed again."""
+    directory = chosen_directory(save_dir)
+    try:
+        yield directory
+    except BaseException:
+        with suppress(OSError):  # something is in it
+            directory.rmdir()
+        raise
 
 
 @contextmanager
