@@ -55,7 +55,7 @@ def shuffled(images: Tensor) -> Tensor:
 
 def subjects(run: Path) -> dict[str, ImageSet]:
     """The rows of the table, best first as a person would rank them; the first is the reference."""
-    demo = as_tensor(load_dataset(DataConfig(dataset="demo")).images[:])
+    demo = as_tensor(load_dataset(DataConfig(dataset="demo")).images.copy())
     train, other = demo[0::2], demo[1::2]
     model = load_model(run)
     return {

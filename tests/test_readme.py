@@ -10,14 +10,16 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from nkca.cli import sample, train
+from nkca.cli import metrics, sample, train
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = {"nkca-train": train.main, "nkca-sample": sample.main}
+COMMANDS = {"nkca-train": train.main, "nkca-sample": sample.main, "nkca-metrics": metrics.main}
 SMALLER = {
     "nkca-train": "--hidden-size=8 --dim-mults=1,2 --batch-size=4 --max-steps=2 --viz-freq=0",
     "nkca-sample": "--num-sampling-steps=2",
+    "nkca-metrics": "--num-sampling-steps=2 --features=pixels --chain-steps=2 --chain-images=4 "
+    "--chain-levels=0.5",
 }
 
 
@@ -42,6 +44,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(6):
         pixels = random.integers(0, 256, (40, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.jpg")
+    shutil.make_archive(str(tmp_path / "more_photos"), "zip", tmp_path / "photos")
     Image.fromarray(pixels).save(tmp_path / "picture.jpg")
     Image.fromarray(pixels[..., 0] // 128 * 255).save(tmp_path / "mask.png")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
@@ -56,6 +59,8 @@ def test_readme_commands_run(workplace: Path) -> None:
         smaller = [] if any("--like" in a for a in arguments) else shlex.split(SMALLER[name])
         if "--save-dir=runs/photos" in arguments and "--epochs=800" in arguments:
             smaller = ["--max-steps=3", "--viz-freq=0"]
+        if name == "nkca-metrics" and arguments[0].startswith("runs/"):
+            smaller.append("--num-samples=8")
         result = CliRunner().invoke(COMMANDS[name], [*arguments, *smaller])
         assert result.exit_code == 0, (name, arguments, result.output)
     for made in (
@@ -63,6 +68,9 @@ def test_readme_commands_run(workplace: Path) -> None:
         "chosen/animation.gif",
         "repainted",
         "runs/photos2/dry_run.png",
+        "metrics/metrics.json",
+        "ref.npz",
+        "chain/chain.png",
     ):
         assert (workplace / made).exists(), made
     again, first = (workplace / d / "seed_000017.png" for d in ("again", "chosen"))
@@ -75,7 +83,8 @@ def test_readme_python_runs(workplace: Path, number: int) -> None:
     smaller = code.replace('"max_time": "5m"', '"max_steps": 2, "batch_size": 4, "viz_freq": 0')
     scope: dict[str, object] = {}
     exec(compile(smaller, f"README python block {number}", "exec"), scope)
-    assert (workplace / "clothes.png").exists() or "picture" in scope
+    made = (workplace / "clothes.png", workplace / "chain.png")
+    assert any(path.exists() for path in made) or "picture" in scope
 
 
 def test_train_and_sample_fit_in_ten_lines() -> None:

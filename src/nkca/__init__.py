@@ -20,55 +20,76 @@ if TYPE_CHECKING:
     from nkca.chain import Chain, State
     from nkca.chain import run as run_chain
     from nkca.config import configure
-    from nkca.exact import ImageListDenoiser
+    from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
     from nkca.kernels import CategoricalKernel, ContinuousKernel
     from nkca.levels import anneal
+    from nkca.measure import compare
     from nkca.noise import sample_noise
     from nkca.pictures import contact_sheet, grid, save_png
+    from nkca.pixels import CategoricalPixels, ContinuousPixels
+    from nkca.plots import plot_chain_report
     from nkca.runner import open_run, train
     from nkca.sampling import Model, Schedule, sample
+    from nkca.study.findings import StudyOptions
+    from nkca.study.stationarity import study_chain
 
 _HOME = {
     "CategoricalKernel": "nkca.kernels",
+    "CategoricalPixels": "nkca.pixels",
     "Chain": "nkca.chain",
     "ContinuousKernel": "nkca.kernels",
+    "ContinuousPixels": "nkca.pixels",
+    "GaussianDenoiser": "nkca.exact",
     "ImageListDenoiser": "nkca.exact",
     "Model": "nkca.sampling",
+    "PixelPriorDenoiser": "nkca.exact",
     "Schedule": "nkca.sampling",
     "State": "nkca.chain",
+    "StudyOptions": "nkca.study.findings",
     "anneal": "nkca.levels",
+    "compare": "nkca.measure",
     "configure": "nkca.config",
     "contact_sheet": "nkca.pictures",
     "grid": "nkca.pictures",
     "load_model": "nkca.build",
     "open_run": "nkca.runner",
+    "plot_chain_report": "nkca.plots",
     "run_chain": "nkca.chain:run",
     "sample": "nkca.sampling",
     "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures",
+    "study_chain": "nkca.study.stationarity",
     "train": "nkca.runner",
 }
 
 __all__ = [
     "CategoricalKernel",
+    "CategoricalPixels",
     "Chain",
     "ContinuousKernel",
+    "ContinuousPixels",
+    "GaussianDenoiser",
     "ImageListDenoiser",
     "InputError",
     "Model",
+    "PixelPriorDenoiser",
     "Schedule",
     "State",
+    "StudyOptions",
     "__version__",
     "anneal",
+    "compare",
     "configure",
     "contact_sheet",
     "grid",
     "load_model",
     "open_run",
+    "plot_chain_report",
     "run_chain",
     "sample",
     "sample_noise",
     "save_png",
+    "study_chain",
     "train",
 ]
 

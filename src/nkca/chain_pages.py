@@ -17,9 +17,8 @@ from nkca.files import write_text
 from nkca.image_sets import ImageFiles
 from nkca.measurement import Measurement
 from nkca.metrics.features import Extractor
-from nkca.metrics.frechet import frechet_distance
+from nkca.metrics.frechet import factored_distance, factorise, factorise_features
 from nkca.metrics.kernel import kernel_distance
-from nkca.metrics.moments import Moments
 from nkca.metrics.statistics import Statistics
 from nkca.plots import plot_chain_report
 from nkca.study.autocorrelation import Autocorrelation
@@ -63,12 +62,12 @@ def study_measurement(
 
 def distances_to(reference: Statistics) -> Callable[[Tensor], Mapping[str, float]]:
     """A function of features (N, D): their FID and KID x 1000 to the reference, which has features."""
-    gaussian, features = reference.gaussian(), reference.features
+    target, features = factorise(reference.gaussian()), reference.features
     assert features is not None
 
     def distances(found: Tensor) -> Mapping[str, float]:
         return {
-            "FID": frechet_distance(Moments.of(found).gaussian(), gaussian),
+            "FID": factored_distance(factorise_features(found.numpy()), target),
             "KID x 1000": 1000 * kernel_distance(found.numpy(), features).mean,
         }
 

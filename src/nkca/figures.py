@@ -30,9 +30,9 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: str | Path) -> None:
     """Write ``figure`` as PNG, atomically."""
-    with atomic_write(path) as file:
+    with atomic_write(Path(path)) as file:
         figure.savefig(file, format="png")
 
 

@@ -5,16 +5,43 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from nkca.evaluation import Collecting, check_comparable, collect, score
+from nkca.evaluation import Collecting, Scores, check_comparable, collect, score
+from nkca.image_sets import Pictures
 from nkca.measurement import Measurement
+from nkca.metrics.extractors import open_extractor
 from nkca.metrics.features import Description, Extractor
 from nkca.metrics.statistics import Statistics
+from nkca.pixels import as_tensor
+from nkca.precision import choose_device
 from nkca.report import Report
 
 ROLES = ("samples", "reference", "train", "held_out")
 UNKNOWN = Description("unknown", "", "the statistics file does not say")
+
+
+def compare(
+    samples: npt.NDArray[np.uint8],
+    reference: npt.NDArray[np.uint8],
+    features: str = "inception",
+    train: npt.NDArray[np.uint8] | None = None,
+    device: str = "auto",
+) -> Scores:
+    """All scores of pictures (N, H, W, C) in memory against others, C = 1, 3 or 4.
+
+    Args:
+        features: the extractor, as for nkca-metrics.
+        train: what the samples may be copies of.
+
+    Raises:
+        InputError: if the extractor cannot be had here.
+    """
+    where = choose_device(device)
+    extractor, options = open_extractor(features, where), Collecting(where, None)
+    sets = (samples, reference) if train is None else (samples, reference, train)
+    return score(*(collect(Pictures(as_tensor(s)), extractor, options) for s in sets))
 
 
 def make_report(

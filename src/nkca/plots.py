@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SURPRISING = 0.05  # the p-value of the threshold line
 
 
-def plot_chain_report(report: ChainReport, path: Path) -> None:
+def plot_chain_report(report: ChainReport, path: str | Path) -> None:
     """Write one page about a chain as PNG, 1400 x 1000 pixels, atomically."""
     figure = new_figure(14, 10)
     names = [*report.levels[0].scores][:2]
@@ -49,7 +49,7 @@ def plot_chain_report(report: ChainReport, path: Path) -> None:
 
 
 def plot_fid_line(
-    points: Sequence[tuple[int, float]], intercept: float, slope: float, path: Path
+    points: Sequence[tuple[int, float]], intercept: float, slope: float, path: str | Path
 ) -> None:
     """Write FID against 1 / n, n > 0 the number of images, with its line, as PNG, atomically.
 

@@ -26,14 +26,15 @@ FID_POINTS = 15
 
 
 @dataclass(frozen=True)
-class _Factored:
-    """A normal distribution with covariance ``factor @ factor.T``, factor (D, rank)."""
+class Factored:
+    """A normal distribution with mean (D,) and covariance ``factor @ factor.T``, factor (D, rank)."""
 
     mean: Tensor
     factor: Tensor
 
     @property
     def trace(self) -> Tensor:
+        """Of the covariance."""
         return self.factor.square().sum()
 
 
@@ -48,16 +49,22 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
             f"features of {len(a.mean)} and of {len(b.mean)} dimensions cannot be compared: two "
             "extractors made them"
         )
-    return _distance(_factored(a), _factored(b))
+    return factored_distance(factorise(a), factorise(b))
 
 
-def _distance(a: _Factored, b: _Factored) -> float:
+def factored_distance(a: Factored, b: Factored) -> float:
+    """`frechet_distance`, for those who compare one distribution with many."""
     cross = torch.linalg.svdvals(a.factor.T @ b.factor).sum()
     distance = (a.mean - b.mean).square().sum() + a.trace + b.trace - 2 * cross
     return max(0.0, float(distance))  # rounding: the distance of a set to itself
 
 
-def _factored(gaussian: Gaussian) -> _Factored:
+def factorise(gaussian: Gaussian) -> Factored:
+    """Factorise the covariance.
+
+    Raises:
+        InputError: if it is none, or something is not finite.
+    """
     covariance = gaussian.covariance.double().cpu().numpy()
     size = np.abs(covariance).max()
     if not (gaussian.mean.isfinite().all() and np.isfinite(size)):
@@ -71,7 +78,7 @@ def _factored(gaussian: Gaussian) -> _Factored:
     lost = covariance @ probe - factor @ (factor.T @ probe)
     if np.abs(lost).max() > _RESIDUAL * len(covariance) * size:
         raise InputError("this covariance matrix has negative eigenvalues, so it is none")
-    return _Factored(gaussian.mean.double().cpu(), torch.from_numpy(factor))
+    return Factored(gaussian.mean.double().cpu(), torch.from_numpy(factor))
 
 
 @dataclass(frozen=True)
@@ -105,13 +112,13 @@ def frechet_line(samples: Array, reference: Gaussian, seed: int = 0) -> FrechetL
         raise InputError(f"FID∞ needs at least 20 samples, got {len(samples)}")
     if not np.isfinite(samples).all():
         raise InputError("the extractor gave features that are not finite numbers")
-    target = _factored(reference)
+    target = factorise(reference)
     random = np.random.default_rng(seed)
     sizes = np.linspace(len(samples) / 2, len(samples), FID_POINTS).round().astype(int)
     points = []
     for size in sizes.tolist():
         rows = np.sort(random.permutation(len(samples))[:size])
-        points.append((size, _distance(_of_features(samples[rows]), target)))
+        points.append((size, factored_distance(factorise_features(samples[rows]), target)))
     inverse, values = 1 / sizes, np.array([value for _, value in points])
     slope, intercept = np.polyfit(inverse, values, 1)
     residual = np.square(values - (slope * inverse + intercept)).sum()
@@ -120,11 +127,11 @@ def frechet_line(samples: Array, reference: Gaussian, seed: int = 0) -> FrechetL
     return FrechetLine(tuple(points), float(intercept), float(slope), float(r_squared))
 
 
-def _of_features(features: Array) -> _Factored:
+def factorise_features(features: Array) -> Factored:
     """The fit to features (N, D): the scaled deviations are a factor, smaller where N < D."""
     values = torch.from_numpy(features).double()
     mean = values.mean(0)
     deviations = (values - mean) / (len(values) - 1) ** 0.5
     if len(values) <= values.shape[1]:
-        return _Factored(mean, deviations.T)
-    return _factored(Gaussian(mean, deviations.T @ deviations))
+        return Factored(mean, deviations.T)
+    return factorise(Gaussian(mean, deviations.T @ deviations))

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ class Statistics:
         Raises:
             InputError: for a single image, or features that are not finite.
         """
+        return self._fitted
+
+    @cached_property
+    def _fitted(self) -> Gaussian:
         if self.moments is not None:
             return self.moments
         assert self.features is not None
