@@ -128,23 +128,25 @@ def warnings_of(**roles: Statistics) -> tuple[str, ...]:
 
 
 def test_fewer_images_than_dimensions() -> None:
-    """The toy has 12 dimensions: 12 images are enough for no warning, 11 are not."""
+    """The toy has 12 dimensions: FID wants 12 images, FID∞ 5 samples for each."""
 
     def warnings(**counts: int) -> tuple[str, ...]:
         features = {role: random_features(count, count) for role, count in counts.items()}
         return warnings_of(**{r: Statistics(f, extractor=TOY) for r, f in features.items()})
 
-    assert warnings(samples=12, reference=12, train=3, held_out=3) == ()
+    assert warnings(samples=60, reference=12, train=3, held_out=3) == ()
+    (hint,) = warnings(samples=59, reference=12)
+    assert hint.startswith("59 samples are fewer than 5 for each of 12 feature dimensions")
     (one,) = warnings(samples=11, reference=12)
     assert one.startswith("11 samples for 12 feature dimensions: FID is far too high")
-    (other,) = warnings(samples=12, reference=11)
+    (other,) = warnings(samples=60, reference=11)
     assert other.startswith("11 reference for 12 feature dimensions")
     assert len(warnings(samples=2, reference=2)) == 2
 
 
 def test_moments_of_unknown_origin() -> None:
     gaussian = Gaussian(torch.zeros(12).double(), torch.eye(12).double())
-    known = Statistics(random_features(12, 5), extractor=TOY)
+    known = Statistics(random_features(60, 5), extractor=TOY)
     unknown = Statistics(None, moments=gaussian)
     for role, other in (("samples", "reference"), ("reference", "samples")):
         (warning,) = warnings_of(**{role: unknown, other: known})
@@ -154,7 +156,6 @@ def test_moments_of_unknown_origin() -> None:
 def test_what_the_extractor_and_the_measurement_warn_of() -> None:
     measurement = measurement_of(three_sets(), "sizes differ")
     report, _ = make_report(measurement, ToyExtractor("not the standard weights"), NOWHERE)
-    assert report.warnings == ("sizes differ", "not the standard weights")
-    assert table(report).splitlines()[-2:] == [
-        *("warning: sizes differ", "warning: not the standard weights")
-    ]
+    assert report.warnings[:2] == ("sizes differ", "not the standard weights")
+    said = [f"warning: {warning}" for warning in report.warnings]
+    assert table(report).splitlines()[-len(said) :] == said

@@ -120,4 +120,9 @@ def _warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[s
                 f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
                 "it only with FIDs of the same counts; KID is not affected"
             )
+        if role == "samples" and dimensions <= count < 5 * dimensions:
+            found.append(
+                f"{count:,} samples are fewer than 5 for each of {dimensions:,} feature dimensions: "
+                "FID is too high, and FID∞ no more than a hint"
+            )
     return found

@@ -43,9 +43,12 @@ from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.report import Report
 
 CPU = torch.device("cpu")
-SAMPLES, REFERENCE, LARGE = 26, 37, 8  # 26: parts of the Inception Score are not equal in size
+SAMPLES, REFERENCE, LARGE = 22, 31, 6  # 22: parts of the Inception Score are not equal in size
 Scored = dict[str, Any]
 Measure = Callable[..., Scored]
+
+# FID, a squared distance, would differ by as much if features were proportional to the input.
+SCALE = (128 / 127.5) ** 2 - 1
 
 # Of pytorch-fid: SciPy's square root of a matrix says so.
 disp = pytest.mark.filterwarnings("ignore:The `disp` argument is deprecated:DeprecationWarning")
@@ -226,7 +229,7 @@ def test_pytorch_fid_of_files_that_need_no_resize(
     ours = measure("large_samples", "large_reference")["fid"]
     theirs = measure(pytorch_fid("large_samples"), pytorch_fid("large_reference"))["fid"]
     print("299", ours, theirs, theirs / ours - 1)
-    assert 1e-6 < relative(theirs, ours) < 1e-3
+    assert 1e-4 < relative(theirs, ours) < SCALE
     module = pytest.importorskip("pytorch_fid.inception", reason="pytorch-fid is not installed")
     with their_weights(weights):
         network = module.InceptionV3([3], normalize_input=False).eval()
@@ -248,14 +251,12 @@ def test_pytorch_fid_of_small_files_differs_by_its_resize(
     ours = measure("samples", "reference")["fid"]
     theirs = measure(pytorch_fid("samples"), pytorch_fid("reference"))["fid"]
     print("32", ours, theirs, theirs / ours - 1)
-    assert 1e-5 < relative(theirs, ours) < 5e-3
+    assert 1e-4 < relative(theirs, ours) < SCALE
     mixed = measure("samples", pytorch_fid("reference"))["fid"]
-    other = measure(pytorch_fid("samples"), "reference")["fid"]
     same = measure("reference", pytorch_fid("reference"))["fid"]
-    print("mixed", mixed / ours - 1, other / ours - 1, "same pictures", same)
-    assert relative(mixed, ours) > 2 * relative(theirs, ours)
-    assert relative(mixed, ours) < 0.05
-    assert 0.01 < same < 0.01 * ours
+    print("mixed", mixed / ours - 1, "same pictures", same)
+    assert 2 * relative(theirs, ours) < relative(mixed, ours) < 0.05
+    assert 0.1 < same < 0.01 * ours
 
 
 @pytest.mark.slow
@@ -320,13 +321,16 @@ def plain(report: Report) -> Scored:
 
 
 def assert_alike(found: Scored, expected: Scored) -> None:
-    """To 1e-6: a convolution of another batch adds in another order."""
+    """To 1e-6: a convolution of another batch adds in another order, which moves features by 2e-6.
+
+    KID is a difference of what is ten times as large, and FID∞ an extrapolation: there to 1e-5.
+    """
     a, b = dict(numbers(found)), dict(numbers(expected))
     assert a.keys() == b.keys()
-    assert len(a) > 40
-    print(sorted((abs(a[n] - b[n]) / max(abs(b[n]), 1e-9), n) for n in a)[-4:])
+    assert {".fid", ".inception_score.mean", ".precision", ".memorisation.data_copying"} <= a.keys()
     for name, value in a.items():
-        assert value == pytest.approx(b[name], rel=1e-6, abs=1e-12), name
+        tolerance = 1e-5 if name.startswith((".kid", ".fid_infinity")) else 1e-6
+        assert value == pytest.approx(b[name], rel=tolerance, abs=1e-12), name
 
 
 def test_batches_and_the_cache(scored: Scored, place: Path) -> None:

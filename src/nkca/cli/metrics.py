@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 @click.option(
     "--features",
     metavar="NAME|FILE",
-    help="inception, efficientnet-lite0, dinov2, clip, pixels, or a file of torch.export (.pt2).  "
+    help="inception, efficientnet-lite0, dinov2, clip, pixels, or a program of torch.export (.pt2) "
+    "that you trust.  "
     "[default: inception; of a statistics file, its own]",
 )
 @click.option(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.metrics.features import Array
-from nkca.metrics.moments import Gaussian
+from nkca.metrics.moments import Gaussian, moments_of
 
 _RESIDUAL = 1e-9  # of the largest entry, for each row: what a factorisation may lose by rounding
 FID_POINTS = 15
@@ -129,9 +129,8 @@ def frechet_line(samples: Array, reference: Gaussian, seed: int = 0) -> FrechetL
 
 def factorise_features(features: Array) -> Factored:
     """The fit to features (N, D): the scaled deviations are a factor, smaller where N < D."""
+    if len(features) > features.shape[1]:
+        return factorise(moments_of(features).gaussian())
     values = torch.from_numpy(features).double()
     mean = values.mean(0)
-    deviations = (values - mean) / (len(values) - 1) ** 0.5
-    if len(values) <= values.shape[1]:
-        return Factored(mean, deviations.T)
-    return factorise(Gaussian(mean, deviations.T @ deviations))
+    return Factored(mean, (values - mean).T / (len(values) - 1) ** 0.5)

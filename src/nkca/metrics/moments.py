@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
+from nkca.metrics.features import Array
+
+_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,13 @@ class Moments:
         if not (self.mean.isfinite().all() and self.scatter.isfinite().all()):
             raise InputError("the extractor gave features that are not finite numbers")
         return Gaussian(self.mean, self.scatter / (self.count - 1))
+
+
+def moments_of(features: Array) -> Moments:
+    """The moments of features (N, D), N >= 1, in parts: a memory map need not fit into memory."""
+    starts = range(0, len(features), _ROWS)
+    parts = (Moments.of(torch.from_numpy(features[first : first + _ROWS])) for first in starts)
+    return merged(parts)
 
 
 def merged(parts: Iterable[Moments]) -> Moments:

@@ -7,7 +7,7 @@ The file is a NumPy .npz. `mu` and `sigma` are what pytorch-fid writes and reads
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,8 @@ import torch
 from nkca.errors import InputError
 from nkca.files import atomic_write
 from nkca.metrics.features import Array, Description
-from nkca.metrics.moments import Gaussian, Moments, merged
+from nkca.metrics.moments import Gaussian, moments_of
 
-_ROWS = 2048
 _DAMAGED = (  # what np.load and zipfile raise of files that are none, or broken
     *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
@@ -72,12 +71,7 @@ class Statistics:
         if self.moments is not None:
             return self.moments
         assert self.features is not None
-        return merged(_moments(self.features)).gaussian()
-
-
-def _moments(features: Array) -> Iterator[Moments]:
-    for first in range(0, len(features), _ROWS):
-        yield Moments.of(torch.from_numpy(features[first : first + _ROWS]))
+        return moments_of(self.features).gaussian()
 
 
 def save_statistics(path: Path, statistics: Statistics) -> None:
