@@ -59,10 +59,10 @@ def exact_model(images: Tensor) -> Model:
     return Model(chain, pixels, (channels, height, width), 0.01, CPU)
 
 
-def study(name: str, model: Model, images: Tensor, directory: Path) -> None:
-    """Write a page and print its table."""
+def study(name: str, model: Model, real: Tensor, images: Tensor, directory: Path) -> None:
+    """Write a page about chains from ``images``, compared with ``real`` ones, and print its table."""
     extractor = open_extractor("efficientnet-lite0", CPU)
-    known = collect(Pictures(images), extractor, Collecting(CPU, default_cache_dir()))
+    known = collect(Pictures(real), extractor, Collecting(CPU, default_cache_dir()))
     judge = Judge(extractor, distances_to(known))
     with tqdm(desc=name) as bar:
         for step in study_chain(model, images, StudyOptions(), judge):
@@ -81,9 +81,12 @@ def main(run: Path, directory: Path) -> None:
     demo = as_tensor(load_dataset(DataConfig(dataset="demo")).images.copy())
     exact = exact_model(demo[:KNOWN])
     broken = replace(exact, chain=replace(exact.chain, kernel=BrokenKernel()))
-    study("exact", exact, demo[:KNOWN], directory)
-    study("broken", broken, demo[:KNOWN], directory)
-    study("demo", load_model(run), demo, directory)
+    study("demo", load_model(run), demo, demo, directory)
+    drawn = torch.randint(
+        KNOWN, (StudyOptions().images,), generator=torch.Generator().manual_seed(0)
+    )
+    for name, model in (("exact", exact), ("broken", broken)):
+        study(name, model, demo[:KNOWN], demo[drawn], directory)
 
 
 if __name__ == "__main__":

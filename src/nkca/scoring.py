@@ -7,13 +7,12 @@ distance (KID), which is unbiased, so that evaluations with different numbers of
 import logging
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
 from nkca.config import RunConfig
 from nkca.data.cache import DecodedImages
-from nkca.data.dataset import dataset_path, load_dataset
+from nkca.data.dataset import cache_place, dataset_path, load_dataset
 from nkca.errors import InputError
 from nkca.evaluation import Collecting, collect, extract
 from nkca.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
@@ -23,7 +22,6 @@ from nkca.metrics.frechet import frechet_distance
 from nkca.metrics.kernel import kernel_distance
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import CategoricalPixels
-from nkca.places import default_cache_dir
 from nkca.sampling import Model, Schedule
 
 logger = logging.getLogger("nkca")
@@ -105,15 +103,13 @@ def prepare_scorer(model: Model, images: DecodedImages, config: RunConfig) -> Sc
     Raises:
         InputError: if the extractor or the images cannot be had, or ``eval_time`` is too short.
     """
-    cadence, data = config.cadence, config.data
+    cadence = config.cadence
     height, width = model.data_shape[1:]
     wanted = cadence.eval_features
     name = best_extractor(height, width) if wanted == "auto" else wanted
     extractor = open_extractor(name, model.device)
-    cache = Path(data.cache_dir).expanduser() if data.cache_dir else default_cache_dir()
-    options = Collecting(
-        model.device, cache if data.cache else None, min(config.training.batch_size, EVAL_BATCH)
-    )
+    batch_size = min(config.training.batch_size, EVAL_BATCH)
+    options = Collecting(model.device, cache_place(config.data), batch_size)
     schedule = Schedule(num_steps=cadence.eval_sampling_steps)
     still, moving = _seconds_per_batch(model, extractor, options, schedule)
     samples = _affordable(cadence.eval_samples, options.batch_size, moving, cadence.eval_time)

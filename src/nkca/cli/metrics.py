@@ -16,12 +16,11 @@ from nkca.cli.options import (
     output_directory,
     schedule_options,
 )
+from nkca.cli.progress import Bars
 from nkca.config import DataConfig
 from nkca.errors import InputError
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from nkca.evaluation import Collecting
     from nkca.measurement import Measurement, Request
     from nkca.metrics.features import Extractor
@@ -151,6 +150,7 @@ def main(
 
     After Ctrl-C the same command goes on where it was.
     """
+    from nkca.data.dataset import cache_place
     from nkca.evaluation import Collecting
     from nkca.measurement import prepare
     from nkca.metrics.extractors import open_extractor
@@ -163,8 +163,8 @@ def main(
     levels = _levels(given["chain_levels"])
     data = _data_config(given)
     request = _request(given, data)
-    device, cache_dir = choose_device(request.device), _cache_dir(data)
-    with messages(quiet), _Bars(quiet) as show:
+    device, cache_dir = choose_device(request.device), cache_place(data)
+    with messages(quiet), Bars(quiet) as show:
         measurement = prepare(
             request, lambda done, total: show("reading files (two passes)", done, total)
         )
@@ -197,7 +197,7 @@ class _Job:
     collecting: "Collecting"
     directory: Path
     command: str
-    show: "_Bars"
+    show: Bars
 
 
 def _measure(job: _Job, keep: "_Keep | None") -> tuple[str, list[Path]]:
@@ -260,14 +260,6 @@ def _data_config(given: dict[str, Any]) -> DataConfig:
     return DataConfig(resize=given["resize"], cache=given["cache"], cache_dir=given["cache_dir"])
 
 
-def _cache_dir(data: DataConfig) -> Path | None:
-    from nkca.places import default_cache_dir
-
-    if not data.cache:
-        return None
-    return Path(data.cache_dir).expanduser() if data.cache_dir else default_cache_dir()
-
-
 def _request(given: dict[str, Any], data: DataConfig) -> "Request":
     from nkca.image_sets import SampleOptions
     from nkca.measurement import Request
@@ -297,33 +289,6 @@ def _request(given: dict[str, Any], data: DataConfig) -> "Request":
 
 def _said(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
-
-
-class _Bars:
-    """A progress bar with the time left, a new one for each label; off a terminal a line for each."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet, self._label = quiet, ""
-        self._bar: tqdm[Any] | None = None
-
-    def __enter__(self) -> "_Bars":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, label: str, done: float, total: int) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None or label != self._label:
-            self.__exit__()
-            hidden = self._quiet or not sys.stderr.isatty()
-            if hidden and not self._quiet:
-                click.echo(f"{label}: {total:,}", err=True)
-            self._label = label
-            self._bar = tqdm(desc=label, total=total, disable=hidden, dynamic_ncols=True)
-        self._bar.update(int(done) - self._bar.n)
 
 
 if __name__ == "__main__":

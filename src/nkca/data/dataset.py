@@ -40,6 +40,13 @@ def parse_color(text: str) -> tuple[int, int, int]:
         raise InputError(f"'{text}' is not a colour; examples: white, black, #ff8800") from None
 
 
+def cache_place(config: DataConfig) -> Path | None:
+    """Where decoded images, and what is computed from them, are kept; None: nowhere."""
+    if not config.cache:
+        return None
+    return Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
+
+
 def load_dataset(
     config: DataConfig, on_decode: Callable[[int, int], None] | None = None
 ) -> DecodedImages:
@@ -59,11 +66,10 @@ def load_dataset(
         background=parse_color(config.background),
         strict=config.strict,
     )
-    cache = Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
     return load_images(
         list_images(dataset_path(config.dataset)),
         options,
-        cache if config.cache else None,
+        cache_place(config),
         config.data_workers or os.cpu_count() or 1,
         on_decode,
     )
