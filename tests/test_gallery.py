@@ -15,30 +15,16 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from toys import write_checkpoint
 
 import nkca
-from nkca.build import ModelSpec, load_model, new_denoiser
-from nkca.checkpoint import Checkpoint, save_checkpoint
+from nkca.build import load_model
 from nkca.cli.sample import main
-from nkca.config import configure
 from nkca.gallery import ANIMATION_FRAMES, Outputs, Request, make_samples, plan_samples
 from nkca.pictures import contact_sheet, read_settings
 from nkca.sampling import Model
 
 Pixels = npt.NDArray[np.uint8]
-
-
-def write_checkpoint(path: Path, channels: int, side: int = 8, **options: Any) -> Path:
-    """A tiny model with random weights whose gates are open, so that every layer speaks."""
-    config = configure({"hidden_size": 8, "dim_mults": [1], **options})
-    spec = ModelSpec(config.model, (channels, side, side), 0.5)
-    random = torch.Generator().manual_seed(3)
-    weights = {
-        name: weight + 0.2 * torch.randn(weight.shape, generator=random)
-        for name, weight in new_denoiser(spec, seed=1).state_dict().items()
-    }
-    save_checkpoint(path, Checkpoint(config.to_flat(), spec.data_shape, 0.5, {}, weights, weights))
-    return path
 
 
 @pytest.fixture(scope="module")

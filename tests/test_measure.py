@@ -10,9 +10,8 @@ import torch
 from toys import ToyExtractor, image_files, measurement_of, random_pictures, three_sets
 
 from nkca.errors import InputError
-from nkca.evaluation import Collecting
+from nkca.evaluation import Collecting, Subject
 from nkca.measure import make_report
-from nkca.measurement import Subject
 from nkca.metrics.features import Array, Description
 from nkca.metrics.moments import Gaussian
 from nkca.metrics.statistics import Statistics

@@ -22,10 +22,9 @@ from toys import (
 
 import nkca
 from nkca.build import load_model
-from nkca.evaluation import Collecting, Scores
+from nkca.evaluation import Collecting, Scores, Subject
 from nkca.image_sets import ImageSet, Part, SampleOptions, Samples
 from nkca.measure import make_report
-from nkca.measurement import Subject
 from nkca.metrics.features import Description
 from nkca.metrics.statistics import Statistics
 from nkca.report import Report, save_closest_pairs, save_report, table

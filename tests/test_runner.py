@@ -22,13 +22,13 @@ from nkca.errors import InputError
 from nkca.evaluation import Collecting
 from nkca.image_sets import SampleOptions
 from nkca.measure import make_report
-from nkca.measurement import Request
-from nkca.measurement import prepare as prepare_measurement
 from nkca.metrics.extractors import open_extractor
 from nkca.pictures import contact_sheet
 from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train
 from nkca.sampling import Schedule
+from nkca.subjects import Request
+from nkca.subjects import prepare as prepare_measurement
 from nkca.training import Learner, StepReport
 
 TINY: dict[str, Any] = {

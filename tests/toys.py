@@ -13,10 +13,11 @@ from nkca.build import ModelSpec, new_denoiser
 from nkca.checkpoint import Checkpoint, save_checkpoint
 from nkca.config import configure
 from nkca.data.cache import DecodedImages
+from nkca.evaluation import Subject
 from nkca.image_sets import ImageFiles
-from nkca.measurement import Measurement, Subject
 from nkca.metrics.features import Description, Features
 from nkca.pixels import Pixels
+from nkca.subjects import Measurement
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -95,5 +96,5 @@ def three_sets() -> dict[str, Subject]:
 
 
 def measurement_of(subjects: Mapping[str, Subject], *warnings: str) -> Measurement:
-    """What `nkca.measurement.prepare` would have opened."""
+    """What `nkca.subjects.prepare` would have opened."""
     return Measurement(dict(subjects), None, warnings)

@@ -15,7 +15,6 @@ from nkca.errors import InputError
 from nkca.evaluation import Collecting, collect
 from nkca.files import write_text
 from nkca.image_sets import ImageFiles
-from nkca.measurement import Measurement
 from nkca.metrics.features import Extractor
 from nkca.metrics.frechet import factored_distance, factorise, factorise_features
 from nkca.metrics.kernel import kernel_distance
@@ -25,6 +24,7 @@ from nkca.study.autocorrelation import Autocorrelation
 from nkca.study.findings import ChainReport, LevelReport, StudyOptions
 from nkca.study.record import Judge
 from nkca.study.stationarity import study_chain
+from nkca.subjects import Measurement
 from nkca.version import __version__
 
 SURE = 0.01  # p-values below are called a finding

@@ -27,6 +27,7 @@ from nkca.pixels import to_rgb
 
 FORMAT = 1  # of what the cache holds
 Progress = Callable[[float, int], None]
+Subject = ImageSet | Statistics  # what can be measured
 T = TypeVar("T")
 
 

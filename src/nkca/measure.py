@@ -1,22 +1,23 @@
 """From what is to be measured to a report: collect features, each set of images once, and score them."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from nkca.caveats import too_few
 from nkca.evaluation import Collecting, Scores, check_comparable, collect, score
 from nkca.image_sets import Pictures
-from nkca.measurement import Measurement
 from nkca.metrics.extractors import open_extractor
 from nkca.metrics.features import Description, Extractor
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor
 from nkca.precision import choose_device
 from nkca.report import Report
+from nkca.subjects import Measurement
 
 ROLES = ("samples", "reference", "train", "held_out")
 UNKNOWN = Description("unknown", "", "the statistics file does not say")
@@ -79,7 +80,7 @@ def make_report(
     scores = score(statistics["samples"], *(statistics.get(role) for role in ROLES[1:]))
     used = UNKNOWN if extractor is None else extractor.description
     used = statistics["samples"].extractor or used
-    warnings = (*measurement.warnings, *_warnings(statistics, used))
+    warnings = (*measurement.warnings, *too_few(statistics, used))
     protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
     return Report(scores, used, protocol, warnings), statistics
 
@@ -100,29 +101,3 @@ def _check_statistics(
         )
     for one, other in itertools.combinations(known, 2):
         check_comparable(one, other)
-
-
-def _warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
-    """What the numbers of images and features say against the scores."""
-    found = [extractor.note] if extractor.note else []
-    for role in ("samples", "reference"):
-        statistics = roles.get(role)
-        if statistics is None:
-            continue
-        if statistics.extractor is None:
-            found.append(
-                f"the {role}'s statistics file does not say which extractor and resize made it: "
-                "trust the score only if they are the same"
-            )
-        count, dimensions = statistics.count, statistics.dimensions
-        if 0 < count < dimensions:
-            found.append(
-                f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
-                "it only with FIDs of the same counts; KID is not affected"
-            )
-        if role == "samples" and dimensions <= count < 5 * dimensions:
-            found.append(
-                f"{count:,} samples are fewer than 5 for each of {dimensions:,} feature dimensions: "
-                "FID is too high, and FID∞ no more than a hint"
-            )
-    return found

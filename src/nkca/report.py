@@ -11,12 +11,12 @@ from torch import Tensor
 
 from nkca.evaluation import Scores
 from nkca.files import write_text
-from nkca.measurement import Measurement
 from nkca.metrics.features import Description
 from nkca.metrics.statistics import Statistics
 from nkca.pictures import contact_sheet, save_png
 from nkca.pixels import as_pictures, to_rgb
 from nkca.plots import plot_fid_line
+from nkca.subjects import Measurement
 from nkca.version import __version__
 
 

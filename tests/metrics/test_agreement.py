@@ -32,7 +32,6 @@ from nkca.config import DataConfig
 from nkca.evaluation import Collecting, collect, concatenate, score, shards
 from nkca.image_sets import Pictures
 from nkca.measure import make_report
-from nkca.measurement import Request, prepare
 from nkca.metrics import efficientnet
 from nkca.metrics.extractors import open_extractor
 from nkca.metrics.features import Extractor
@@ -40,6 +39,7 @@ from nkca.metrics.frechet import frechet_distance
 from nkca.metrics.moments import Moments
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.report import Report
+from nkca.subjects import Request, prepare
 
 CPU = torch.device("cpu")
 SAMPLES, REFERENCE, LARGE = 22, 31, 6  # 22: parts of the Inception Score are not equal in size

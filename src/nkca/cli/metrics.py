@@ -22,8 +22,8 @@ from nkca.errors import InputError
 
 if TYPE_CHECKING:
     from nkca.evaluation import Collecting
-    from nkca.measurement import Measurement, Request
     from nkca.metrics.features import Extractor
+    from nkca.subjects import Measurement, Request
 
 
 @command("nkca-metrics")
@@ -152,9 +152,9 @@ def main(
     """
     from nkca.data.dataset import cache_place
     from nkca.evaluation import Collecting
-    from nkca.measurement import prepare
     from nkca.metrics.extractors import open_extractor
     from nkca.precision import choose_device
+    from nkca.subjects import prepare
 
     keep_freed_memory()
     if save_stats is not None and save_stats.exists():
@@ -262,8 +262,8 @@ def _data_config(given: dict[str, Any]) -> DataConfig:
 
 def _request(given: dict[str, Any], data: DataConfig) -> "Request":
     from nkca.image_sets import SampleOptions
-    from nkca.measurement import Request
     from nkca.sampling import Schedule
+    from nkca.subjects import Request
 
     schedule = {
         "max_noise": given["max_sampling_noise"],

@@ -10,17 +10,18 @@ from functools import cached_property
 from pathlib import Path
 
 from nkca.build import load_model
+from nkca.caveats import TRAINED_ON, mismatches
 from nkca.checkpoint import digest, find_checkpoint, load_checkpoint
 from nkca.config import DataConfig, RunConfig, configure
 from nkca.data.dataset import dataset_path, load_dataset
 from nkca.errors import InputError
-from nkca.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
+from nkca.evaluation import Subject
+from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.pixels import CategoricalPixels
 from nkca.sampling import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
-Subject = ImageSet | Statistics
 OnDecode = Callable[[int, int], None]
 
 
@@ -126,7 +127,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
             subjects[role] = _samples_of(checkpoints[name], count, request)
     warnings = _assume_training_images(request, seen_by, subjects)
     model = None if seen_by is None else seen_by.model
-    return Measurement(subjects, model, (*warnings, *_mismatches(subjects)))
+    return Measurement(subjects, model, (*warnings, *mismatches(subjects)))
 
 
 def is_checkpoint(name: str) -> bool:
@@ -214,10 +215,7 @@ def _assume_training_images(
         subjects["train"] = reference
     train = subjects.get("train")
     if train is not None and _identity(train) == _identity(reference):
-        return [
-            "the reference are the training images: a model that copied them would score best; see "
-            "the rows on memorisation, or compare with images that were held out"
-        ]
+        return [TRAINED_ON]
     if train is not None and _has_real_images(reference):
         subjects.setdefault("held_out", reference)
     return []
@@ -232,30 +230,6 @@ def _has_real_images(subject: Subject) -> bool:
 
 def _identity(subject: Subject) -> object:
     return id(subject) if isinstance(subject, Statistics) else subject.identity
-
-
-def _mismatches(subjects: dict[str, Subject]) -> list[str]:
-    """What would make a score say something about files rather than pictures."""
-    about = [getattr(subjects.get(role), "about", {}) for role in ("samples", "reference")]
-    found = []
-    sizes = [entry.get("size") for entry in about]
-    if all(sizes) and sizes[0] != sizes[1]:
-        a, b = ("x".join(map(str, size)) for size in sizes if size)
-        found.append(f"samples are of {a}, the reference of {b} pixels: the score sees that too")
-    lossy = [entry.get("lossy", 0.0) for entry in about if entry]  # of statistics it is not known
-    if len(lossy) == 2 and abs(lossy[0] - lossy[1]) > 0.05:
-        a, b = (f"{share:.0%}" for share in lossy)
-        found.append(
-            f"{a} of the samples and {b} of the reference are lossy files (JPEG, WebP): extractors "
-            "see the traces of compression"
-        )
-    unreadable = [entry.get("unreadable", 0) for entry in about]
-    found += [
-        f"{count} unreadable files are left out of the {role}"
-        for role, count in zip(("samples", "reference"), unreadable, strict=True)
-        if count
-    ]
-    return found
 
 
 def _resolved(name: str) -> Path:

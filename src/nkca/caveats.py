@@ -1,0 +1,62 @@
+"""What speaks against a score: differences that are not between the pictures, too few of them."""
+
+from collections.abc import Mapping
+
+from nkca.evaluation import Subject
+from nkca.metrics.features import Description
+from nkca.metrics.statistics import Statistics
+
+TRAINED_ON = (
+    "the reference are the training images: a model that copied them would score best; see the rows on "
+    "memorisation, or compare with images that were held out"
+)
+
+
+def mismatches(subjects: Mapping[str, Subject]) -> list[str]:
+    """What would make a score say something about files rather than pictures."""
+    about = [getattr(subjects.get(role), "about", {}) for role in ("samples", "reference")]
+    found = []
+    sizes = [entry.get("size") for entry in about]
+    if all(sizes) and sizes[0] != sizes[1]:
+        a, b = ("x".join(map(str, size)) for size in sizes if size)
+        found.append(f"samples are of {a}, the reference of {b} pixels: the score sees that too")
+    lossy = [entry.get("lossy", 0.0) for entry in about if entry]  # of statistics it is not known
+    if len(lossy) == 2 and abs(lossy[0] - lossy[1]) > 0.05:
+        a, b = (f"{share:.0%}" for share in lossy)
+        found.append(
+            f"{a} of the samples and {b} of the reference are lossy files (JPEG, WebP): extractors "
+            "see the traces of compression"
+        )
+    unreadable = [entry.get("unreadable", 0) for entry in about]
+    found += [
+        f"{count} unreadable files are left out of the {role}"
+        for role, count in zip(("samples", "reference"), unreadable, strict=True)
+        if count
+    ]
+    return found
+
+
+def too_few(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
+    """What the numbers of images and features say against the scores."""
+    found = [extractor.note] if extractor.note else []
+    for role in ("samples", "reference"):
+        statistics = roles.get(role)
+        if statistics is None:
+            continue
+        if statistics.extractor is None:
+            found.append(
+                f"the {role}'s statistics file does not say which extractor and resize made it: "
+                "trust the score only if they are the same"
+            )
+        count, dimensions = statistics.count, statistics.dimensions
+        if 0 < count < dimensions:
+            found.append(
+                f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
+                "it only with FIDs of the same counts; KID is not affected"
+            )
+        if role == "samples" and dimensions <= count < 5 * dimensions:
+            found.append(
+                f"{count:,} samples are fewer than 5 for each of {dimensions:,} feature dimensions: "
+                "FID is too high, and FID∞ no more than a hint"
+            )
+    return found
