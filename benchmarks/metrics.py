@@ -77,7 +77,7 @@ def scores(count: int = 5000, few: int = 1000, dimensions: int = 2048) -> None:
     for name, work in (
         ("FID from statistics", lambda: frechet_distance(x, y)),
         (f"FID, {few} samples", lambda: frechet_distance(z, y)),
-        ("FID∞, 15 points", lambda: frechet_line(a, y)),
+        ("FID∞, 10 points", lambda: frechet_line(a, y)),
         ("KID, 100 subsets of 1000", lambda: kernel_distance(a, b)),
         ("precision to coverage", lambda: manifold(a, b)),
     ):

@@ -91,9 +91,9 @@ def test_pixels() -> None:
     assert found.logits is None
     expected = torch.tensor([-1, -1, 1, 1, -0.6, -0.6]).expand(2, 6)
     torch.testing.assert_close(found.features, expected)
-    assert extractor(pictures(1, 73)).features.shape == (1, 15987)
-    with pytest.raises(InputError, match="74x74 in RGB are 16428 dimensions, at most 16384"):
-        extractor(pictures(1, 74))
+    assert extractor(pictures(1, 36)).features.shape == (1, 3888)
+    with pytest.raises(InputError, match="37x37 in RGB are 4107 dimensions, at most 4096"):
+        extractor(pictures(1, 37))
 
 
 @pytest.mark.parametrize(

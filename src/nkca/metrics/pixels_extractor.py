@@ -7,7 +7,7 @@ from nkca.metrics.contract import check_images
 from nkca.metrics.features import Description, Features
 
 NAME = "pixels"
-MAX_DIMENSIONS = 16_384
+MAX_DIMENSIONS = 4096
 
 
 class PixelsExtractor:
