@@ -309,7 +309,7 @@ def test_files_that_were_compressed(places: Places, tmp_path: Path) -> None:
     ):
         (warning,) = opened(samples, reference).warnings
         assert warning.startswith(words)
-    assert opened(jpeg, jpeg).warnings == ()
+    assert not any("lossy" in warning for warning in opened(jpeg, jpeg).warnings)
 
 
 def test_nothing_is_said_of_the_compression_of_what_is_not_known(

@@ -12,10 +12,20 @@ TRAINED_ON = (
 )
 
 
+THE_SAME = "the samples are the reference itself: FID is 0, KID and FID∞ are below, and say nothing"
+
+
+def identity(subject: Subject) -> object:
+    """Equal where two are the same images, as far as is known."""
+    return id(subject) if isinstance(subject, Statistics) else subject.identity
+
+
 def mismatches(subjects: Mapping[str, Subject]) -> list[str]:
     """What would make a score say something about files rather than pictures."""
     about = [getattr(subjects.get(role), "about", {}) for role in ("samples", "reference")]
     found = []
+    if "reference" in subjects and identity(subjects["samples"]) == identity(subjects["reference"]):
+        found.append(THE_SAME)
     sizes = [entry.get("size") for entry in about]
     if all(sizes) and sizes[0] != sizes[1]:
         a, b = ("x".join(map(str, size)) for size in sizes if size)
@@ -49,7 +59,7 @@ def too_few(roles: Mapping[str, Statistics], extractor: Description) -> list[str
                 "trust the score only if they are the same"
             )
         count, dimensions = statistics.count, statistics.dimensions
-        if 0 < count < dimensions:
+        if 1 < count < dimensions and "reference" in roles:  # else there is no FID
             found.append(
                 f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
                 "it only with FIDs of the same counts; KID is not affected"

@@ -26,6 +26,7 @@ from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
 
 FORMAT = 1  # of what the cache holds
+_LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power
 Progress = Callable[[float, int], None]
 Subject = ImageSet | Statistics  # what can be measured
 T = TypeVar("T")
@@ -64,7 +65,7 @@ def collect(
     """
     if not len(images):
         raise InputError("there are no images to measure")
-    with _place(images, extractor, options) as directory, open_store(directory) as store:
+    with _place(images, extractor, options) as directory, open_store(directory, wait=True) as store:
         total = len(images)
         for batch in extract(images, extractor, options, progress, first=store.rows):
             store.append(batch)
@@ -225,12 +226,18 @@ def _required(reference: Statistics | None) -> Statistics:
 def _features(statistics: Statistics) -> Array:
     if statistics.features is None:
         raise InputError("the statistics file holds moments only, not features")
-    if not np.isfinite(statistics.features).all():
-        raise InputError("the extractor gave features that are not finite numbers")
+    _check_finite(statistics.features, "features")
     return statistics.features
 
 
 def _logits(statistics: Statistics) -> Array:
     if statistics.logits is None:
         raise InputError("the extractor does not classify, or its statistics file has no logits")
+    _check_finite(statistics.logits, "logits")
     return statistics.logits
+
+
+def _check_finite(values: Array, name: str) -> None:
+    """Raise `InputError` if a value is not a number, or so large that scores would not be one."""
+    if not (values.min() > -_LARGEST and values.max() < _LARGEST):
+        raise InputError(f"the extractor gave {name} that are not finite numbers, or astronomical")

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nkca.build import load_model
-from nkca.caveats import TRAINED_ON, mismatches
+from nkca.caveats import TRAINED_ON, identity, mismatches
 from nkca.checkpoint import digest, find_checkpoint, load_checkpoint
 from nkca.config import DataConfig, RunConfig, configure
 from nkca.data.dataset import dataset_path, load_dataset
@@ -99,6 +99,9 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     Raises:
         InputError: if something is missing, cannot be read, or does not fit together.
     """
+    for role in ("samples", "reference", "train", "held_out"):
+        if getattr(request, role) == "":
+            raise InputError(f"the name of the {role.replace('_', '-')} is empty")
     checkpoints = {
         name: _open_checkpoint(name, request)
         for name in (request.samples, request.reference)
@@ -214,7 +217,7 @@ def _assume_training_images(
     if "train" not in subjects and seen_by is not None and seen_by.trained_on == _resolved(name):
         subjects["train"] = reference
     train = subjects.get("train")
-    if train is not None and _identity(train) == _identity(reference):
+    if train is not None and identity(train) == identity(reference):
         return [TRAINED_ON]
     if train is not None and _has_real_images(reference):
         subjects.setdefault("held_out", reference)
@@ -226,10 +229,6 @@ def _has_real_images(subject: Subject) -> bool:
     if isinstance(subject, Statistics):
         return subject.features is not None
     return not isinstance(subject, Samples)
-
-
-def _identity(subject: Subject) -> object:
-    return id(subject) if isinstance(subject, Statistics) else subject.identity
 
 
 def _resolved(name: str) -> Path:

@@ -1,5 +1,6 @@
 """nkca-metrics: FID, IS and their honest successors; how stationary a chain is."""
 
+import os
 import shlex
 import sys
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from nkca.cli.options import (
     messages,
     output_directory,
     schedule_options,
+    signals_interrupt,
 )
 from nkca.cli.progress import Bars
 from nkca.config import DataConfig
@@ -157,14 +159,12 @@ def main(
     from nkca.subjects import prepare
 
     keep_freed_memory()
-    if save_stats is not None and save_stats.exists():
-        raise InputError(f"{save_stats} exists already; nothing is overwritten")
-    keep = _Keep(save_stats, not stats_only) if save_stats is not None else None
+    keep = _keep(save_stats, stats_only)
     levels = _levels(given["chain_levels"])
     data = _data_config(given)
     request = _request(given, data)
     device, cache_dir = choose_device(request.device), cache_place(data)
-    with messages(quiet), Bars(quiet) as show:
+    with signals_interrupt(), messages(quiet), Bars(quiet) as show:
         measurement = prepare(
             request, lambda done, total: show("reading files (two passes)", done, total)
         )
@@ -247,6 +247,21 @@ class _Keep:
 
     path: Path
     features: bool
+
+
+def _keep(path: Path | None, stats_only: bool) -> _Keep | None:
+    """Make sure, before hours of work, that ``path`` can be written and read again."""
+    if path is None:
+        if stats_only:
+            raise InputError("--stats-only says what --save-stats leaves out: give that too")
+        return None
+    if path.exists():
+        raise InputError(f"{path} exists already; nothing is overwritten")
+    if path.suffix != ".npz":
+        raise InputError(f"--save-stats={path}: the name must end in .npz")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"--save-stats={path}: {path.parent} is no folder that can be written to")
+    return _Keep(path, not stats_only)
 
 
 def _levels(text: str) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,7 +14,7 @@ import click
 
 from nkca.config import DURATIONS, OPTIONS, TYPES
 from nkca.errors import InputError
-from nkca.files import fresh_directory
+from nkca.files import claimed_directory, fresh_directory
 from nkca.version import __version__
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -176,14 +176,11 @@ def chosen_directory(save_dir: Path) -> Path:
 
 @contextmanager
 def output_directory(save_dir: Path) -> Iterator[Path]:
-    """`chosen_directory`; where the block fails before anything is in it, it is removed again."""
-    directory = chosen_directory(save_dir)
-    try:
+    """As `chosen_directory`; no other process gets it, and what is made and stays empty is removed."""
+    with claimed_directory(save_dir) as directory:
+        if directory != save_dir:
+            click.echo(f"{save_dir} holds something already; writing to {directory}", err=True)
         yield directory
-    except BaseException:
-        with suppress(OSError):  # something is in it
-            directory.rmdir()
-        raise
 
 
 @contextmanager
@@ -210,6 +207,33 @@ def messages(quiet: bool = False) -> Iterator[None]:
 
 
 @contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does; what is ignored stays ignored."""
+
+    def receive(number: int, _: FrameType | None) -> None:
+        if number != signal.SIGTERM:
+            _silence()
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _silence() -> None:
+    """The terminal is gone: what would be printed there goes nowhere instead of failing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
+@contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGINT, SIGTERM or SIGHUP came; a second one ends at once.
 
@@ -223,9 +247,7 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         received.append(number)
         if number not in (signal.SIGINT, signal.SIGTERM):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for stream in (sys.stdout, sys.stderr):
-                os.dup2(nowhere, stream.fileno())
+            _silence()
         click.echo("\nstopping after this step; once more to stop at once", err=True)
 
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP

@@ -20,6 +20,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Color: TypeAlias = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
+MAX_SIDE = 16_384  # what is larger is a slip of the keyboard, and one image fills the memory
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,8 +47,8 @@ class DecodeOptions:
     background: Color = WHITE
 
     def __post_init__(self) -> None:
-        if self.resize is not None and self.resize < 1:
-            raise InputError(f"resize={self.resize}: expected a positive number of pixels")
+        if self.resize is not None and not 1 <= self.resize <= MAX_SIDE:
+            raise InputError(f"resize={self.resize}: expected 1 to {MAX_SIDE} pixels")
         if self.channels not in (1, 3, 4):
             raise InputError(f"channels={self.channels}: expected 1, 3 or 4")
         if len(self.background) != 3 or not all(0 <= level <= 255 for level in self.background):

@@ -69,8 +69,8 @@ def factorise(gaussian: Gaussian) -> Factored:
     """
     covariance = gaussian.covariance.double().cpu().numpy()
     size = np.abs(covariance).max()
-    if not (gaussian.mean.isfinite().all() and np.isfinite(size)):
-        raise InputError("the mean or covariance of these features is not finite")
+    if not (gaussian.mean.abs().max() < 1e100 and size < 1e100):  # squares must be finite too
+        raise InputError("the mean or covariance of these features is not finite, or astronomical")
     if not np.abs(covariance - covariance.T).max() <= 1e-6 * size:
         raise InputError("this covariance matrix is not symmetric")
     packed, pivots, rank, _ = dpstrf(covariance, lower=1)

@@ -111,16 +111,21 @@ def load_statistics(path: Path) -> Statistics:
 
 
 def _from_arrays(arrays: Mapping[str, Any]) -> Statistics:
+    for name in ("mu", "sigma"):
+        if arrays[name].dtype.kind not in "fiu":
+            raise ValueError(f"{name} is of type {arrays[name].dtype}")
     mean, covariance = (torch.from_numpy(arrays[name].astype(float)) for name in ("mu", "sigma"))
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
         raise ValueError(f"mu is of shape {tuple(mean.shape)}, sigma {tuple(covariance.shape)}")
     if "nkca" not in arrays:
         return Statistics(None, moments=Gaussian(mean, covariance))
     about = json.loads(str(arrays["nkca"]))
     features, logits = arrays.get("features"), arrays.get("logits")
     for array in (features, logits):
-        if array is not None and (array.ndim != 2 or array.dtype != np.float32):
+        if array is not None and (array.ndim != 2 or 0 in array.shape or array.dtype != np.float32):
             raise ValueError(f"features or logits of shape {array.shape}, {array.dtype}")
+    if logits is not None and (features is None or len(features) != len(logits)):
+        raise ValueError(f"{len(logits)} logits, but not as many features")
     if features is not None and features.shape[1] != len(mean):
         raise ValueError(f"{features.shape[1]} features, but a mean of {len(mean)}")
     extractor = about["extractor"] and Description(**about["extractor"])

@@ -42,9 +42,11 @@ class FeatureStore:
             if self.rows and widths != self._widths:
                 raise InputError(f"{self.directory} holds features of another kind: delete it")
             self._widths = widths
-            self._files = [self._open(name) for name in _FILES]
-        for file, part in zip(self._files, parts, strict=True):
-            file.write(_bytes(part))
+            with _writing(self.directory):
+                self._files = [self._open(name) for name in _FILES]
+        with _writing(self.directory):
+            for file, part in zip(self._files, parts, strict=True):
+                file.write(_bytes(part))
         self.rows += len(batch.features)
         if time.monotonic() - self._saved_at > _SAVE_SECONDS:
             self.save()
@@ -53,19 +55,23 @@ class FeatureStore:
         """Make what was added durable."""
         if not self._files:
             return
-        for file in self._files:
-            file.flush()
-            os.fsync(file.fileno())
-        progress = {"rows": self.rows, "widths": list(self._widths)}
-        write_text(self.directory / _PROGRESS, json.dumps(progress))
+        with _writing(self.directory):
+            for file in self._files:
+                file.flush()
+                os.fsync(file.fileno())
+            progress = {"rows": self.rows, "widths": list(self._widths)}
+            write_text(self.directory / _PROGRESS, json.dumps(progress))
         self._saved_at = time.monotonic()
 
     def close(self) -> None:
         """Save and close."""
-        self.save()
-        for file in self._files:
-            file.close()
-        self._files = []
+        try:
+            self.save()
+        finally:
+            for file in self._files:
+                with contextlib.suppress(OSError):  # what a full disk did not take is lost
+                    file.close()
+            self._files = []
 
     def read(self, count: int) -> tuple[Array, Array | None]:
         """The first ``count`` rows: features (count, D) and logits (count, K) or None, mapped."""
@@ -103,21 +109,31 @@ class FeatureStore:
 
 
 @contextlib.contextmanager
-def open_store(directory: Path) -> Iterator[FeatureStore]:
+def open_store(directory: Path, wait: bool = False) -> Iterator[FeatureStore]:
     """Open or make the store in ``directory``; however the block ends, what was added is saved.
 
+    Args:
+        wait: where another process has it open, until it is done; what that did is there then.
+
     Raises:
-        InputError: if another process has it open, or it cannot be made.
+        InputError: if another process has it open, and ``wait`` is not given, or it cannot be made.
     """
+    with contextlib.ExitStack() as stack:
+        with _writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(directory / ".lock", wait))
+        yield stack.enter_context(contextlib.closing(FeatureStore(directory)))
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise InputError(
             f"{directory}: cannot keep features here: {error.strerror or error}; give another place "
-            "with --cache-dir, or use --no-cache"
+            "with --cache-dir, or use --no-cache (which needs room in TMPDIR)"
         ) from error
-    with locked(directory / ".lock"), contextlib.closing(FeatureStore(directory)) as store:
-        yield store
 
 
 def _bytes(part: Tensor) -> bytes:
