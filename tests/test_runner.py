@@ -20,7 +20,7 @@ from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.config import DataConfig, RunConfig, configure, read_yaml
 from nkca.errors import InputError
 from nkca.evaluation import Collecting
-from nkca.image_sets import SampleOptions
+from nkca.image_sets import SampleOptions, Samples
 from nkca.measure import make_report
 from nkca.metrics.extractors import open_extractor
 from nkca.pictures import contact_sheet
@@ -287,6 +287,28 @@ def test_an_evaluation_that_cannot_fit_its_time_is_refused_before_training(
     with pytest.raises(InputError, match="eval_time=1e-06 s: raise --eval-time or lower"):
         prepare(asked, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_evaluation_does_not_hold_up_stopping(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while an evaluation is making its samples: it is left, and the run is saved."""
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 9, "eval_samples": 400}
+    asked["eval_sampling_steps"] = 1000
+    signal: list[bool] = []
+    with open_run({**asked, "eval_time": None}, tmp_path) as run:
+        batch = Samples.batch
+
+        def interrupted(self: Samples, *rest: Any) -> Tensor:
+            signal.append(True)
+            return batch(self, *rest)
+
+        monkeypatch.setattr(Samples, "batch", interrupted)
+        steps = [report.progress.step for report in train(run, lambda: bool(signal))]
+    assert steps == [1, 2]
+    assert len(signal) == 1
+    assert load_checkpoint(tmp_path / LATEST).progress["step"] == 2
+    assert not (tmp_path / BEST).exists()
 
 
 def test_a_failing_evaluation_does_not_end_the_run(

@@ -10,7 +10,7 @@ tensorboard/            curves
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -116,17 +116,25 @@ def save_preview(run: Run, curves: Curves) -> None:
     logger.info("preview at step %d took %.1f s", step, time.monotonic() - began)
 
 
-def save_evaluation(run: Run, curves: Curves) -> None:
-    """Score the average: its samples, and its loss; keep the checkpoint with the best samples."""
+def save_evaluation(
+    run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Score the average: its samples, and its loss; keep the checkpoint with the best samples.
+
+    Args:
+        should_stop: asked again and again; True ends the evaluation without a score.
+    """
     _save_loss(run, curves)
     progress, began = run.learner.progress, time.monotonic()
     assert run.scorer is not None
     try:
-        score = run.scorer.score(run.average)
+        score = run.scorer.score(run.average, should_stop)
     except InputError as error:  # no reason to end a run
         logger.warning("evaluation at step %d failed: %s", progress.step, error)
         return
     seconds = time.monotonic() - began
+    if score is None and should_stop():
+        return
     if score is None:
         logger.warning(
             "evaluation at step %d given up after %.0f s: lower --eval-samples or "

@@ -141,7 +141,7 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
             if cadence.viz_freq and step % cadence.viz_freq == 0:
                 save_preview(run, curves)
             if cadence.eval_freq and step % cadence.eval_freq == 0:
-                save_evaluation(run, curves)
+                save_evaluation(run, curves, should_stop)
             if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
                 save(run, LATEST)
                 keep_numbered(run)

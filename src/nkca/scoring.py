@@ -6,6 +6,7 @@ distance (KID), which is unbiased, so that evaluations with different numbers of
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,9 +18,10 @@ from nkca.errors import InputError
 from nkca.evaluation import Collecting, collect, extract
 from nkca.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
 from nkca.metrics.extractors import best_extractor, open_extractor
-from nkca.metrics.features import Extractor
+from nkca.metrics.features import Array, Extractor
 from nkca.metrics.frechet import frechet_distance
 from nkca.metrics.kernel import kernel_distance
+from nkca.metrics.moments import moments_of
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import CategoricalPixels
 from nkca.sampling import Model, Schedule
@@ -71,12 +73,12 @@ class Scorer:
             f"{self.seconds:.1f} s{limit}"
         )
 
-    def score(self, model: Model) -> Score | None:
-        """Sample, extract, compare; None where the time was up before."""
+    def score(self, model: Model, should_stop: Callable[[], bool] = lambda: False) -> Score | None:
+        """Sample, extract, compare; None where the time was up before, or ``should_stop()``."""
         deadline = None if self.limit is None else time.monotonic() + self.limit
 
         def watch(_done: float, _total: int) -> None:
-            if deadline is not None and time.monotonic() > deadline:
+            if should_stop() or (deadline is not None and time.monotonic() > deadline):
                 raise _OutOfTimeError
 
         samples = _samples(model, self.schedule, self.samples)
@@ -87,13 +89,19 @@ class Scorer:
             ]
         except _OutOfTimeError:
             return None
+        return self.compare(torch.cat(parts).numpy())
+
+    def compare(self, features: Array) -> Score:
+        """The score of samples' features (N, D).
+
+        Raises:
+            InputError: if there are fewer than two, or they are not finite.
+        """
         assert self.reference.features is not None
-        found = Statistics(torch.cat(parts).numpy())
-        assert found.features is not None
         return Score(
-            kid=kernel_distance(found.features, self.reference.features).mean,
-            fid=frechet_distance(found.gaussian(), self.reference.gaussian()),
-            samples=self.samples,
+            kid=kernel_distance(features, self.reference.features).mean,
+            fid=frechet_distance(moments_of(features).gaussian(), self.reference.gaussian()),
+            samples=len(features),
         )
 
 
@@ -118,7 +126,7 @@ def prepare_scorer(model: Model, images: DecodedImages, config: RunConfig) -> Sc
     logger.info(
         "features of %d images to compare with, by %s: %.0f s, once", len(reference), name, seconds
     )
-    return Scorer(
+    scorer = Scorer(
         extractor=extractor,
         reference=collect(reference, extractor, options),
         options=options,
@@ -127,6 +135,10 @@ def prepare_scorer(model: Model, images: DecodedImages, config: RunConfig) -> Sc
         seconds=moving * samples / options.batch_size,
         limit=cadence.eval_time,
     )
+    assert scorer.reference.features is not None
+    began = time.monotonic()
+    scorer.compare(scorer.reference.features[:samples])
+    return replace(scorer, seconds=scorer.seconds + time.monotonic() - began)
 
 
 def _affordable(wanted: int, batch_size: int, seconds: float, limit: float | None) -> int:

@@ -225,8 +225,12 @@ BAD = {
     "seed": ("{photos} {photos} --seed=-1", r"--seed"),
     "chain of files": ("{photos} {photos} --features=pixels --chain", r"--chain studies a model"),
     "chain from nothing": (
-        "{run} --num-samples=4 --features=pixels --chain",
-        r"--chain runs from images: nkca-metrics CKPT IMAGES --chain",
+        "{run} --features=pixels --chain",
+        r"--chain runs from images.*nkca-metrics CKPT IMAGES",
+    ),
+    "chain and statistics": (
+        "{run} {photos} --features=pixels --chain --save-stats=new.npz",
+        r"--chain.*saves no statistics",
     ),
     "chain levels": (
         "{run} {photos} --features=pixels --chain --chain-levels=high",

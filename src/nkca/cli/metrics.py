@@ -160,6 +160,8 @@ def main(
 
     keep_freed_memory()
     keep = _keep(save_stats, stats_only)
+    if chain and (keep or not given["reference"]):
+        raise InputError("--chain runs from images, saves no statistics: nkca-metrics CKPT IMAGES")
     levels = _levels(given["chain_levels"])
     data = _data_config(given)
     request = _request(given, data)
