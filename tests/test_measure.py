@@ -139,7 +139,7 @@ def test_fewer_images_than_dimensions() -> None:
     (one,) = warnings(samples=11, reference=12)
     assert one.startswith("11 samples for 12 feature dimensions: FID is far too high")
     (other,) = warnings(samples=60, reference=11)
-    assert other.startswith("11 reference for 12 feature dimensions")
+    assert other.startswith("11 reference images for 12 feature dimensions")
     assert len(warnings(samples=2, reference=2)) == 2
 
 

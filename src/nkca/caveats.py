@@ -49,7 +49,7 @@ def mismatches(subjects: Mapping[str, Subject]) -> list[str]:
 def too_few(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
     """What the numbers of images and features say against the scores."""
     found = [extractor.note] if extractor.note else []
-    for role in ("samples", "reference"):
+    for role, noun in (("samples", "samples"), ("reference", "reference images")):
         statistics = roles.get(role)
         if statistics is None:
             continue
@@ -61,7 +61,7 @@ def too_few(roles: Mapping[str, Statistics], extractor: Description) -> list[str
         count, dimensions = statistics.count, statistics.dimensions
         if 1 < count < dimensions and "reference" in roles:  # else there is no FID
             found.append(
-                f"{count:,} {role} for {dimensions:,} feature dimensions: FID is far too high, compare "
+                f"{count:,} {noun} for {dimensions:,} feature dimensions: FID is far too high, compare "
                 "it only with FIDs of the same counts; KID is not affected"
             )
         if role == "samples" and dimensions <= count < 5 * dimensions:
