@@ -43,6 +43,7 @@ def test_each_set_is_seen_once_samples_last() -> None:
     assert [(what, total) for what, _, total in seen] == [
         ("features of reference", 40),
         ("features of held-out", 30),
+        *[("scores", 6)] * 6,
     ]
     assert statistics["train"] is statistics["reference"]
     assert statistics["held_out"] is statistics["samples"]
@@ -50,7 +51,8 @@ def test_each_set_is_seen_once_samples_last() -> None:
     seen.clear()
     make_report(measurement_of(own), ToyExtractor(), NOWHERE, lambda *now: seen.append(now))
     assert [what for what, *_ in seen] == [
-        *("features of reference", "features of train", "features of samples")
+        *("features of reference", "features of train", "features of samples"),
+        *["scores"] * 6,
     ]
 
 

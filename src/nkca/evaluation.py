@@ -6,7 +6,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -150,6 +150,7 @@ def score(
     reference: Statistics | None = None,
     train: Statistics | None = None,
     held_out: Statistics | None = None,
+    progress: Progress = lambda _done, _total: None,
 ) -> Scores:
     """All scores that these statistics allow.
 
@@ -157,6 +158,7 @@ def score(
         reference: real images; None: only the Inception Score.
         train: what the samples may be copies of.
         held_out: images that were not trained on.
+        progress: called with (scores done, total); of many images the last two take minutes.
 
     Raises:
         InputError: if features of different extractors, or dimensions, are to be compared.
@@ -165,8 +167,10 @@ def score(
         if other is not None:
             check_comparable(samples, other)
     missing: dict[str, str] = {}
+    names = [f.name for f in fields(Scores)][:-1]
 
     def attempt(name: str, work: Callable[[], T]) -> T | None:
+        progress(names.index(name), len(names))
         try:
             return work()
         except InputError as error:

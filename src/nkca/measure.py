@@ -77,7 +77,13 @@ def make_report(
             tell = partial(progress, f"features of {role.replace('_', '-')}")
             collected[id(subject)] = collect(subject, extractor, options, tell)
         statistics[role] = collected[id(subject)]
-    scores = score(statistics["samples"], *(statistics.get(role) for role in ROLES[1:]))
+    scores = score(
+        statistics["samples"],
+        statistics.get("reference"),
+        statistics.get("train"),
+        statistics.get("held_out"),
+        partial(progress, "scores"),
+    )
     used = UNKNOWN if extractor is None else extractor.description
     used = statistics["samples"].extractor or used
     warnings = (*measurement.warnings, *too_few(statistics, used))
