@@ -41,8 +41,11 @@ def compare(
     """
     where = choose_device(device)
     extractor, options = open_extractor(features, where), Collecting(where, None)
-    sets = (samples, reference) if train is None else (samples, reference, train)
-    return score(*(collect(Pictures(as_tensor(s)), extractor, options) for s in sets))
+
+    def seen(pictures: npt.NDArray[np.uint8]) -> Statistics:
+        return collect(Pictures(as_tensor(pictures)), extractor, options)
+
+    return score(seen(samples), seen(reference), None if train is None else seen(train))
 
 
 def make_report(
