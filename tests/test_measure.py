@@ -11,7 +11,7 @@ from toys import ToyExtractor, image_files, measurement_of, random_pictures, thr
 
 from nkca.errors import InputError
 from nkca.evaluation import Collecting, Subject
-from nkca.measure import make_report
+from nkca.measure import compare, make_report
 from nkca.metrics.features import Array, Description
 from nkca.metrics.moments import Gaussian
 from nkca.metrics.statistics import Statistics
@@ -160,3 +160,19 @@ def test_what_the_extractor_and_the_measurement_warn_of() -> None:
     assert report.warnings[:2] == ("sizes differ", "not the standard weights")
     said = [f"warning: {warning}" for warning in report.warnings]
     assert table(report).splitlines()[-len(said) :] == said
+
+
+def test_compare_takes_arrays_in_this_order() -> None:
+    """Samples, reference, training images: half of the samples are copies of training images."""
+    train, others = random_pictures(12, seed=8), random_pictures(12, seed=9, low=50, high=90)
+    samples = np.concatenate([train[:6], random_pictures(6, seed=10)])
+    scores = compare(samples, others, features="pixels", train=train, device="cpu")
+    swapped = compare(others, samples, features="pixels", device="cpu")
+    assert scores.memorisation is not None
+    assert scores.memorisation.copies == 0.5
+    assert scores.manifold is not None
+    assert swapped.manifold is not None
+    assert scores.manifold.precision == swapped.manifold.recall
+    assert scores.manifold.precision != scores.manifold.recall
+    assert scores.fid == pytest.approx(swapped.fid, rel=1e-9)
+    assert "memorisation" in swapped.missing
