@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.chain import Chain
-from nkca.checkpoint import load_checkpoint
+from nkca.checkpoint import Checkpoint, load_checkpoint
 from nkca.config import ModelConfig, configure, require
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
@@ -117,12 +117,25 @@ def load_model(
     Raises:
         InputError: if the file is not a checkpoint that can be read here.
     """
-    checkpoint = load_checkpoint(Path(path))
-    config = configure(checkpoint.config, str(path))
+    return restore(
+        load_checkpoint(Path(path)), str(path), device=device, precision=precision, lag=lag
+    )
+
+
+def restore(
+    checkpoint: Checkpoint,
+    source: str,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    lag: float | None = None,
+) -> Model:
+    """As `load_model`, from a checkpoint that has been read; ``source`` is the file that errors name."""
+    config = configure(checkpoint.config, source)
     spec = ModelSpec(config.model, checkpoint.data_shape, checkpoint.data_std)
     where = choose_device(device)
     network = build_denoiser(spec)
-    load_weights(network, checkpoint.ema, str(path))
+    load_weights(network, checkpoint.ema, source)
     network.to(where).requires_grad_(False)
     return assemble(
         spec,

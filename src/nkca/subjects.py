@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from nkca.build import load_model
+from nkca.build import restore
 from nkca.caveats import TRAINED_ON, identity, mismatches
 from nkca.checkpoint import digest, find_checkpoint, load_checkpoint
 from nkca.config import DataConfig, RunConfig, configure
@@ -147,9 +147,9 @@ def is_checkpoint(name: str) -> bool:
 
 def _open_checkpoint(name: str, request: Request) -> _Opened:
     path = Path(name).expanduser()
-    config = configure(load_checkpoint(path).config, name)
-    precision = request.sampling.precision
-    model = load_model(path, device=request.device, precision=precision, lag=request.lag)
+    checkpoint, precision = load_checkpoint(path), request.sampling.precision
+    config = configure(checkpoint.config, name)
+    model = restore(checkpoint, name, device=request.device, precision=precision, lag=request.lag)
     request.sampling.schedule.check_start(from_noise=True)
     request.sampling.schedule.levels(model)
     return _Opened(find_checkpoint(path).absolute(), model, config)

@@ -215,8 +215,18 @@ def signals_interrupt() -> Iterator[None]:
             _silence()
         raise KeyboardInterrupt
 
-    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    with _heard(("SIGTERM", "SIGHUP"), receive):
+        yield
+
+
+@contextmanager
+def _heard(
+    names: Sequence[str], receive: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Call ``receive`` for these signals while the block runs, but for those that are ignored."""
+    numbers = [
+        getattr(signal, name) for name in names if hasattr(signal, name)
+    ]  # Windows: no SIGHUP
     heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, receive) for number in heard}
     try:
@@ -250,12 +260,5 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
             _silence()
         click.echo("\nstopping after this step; once more to stop at once", err=True)
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, receive) for number in heard}
-    try:
+    with _heard(("SIGINT", "SIGTERM", "SIGHUP"), receive):
         yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
