@@ -1,5 +1,6 @@
 """uint8 arrays -> picture files: grids, PNGs that carry their settings, animations."""
 
+import io
 import json
 import math
 import shutil
@@ -52,11 +53,20 @@ def to_pillow(image: Pictures) -> Image.Image:
 
 def save_png(path: str | Path, image: Pictures, settings: Mapping[str, Any] | None = None) -> None:
     """Write (H, W, C) as PNG, atomically, with ``settings`` as JSON in a text chunk."""
+    with atomic_write(Path(path)) as file:
+        file.write(png_bytes(image, settings))
+
+
+def png_bytes(
+    image: Pictures, settings: Mapping[str, Any] | None = None, compress_level: int = 6
+) -> bytes:
+    """The PNG of (H, W, C), with ``settings`` as JSON in a text chunk."""
     text = PngImagePlugin.PngInfo()
     if settings is not None:
         text.add_itxt(METADATA_KEY, json.dumps(settings))
-    with atomic_write(Path(path)) as file:
-        to_pillow(image).save(file, format="PNG", pnginfo=text)
+    file = io.BytesIO()
+    to_pillow(image).save(file, format="PNG", pnginfo=text, compress_level=compress_level)
+    return file.getvalue()
 
 
 def read_settings(path: Path) -> dict[str, Any]:

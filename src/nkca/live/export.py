@@ -1,0 +1,74 @@
+"""What is taken away from a session: PNGs that say how they came about, a zip, an animation."""
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nkca.live.recording import Recording
+from nkca.live.session import Origin, Session, to_json
+from nkca.live.story import Kept, Story
+from nkca.live.views import name_of
+from nkca.pictures import Pictures, contact_sheet, png_bytes, save_animation
+from nkca.pixels import as_pictures
+from nkca.version import __version__
+
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same shelf is the same file
+ANIMATION_PIXELS = 1 << 20  # of one frame
+
+
+def kept_png(origin: Origin, kept: Kept) -> bytes:
+    """The file of a kept picture."""
+    settings: dict[str, Any] = {**asdict(origin), "version": __version__, "kept": kept.item}
+    settings |= {"tile": kept.tile, "step": kept.step, "level": kept.level, "seed": kept.seed}
+    return png_bytes(_picture(kept), settings)
+
+
+def shelf_grid(shelf: Sequence[Kept]) -> bytes:
+    """All pictures of the shelf (there must be some) in one PNG."""
+    return png_bytes(contact_sheet(np.stack([_picture(kept) for kept in shelf])))
+
+
+def shelf_zip(session: Session, shelf: Sequence[Kept]) -> bytes:
+    """The pictures of the shelf, numbered in its order, and the session that made them."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in shelf_files(session.origin, shelf):
+            archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), content)
+        archive.writestr(zipfile.ZipInfo("session.json", ZIP_TIME), to_json(session))
+    return file.getvalue()
+
+
+def shelf_files(origin: Origin, shelf: Sequence[Kept]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the file of each kept picture."""
+    for kept in shelf:
+        yield f"{name_of(kept)}.png", kept_png(origin, kept)
+
+
+def last_tiles(story: Story) -> Pictures:
+    """The tiles as they are in the end, uint8 (B, H, W, C)."""
+    return as_pictures(story.moment.pictures)
+
+
+def animation(recording: Recording, kind: str) -> bytes:
+    """The recording (of one frame at least) as a "gif" or "mp4".
+
+    Raises:
+        InputError: if MP4 cannot be encoded here.
+    """
+    tiles = recording.frames[0].shape
+    shown = max(1, ANIMATION_PIXELS // (tiles[2] * tiles[3]))
+    frames = [contact_sheet(as_pictures(frame[:shown])) for frame in recording.frames]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"recording.{kind}"
+        save_animation(path, frames)
+        return path.read_bytes()
+
+
+def _picture(kept: Kept) -> Pictures:
+    return as_pictures(kept.picture.unsqueeze(0))[0]

@@ -1,0 +1,40 @@
+"""A run of the chains as frames of an animation; a value, in bounded memory."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from torch import Tensor
+
+MAX_FRAMES = 400
+MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Pictures, each uint8 (B, C, H, W); when there are too many, every second one is dropped.
+
+    Args:
+        stride: steps from one frame to the next.
+        steps: that were recorded.
+    """
+
+    frames: tuple[Tensor, ...] = ()
+    stride: int = 1
+    steps: int = 0
+    on: bool = True
+
+    def add(self, pictures: Tensor) -> "Recording":
+        """The recording after one more step."""
+        steps = self.steps + 1
+        if not self.on:
+            return self
+        if self.steps % self.stride:
+            return dataclasses.replace(self, steps=steps)
+        frames, stride = (*self.frames, pictures), self.stride
+        if len(frames) > max(2, min(MAX_FRAMES, MAX_BYTES // max(1, pictures.nbytes))):
+            frames, stride = frames[::2], 2 * stride
+        return dataclasses.replace(self, frames=frames, stride=stride, steps=steps)
+
+    def ended(self) -> "Recording":
+        """The recording, with nothing more to come."""
+        return dataclasses.replace(self, on=False)

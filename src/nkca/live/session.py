@@ -1,0 +1,198 @@
+"""The session file: JSON that says everything that happened, so that it can happen again.
+
+format, schema, version     "nkca-session", 1, of the nkca that wrote it
+checkpoint, checkpoint_sha256, data_shape, lag, precision, device
+batch_size, seed, level     what the session began with
+images                      PNGs of the model's size in base64, that it started from
+events                      see `nkca.live.events`; versions count from 0
+"""
+
+import base64
+import dataclasses
+import json
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nkca.errors import InputError
+from nkca.live.actions import read_exact_image
+from nkca.live.events import MAX_SEED, Event, Step, as_json, parse_event
+from nkca.live.explorer import Explorer, Setup
+from nkca.pictures import png_bytes
+from nkca.pixels import as_pictures
+from nkca.sampling import Model
+from nkca.version import __version__
+
+FORMAT, SCHEMA = "nkca-session", 1
+MAX_BYTES = 64 << 20
+MAX_EVENTS = 1_000_000
+MAX_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which model a session explores, and how."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    data_shape: tuple[int, int, int]
+    lag: float
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a session began with, and what happened."""
+
+    origin: Origin
+    setup: Setup
+    events: tuple[Event, ...]
+
+    @property
+    def steps(self) -> int:
+        """The Markov steps that repeating it takes."""
+        return sum(event.times for event in self.events if isinstance(event, Step))
+
+
+def session_of(origin: Origin, explorer: Explorer) -> Session:
+    """The session so far."""
+    return Session(origin, explorer.setup, explorer.story.record)
+
+
+def to_json(session: Session) -> bytes:
+    """The file, UTF-8."""
+    setup = session.setup
+    images = () if setup.images is None else as_pictures(setup.images)
+    content = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "version": __version__,
+        **dataclasses.asdict(session.origin),
+        "batch_size": setup.batch_size,
+        "seed": setup.seed,
+        "level": setup.noise_level,
+        "images": [base64.b64encode(png_bytes(image)).decode() for image in images],
+        "events": [as_json(event) for event in session.events],
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def read_session(path: Path) -> Session:
+    """Read a session file.
+
+    Raises:
+        InputError: if it is not one.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is not a file" if path.exists() else f"no such session: {path}")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path} is larger than a session file can be ({MAX_BYTES >> 20} MiB)")
+    try:
+        return parse_session(path.read_bytes())
+    except InputError as error:
+        raise InputError(f"cannot read session {path}: {error}") from None
+
+
+def parse_session(content: bytes) -> Session:
+    """Make a session of the bytes of a file.
+
+    Raises:
+        InputError: if they are not exactly one.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError("not a session of nkca-interactive")
+    if found.get("schema") != SCHEMA:
+        raise InputError(f"schema {str(found.get('schema'))[:20]} is not known here; update nkca")
+    unknown = found.keys() - _FIELDS.keys()
+    if unknown:
+        raise InputError(f"unknown field '{min(unknown)[:40]}'")
+    for name, (kind, fits, expected) in _FIELDS.items():
+        value = found.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or not fits(value):
+            raise InputError(f"'{name}' must be {expected}, got {repr(value)[:40]}")
+    shape = typing.cast("tuple[int, int, int]", tuple(found["data_shape"]))
+    plain = ("checkpoint", "checkpoint_sha256", "lag", "precision", "device")
+    origin = Origin(data_shape=shape, **{name: found[name] for name in plain})
+    images = [read_exact_image(image, shape) for image in found["images"]]
+    setup = Setup(
+        found["batch_size"],
+        found["seed"],
+        float(found["level"]),
+        torch.cat(images) if images else None,
+    )
+    return Session(origin, setup, tuple(map(parse_event, found["events"])))
+
+
+def check_model(session: Session, model: Model) -> None:
+    """Raise `InputError` if the session cannot be repeated with this model, whatever its weights."""
+    shape = session.origin.data_shape
+    if shape != model.data_shape:
+        raise InputError(
+            f"the session is of {_size(shape)}, the model of {_size(model.data_shape)}: "
+            f"it was made with {session.origin.checkpoint}"
+        )
+
+
+def replay(explorer: Explorer, session: Session) -> Iterator[int]:
+    """Do everything again, from the explorer's start; yields the steps done so far, after each event.
+
+    Raises:
+        InputError: if an event cannot be done: the file was changed by hand.
+    """
+    done = 0
+    for number, event in enumerate(session.events):
+        try:
+            if isinstance(event, Step):
+                for _ in range(event.times):
+                    explorer.step()
+                    done += 1
+                    yield done
+            else:
+                explorer.apply([event])
+                yield done
+        except InputError as error:
+            raise InputError(f"event {number} of the session: {error}") from None
+
+
+def _size(shape: tuple[int, int, int]) -> str:
+    channels, height, width = shape
+    return f"{width}x{height} with {channels} channel{'s' * (channels > 1)}"
+
+
+def _is_shape(value: list[object]) -> bool:
+    return len(value) == 3 and all(type(side) is int and 0 < side <= 1 << 14 for side in value)
+
+
+def _is_text(value: str) -> bool:
+    return len(value) <= 1000
+
+
+def _within(low: float, high: float) -> Callable[[float], bool]:
+    return lambda value: low <= value <= high
+
+
+_FIELDS: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
+    "format": (str, _is_text, "text"),
+    "schema": (int, _within(1, SCHEMA), f"{SCHEMA}"),
+    "version": (str, _is_text, "text"),
+    "checkpoint": (str, _is_text, "text"),
+    "checkpoint_sha256": (str, _is_text, "text"),
+    "precision": (str, {"fp32", "bf16"}.__contains__, "fp32 or bf16"),
+    "device": (str, _is_text, "text"),
+    "data_shape": (list, _is_shape, "three whole numbers"),
+    "lag": (int | float, lambda lag: 0 <= lag < 1, "a number in [0, 1)"),
+    "batch_size": (int, _within(1, MAX_BATCH), f"a whole number from 1 to {MAX_BATCH}"),
+    "seed": (int, _within(0, MAX_SEED), "a whole number from 0 to 2^53 - 1"),
+    "level": (int | float, _within(1e-6, 1), "a noise level in (0, 1]"),
+    "images": (list, lambda images: len(images) <= MAX_BATCH, f"at most {MAX_BATCH} pictures"),
+    "events": (list, lambda events: len(events) <= MAX_EVENTS, f"at most {MAX_EVENTS} events"),
+}

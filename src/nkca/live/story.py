@@ -1,0 +1,87 @@
+"""What has become of a session so far, as a value: the present, the past, the shelf, the record."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.live.events import MAX_TIMES, Event, Step
+from nkca.live.history import History
+from nkca.live.moment import Moment
+from nkca.live.recording import Recording
+
+RECENT = 16  # moments that events may refer to as seen
+
+
+class PassedError(InputError):
+    """The moment that an event refers to is not remembered any more."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A picture on the shelf, uint8 (C, H, W), and where it comes from."""
+
+    item: int
+    tile: int
+    step: int
+    level: float
+    seed: int
+    picture: Tensor
+
+
+@dataclass(frozen=True)
+class Story:
+    """All of a session.
+
+    Args:
+        recent: the last moments, the present one last.
+        record: what happened, as the session file tells it; steps in a row are one event.
+        recording: None before the first one.
+    """
+
+    recent: tuple[Moment, ...]
+    history: History
+    shelf: tuple[Kept, ...] = ()
+    removed: tuple[Kept, ...] = ()
+    record: tuple[Event, ...] = ()
+    recording: Recording | None = None
+    running: bool = False
+
+    @property
+    def moment(self) -> Moment:
+        """The present."""
+        return self.recent[-1]
+
+    def seen(self, version: int | None) -> Moment:
+        """The moment that a person was looking at. Raises `PassedError` if it is gone."""
+        if version is None:
+            return self.moment
+        for moment in self.recent:
+            if moment.version == version:
+                return moment
+        raise PassedError(f"moment {version} has passed; look again")
+
+    def moved(self, moment: Moment) -> "Story":
+        """The story with a new present, of the next version."""
+        present = dataclasses.replace(moment, version=self.moment.version + 1)
+        return dataclasses.replace(self, recent=(*self.recent, present)[-RECENT:])
+
+    def acted(self, moment: Moment, label: str) -> "Story":
+        """As `moved`, by an action that can be undone."""
+        moved = self.moved(labelled(moment, label, self.moment.version + 1))
+        return dataclasses.replace(moved, history=self.history.act(self.moment))
+
+    def recorded(self, event: Event) -> "Story":
+        """The story with one more event on record."""
+        last = self.record[-1] if self.record else None
+        if isinstance(event, Step) and isinstance(last, Step):
+            times = last.times + event.times
+            if times <= MAX_TIMES:
+                return dataclasses.replace(self, record=(*self.record[:-1], Step(times)))
+        return dataclasses.replace(self, record=(*self.record, event))
+
+
+def labelled(moment: Moment, label: str, version: int) -> Moment:
+    """The moment after an action of that name."""
+    return dataclasses.replace(moment, label=label, labelled=version)

@@ -1,0 +1,134 @@
+"""What is shown of a moment: the sprite of its tiles, a thumbnail, the head of a frame."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nkca.live.history import History
+from nkca.live.moment import Moment
+from nkca.live.story import Kept, Story
+from nkca.pictures import Pictures, contact_sheet, png_bytes
+from nkca.pixels import as_pictures
+from nkca.sampling import Model
+
+SHOWS = ("z", "x", "both")
+QUICK = 1  # zlib's level: rather soon than small
+
+
+@dataclass(frozen=True)
+class View:
+    """How tiles are shown.
+
+    Args:
+        show: "z", the denoised picture, "x", the noisy state, or "both", x on the left.
+        rescale: stretch the contrast of each tile to the full range.
+    """
+
+    show: str = "z"
+    rescale: bool = False
+
+
+def tiles(model: Model, moment: Moment, view: View) -> Pictures:
+    """The tiles as shown, uint8 (B, H, W or 2 W, C); held pixels are those of the picture."""
+    z = moment.pictures
+    if view.show == "z":
+        parts = [z]
+    else:
+        x = torch.where(moment.repaint, model.pixels.to_uint8(moment.x).cpu(), z)
+        parts = [x] if view.show == "x" else [x, z]
+    if view.rescale:
+        parts = [_stretched(part) for part in parts]
+    return as_pictures(torch.cat(parts, 3))
+
+
+def sprite(model: Model, moment: Moment, view: View) -> bytes:
+    """A PNG of the tiles, one below the other."""
+    shown = tiles(model, moment, view)
+    return png_bytes(shown.reshape(-1, *shown.shape[2:]), compress_level=QUICK)
+
+
+def thumbnail(moment: Moment) -> bytes:
+    """A PNG of all tiles, as a grid."""
+    return png_bytes(contact_sheet(as_pictures(moment.pictures)), compress_level=QUICK)
+
+
+def describe_story(story: Story) -> dict[str, Any]:
+    """The part of a frame's head that every frame has."""
+    moment, recording = story.moment, story.recording
+    return {
+        "version": moment.version,
+        "step": moment.step,
+        "batch": len(moment),
+        "level": moment.noise_level,
+        "annealing": len(moment.ahead),
+        "running": story.running,
+        "seed": moment.seed,
+        "change": moment.change,
+        "picked": moment.picked,
+        "locked": [tile for tile, locked in enumerate(moment.locked) if locked],
+        "masked": moment.masked,
+        "tile_levels": list(moment.levels),
+        "can_undo": story.history.can_undo,
+        "can_redo": story.history.can_redo,
+        "recording": recording and {"frames": len(recording.frames), "on": recording.on},
+    }
+
+
+def describe_history(history: History) -> dict[str, Any]:
+    """The film strip: where the present lies in it, and its entries, oldest first."""
+    return {
+        "position": len(history.past),
+        "entries": [
+            {
+                "id": entry.moment.version,
+                "label": entry.moment.label,
+                "step": entry.moment.step,
+                "level": entry.moment.noise_level,
+                "automatic": entry.automatic,
+            }
+            for entry in history.entries
+        ],
+    }
+
+
+def describe_shelf(story: Story) -> dict[str, Any]:
+    """The pictures on the shelf, in order."""
+    return {
+        "items": [
+            {
+                "id": kept.item,
+                "name": name_of(kept),
+                "tile": kept.tile,
+                "step": kept.step,
+                "level": kept.level,
+            }
+            for kept in story.shelf
+        ],
+        "removed": len(story.removed),
+    }
+
+
+def name_of(kept: Kept) -> str:
+    """The name of a kept picture's file, without suffix."""
+    return f"kept_{kept.item:04d}"
+
+
+def describe_masks(moment: Moment) -> dict[str, Any]:
+    """The bits of every mask, 1 where the tile is repainted."""
+    return {"tiles": {str(tile): mask_bits(moment.repaint[tile]) for tile in moment.masked}}
+
+
+def mask_bits(repaint: Tensor) -> str:
+    """A bool mask as base64: row by row, the first pixel in the highest bit."""
+    return base64.b64encode(np.packbits(repaint.flatten().numpy()).tobytes()).decode()
+
+
+def _stretched(pictures: Tensor) -> Tensor:
+    flat = pictures.flatten(1).float()
+    low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+    stretched = (flat - low) * (255 / (high - low).clamp(min=1))
+    return stretched.round().to(torch.uint8).view_as(pictures)
