@@ -13,13 +13,15 @@ from nkca.cli.options import (
     command,
     computing_options,
     messages,
+    output_directory,
     schedule_options,
 )
 from nkca.errors import InputError
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.gallery import Request, Step
+    from nkca.gallery import Outputs, Request, Step
+    from nkca.live.session import Origin
 
 
 @command("nkca-sample")
@@ -64,6 +66,12 @@ if TYPE_CHECKING:
     metavar="PNG",
     help="Repeat the request that made this picture; other flags change it.",
 )
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path),
+    metavar="JSON",
+    help="Do a session of nkca-interactive again: its shelf and its last tiles.",
+)
 @computing_options()
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
 def main(
@@ -74,6 +82,7 @@ def main(
     save_animation: str | None,
     batch_size: int,
     like: Path | None,
+    replay: Path | None,
     device: str,
     quiet: bool,
     **given: Any,
@@ -90,8 +99,13 @@ def main(
     from nkca.gallery import Outputs, make_samples, plan_samples
 
     keep_freed_memory()
-    request = _request(like, given)
     outputs = Outputs(save_grid, save_intermediate, save_animation)
+    if replay is not None:
+        if like is not None or save_intermediate or overwrite:
+            raise InputError("--replay goes with --save-dir, --save-grid, --save-animation only")
+        _repeat(replay, outputs, save_dir, device, quiet, given)
+        return
+    request = _request(like, given)
     with messages(quiet):
         model = load_model(
             request.checkpoint, device=device, precision=request.precision, lag=request.lag
@@ -109,6 +123,45 @@ def main(
         }
         for name in (name for name, made in also.items() if made):
             click.echo(f"  {directory / name}")
+
+
+def _repeat(
+    replay: Path,
+    outputs: "Outputs",
+    save_dir: Path,
+    device: str,
+    quiet: bool,
+    given: dict[str, Any],
+) -> None:
+    """Do a session again."""
+    from nkca.build import load_model
+    from nkca.checkpoint import digest, find_checkpoint
+    from nkca.live.repeat import origin_here, repeat
+    from nkca.live.session import read_session
+
+    checkpoint = given.pop("checkpoint")
+    if checkpoint is None:
+        raise InputError("no checkpoint given: nkca-sample CKPT --replay=JSON")
+    for name, value in given.items():
+        if value not in (None, ()):
+            raise InputError(f"--replay does a session again as it was; '{name}' is part of it")
+    session = read_session(replay)
+    file = find_checkpoint(Path(checkpoint))
+    with messages(quiet), output_directory(save_dir) as directory:
+        precision, lag = session.origin.precision, session.origin.lag
+        model = load_model(file, device=device, precision=precision, lag=lag)
+        origin = origin_here(session, file.name, digest(file), model.device.type)
+        if origin != session.origin:
+            click.echo(f"warning: {_difference(origin, session.origin)} made {replay}", err=True)
+        files = _show(repeat(model, origin, session, outputs, directory), quiet)
+        if not quiet:
+            click.echo(f"{len(files)} picture{'s' * (len(files) > 1)} in {directory}")
+
+
+def _difference(origin: "Origin", before: "Origin") -> str:
+    if origin.checkpoint_sha256 != before.checkpoint_sha256:
+        return f"{before.checkpoint}, not the file given,"
+    return f"device {before.device}, not {origin.device},"
 
 
 def _request(like: Path | None, given: dict[str, Any]) -> "Request":
@@ -160,13 +213,17 @@ def _directory(save_dir: Path, overwrite: bool) -> Path:
     return chosen_directory(save_dir)
 
 
-def _show(steps: Iterator["Step"], quiet: bool) -> None:
+def _show(steps: Iterator["Step"], quiet: bool) -> list[Path]:
+    """The files that the steps made."""
     from tqdm import tqdm
 
+    files: list[Path] = []
     with tqdm(unit="step", disable=quiet or not sys.stderr.isatty(), dynamic_ncols=True) as bar:
         for step in steps:
             bar.total = step.total
             bar.update(step.done - bar.n)
+            files += step.files
+    return files
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from nkca.live import events as do
 from nkca.live import moment as of
 from nkca.live.moment import Moment
 from nkca.live.recording import Recording
-from nkca.live.story import Kept, Story, labelled
+from nkca.live.story import Kept, Story, kept_from, labelled
 from nkca.sampling import Model
 
 GESTURE = 16  # versions: level changes that follow each other this closely are one action
@@ -149,16 +149,8 @@ def _back(story: Story, history: Any, moment: Moment) -> Story:
 def _keep(story: Story, event: do.Keep) -> Story:
     if len(story.shelf) >= MAX_KEPT:
         raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
-    seen = story.seen(event.seen)
     item = 1 + max((kept.item for kept in story.shelf + story.removed), default=0)
-    kept = Kept(
-        item,
-        event.tile,
-        seen.step,
-        seen.levels[event.tile],
-        seen.seed,
-        seen.pictures[event.tile].clone(),
-    )
+    kept = kept_from(story.seen(event.seen), event.tile, item)
     return dataclasses.replace(story, shelf=(*story.shelf, kept))
 
 

@@ -17,6 +17,7 @@ from nkca.live.events import MAX_TIMES, Event, parse_event
 from nkca.live.explorer import Explorer, Setup
 from nkca.live.interruption import Interrupted, interruptible
 from nkca.live.session import Origin, Session, check_model, replay, session_of
+from nkca.live.story import Story
 from nkca.live.views import (
     SHOWS,
     View,
@@ -30,7 +31,11 @@ from nkca.sampling import Model
 
 MAX_EVENTS = 64
 REPLAY_SECONDS = 0.1  # of a turn
-LISTS = ("history", "shelf", "masks")
+LISTS: Mapping[str, tuple[Callable[[Story], object], Callable[[Story], dict[str, Any]]]] = {
+    "history": (lambda story: story.history, lambda story: describe_history(story.history)),
+    "shelf": (lambda story: story.shelf, describe_shelf),
+    "masks": (lambda story: story.moment.repaint, lambda story: describe_masks(story.moment)),
+}
 
 
 class BusyError(InputError):
@@ -52,7 +57,7 @@ class Turn:
     epoch: int | None = None
     events: tuple[Event, ...] = ()
     steps: int = 0
-    view: View = View()
+    view: View = field(default_factory=View)
     have: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -201,17 +206,12 @@ class Desk:
 
     def _frame(self, turn: Turn, changed: bool) -> Frame:
         story = self.explorer.story
-        lists = {
-            "history": (story.history, lambda: describe_history(story.history)),
-            "shelf": (story.shelf, lambda: describe_shelf(story)),
-            "masks": (story.moment.repaint, lambda: describe_masks(story.moment)),
-        }
         head = describe_story(story) | {"epoch": self.epoch, "step_ms": self._step_ms}
-        for name, (value, describe) in lists.items():
-            number = self._numbers[name].of(value)
+        for name, (value_of, describe) in LISTS.items():
+            number = self._numbers[name].of(value_of(story))
             head[name] = None
             if turn.have.get(name) != number:
-                head[name] = {"version": number, **describe()}
+                head[name] = {"version": number, **describe(story)}
         on = self._replay
         head["replaying"] = on and {"done": on.done, "total": on.total}
         png = sprite(self.model, story.moment, turn.view) if changed else b""

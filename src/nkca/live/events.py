@@ -8,27 +8,39 @@ newest. Masks are bits, row by row, the first pixel in the highest bit, as base6
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import NoneType
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from nkca.errors import InputError, nearest
 
 MAX_SEED = 2**53 - 1  # what a number in JavaScript holds
-COUNT = 2**31 - 1
 MAX_TIMES = 64
 MAX_ANNEAL = 10_000
 MAX_TEXT = 1 << 25  # of a mask or picture in base64
 
 
-def bounded(low: float, high: float, default: Any = dataclasses.MISSING) -> Any:
-    """A field whose number must lie in [low, high]."""
-    return field(default=default, metadata={"low": low, "high": high})
+COUNT = 2**31 - 1
 
 
-def one_of(*words: str) -> Any:
-    """A field whose text must be one of ``words``."""
-    return field(metadata={"words": words})
+@dataclass(frozen=True)
+class Within:
+    """What a number must be."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """What a text must be."""
+
+    words: tuple[str, ...]
+
+
+Tile: TypeAlias = Annotated[int, Within(0, COUNT)]
+Seen: TypeAlias = Annotated[int, Within(0, COUNT)]
+Item: TypeAlias = Annotated[int, Within(0, COUNT)]
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Step(Event):
     """Make ``times`` Markov steps."""
 
     name = "step"
-    times: int = bounded(1, MAX_TIMES)
+    times: Annotated[int, Within(1, MAX_TIMES)]
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ class Level(Event):
     """Set the noise level from the next step on."""
 
     name = "level"
-    level: float = bounded(0, 1)
+    level: Annotated[float, Within(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ class Anneal(Event):
     """Lower the level linearly to the lowest in the next ``steps`` steps, then pause."""
 
     name = "anneal"
-    steps: int = bounded(1, MAX_ANNEAL)
+    steps: Annotated[int, Within(1, MAX_ANNEAL)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class Pick(Event):
     """Select a tile, or none."""
 
     name = "pick"
-    tile: int | None = bounded(0, COUNT)
+    tile: Tile | None
 
 
 @dataclass(frozen=True)
@@ -92,8 +104,8 @@ class Spread(Event):
     """Let all other unlocked tiles continue from this one, each with its own noise."""
 
     name = "spread"
-    tile: int = bounded(0, COUNT)
-    seen: int | None = bounded(0, COUNT, None)
+    tile: Tile
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -101,9 +113,9 @@ class Lock(Event):
     """Leave a tile alone, as it was seen, or set it free."""
 
     name = "lock"
-    tile: int = bounded(0, COUNT)
-    locked: bool = field()
-    seen: int | None = bounded(0, COUNT, None)
+    tile: Tile
+    locked: bool
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +123,9 @@ class Paint(Event):
     """Repaint the marked pixels of a tile and hold the others; no mark, or all: the whole tile walks."""
 
     name = "paint"
-    tile: int = bounded(0, COUNT)
-    mask: str = field()
-    seen: int | None = bounded(0, COUNT, None)
+    tile: Tile
+    mask: str
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -121,8 +133,8 @@ class Start(Event):
     """Start a tile, or all unlocked ones, from a picture: a PNG of the model's size in base64."""
 
     name = "start"
-    tile: int | None = bounded(0, COUNT)
-    image: str = field()
+    tile: Tile | None
+    image: str
 
 
 @dataclass(frozen=True)
@@ -130,8 +142,8 @@ class Restart(Event):
     """Start all unlocked tiles anew, from noise or from the given images."""
 
     name = "restart"
-    source: str = one_of("noise", "images")
-    seed: int = bounded(0, MAX_SEED)
+    source: Annotated[str, OneOf(("noise", "images"))]
+    seed: Annotated[int, Within(0, MAX_SEED)]
 
 
 @dataclass(frozen=True)
@@ -153,7 +165,7 @@ class Jump(Event):
     """Go to an entry of the history, forwards or back."""
 
     name = "jump"
-    to: int = bounded(0, COUNT)
+    to: Annotated[int, Within(0, COUNT)]
 
 
 @dataclass(frozen=True)
@@ -161,8 +173,8 @@ class Keep(Event):
     """Put the picture of a tile, as it was seen, on the shelf."""
 
     name = "keep"
-    tile: int = bounded(0, COUNT)
-    seen: int | None = bounded(0, COUNT, None)
+    tile: Tile
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +182,7 @@ class Remove(Event):
     """Take a picture off the shelf."""
 
     name = "remove"
-    item: int = bounded(0, COUNT)
+    item: Item
 
 
 @dataclass(frozen=True)
@@ -178,7 +190,7 @@ class Restore(Event):
     """Put a removed picture back, at the end."""
 
     name = "restore"
-    item: int = bounded(0, COUNT)
+    item: Item
 
 
 @dataclass(frozen=True)
@@ -186,8 +198,8 @@ class Move(Event):
     """Give a picture of the shelf another place."""
 
     name = "move"
-    item: int = bounded(0, COUNT)
-    to: int = bounded(0, COUNT)
+    item: Item
+    to: Annotated[int, Within(0, COUNT)]
 
 
 @dataclass(frozen=True)
@@ -208,11 +220,11 @@ class Stop(Event):
 
 
 EVENTS: Mapping[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}
-_HINTS = {kind: typing.get_type_hints(kind) for kind in EVENTS.values()}
+HINTS = {kind: typing.get_type_hints(kind, include_extras=True) for kind in EVENTS.values()}
 
 
 def parse_event(value: object) -> Event:
-    """Make an event of what a JSON file holds.
+    """Make an event of what JSON holds.
 
     Raises:
         InputError: if it is not exactly one.
@@ -223,18 +235,18 @@ def parse_event(value: object) -> Event:
     name = given.pop("do", None)
     if not isinstance(name, str) or name not in EVENTS:
         raise InputError(f"unknown event '{str(name)[:40]}'{nearest(str(name)[:40], EVENTS)}")
-    known = {f.name: f for f in dataclasses.fields(EVENTS[name])}
+    kind = EVENTS[name]
+    known = {f.name: f.default is dataclasses.MISSING for f in dataclasses.fields(kind)}
     for key in given:
         if key not in known:
-            raise InputError(
-                f"event {name}: unknown field '{str(key)[:40]}'{nearest(str(key)[:40], known)}"
-            )
-    for key, declared in known.items():
+            close = nearest(str(key)[:40], known)
+            raise InputError(f"event {name}: unknown field '{str(key)[:40]}'{close}")
+    for key, required in known.items():
         if key in given:
-            _check(name, declared, _HINTS[EVENTS[name]][key], given[key])
-        elif declared.default is dataclasses.MISSING:
+            _check(f"event {name}: '{key}'", HINTS[kind][key], given[key])
+        elif required:
             raise InputError(f"event {name}: '{key}' is missing")
-    return EVENTS[name](**given)
+    return kind(**given)
 
 
 def as_json(event: Event) -> dict[str, Any]:
@@ -242,29 +254,38 @@ def as_json(event: Event) -> dict[str, Any]:
     return {"do": event.name, **dataclasses.asdict(event)}
 
 
-def _check(event: str, declared: "dataclasses.Field[Any]", hint: Any, value: object) -> None:
-    kinds = typing.get_args(hint) or (hint,)
-    expected = _expected(declared, kinds)
-    number = float in kinds and isinstance(value, int) and not isinstance(value, bool)
-    fits = number or (isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)))
-    if fits and isinstance(value, str):
-        fits = value in declared.metadata.get("words", (value,)) and len(value) <= MAX_TEXT
-    if fits and "low" in declared.metadata and isinstance(value, int | float):
-        low, high = declared.metadata["low"], declared.metadata["high"]
-        fits = low <= value <= high  # so never NaN
-    if not fits:
-        raise InputError(
-            f"event {event}: '{declared.name}' must be {expected}, got {repr(value)[:40]}"
-        )
+def _check(what: str, hint: Any, value: object) -> None:
+    union = typing.get_origin(hint) in (typing.Union, UnionType)
+    allowed = [_split(part) for part in (typing.get_args(hint) if union else (hint,))]
+    if not any(_fits(kind, rule, value) for kind, rule in allowed):
+        expected = " or ".join(_describe(kind, rule) for kind, rule in allowed)
+        raise InputError(f"{what} must be {expected}, got {repr(value)[:40]}")
 
 
-def _expected(declared: "dataclasses.Field[Any]", kinds: tuple[type, ...]) -> str:
-    if "words" in declared.metadata:
-        return " or ".join(declared.metadata["words"])
-    words = {bool: "true or false", str: "text", NoneType: "null"}
-    if "low" in declared.metadata:
-        what = "a number" if float in kinds else "a whole number"
-        words |= dict.fromkeys(
-            (int, float), f"{what} from {declared.metadata['low']} to {declared.metadata['high']}"
-        )
-    return " or ".join(words[kind] for kind in kinds)
+def _split(hint: Any) -> tuple[type, Within | OneOf | None]:
+    """The type and the rule of ``Annotated[type, rule]`` or of a plain type."""
+    if typing.get_origin(hint) is Annotated:
+        kind, rule = typing.get_args(hint)
+        return kind, rule
+    return hint, None
+
+
+def _fits(kind: type, rule: Within | OneOf | None, value: object) -> bool:
+    if kind is float and type(value) is int:
+        kind = int
+    if type(value) is not kind:  # so True is no number
+        return False
+    if isinstance(rule, Within) and isinstance(value, int | float):
+        return rule.low <= value <= rule.high  # so NaN is none
+    if isinstance(rule, OneOf):
+        return value in rule.words
+    return not isinstance(value, str) or len(value) <= MAX_TEXT
+
+
+def _describe(kind: type, rule: Within | OneOf | None) -> str:
+    if isinstance(rule, Within):
+        number = "a number" if kind is float else "a whole number"
+        return f"{number} from {rule.low} to {rule.high}"
+    if isinstance(rule, OneOf):
+        return " or ".join(rule.words)
+    return {bool: "true or false", str: f"text of at most {MAX_TEXT} letters"}.get(kind, "null")

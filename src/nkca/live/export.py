@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from nkca.live.moment import Moment
 from nkca.live.recording import Recording
 from nkca.live.session import Origin, Session, to_json
-from nkca.live.story import Kept, Story
+from nkca.live.story import Kept, kept_from
 from nkca.live.views import name_of
 from nkca.pictures import Pictures, contact_sheet, png_bytes, save_animation
 from nkca.pixels import as_pictures
@@ -24,9 +25,7 @@ ANIMATION_PIXELS = 1 << 20  # of one frame
 
 def kept_png(origin: Origin, kept: Kept) -> bytes:
     """The file of a kept picture."""
-    settings: dict[str, Any] = {**asdict(origin), "version": __version__, "kept": kept.item}
-    settings |= {"tile": kept.tile, "step": kept.step, "level": kept.level, "seed": kept.seed}
-    return png_bytes(_picture(kept), settings)
+    return _png(origin, kept, {"kept": kept.item})
 
 
 def shelf_grid(shelf: Sequence[Kept]) -> bytes:
@@ -35,7 +34,7 @@ def shelf_grid(shelf: Sequence[Kept]) -> bytes:
 
 
 def shelf_zip(session: Session, shelf: Sequence[Kept]) -> bytes:
-    """The pictures of the shelf, numbered in its order, and the session that made them."""
+    """The pictures of the shelf and the session that made them."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in shelf_files(session.origin, shelf):
@@ -50,13 +49,19 @@ def shelf_files(origin: Origin, shelf: Sequence[Kept]) -> Iterator[tuple[str, by
         yield f"{name_of(kept)}.png", kept_png(origin, kept)
 
 
-def last_tiles(story: Story) -> Pictures:
-    """The tiles as they are in the end, uint8 (B, H, W, C)."""
-    return as_pictures(story.moment.pictures)
+def tile_files(origin: Origin, moment: Moment) -> Iterator[tuple[str, bytes]]:
+    """Name and content of a file of each tile as it is."""
+    for tile in range(len(moment)):
+        yield f"tile_{tile + 1:04d}.png", _png(origin, kept_from(moment, tile), {})
+
+
+def tile_grid(moment: Moment) -> bytes:
+    """All tiles in one PNG."""
+    return png_bytes(contact_sheet(as_pictures(moment.pictures)))
 
 
 def animation(recording: Recording, kind: str) -> bytes:
-    """The recording (of one frame at least) as a "gif" or "mp4".
+    """The recording (of one frame at least) as "gif", "webp" or "mp4".
 
     Raises:
         InputError: if MP4 cannot be encoded here.
@@ -70,5 +75,12 @@ def animation(recording: Recording, kind: str) -> bytes:
         return path.read_bytes()
 
 
+def _png(origin: Origin, kept: Kept, more: dict[str, int]) -> bytes:
+    settings: dict[str, Any] = {**asdict(origin), "version": __version__, **more}
+    settings |= {"tile": kept.tile, "step": kept.step, "level": kept.level, "seed": kept.seed}
+    return png_bytes(_picture(kept), settings)
+
+
 def _picture(kept: Kept) -> Pictures:
-    return as_pictures(kept.picture.unsqueeze(0))[0]
+    picture: Pictures = as_pictures(kept.picture.unsqueeze(0))[0]
+    return picture

@@ -28,7 +28,7 @@ from nkca.sampling import Model
 from nkca.version import __version__
 
 FORMAT, SCHEMA = "nkca-session", 1
-MAX_BYTES = 64 << 20
+MAX_BYTES = 256 << 20
 MAX_EVENTS = 1_000_000
 MAX_BATCH = 1024
 

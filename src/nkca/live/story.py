@@ -30,6 +30,12 @@ class Kept:
     picture: Tensor
 
 
+def kept_from(moment: Moment, tile: int, item: int = 0) -> Kept:
+    """A tile of a moment as a picture of the shelf."""
+    picture = moment.pictures[tile].clone()
+    return Kept(item, tile, moment.step, moment.levels[tile], moment.seed, picture)
+
+
 @dataclass(frozen=True)
 class Story:
     """All of a session.

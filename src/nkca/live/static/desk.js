@@ -1,0 +1,129 @@
+// What the page knows, and the one way to change it: views are told of every change.
+
+import { takeTurn } from "./api.js";
+import { expect } from "./expect.js";
+import { Loop } from "./loop.js";
+
+/**
+ * @typedef {import("./types.js").About} About
+ * @typedef {import("./types.js").Act} Act
+ * @typedef {import("./types.js").Head} Head
+ * @typedef {import("./types.js").Lists} Lists
+ * @typedef {import("./types.js").Reply} Reply
+ * @typedef {import("./types.js").Show} Show
+ * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean}} Settings
+ *
+ * @typedef {object} View
+ * @property {(picture: ImageBitmap, desk: Desk) => void} [draw] a new frame
+ * @property {(desk: Desk) => void} [update] anything changed
+ * @property {(head: Head) => void} [hear] a new head came, frame or not
+ */
+
+/** @type {Lists} */
+const NOTHING = {
+  history: { version: 0, position: 0, entries: [] },
+  shelf: { version: 0, items: [], removed: 0 },
+  masks: { version: 0, tiles: {} },
+};
+
+export class Desk {
+  /** @type {Head | null} */
+  #latest = null;
+  /** @type {{version: number, show: Show, rescale: boolean} | null} */
+  #frame = null;
+  /** @type {View[]} */
+  #views = [];
+  lists = { ...NOTHING };
+
+  /**
+   * @param {About} about
+   * @param {{refused: (message: string) => void, lost: (error: import("./api.js").ServerError | null) => void}} troubles
+   */
+  constructor(about, troubles) {
+    this.about = about;
+    /** @type {Settings} */
+    this.settings = { show: about.show, rescale: about.rescale, stride: 1, limit: Infinity, marks: true };
+    this.loop = new Loop({
+      ask: (acts, steps) => this.#ask(acts, steps),
+      receive: (reply) => this.#receive(reply),
+      pace: () => this.settings,
+      changed: () => this.#update(),
+      ...troubles,
+    });
+  }
+
+  /** The newest state, with what was just asked for already in it. */
+  get head() {
+    return this.#latest && expect(this.#latest, this.loop.pending);
+  }
+
+  /** The newest state and lists, as the server told them. */
+  get state() {
+    return this.#latest && { ...this.#latest, ...this.lists };
+  }
+
+  /** The version of the frame on the screen. */
+  get onScreen() {
+    return this.#frame ? this.#frame.version : -1;
+  }
+
+  /** @param {View[]} views */
+  show(...views) {
+    this.#views.push(...views);
+  }
+
+  /** @param {Act[]} acts */
+  send(...acts) {
+    this.loop.send(...acts);
+  }
+
+  /** @param {Partial<Settings>} settings */
+  set(settings) {
+    Object.assign(this.settings, settings);
+    this.#update();
+    if (this.#seen() < 0) this.loop.refresh();
+    else this.loop.nudge();
+  }
+
+  /** The newest frame that this page has as it wants it; -1: none. */
+  #seen() {
+    const { show, rescale } = this.settings;
+    const frame = this.#frame;
+    return frame && frame.show === show && frame.rescale === rescale ? frame.version : -1;
+  }
+
+  /**
+   * @param {Act[]} events
+   * @param {number} steps
+   * @returns {Promise<Reply & {show: Show, rescale: boolean}>}
+   */
+  async #ask(events, steps) {
+    const { show, rescale } = this.settings;
+    const { history, shelf, masks } = this.lists;
+    const have = { history: history.version, shelf: shelf.version, masks: masks.version };
+    const reply = await takeTurn({ seen: this.#seen(), events, steps, show, rescale, have });
+    return { ...reply, show, rescale };
+  }
+
+  /** @param {Reply} reply */
+  #receive(reply) {
+    const { head, picture, show, rescale } = /** @type {Reply & {show: Show, rescale: boolean}} */ (reply);
+    this.#latest = head;
+    this.lists = {
+      history: head.history ?? this.lists.history,
+      shelf: head.shelf ?? this.lists.shelf,
+      masks: head.masks ?? this.lists.masks,
+    };
+    if (picture) {
+      for (const view of this.#views) view.draw?.(picture, this);
+      picture.close();
+      this.#frame = { version: head.version, show, rescale };
+    }
+    for (const view of this.#views) view.hear?.(head);
+    this.#update();
+  }
+
+  #update() {
+    if (this.#latest) for (const view of this.#views) view.update?.(this);
+  }
+}

@@ -1,0 +1,129 @@
+// Helpers for finding, making and updating elements.
+
+/**
+ * @template {Element} T
+ * @param {string} id
+ * @param {{new (): T}} kind
+ * @returns {T}
+ */
+export function find(id, kind) {
+  const element = document.getElementById(id);
+  if (!(element instanceof kind)) throw new Error(`the page has no ${kind.name} #${id}`);
+  return element;
+}
+
+/** @param {string} id */
+export const button = (id) => find(id, HTMLButtonElement);
+
+/** @param {string} id */
+export const input = (id) => find(id, HTMLInputElement);
+
+/** @param {string} id */
+export const canvas = (id) => find(id, HTMLCanvasElement);
+
+/** @param {string} id */
+export const dialog = (id) => find(id, HTMLDialogElement);
+
+/** @param {string} id */
+export const block = (id) => find(id, HTMLElement);
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string>} [attributes]
+ * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** @param {string} name */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(document.createElementNS(SVG, "use"));
+  setIcon(svg, name);
+  return svg;
+}
+
+/**
+ * @param {Element} element an icon, or what holds one
+ * @param {string} name
+ */
+export function setIcon(element, name) {
+  const use = element.querySelector("use");
+  if (use && use.getAttribute("href") !== `#i-${name}`) use.setAttribute("href", `#i-${name}`);
+}
+
+/**
+ * @param {Element} element
+ * @param {string} text
+ */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * @param {Element} element a button with a label
+ * @param {string} text
+ */
+export function setLabel(element, text) {
+  setText(element.querySelector(".label") ?? element, text);
+}
+
+/**
+ * @param {Element} element
+ * @param {string} name
+ * @param {string} value
+ */
+export function setAttribute(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/**
+ * Make the children of a list show the items, in order; children of items that stay are kept.
+ *
+ * @template {{id: number}} Item
+ * @param {Element} list
+ * @param {readonly Item[]} items
+ * @param {(item: Item) => HTMLElement} create
+ */
+export function reconcile(list, items, create) {
+  const old = new Map([...list.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.id, child]));
+  items.forEach((item, index) => {
+    const id = String(item.id);
+    const child = old.get(id) ?? create(item);
+    old.delete(id);
+    /** @type {HTMLElement} */ (child).dataset.id = id;
+    if (list.children[index] !== child) list.insertBefore(child, list.children[index] ?? null);
+  });
+  for (const child of old.values()) child.remove();
+}
+
+/**
+ * @param {HTMLCanvasElement} element
+ * @param {CanvasRenderingContext2DSettings} [settings]
+ */
+export function brushOf(element, settings) {
+  const context = element.getContext("2d", settings);
+  if (!context) throw new Error("this browser cannot draw");
+  return context;
+}
+
+/**
+ * @param {HTMLCanvasElement} element
+ * @param {number} width
+ * @param {number} height
+ */
+export function resize(element, width, height) {
+  if (element.width === width && element.height === height) return;
+  element.width = width;
+  element.height = height;
+}

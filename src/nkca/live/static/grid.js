@@ -1,0 +1,115 @@
+// The grid of tiles.
+
+import { block } from "./dom.js";
+import { fitTiles } from "./layout.js";
+import { Mask } from "./mask.js";
+import { Tile } from "./tile.js";
+
+/**
+ * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./commands.js").Commands} Commands
+ */
+
+const GAP = 8;
+
+export class Grid {
+  /**
+   * @param {Desk} desk
+   * @param {Commands} commands
+   */
+  constructor(desk, commands) {
+    const { batch, data_shape: [, height, width] } = desk.about;
+    this.size = { width, height };
+    this.copies = 0;
+    this.masks = "";
+    this.element = block("grid");
+    this.tiles = Array.from({ length: batch }, (_, index) => new Tile(index));
+    this.element.append(...this.tiles.map((tile) => tile.cell));
+    for (const tile of this.tiles) connect(tile, commands);
+    new ResizeObserver(() => this.#layOut()).observe(this.room);
+    this.#widen(desk.settings.show === "both" ? 2 : 1);
+  }
+
+  get room() {
+    return /** @type {HTMLElement} */ (this.element.parentElement);
+  }
+
+  /**
+   * The clean or only half of a tile's picture.
+   *
+   * @param {number} index
+   * @returns {{source: HTMLCanvasElement, left: number}}
+   */
+  pictureOf(index) {
+    return { source: this.tiles[index].picture, left: (this.copies - 1) * this.size.width };
+  }
+
+  /** @param {number} index */
+  focus(index) {
+    if (this.element.contains(document.activeElement)) this.tiles[index].face.focus();
+  }
+
+  /** @param {ImageBitmap} sprite */
+  draw(sprite) {
+    this.#widen(sprite.width / this.size.width);
+    for (const tile of this.tiles) tile.draw(sprite, this.size.height);
+  }
+
+  /** @param {Desk} desk */
+  update(desk) {
+    const { head } = desk;
+    if (!head) return;
+    for (const tile of this.tiles) {
+      tile.update({
+        picked: head.picked === tile.index,
+        locked: head.locked.includes(tile.index),
+        masked: head.masked.includes(tile.index),
+        reachable: (head.picked ?? 0) === tile.index,
+      });
+    }
+    this.#hold(desk.lists.masks);
+  }
+
+  /** @param {import("./types.js").Masks} masks */
+  #hold({ version, tiles }) {
+    const now = `${version} ${this.copies}`;
+    if (now === this.masks) return;
+    this.masks = now;
+    const { width, height } = this.size;
+    for (const tile of this.tiles) {
+      const text = tiles[tile.index];
+      tile.hold(text === undefined ? null : Mask.parse(width, height, text), this.copies);
+    }
+  }
+
+  /** @param {number} copies */
+  #widen(copies) {
+    if (copies === this.copies) return;
+    this.copies = copies;
+    this.#layOut();
+  }
+
+  #layOut() {
+    const { width, height } = this.size;
+    const tile = { width: width * this.copies, height };
+    const room = { width: this.room.clientWidth - 2 * GAP, height: this.room.clientHeight - 2 * GAP };
+    const fit = fitTiles(room, this.tiles.length, tile, GAP);
+    this.element.style.setProperty("--columns", String(fit.columns));
+    this.element.style.setProperty("--tile-width", `${fit.width}px`);
+    this.element.style.setProperty("--tile-height", `${fit.height}px`);
+    this.element.classList.toggle("small", fit.width < 84);
+  }
+}
+
+/**
+ * @param {Tile} tile
+ * @param {Commands} commands
+ */
+function connect(tile, commands) {
+  tile.face.addEventListener("click", (event) => {
+    if (event.detail === 2) commands.spread(tile.index);
+    else commands.togglePick(tile.index);
+  });
+  tile.spread.addEventListener("click", () => commands.spread(tile.index));
+  tile.keep.addEventListener("click", () => commands.keep(tile.index));
+}

@@ -1,0 +1,42 @@
+// How large tiles can be in a room.
+
+const LEAST_PX = 40;
+const WHOLE_PIXELS_WORTH = 0.88; // of the size: the most that is given up for pixels of equal size
+
+/**
+ * @param {{width: number, height: number}} room
+ * @param {number} count
+ * @param {{width: number, height: number}} tile in pixels of the model
+ * @param {number} gap
+ * @returns {{columns: number, width: number, height: number}} in CSS pixels
+ */
+export function fitTiles(room, count, tile, gap) {
+  let best = { columns: 1, scale: 0 };
+  for (let columns = 1; columns <= count; columns++) {
+    const rows = Math.ceil(count / columns);
+    const wide = (room.width - gap * (columns - 1)) / columns / tile.width;
+    const high = (room.height - gap * (rows - 1)) / rows / tile.height;
+    const scale = Math.min(wide, high);
+    if (scale > best.scale) best = { columns, scale };
+  }
+  const least = LEAST_PX / Math.min(tile.width, tile.height);
+  const scale = evenly(Math.max(best.scale, least));
+  const columns = best.scale < least ? columnsOf(room.width, tile.width * scale, gap) : best.columns;
+  return { columns, width: tile.width * scale, height: tile.height * scale };
+}
+
+/** @param {number} scale */
+function evenly(scale) {
+  const device = scale * devicePixelRatio;
+  const whole = Math.floor(device);
+  return whole >= WHOLE_PIXELS_WORTH * device ? whole / devicePixelRatio : scale;
+}
+
+/**
+ * @param {number} room
+ * @param {number} width
+ * @param {number} gap
+ */
+function columnsOf(room, width, gap) {
+  return Math.max(1, Math.floor((room + gap) / (width + gap)));
+}

@@ -1,0 +1,56 @@
+// What the server says, as types.
+
+/**
+ * @typedef {{id: number, label: string, step: number, level: number, automatic: boolean}} Entry
+ * @typedef {{id: number, name: string, tile: number, step: number, level: number}} Kept
+ * @typedef {{version: number, position: number, entries: Entry[]}} History
+ * @typedef {{version: number, items: Kept[], removed: number}} Shelf
+ * @typedef {{version: number, tiles: Record<string, string>}} Masks
+ * @typedef {{history: History, shelf: Shelf, masks: Masks}} Lists
+ *
+ * @typedef {object} Head
+ * @property {number} version
+ * @property {number} step
+ * @property {number} batch
+ * @property {number} level
+ * @property {number} annealing
+ * @property {boolean} running
+ * @property {number} seed
+ * @property {number | null} change
+ * @property {number | null} picked
+ * @property {number[]} locked
+ * @property {number[]} masked
+ * @property {boolean} can_undo
+ * @property {boolean} can_redo
+ * @property {number[]} tile_levels
+ * @property {History | null} history
+ * @property {Shelf | null} shelf
+ * @property {Masks | null} masks
+ * @property {{done: number, total: number} | null} replaying
+ * @property {{frames: number, on: boolean} | null} recording
+ * @property {number | null} step_ms
+ *
+ * @typedef {object} About
+ * @property {string} checkpoint
+ * @property {string} digest
+ * @property {[number, number, number]} data_shape
+ * @property {number} batch
+ * @property {number} min_level
+ * @property {number} seed
+ * @property {Show} show
+ * @property {boolean} rescale
+ * @property {number} images
+ * @property {boolean} categorical
+ * @property {boolean} mp4
+ * @property {boolean} gif
+ * @property {string} device
+ * @property {string} version
+ * @property {number} max_upload_bytes
+ *
+ * @typedef {"z" | "x" | "both"} Show
+ * @typedef {{do: string, [field: string]: unknown}} Act an event of the contract
+ * @typedef {{seen: number, events: Act[], steps: number, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
+ * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
+ */
+
+export {};
