@@ -91,8 +91,8 @@ class Explorer:
     @torch.inference_mode()
     def _first(self) -> Story:
         setup = self.setup
-        moment = of.begin(self.model, setup.batch_size, setup.seed, setup.noise_level)
-        if setup.images is not None:
-            images = dealt(setup.images, moment.free)
-            moment = of.from_images(self.model, moment, images, moment.free)
+        images = setup.images
+        if images is not None:
+            images = dealt(images, list(range(setup.batch_size)))
+        moment = of.begin(self.model, setup.batch_size, setup.seed, setup.noise_level, images)
         return Story((moment,), empty_history(moment))

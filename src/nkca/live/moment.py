@@ -23,7 +23,7 @@ class Moment:
 
     Args:
         version: of this moment; it rises with everything that happens, undo included.
-        origin: the version at the last restart.
+        origin: the version that the last restart made.
         step: transitions from the start to here.
         x: noisy states, (B, C, H, W).
         levels: the noise level of each row of x.
@@ -143,13 +143,15 @@ def picture(model: Model, moment: Moment, belief: Belief) -> Moment:
     return dataclasses.replace(moment, pictures=pictures)
 
 
-def begin(model: Model, batch_size: int, seed: int, noise_level: float) -> Moment:
-    """The first moment: every tile from noise."""
+def begin(
+    model: Model, batch_size: int, seed: int, noise_level: float, images: Tensor | None
+) -> Moment:
+    """The first moment: every tile from noise, or from uint8 images (batch_size, C, H, W)."""
     channels, height, width = model.data_shape
     blank = torch.zeros(batch_size, channels, height, width, dtype=torch.uint8)
     moment = Moment(
-        version=0,
-        origin=0,
+        version=-1,
+        origin=-1,
         seed=seed,
         step=0,
         x=model.pixels.to_state(blank.to(model.device)),
@@ -159,14 +161,18 @@ def begin(model: Model, batch_size: int, seed: int, noise_level: float) -> Momen
         noise_level=noise_level,
         locked=(False,) * batch_size,
     )
-    return from_noise(model, moment)
+    moment = anew(moment, seed)
+    if images is None:
+        started = from_noise(model, moment)
+    else:
+        started = from_images(model, moment, images, range(batch_size))
+    return dataclasses.replace(started, version=0)
 
 
 def anew(moment: Moment, seed: int) -> Moment:
-    """The moment as a new beginning: what random numbers come depends on the seed alone."""
-    return dataclasses.replace(
-        moment, seed=seed, origin=moment.version, step=0, ahead=(), change=None
-    )
+    """The moment as a new beginning: the next version is the origin, `draw` is -1 until then."""
+    origin = moment.version + 1
+    return dataclasses.replace(moment, seed=seed, origin=origin, step=0, ahead=(), change=None)
 
 
 def from_noise(model: Model, moment: Moment) -> Moment:

@@ -22,6 +22,8 @@ export class Grid {
     this.size = { width, height };
     this.copies = 0;
     this.masks = "";
+    /** @type {number | null} */
+    this.picked = null;
     this.element = block("grid");
     this.tiles = Array.from({ length: batch }, (_, index) => new Tile(index));
     this.element.append(...this.tiles.map((tile) => tile.cell));
@@ -44,11 +46,6 @@ export class Grid {
     return { source: this.tiles[index].picture, left: (this.copies - 1) * this.size.width };
   }
 
-  /** @param {number} index */
-  focus(index) {
-    if (this.element.contains(document.activeElement)) this.tiles[index].face.focus();
-  }
-
   /** @param {ImageBitmap} sprite */
   draw(sprite) {
     this.#widen(sprite.width / this.size.width);
@@ -67,7 +64,20 @@ export class Grid {
         reachable: (head.picked ?? 0) === tile.index,
       });
     }
+    this.#follow(head.picked);
     this.#hold(desk.lists.masks);
+  }
+
+  /**
+   * The focus goes along with the pick.
+   *
+   * @param {number | null} picked
+   */
+  #follow(picked) {
+    if (picked === this.picked) return;
+    this.picked = picked;
+    const inside = this.element.contains(document.activeElement);
+    if (inside && picked !== null) this.tiles[picked].face.focus();
   }
 
   /** @param {import("./types.js").Masks} masks */

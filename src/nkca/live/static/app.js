@@ -1,0 +1,98 @@
+// Puts the page together.
+
+import { about, ServerError } from "./api.js";
+import { Commands } from "./commands.js";
+import { Desk } from "./desk.js";
+import { Filmstrip } from "./filmstrip.js";
+import { startFocus } from "./focus.js";
+import { Grid } from "./grid.js";
+import { startHelp } from "./help.js";
+import { Hint } from "./hint.js";
+import { startFrom, startImages } from "./images.js";
+import { startKeys } from "./keys.js";
+import { LevelSlider } from "./level.js";
+import { Look } from "./look.js";
+import { banner, toast } from "./messages.js";
+import { Painter } from "./painter.js";
+import { annealSteps, Panel, seed } from "./panel.js";
+import { Recorder } from "./record.js";
+import { Running } from "./running.js";
+import { Session } from "./session.js";
+import { Shelf } from "./shelf.js";
+import { Strip } from "./strip.js";
+import { startTheme } from "./theme.js";
+
+const RETRY_MS = 2000;
+const TROUBLE = new Map([
+  [0, "The server is gone. This page goes on by itself when it is back."],
+  [401, "This page has no access any more. Open the address with the token again."],
+  [503, "The server is busy. Trying again."],
+]);
+
+startTheme();
+start();
+
+async function start() {
+  const facts = await askUntilAnswered();
+  const desk = new Desk(facts, { refused: toast, lost: tellLost });
+  expose(desk);
+  assemble(desk);
+  desk.loop.start().catch((error) => {
+    banner("Something in this page failed. Please load it again.");
+    throw error;
+  });
+}
+
+async function askUntilAnswered() {
+  for (;;) {
+    try {
+      const facts = await about();
+      banner(null);
+      return facts;
+    } catch (error) {
+      if (!(error instanceof ServerError)) throw error;
+      tellLost(error);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+}
+
+/** @param {Desk} desk */
+function assemble(desk) {
+  const commands = new Commands(desk, { seed, annealSteps, paint: (tile) => painter.open(tile) });
+  const grid = new Grid(desk, commands);
+  const painter = new Painter(desk, commands, grid);
+  const look = new Look({
+    items: () => desk.lists.shelf.items,
+    move: (id, way) => shelf.move(id, way),
+    remove: (id) => commands.remove(id),
+    start: (address) => startFrom(desk, address),
+  });
+  const shelf = new Shelf(desk, commands, look);
+  const sliders = ["level", "paint-level"].map((id) => new LevelSlider(id, desk, commands));
+  desk.show(grid, painter, shelf, ...sliders, new Strip(), new Running(desk, commands), new Panel(desk, commands));
+  desk.show(new Hint(), new Filmstrip(desk), new Recorder(desk), new Session(desk));
+  startImages(desk);
+  startKeys(commands);
+  startFocus();
+  startHelp(desk.about);
+}
+
+/** @param {ServerError | null} error */
+function tellLost(error) {
+  banner(error && (TROUBLE.get(error.status) ?? error.message));
+}
+
+/** @param {Desk} desk */
+function expose(desk) {
+  document.title = `nkca: ${desk.about.checkpoint}`;
+  const view = {
+    get state() {
+      return desk.state;
+    },
+    get onScreen() {
+      return desk.onScreen;
+    },
+  };
+  Object.defineProperty(window, "nkca", { value: Object.freeze(view) });
+}

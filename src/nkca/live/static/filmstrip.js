@@ -1,0 +1,71 @@
+// The strip of past moments; click one to go there.
+
+import { momentPicture } from "./api.js";
+import { block, make, reconcile, setAttribute } from "./dom.js";
+
+/**
+ * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./types.js").Entry} Entry
+ * @typedef {import("./types.js").History} History
+ */
+
+const NOW = -1;
+
+export class Filmstrip {
+  /** @param {Desk} desk */
+  constructor(desk) {
+    this.list = block("filmstrip");
+    this.desk = desk;
+    this.version = -1;
+  }
+
+  update() {
+    const { history } = this.desk.lists;
+    if (history.version === this.version) return;
+    this.version = history.version;
+    const { entries, position } = history;
+    const items = [...entries.slice(0, position), { id: NOW }, ...entries.slice(position)];
+    reconcile(this.list, items, (item) => ("label" in item ? this.#frame(item) : nowMark()));
+    items.forEach((item, i) => this.#tell(this.list.children[i], item, i > position));
+    this.#scrollToNow(position);
+  }
+
+  /** @param {Entry} entry */
+  #frame(entry) {
+    const picture = make("img", { src: momentPicture(entry.id), alt: "", loading: "lazy", draggable: "false" });
+    const button = make("button", { type: "button", class: "frame" }, picture, make("span", {}, shorten(entry.label)));
+    button.addEventListener("click", () => this.desk.send({ do: "jump", to: entry.id }));
+    return make("li", {}, button);
+  }
+
+  /**
+   * @param {Element} child
+   * @param {Entry | {id: number}} item
+   * @param {boolean} future
+   */
+  #tell(child, item, future) {
+    if (!("label" in item)) return;
+    const button = /** @type {Element} */ (child.firstElementChild);
+    const text = `${item.label}, step ${item.step}, level ${item.level.toFixed(2)}`;
+    setAttribute(button, "title", text);
+    setAttribute(button, "aria-label", `Go to: ${text}${future ? " (undone)" : ""}`);
+    child.classList.toggle("automatic", item.automatic);
+    child.classList.toggle("future", future);
+  }
+
+  /** @param {number} position */
+  #scrollToNow(position) {
+    const mark = /** @type {HTMLElement} */ (this.list.children[position]);
+    const end = mark.offsetLeft + mark.offsetWidth;
+    this.list.scrollLeft = Math.max(0, end - this.list.clientWidth * (this.list.children.length - 1 > position ? 0.6 : 1));
+  }
+}
+
+function nowMark() {
+  return make("li", { class: "now", "aria-current": "step" }, make("span", {}, "now"));
+}
+
+/** @param {string} label */
+function shorten(label) {
+  return label.replace(/ (from|tile) /g, " ");
+}

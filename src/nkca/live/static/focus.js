@@ -1,0 +1,19 @@
+// After a click the focus does not stay on a control, so that the keys go on working for the whole page.
+
+const CONTROLS = "button:not(.tile), select, label, a, input[type=range], input[type=radio], input[type=checkbox], input[type=file]";
+
+export function startFocus() {
+  let byPointer = false;
+  document.addEventListener("pointerdown", () => (byPointer = true), true);
+  document.addEventListener("keydown", () => (byPointer = false), true);
+  const release = () => {
+    const focused = document.activeElement;
+    const free = focused instanceof HTMLElement && focused.matches(CONTROLS) && !focused.closest("dialog");
+    if (byPointer && free) focused.blur();
+  };
+  document.addEventListener("change", release);
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target.closest(CONTROLS) : null;
+    if (target && !target.matches("select")) release();
+  });
+}

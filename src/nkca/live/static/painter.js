@@ -1,0 +1,186 @@
+// The paint dialog: choose which pixels of a tile change and which are held.
+
+import { block, brushOf, button, canvas, dialog, input, resize, setAttribute, setText } from "./dom.js";
+import { Easel } from "./easel.js";
+import { showFill } from "./level.js";
+import { Mask } from "./mask.js";
+
+/**
+ * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./commands.js").Commands} Commands
+ * @typedef {import("./grid.js").Grid} Grid
+ */
+
+const STRONG = 0.5;
+const FAINT = 0.16;
+const MOST_UNDO = 100;
+
+export class Painter {
+  #dialog = dialog("paint-dialog");
+  #size = input("brush-size");
+  #tile = 0;
+  /** @type {0 | 1} */
+  #value = 1;
+  /** @type {Mask[]} */
+  #past = [];
+
+  /**
+   * @param {Desk} desk
+   * @param {Commands} commands
+   * @param {Grid} grid
+   */
+  constructor(desk, commands, grid) {
+    this.desk = desk;
+    this.commands = commands;
+    this.grid = grid;
+    const { width, height } = grid.size;
+    this.applied = new Mask(width, height);
+    this.easel = new Easel(grid.size, {
+      tool: () => ({ size: this.#size.valueAsNumber, value: this.#value }),
+      begin: () => this.#remember(),
+      changed: () => this.#show(),
+    });
+    block("paint-stage").style.setProperty("--aspect", String(width / height));
+    this.#size.max = String(Math.ceil(Math.max(width, height) / 2));
+    this.#setSize(Math.max(1, Math.round(Math.max(width, height) / 8)));
+    this.#connect();
+  }
+
+  /** @param {number} tile */
+  open(tile) {
+    this.#tile = tile;
+    this.#past = [];
+    const { width, height } = this.grid.size;
+    const text = this.desk.lists.masks.tiles[tile];
+    this.applied = text === undefined ? new Mask(width, height) : Mask.parse(width, height, text);
+    this.easel.mask = this.applied.copy();
+    setText(block("paint-title"), `Paint tile ${tile + 1}`);
+    this.#choose(1);
+    this.#dialog.showModal();
+    this.draw();
+    this.#show();
+  }
+
+  draw() {
+    if (!this.#dialog.open) return;
+    const { width, height } = this.grid.size;
+    const { source, left } = this.grid.pictureOf(this.#tile);
+    const picture = canvas("paint-picture");
+    resize(picture, width, height);
+    const pen = brushOf(picture);
+    pen.globalCompositeOperation = "copy";
+    pen.drawImage(source, left, 0, width, height, 0, 0, width, height);
+  }
+
+  #connect() {
+    button("brush").addEventListener("click", () => this.#choose(1));
+    button("eraser").addEventListener("click", () => this.#choose(0));
+    button("mask-undo").addEventListener("click", () => this.#undo());
+    button("mask-clear").addEventListener("click", () => this.#edit((mask) => mask.clear()));
+    button("mask-invert").addEventListener("click", () => this.#edit((mask) => mask.invert()));
+    button("paint-apply").addEventListener("click", () => this.#apply());
+    button("paint-cancel").addEventListener("click", () => this.#dialog.close());
+    button("paint-done").addEventListener("click", () => this.#finish());
+    this.#size.addEventListener("input", () => this.#setSize(this.#size.valueAsNumber));
+    this.#dialog.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.easel.redrawCursor()).observe(block("paint-stage"));
+  }
+
+  #remember() {
+    this.#past.push(this.easel.mask.copy());
+    if (this.#past.length > MOST_UNDO) this.#past.shift();
+  }
+
+  #undo() {
+    const mask = this.#past.pop();
+    if (!mask) return;
+    this.easel.mask = mask;
+    this.#show();
+  }
+
+  /** @param {(mask: Mask) => void} change */
+  #edit(change) {
+    this.#remember();
+    change(this.easel.mask);
+    this.#show();
+  }
+
+  #show() {
+    const saved = this.easel.mask.equals(this.applied);
+    this.easel.opacity = saved ? FAINT : STRONG;
+    this.easel.redraw();
+    button("mask-undo").disabled = this.#past.length === 0;
+    button("paint-apply").disabled = saved;
+    setText(block("paint-note"), noteFor(this.easel.mask, saved));
+  }
+
+  #apply() {
+    const { mask } = this.easel;
+    if (mask.equals(this.applied)) return;
+    this.applied = mask.copy();
+    this.desk.send({ do: "paint", tile: this.#tile, mask: mask.toBase64(), seen: this.desk.onScreen });
+    this.#show();
+  }
+
+  #finish() {
+    this.#apply();
+    this.#dialog.close();
+  }
+
+  /** @param {0 | 1} value */
+  #choose(value) {
+    this.#value = value;
+    setAttribute(button("brush"), "aria-pressed", String(value === 1));
+    setAttribute(button("eraser"), "aria-pressed", String(value === 0));
+  }
+
+  /** @param {number} size */
+  #setSize(size) {
+    this.#size.value = String(size);
+    setText(block("brush-size-value"), this.#size.value);
+    showFill(this.#size);
+    this.easel.redrawCursor();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const run = event.ctrlKey || event.metaKey ? this.#withCtrl(event) : this.#plain(event);
+    if (event.defaultPrevented || event.altKey || !run) return;
+    event.preventDefault();
+    run();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #withCtrl(event) {
+    return event.key.toLowerCase() === "z" && !event.shiftKey ? () => this.#undo() : undefined;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #plain(event) {
+    const onControl = event.target instanceof Element && event.target.matches("button, input[type=checkbox]");
+    if (event.key === " ") return onControl || event.repeat ? undefined : () => this.commands.toggleRun();
+    const size = this.#size.valueAsNumber;
+    /** @type {Record<string, () => void>} */
+    const table = {
+      b: () => this.#choose(1),
+      e: () => this.#choose(0),
+      z: () => this.#undo(),
+      h: () => this.commands.toggleMarks(),
+      "[": () => this.#setSize(size - 1),
+      "-": () => this.#setSize(size - 1),
+      "]": () => this.#setSize(size + 1),
+      "+": () => this.#setSize(size + 1),
+    };
+    return table[event.key.toLowerCase()];
+  }
+}
+
+/**
+ * @param {Mask} mask
+ * @param {boolean} saved
+ */
+function noteFor(mask, saved) {
+  if (!mask.holds) return mask.painted ? "All is painted: the whole tile changes." : "Nothing is painted: the whole tile changes.";
+  const percent = Math.max(1, Math.round((100 * mask.painted) / mask.cells.length));
+  return `${percent}% painted. ${saved ? "In use." : "Not in use yet."}`;
+}

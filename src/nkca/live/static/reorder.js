@@ -1,0 +1,68 @@
+// Dragging the items of a horizontal list into another order.
+
+const FAR_PX = 6;
+
+/**
+ * @param {HTMLElement} list
+ * @param {(id: number, to: number) => void} move
+ */
+export function startReorder(list, move) {
+  list.addEventListener("pointerdown", (event) => {
+    const item = event.target instanceof Element ? event.target.closest("li") : null;
+    if (item && event.button === 0 && event.pointerType !== "touch") follow(list, item, event.clientX, move);
+  });
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {HTMLElement} item
+ * @param {number} start
+ * @param {(id: number, to: number) => void} move
+ */
+function follow(list, item, start, move) {
+  const end = new AbortController();
+  let dragging = false;
+  /** @param {PointerEvent} event */
+  const drag = (event) => {
+    const shift = event.clientX - start;
+    dragging ||= Math.abs(shift) > FAR_PX;
+    if (!dragging) return;
+    item.classList.add("dragged");
+    item.style.translate = `${shift}px`;
+  };
+  /** @param {PointerEvent} event */
+  const drop = (event) => {
+    end.abort();
+    item.classList.remove("dragged");
+    item.style.translate = "";
+    if (!dragging) return;
+    swallowClick();
+    if (event.type === "pointerup") move(Number(item.dataset.id), placeOf(list, item, event.clientX));
+  };
+  addEventListener("pointermove", drag, { signal: end.signal });
+  addEventListener("pointerup", drop, { signal: end.signal });
+  addEventListener("pointercancel", drop, { signal: end.signal });
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {HTMLElement} item
+ * @param {number} x
+ */
+function placeOf(list, item, x) {
+  const others = [...list.children].filter((other) => other !== item);
+  return others.filter((other) => middle(other) < x).length;
+}
+
+/** @param {Element} element */
+function middle(element) {
+  const { left, width } = element.getBoundingClientRect();
+  return left + width / 2;
+}
+
+function swallowClick() {
+  /** @param {Event} event */
+  const swallow = (event) => event.stopPropagation();
+  addEventListener("click", swallow, { capture: true, once: true });
+  setTimeout(() => removeEventListener("click", swallow, { capture: true }));
+}

@@ -1,0 +1,93 @@
+// The shelf of kept pictures: look at them, order them, take them along.
+
+import { keptPicture } from "./api.js";
+import { block, find, make, reconcile, setAttribute, setText } from "./dom.js";
+import { startReorder } from "./reorder.js";
+
+/**
+ * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./commands.js").Commands} Commands
+ * @typedef {import("./look.js").Look} Look
+ * @typedef {import("./types.js").Kept} Kept
+ */
+
+export class Shelf {
+  /**
+   * @param {Desk} desk
+   * @param {Commands} commands
+   * @param {Look} look
+   */
+  constructor(desk, commands, look) {
+    this.desk = desk;
+    this.commands = commands;
+    this.look = look;
+    this.list = block("shelf");
+    this.version = -1;
+    this.count = 0;
+    startReorder(this.list, (item, to) => desk.send({ do: "move", item, to }));
+  }
+
+  update() {
+    const { shelf } = this.desk.lists;
+    if (shelf.version === this.version) return;
+    this.version = shelf.version;
+    reconcile(this.list, shelf.items, (item) => this.#item(item));
+    this.#tell(shelf.items.length);
+    this.look.update(shelf.items);
+  }
+
+  /** @param {number} count */
+  #tell(count) {
+    setText(block("shelf-count"), count ? String(count) : "");
+    offer("shelf-grid", "/api/shelf.png", count > 0);
+    offer("shelf-zip", "/api/shelf.zip", count > 0);
+    if (count > this.count) this.list.scrollLeft = this.list.scrollWidth;
+    this.count = count;
+  }
+
+  /** @param {Kept} kept */
+  #item(kept) {
+    const picture = make("img", { src: keptPicture(kept.id), alt: "", draggable: "false" });
+    const name = `${kept.name}: tile ${kept.tile + 1}, step ${kept.step}, level ${kept.level.toFixed(2)}`;
+    const button = make("button", { type: "button", class: "kept", title: name, "aria-label": name }, picture);
+    button.addEventListener("click", () => this.look.open(kept.id));
+    const item = make("li", { "data-id": String(kept.id) }, button);
+    item.addEventListener("keydown", (event) => this.#key(event, kept.id));
+    return item;
+  }
+
+  /**
+   * @param {KeyboardEvent} event
+   * @param {number} id
+   */
+  #key(event, id) {
+    const way = event.altKey ? { ArrowLeft: -1, ArrowRight: 1 }[event.key] : undefined;
+    const removes = event.key === "Delete" || event.key === "Backspace";
+    if (way === undefined && !removes) return;
+    event.preventDefault();
+    if (removes) this.commands.remove(id);
+    else this.move(id, way ?? 0);
+  }
+
+  /**
+   * @param {number} id
+   * @param {number} way
+   */
+  move(id, way) {
+    const { items } = this.desk.lists.shelf;
+    const to = items.findIndex((item) => item.id === id) + way;
+    if (to >= 0 && to < items.length) this.desk.send({ do: "move", item: id, to });
+  }
+}
+
+/**
+ * @param {string} id of a link
+ * @param {string} address
+ * @param {boolean} possible
+ */
+function offer(id, address, possible) {
+  const link = find(id, HTMLAnchorElement);
+  if (possible) link.href = address;
+  else link.removeAttribute("href");
+  setAttribute(link, "aria-disabled", String(!possible));
+}

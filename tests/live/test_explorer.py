@@ -1,0 +1,438 @@
+"""The behaviour of live chains, with exact denoisers: what moves, what stays, what comes back."""
+
+import base64
+from collections.abc import Callable
+
+import pytest
+import torch
+from live_chains import (
+    SHAPE,
+    SPACES,
+    calls_of,
+    exact_model,
+    explorer_of,
+    steps,
+    ten_pictures,
+)
+from oracles import z_scores
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.live.events import (
+    Anneal,
+    Event,
+    Jump,
+    Keep,
+    Level,
+    Lock,
+    Move,
+    Paint,
+    Pause,
+    Pick,
+    Record,
+    Redo,
+    Remove,
+    Restart,
+    Restore,
+    Run,
+    Spread,
+    Start,
+    Step,
+    Undo,
+)
+from nkca.live.explorer import NOTED_EVERY, Explorer, Setup
+from nkca.live.moment import Moment
+from nkca.live.story import PassedError
+from nkca.live.views import mask_bits
+from nkca.pictures import png_bytes
+from nkca.pixels import as_pictures
+
+BOUND = 4.5  # standard errors
+
+
+def now(explorer: Explorer) -> Moment:
+    return explorer.story.moment
+
+
+def bits(mask: Tensor) -> str:
+    return mask_bits(mask)
+
+
+def half() -> Tensor:
+    """Repaint the right third: an asymmetric mask, bool (H, W)."""
+    mask = torch.zeros(SHAPE[1:], dtype=torch.bool)
+    mask[:, 4:] = True
+    mask[0, 0] = True
+    return mask
+
+
+def as_text(picture: Tensor) -> str:
+    return base64.b64encode(png_bytes(as_pictures(picture.unsqueeze(0))[0])).decode()
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_an_anneal_from_noise_is_the_sampler(space: str) -> None:
+    explorer = explorer_of(space, batch_size=1000)
+    explorer.apply([Anneal(40)])
+    for number in range(40):
+        assert explorer.story.running, number
+        explorer.step()
+    assert not explorer.story.running
+    assert now(explorer).noise_level == pytest.approx(0.01)
+    assert set(now(explorer).levels) == {now(explorer).noise_level}
+    same = (now(explorer).pictures[:, None] == ten_pictures()).flatten(2).all(2)
+    assert same.sum(1).tolist() == [1] * 1000, "every picture is one of the ten"
+    assert z_scores(same.sum(0), torch.full((10,), 0.1)).abs().max() < BOUND
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_step_is_one_evaluation_and_a_level_costs_none(space: str) -> None:
+    explorer = explorer_of(space)
+    steps(explorer, 1)
+    calls = calls_of(explorer.model)
+    calls.clear()
+    steps(explorer, 3)
+    assert calls == [6] * 3
+    explorer.apply([Level(0.3)])
+    assert calls == [6] * 3
+    explorer.step()
+    assert calls == [6] * 4
+    assert set(now(explorer).levels) == {0.3}
+
+
+def test_only_free_tiles_are_evaluated() -> None:
+    explorer = explorer_of()
+    explorer.apply([Lock(tile, True) for tile in (0, 2, 3)])
+    calls_of(explorer.model).clear()
+    steps(explorer, 3)
+    assert calls_of(explorer.model) == [3] * 4, "one more, because the locks are new"
+    explorer.apply([Lock(tile, True) for tile in (1, 4, 5)])
+    calls_of(explorer.model).clear()
+    before = now(explorer)
+    explorer.step()
+    assert calls_of(explorer.model) == []
+    assert torch.equal(now(explorer).x, before.x)
+    assert now(explorer).change is None
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_locked_tiles_stay_and_others_move(space: str) -> None:
+    explorer = explorer_of(space)
+    explorer.apply([Level(0.8)])
+    steps(explorer, 5)
+    explorer.apply([Lock(2, True)])
+    before = now(explorer)
+    steps(explorer, 20)
+    explorer.apply([Spread(0), Restart("noise", 9)])
+    steps(explorer, 5)
+    after = now(explorer)
+    assert torch.equal(after.x[2], before.x[2])
+    assert torch.equal(after.pictures[2], before.pictures[2])
+    assert after.levels[2] == before.levels[2]
+    for tile in (0, 1, 3, 4, 5):
+        assert not torch.equal(after.x[tile], before.x[tile])
+    explorer.apply([Lock(2, False)])
+    steps(explorer, 20)
+    assert not torch.equal(now(explorer).x[2], before.x[2])
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_spread_makes_equal_tiles_that_part(space: str) -> None:
+    explorer = explorer_of(space)
+    steps(explorer, 3)
+    explorer.apply([Lock(5, True), Level(0.6)])
+    before = now(explorer)
+    explorer.apply([Spread(1)])
+    for tile in range(5):
+        assert torch.equal(now(explorer).x[tile], before.x[1])
+        assert torch.equal(now(explorer).pictures[tile], before.pictures[1])
+    assert torch.equal(now(explorer).x[5], before.x[5])
+    steps(explorer, 5)
+    states = {tuple(x.flatten().tolist()) for x in now(explorer).x}
+    assert len(states) == 6, "each tile has noise of its own"
+
+
+def test_spread_at_a_low_level_stays_near() -> None:
+    """Local exploration: at a low level all tiles keep the picture, at level 1 nothing is left of it."""
+    found = {}
+    for level in (0.02, 1.0):
+        explorer = explorer_of(batch_size=50)
+        explorer.apply([Anneal(30)])
+        steps(explorer, 30)
+        picture = now(explorer).pictures[7]
+        explorer.apply([Spread(7), Level(level)])
+        steps(explorer, 5)
+        found[level] = (now(explorer).pictures == picture).flatten(1).all(1).float().mean().item()
+    assert found[0.02] == 1
+    assert found[1.0] < 0.5
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_events_apply_to_what_was_seen(space: str) -> None:
+    explorer = explorer_of(space)
+    steps(explorer, 3)
+    seen = now(explorer)
+    steps(explorer, 4)
+    explorer.apply([Keep(4, seen.version), Lock(3, True, seen.version)])
+    assert torch.equal(explorer.story.shelf[0].picture, seen.pictures[4])
+    assert explorer.story.shelf[0].step == seen.step
+    assert torch.equal(now(explorer).x[3], seen.x[3])
+    explorer.apply([Spread(1, seen.version)])
+    assert torch.equal(now(explorer).x[0], seen.x[1])
+    steps(explorer, 40)
+    with pytest.raises(PassedError, match="has passed"):
+        explorer.apply([Keep(4, seen.version)])
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_painted_pixels_change_and_the_rest_is_held(space: str) -> None:
+    explorer = explorer_of(space, batch_size=40)
+    steps(explorer, 3)
+    before = now(explorer).pictures
+    explorer.apply([Paint(1, bits(half()))])
+    assert now(explorer).masked == [1]
+    assert torch.equal(now(explorer).pictures, before), "nothing moves by painting alone"
+    explorer.apply([Level(1.0)])
+    changed = torch.zeros(SHAPE[1:], dtype=torch.bool)
+    for _ in range(30):
+        explorer.step()
+        picture = now(explorer).pictures[1]
+        assert torch.equal(picture[:, ~half()], before[1][:, ~half()])
+        changed |= (picture != before[1])[0]
+    assert changed.any()
+    explorer.apply([Level(0.3)])
+    explorer.apply([Spread(1)])
+    assert now(explorer).masked == list(range(40)), (
+        "tiles that continue from it go on with its mask"
+    )
+    explorer.apply([Paint(1, bits(torch.zeros(SHAPE[1:], dtype=torch.bool)))])
+    assert 1 not in now(explorer).masked
+
+
+def test_held_pixels_steer_the_rest() -> None:
+    """Inpainting is exact: what is repainted are the images of the list that the held pixels fit."""
+    explorer = explorer_of(batch_size=200)
+    image = ten_pictures()[3]
+    explorer.apply([Start(None, as_text(image)), *[Paint(t, bits(half())) for t in range(200)]])
+    explorer.apply([Restart("noise", 1), Anneal(40)])
+    steps(explorer, 40)
+    assert torch.equal(now(explorer).pictures, image.expand(200, *SHAPE))
+
+
+def test_a_mask_that_is_painted_again_holds_what_is_seen() -> None:
+    explorer = explorer_of(batch_size=40)
+    explorer.apply([Level(1.0), Paint(0, bits(half()))])
+    steps(explorer, 5)
+    seen = now(explorer).pictures[0]
+    other = ~half()
+    explorer.apply([Paint(0, bits(other))])
+    steps(explorer, 5)
+    assert torch.equal(now(explorer).pictures[0][:, ~other], seen[:, ~other])
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_picture_is_shown_as_it_is_and_noised_by_the_next_step(space: str) -> None:
+    explorer = explorer_of(space)
+    image = ten_pictures()[6]
+    explorer.apply([Run(), Level(0.1), Start(2, as_text(image))])
+    assert not explorer.story.running, "so that it can be seen, and painted on"
+    assert torch.equal(now(explorer).pictures[2], image)
+    steps(explorer, 3)
+    assert torch.equal(now(explorer).pictures[2], image), "little noise leaves it what it is"
+    explorer.apply([Start(None, as_text(image))])
+    assert torch.equal(now(explorer).pictures, image.expand(6, *SHAPE))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_given_images_are_dealt_out(space: str) -> None:
+    images = ten_pictures()[:4]
+    explorer = Explorer(exact_model(space), Setup(6, images=images))
+    assert torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
+    explorer.apply([Level(1.0)])
+    steps(explorer, 10)
+    assert not torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
+    explorer.apply([Restart("images", 0)])
+    assert torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
+    with pytest.raises(InputError, match="no images were given"):
+        explorer_of(space).apply([Restart("images", 0)])
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_seed_decides(space: str) -> None:
+    def run(seed: int, again: bool = False) -> Tensor:
+        explorer = explorer_of(space, seed=5)
+        steps(explorer, 3)
+        if again:
+            explorer.apply([Restart("noise", 8)])
+            steps(explorer, 2)
+        explorer.apply([Restart("noise", seed)])
+        steps(explorer, 4)
+        return now(explorer).x
+
+    first = explorer_of(space, seed=5)
+    steps(first, 4)
+    assert torch.equal(run(5), first.story.moment.x), "a restart with the first seed is the start"
+    assert torch.equal(run(6), run(6, again=True)), "whatever was before"
+    assert not torch.equal(run(6), run(5))
+
+
+def test_undo_and_redo_bring_back_what_was() -> None:
+    explorer = explorer_of()
+    steps(explorer, 2)
+    a = now(explorer)
+    explorer.apply([Pick(3), Spread(3), Run()])
+    b = now(explorer)
+    steps(explorer, 2)
+    c = now(explorer)
+    explorer.apply([Undo()])
+    assert not explorer.story.running
+    assert torch.equal(now(explorer).x, a.x)
+    assert now(explorer).picked == 3
+    explorer.apply([Undo()])
+    assert now(explorer).picked is None
+    with pytest.raises(InputError, match="nothing to undo"):
+        explorer.apply([Undo()])
+    explorer.apply([Redo(), Redo()])
+    assert torch.equal(now(explorer).x, c.x)
+    assert not torch.equal(b.x, c.x)
+    with pytest.raises(InputError, match="nothing to redo"):
+        explorer.apply([Redo()])
+
+
+def test_what_is_done_again_after_an_undo_comes_out_differently() -> None:
+    explorer = explorer_of()
+    steps(explorer, 2)
+    explorer.apply([Spread(1)])
+    steps(explorer, 3)
+    first = now(explorer)
+    explorer.apply([Undo(), Spread(1)])
+    steps(explorer, 3)
+    assert now(explorer).step == first.step
+    assert not torch.equal(now(explorer).x, first.x)
+
+
+UNDOABLE: dict[str, Callable[[], Event]] = {
+    "pick": lambda: Pick(2),
+    "spread": lambda: Spread(2),
+    "level": lambda: Level(0.7),
+    "mask": lambda: Paint(2, bits(half())),
+    "lock": lambda: Lock(2, True),
+    "start": lambda: Start(2, as_text(ten_pictures()[0])),
+    "restart": lambda: Restart("noise", 3),
+    "anneal": lambda: Anneal(5),
+}
+
+
+@pytest.mark.parametrize("name", UNDOABLE)
+def test_every_action_can_be_undone(name: str) -> None:
+    explorer = explorer_of()
+    steps(explorer, 2)
+    before = now(explorer)
+    explorer.apply([UNDOABLE[name]()])
+    steps(explorer, 2)
+    explorer.apply([Undo()])
+    after = now(explorer)
+    assert after.version > before.version
+    for field in ("x", "pictures", "repaint"):
+        assert torch.equal(getattr(after, field), getattr(before, field)), field
+    for field in ("levels", "locked", "picked", "noise_level", "ahead", "seed", "step"):
+        assert getattr(after, field) == getattr(before, field), field
+
+
+def test_a_drag_of_the_level_is_one_action() -> None:
+    explorer = explorer_of()
+    for number in range(30):
+        explorer.apply([Level(0.5 - number / 100)])
+        if number % 3 == 0:
+            explorer.step()
+    assert len(explorer.story.history.past) == 1
+    steps(explorer, 20)
+    explorer.apply([Level(0.6)])
+    assert len(explorer.story.history.past) == 2
+    explorer.apply([Undo(), Undo()])
+    assert now(explorer).noise_level == 0.5
+
+
+def test_jumps_lose_nothing() -> None:
+    explorer = explorer_of()
+    seen = {}
+    for tile in range(5):
+        steps(explorer, 2)
+        seen[now(explorer).version] = now(explorer)
+        explorer.apply([Spread(tile)])
+    steps(explorer, 1)
+    last = now(explorer)
+    second = list(seen)[1]
+    explorer.apply([Jump(second)])
+    assert torch.equal(now(explorer).x, seen[second].x)
+    explorer.apply([Jump(last.version)])
+    assert torch.equal(now(explorer).x, last.x)
+    history = explorer.story.history
+    assert len(history.entries) == 5
+    with pytest.raises(InputError, match="not remembered"):
+        explorer.apply([Jump(9999)])
+
+
+def test_long_runs_leave_moments_behind() -> None:
+    explorer = explorer_of()
+    steps(explorer, 3 * NOTED_EVERY + 1)
+    entries = explorer.story.history.entries
+    assert [e.moment.step for e in entries] == [NOTED_EVERY, 2 * NOTED_EVERY, 3 * NOTED_EVERY]
+    assert not explorer.story.history.can_undo
+    explorer.apply([Jump(entries[0].moment.version)])
+    assert now(explorer).step == NOTED_EVERY
+
+
+def test_the_shelf() -> None:
+    explorer = explorer_of()
+    for tile in range(4):
+        explorer.step()
+        explorer.apply([Keep(tile)])
+
+    def items() -> list[int]:
+        return [kept.item for kept in explorer.story.shelf]
+
+    explorer.apply([Move(1, 2)])
+    assert items() == [2, 3, 1, 4]
+    explorer.apply([Remove(3)])
+    assert items() == [2, 1, 4]
+    explorer.apply([Keep(0), Restore(3)])
+    assert items() == [2, 1, 4, 5, 3], "numbers are not given twice"
+    with pytest.raises(InputError, match="no picture 9"):
+        explorer.apply([Remove(9)])
+
+
+def test_events_are_done_all_or_not_at_all() -> None:
+    explorer = explorer_of()
+    steps(explorer, 2)
+    before = explorer.story
+    with pytest.raises(InputError, match="6 tiles"):
+        explorer.apply([Spread(1), Step(3), Keep(0), Level(0.2), Keep(6)])
+    assert explorer.story is before
+
+
+def test_a_level_below_the_trained_ones_is_refused() -> None:
+    with pytest.raises(InputError, match=r"0\.01 to 1"):
+        explorer_of().apply([Level(0.005)])
+
+
+def test_recordings_are_bounded() -> None:
+    explorer = explorer_of(batch_size=2)
+    explorer.apply([Record(True)])
+    steps(explorer, 1000)
+    recording = explorer.story.recording
+    assert recording is not None
+    assert len(recording.frames) <= 400
+    assert recording.steps == 1000
+    assert len(recording.frames) == -(-1000 // recording.stride)
+    explorer.apply([Record(False)])
+    steps(explorer, 10)
+    assert explorer.story.recording is not None
+    assert explorer.story.recording.frames == recording.frames
+
+
+def test_running_is_not_on_record() -> None:
+    explorer = explorer_of()
+    explorer.apply([Run(), Level(0.3), Pause(), Record(True)])
+    steps(explorer, 70)
+    assert explorer.story.record == (Level(0.3), Step(64), Step(6))

@@ -1,0 +1,86 @@
+"""The strip of past moments: bounded, and nothing lost but by the bound."""
+
+import dataclasses
+import random
+
+import pytest
+import torch
+from live_chains import explorer_of
+
+from nkca.errors import InputError
+from nkca.live.history import MAX_BYTES, MAX_ENTRIES, MIN_ENTRIES, History, empty_history
+from nkca.live.moment import Moment
+
+
+def moments(count: int) -> list[Moment]:
+    first = explorer_of(batch_size=1).story.moment
+    return [dataclasses.replace(first, version=number) for number in range(count)]
+
+
+def versions(history: History) -> list[int]:
+    return [entry.moment.version for entry in history.entries]
+
+
+def test_automatic_entries_go_first_then_the_oldest() -> None:
+    made = moments(10)
+    history = History(4)
+    for moment in made[:3]:
+        history = history.act(moment)
+    history = history.note(made[3]).note(made[4])
+    assert versions(history) == [0, 1, 2, 4]
+    history = history.act(made[5])
+    assert versions(history) == [0, 1, 2, 5]
+    history = history.act(made[6])
+    assert versions(history) == [1, 2, 5, 6]
+
+
+def test_undo_skips_what_was_remembered_unasked() -> None:
+    made = moments(6)
+    history = History(9).act(made[0]).note(made[1]).note(made[2])
+    history, back = history.undo(made[3])
+    assert back.version == 0
+    assert versions(history) == [1, 2, 3]
+    assert not history.can_undo
+    history, forth = history.redo(back)
+    assert forth.version == 3
+    assert versions(history) == [0, 1, 2]
+
+
+def test_a_new_action_forgets_the_future_and_a_note_does_not() -> None:
+    made = moments(6)
+    history, back = History(9).act(made[0]).act(made[1]).undo(made[2])
+    assert versions(history.note(made[3])) == [0, 3, 2]
+    assert versions(history.act(back)) == [0, 1]
+
+
+def test_any_walk_along_the_strip_keeps_every_moment_once() -> None:
+    chance = random.Random(0)
+    made = moments(12)
+    history, present = History(99), made[0]
+    for moment in made[1:]:
+        history, present = history.act(present), moment
+    everyone = set(range(12))
+    for _ in range(200):
+        kind = chance.choice(["undo", "redo", "jump"])
+        try:
+            if kind == "jump":
+                history, present = history.jump(present, chance.choice(versions(history)))
+            else:
+                history, present = getattr(history, kind)(present)
+        except InputError:
+            pass
+        assert {*versions(history), present.version} == everyone
+        assert len(history.entries) == 11
+        order = [*versions(history)[: len(history.past)], present.version]
+        assert order + versions(history)[len(history.past) :] == sorted(everyone)
+
+
+def test_memory_is_bounded() -> None:
+    small = explorer_of(batch_size=1).story.moment
+    assert empty_history(small).capacity == MAX_ENTRIES
+    large = dataclasses.replace(small, x=torch.empty(1, 3, 4096, 4096))
+    assert empty_history(large).capacity == MIN_ENTRIES
+    middle = dataclasses.replace(small, x=torch.empty(4, 3, 256, 256))
+    assert empty_history(middle).capacity * middle.nbytes() <= MAX_BYTES
+    with pytest.raises(InputError, match="nothing to undo"):
+        empty_history(small).undo(small)

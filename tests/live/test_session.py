@@ -1,0 +1,164 @@
+"""Session files: what happened happens again, bit for bit; what is no session is refused."""
+
+import base64
+import dataclasses
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from live_chains import SHAPE, SPACES, exact_model, origin_of, ten_pictures
+
+from nkca.errors import InputError
+from nkca.live import events as do
+from nkca.live.events import Event, Keep, Level, Run, Spread, Step
+from nkca.live.explorer import Explorer, Setup
+from nkca.live.session import check_model, parse_session, read_session, replay, session_of, to_json
+from nkca.live.story import Story
+from nkca.pictures import png_bytes
+from nkca.pixels import as_pictures
+
+TILES = 5
+
+
+def some_event(chance: random.Random, story: Story) -> Event:
+    """An event as a person might cause it; not all of them can be done."""
+    tile = chance.randrange(TILES)
+    seen = chance.choice([None, chance.choice(story.recent).version])
+    entries = [entry.moment.version for entry in story.history.entries] or [0]
+    mask = np.packbits(np.array([chance.random() < 0.5 for _ in range(24)])).tobytes()
+    image = png_bytes(as_pictures(ten_pictures())[chance.randrange(10)])
+    options: list[Event] = [
+        do.Run(),
+        do.Step(chance.randint(1, 5)),
+        do.Level(chance.uniform(0.01, 1)),
+        do.Anneal(chance.randint(1, 6)),
+        do.Pick(chance.choice([None, tile])),
+        do.Spread(tile, seen),
+        do.Lock(tile, chance.random() < 0.4, seen),
+        do.Paint(tile, base64.b64encode(mask).decode(), seen),
+        do.Start(chance.choice([None, tile]), base64.b64encode(image).decode()),
+        do.Restart(chance.choice(["noise", "images"]), chance.randrange(3)),
+        do.Undo(),
+        do.Redo(),
+        do.Jump(chance.choice(entries)),
+        do.Keep(tile, seen),
+        do.Remove(chance.randint(1, 4)),
+        do.Restore(chance.randint(1, 4)),
+        do.Move(chance.randint(1, 4), chance.randrange(3)),
+        do.Record(chance.random() < 0.5),
+    ]
+    return chance.choice(options)
+
+
+def lived(space: str, seed: int, count: int = 150) -> Explorer:
+    """An explorer that a person has played with."""
+    chance = random.Random(seed)
+    explorer = Explorer(exact_model(space), Setup(TILES, 3, 0.5, ten_pictures()[:3]))
+    for _ in range(count):
+        try:
+            explorer.apply([some_event(chance, explorer.story)])
+        except InputError:
+            continue
+        for _ in range(chance.choice([0, 0, 1, 4])):
+            explorer.step()
+    return explorer
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_happened_happens_again(space: str, seed: int) -> None:
+    explorer = lived(space, seed)
+    origin = origin_of(explorer.model)
+    session = parse_session(to_json(session_of(origin, explorer)))
+    assert session.origin == origin
+    again = Explorer(exact_model(space), session.setup)
+    assert [*replay(again, session)][-1] == session.steps
+    before, after = explorer.story, again.story
+    assert {type(event) for event in before.record} >= {do.Spread, do.Paint, do.Undo, do.Keep}
+    assert after.record == before.record
+    for one, other in zip(before.recent, after.recent, strict=True):
+        assert one.version == other.version
+        for field in ("x", "pictures", "repaint"):
+            assert torch.equal(getattr(one, field), getattr(other, field)), field
+    assert len(before.shelf) == len(after.shelf)
+    for mine, its in zip(before.shelf, after.shelf, strict=True):
+        assert dataclasses.replace(mine, picture=its.picture) == its
+        assert torch.equal(mine.picture, its.picture)
+
+
+def test_runs_of_steps_are_short_in_the_file() -> None:
+    explorer = Explorer(exact_model(), Setup(2))
+    explorer.apply([Run(), Step(64), Step(30), Level(0.2), Step(3)])
+    session = session_of(origin_of(explorer.model), explorer)
+    assert session.events == (Step(64), Step(30), Level(0.2), Step(3))
+    assert session.steps == 97
+
+
+def good() -> dict[str, Any]:
+    explorer = Explorer(exact_model(), Setup(2, images=ten_pictures()[:2]))
+    explorer.apply([Step(2), Spread(1), Keep(0)])
+    found = json.loads(to_json(session_of(origin_of(explorer.model), explorer)))
+    assert isinstance(found, dict)
+    return found
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "format": ({"format": "other"}, "not a session"),
+    "newer": ({"schema": 2}, "schema 2 is not known here; update nkca"),
+    "unknown": ({"evil": 1}, "unknown field 'evil'"),
+    "shape": ({"data_shape": [1, 4]}, "three whole numbers"),
+    "shape of text": ({"data_shape": "146"}, "three whole numbers"),
+    "huge shape": ({"data_shape": [1, 10**9, 10**9]}, "three whole numbers"),
+    "batch": ({"batch_size": 0}, "from 1 to 1024"),
+    "huge batch": ({"batch_size": 10**9}, "from 1 to 1024"),
+    "truth": ({"seed": True}, "'seed' must be a whole number"),
+    "lag": ({"lag": 1.0}, r"in \[0, 1\)"),
+    "level": ({"level": 0}, r"in \(0, 1\]"),
+    "precision": ({"precision": "fp8"}, "fp32 or bf16"),
+    "images": ({"images": [1]}, "not base64"),
+    "image": ({"images": ["aGVsbG8="]}, "cannot take the image"),
+    "path": ({"images": ["/etc/passwd"]}, "cannot take the image"),
+    "events": ({"events": {}}, "at most"),
+    "event": ({"events": [{"do": "fly"}]}, "unknown event 'fly'"),
+    "missing": ({"lag": None}, "'lag' must be"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD.keys())
+def test_what_is_no_session_is_refused(change: dict[str, Any], message: str) -> None:
+    assert parse_session(json.dumps(good()).encode()).setup.batch_size == 2
+    with pytest.raises(InputError, match=message):
+        parse_session(json.dumps({**good(), **change}).encode())
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b"[]", b"null", b'{"a":'])
+def test_what_is_no_json_is_refused(content: bytes) -> None:
+    with pytest.raises(InputError, match=r"not JSON|not a session"):
+        parse_session(content)
+
+
+def test_the_error_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such session"):
+        read_session(tmp_path / "none.json")
+    path = tmp_path / "bad.json"
+    path.write_text("{}")
+    with pytest.raises(InputError, match=r"cannot read session .*bad\.json: not a session"):
+        read_session(path)
+
+
+def test_a_changed_session_says_which_event_fails() -> None:
+    session = parse_session(json.dumps({**good(), "events": [{"do": "undo"}]}).encode())
+    with pytest.raises(InputError, match="event 0 of the session: there is nothing to undo"):
+        list(replay(Explorer(exact_model(), session.setup), session))
+
+
+def test_another_kind_of_model_is_refused() -> None:
+    session = parse_session(json.dumps(good()).encode())
+    check_model(session, exact_model())
+    other = dataclasses.replace(exact_model(), data_shape=(3, 8, 8))
+    with pytest.raises(InputError, match=f"{SHAPE[2]}x{SHAPE[1]} with 1 channel, the model of 8x8"):
+        check_model(session, other)
