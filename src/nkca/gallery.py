@@ -121,6 +121,10 @@ def request_like(path: Path) -> dict[str, Any]:
         InputError: if the file carries none, or one that this version does not know.
     """
     settings = read_settings(path)
+    if "tile" in settings:
+        raise InputError(
+            f"{path} is from nkca-interactive: nkca-sample CKPT --replay=session.json makes it again"
+        )
     unknown = settings.keys() - {f.name for f in fields(Request)}
     if unknown or "checkpoint" not in settings:
         raise InputError(f"{path} carries settings of another kind: {', '.join(sorted(unknown))}")

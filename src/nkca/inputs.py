@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.data.decode import fit, read_image
+from nkca.data.listing import Source
 from nkca.data.opening import opened
 from nkca.errors import InputError
 
@@ -24,17 +25,21 @@ def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, s
     Raises:
         InputError: if the file cannot be read as an image.
     """
-    channels, height, width = data_shape
     _check_file(path, "image")
     try:
-        image = read_image(path, cast("Literal[1, 3, 4]", channels))
+        picture, done = fit_content(path, data_shape)
     except InputError as error:
         raise InputError(f"cannot read image {path}: {error}") from None
+    return picture, done and f"{path}: {done}"
+
+
+def fit_content(file: Source, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+    """As `fit_picture`, of a path or the bytes of a file; the sentence does not name it."""
+    channels, height, width = data_shape
+    image = read_image(file, cast("Literal[1, 3, 4]", channels))
     done = ""
     if image.size != (width, height):
-        done = (
-            f"{path}: {image.width}x{image.height} fitted to {width}x{height} (centre crop, resize)"
-        )
+        done = f"{image.width}x{image.height} fitted to {width}x{height} (centre crop, resize)"
         image = fit(image, width, height)
     pixels = np.array(image).reshape(height, width, channels)
     return torch.from_numpy(pixels).movedim(-1, 0).contiguous(), done

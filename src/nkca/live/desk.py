@@ -189,16 +189,14 @@ class Desk:
 
     def _go_on(self, replay: _Replay) -> None:
         until = time.perf_counter() + REPLAY_SECONDS
-        while time.perf_counter() < until:
-            try:
-                done = next(replay.steps, None)
-            except InputError:
-                self._end_replay()
-                raise
-            if done is None:
-                self._end_replay()
-                return
-            replay.done = done
+        try:
+            for replay.done in replay.steps:
+                if time.perf_counter() >= until:
+                    return
+        except InputError:
+            self._end_replay()
+            raise
+        self._end_replay()
 
     def _end_replay(self) -> None:
         self._replay = None

@@ -1,6 +1,7 @@
 // How large tiles can be in a room.
 
 const LEAST_PX = 40;
+const FULL_ROWS_WORTH = 1.12; // how much larger tiles must be for a last row that is not full
 const WHOLE_PIXELS_WORTH = 0.88; // of the size: the most that is given up for pixels of equal size
 
 /**
@@ -11,13 +12,14 @@ const WHOLE_PIXELS_WORTH = 0.88; // of the size: the most that is given up for p
  * @returns {{columns: number, width: number, height: number}} in CSS pixels
  */
 export function fitTiles(room, count, tile, gap) {
-  let best = { columns: 1, scale: 0 };
+  let best = { columns: 1, scale: 0, worth: 0 };
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
     const wide = (room.width - gap * (columns - 1)) / columns / tile.width;
     const high = (room.height - gap * (rows - 1)) / rows / tile.height;
     const scale = Math.min(wide, high);
-    if (scale > best.scale) best = { columns, scale };
+    const worth = rows * columns === count ? scale * FULL_ROWS_WORTH : scale;
+    if (worth > best.worth) best = { columns, scale, worth };
   }
   const least = LEAST_PX / Math.min(tile.width, tile.height);
   const scale = evenly(Math.max(best.scale, least));
