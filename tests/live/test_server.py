@@ -1,0 +1,445 @@
+"""The server keeps to its contract, and survives."""
+
+import asyncio
+import base64
+import dataclasses
+import io
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from asking import JSON, OCTETS, Answer, Ask, answer, asking, post, turn
+from live_chains import SHAPE, exact_model, origin_of, ten_pictures
+from PIL import Image
+from torch import Tensor, nn
+
+from nkca.distributions import Normal
+from nkca.live.desk import Desk
+from nkca.live.explorer import Setup
+from nkca.live.guard import HEADERS, Access
+from nkca.live.server import make_app
+from nkca.live.worker import FullError, Worker
+from nkca.sampling import Model
+
+Asked = Callable[[Ask], Answer]
+
+RUN, PAUSE, STEP = {"do": "run"}, {"do": "pause"}, {"do": "step", "times": 1}
+KEEP = {"do": "keep", "tile": 2}
+
+
+def pixels(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def png_of(size: tuple[int, int], kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+# --------------------------------------------------------------------------------------------
+# Turns
+
+
+def test_a_turn(ask: Asked, desk: Desk) -> None:
+    got = ask(turn(RUN, seen=-1, steps=2, show="both"))
+    assert got.status == 200
+    assert got.headers["content-type"] == OCTETS
+    assert (got.head["version"], got.head["step"], got.head["running"]) == (2, 2, True)
+    assert pixels(got.png).shape == (4 * SHAPE[1], 2 * SHAPE[2])
+    assert got.head["version"] == desk.explorer.story.moment.version
+    assert ask(turn(seen=2)).png == b""
+    assert ask(turn(seen=1)).png, "a newer frame is there"
+
+
+def test_two_tabs_share_one_chain(ask: Asked, desk: Desk) -> None:
+    one = two = ask(turn(RUN)).head["version"]
+    for _ in range(5):
+        one = ask(turn(seen=one, steps=1)).head["version"]
+        got = ask(turn(seen=two, steps=1))
+        two = got.head["version"]
+        assert got.png
+    assert one == two == desk.explorer.story.moment.step == 5
+
+
+def test_lists_come_only_when_they_have_changed(ask: Asked) -> None:
+    lists = ("history", "shelf", "masks")
+    head = ask(turn()).head
+    have = {name: head[name]["version"] for name in lists}
+    assert [ask(turn(have=have)).head[name] for name in lists] == [None, None, None]
+    head = ask(turn(KEEP, have=have)).head
+    assert [head[name] is None for name in lists] == [True, False, True]
+    assert [(item["id"], item["name"]) for item in head["shelf"]["items"]] == [(1, "kept_0001")]
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ({"do": "keep", "tile": 2, "seen": 9}, 409),
+        ({"do": "keep", "tile": 4}, 422),
+        ({"do": "fly"}, 422),
+        ({"do": "undo"}, 422),
+        ({"do": "restart", "source": "images", "seed": 1}, 422),
+    ],
+)
+def test_an_event_that_cannot_be_done_changes_nothing(
+    ask: Asked, desk: Desk, event: dict[str, Any], status: int
+) -> None:
+    ask(turn(RUN, steps=2))
+    story = desk.explorer.story
+    got = ask(turn({"do": "level", "level": 0.2}, event, steps=1))
+    assert got.status == status
+    assert list(got.json) == ["error"]
+    assert "\n" not in got.json["error"]
+    assert desk.explorer.story is story
+
+
+def test_an_error_that_quotes_the_request_is_json_whatever_is_quoted(ask: Asked) -> None:
+    got = ask(post("/api/turn", rb'{"events": [{"do": "\ud800\nfly"}]}'))
+    assert got.status == 422
+    assert got.json["error"].startswith("unknown event '\ud800 fly'")
+
+
+# --------------------------------------------------------------------------------------------
+# What is taken away
+
+
+def test_about(ask: Asked) -> None:
+    about = ask(Ask("/api/about")).json
+    assert about["data_shape"] == list(SHAPE)
+    assert (about["batch"], about["seed"], about["min_level"], about["images"]) == (4, 5, 0.01, 0)
+    assert (about["show"], about["rescale"], about["categorical"]) == ("z", False, False)
+    assert about["max_upload_bytes"] >= 1 << 20
+
+
+def test_the_page_and_its_parts(ask: Asked) -> None:
+    assert ask(Ask("/")).headers["content-type"] == "text/html; charset=utf-8"
+    got = ask(Ask("/static/icon.svg"))
+    assert (got.status, got.headers["content-type"]) == (200, "image/svg+xml")
+    assert ask(Ask("/static/style.css")).headers["content-type"] == "text/css; charset=utf-8"
+    assert ask(Ask("/static/app.js")).headers["content-type"] == "text/javascript; charset=utf-8"
+    assert ask(Ask("/static/none.js")).status == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/api/about", "/api/none", "/static/x", "/api/turn"])
+def test_every_answer_binds_the_browser(ask: Asked, path: str) -> None:
+    headers = ask(Ask(path)).headers
+    assert {name: headers[name.lower()] for name in HEADERS} == HEADERS
+
+
+EMPTY = ["/api/shelf.png", "/api/shelf.zip", "/api/recording.gif", "/api/recording.mp4"]
+
+
+@pytest.mark.parametrize("path", EMPTY)
+def test_nothing_to_take_away_yet(ask: Asked, path: str) -> None:
+    assert ask(Ask(path)).status == 409
+    ask(turn({"do": "record", "on": True}))
+    assert ask(Ask(path)).status == 409
+
+
+def test_what_was_kept_can_be_taken_away(ask: Asked, desk: Desk) -> None:
+    ask(turn(RUN, KEEP, {"do": "keep", "tile": 0}, steps=3))
+    picture = desk.explorer.story.shelf[0].picture
+    got = ask(Ask("/api/kept/1.png?download=1"))
+    assert got.headers["content-disposition"] == 'attachment; filename="kept_0001.png"'
+    assert np.array_equal(pixels(got.body), picture[0])
+    settings = json.loads(Image.open(io.BytesIO(got.body)).info["nkca"])
+    assert (settings["tile"], settings["checkpoint"]) == (2, "exact.pth")
+    assert "content-disposition" not in ask(Ask("/api/kept/1.png")).headers
+    assert ask(Ask("/api/shelf.png")).headers["content-type"] == "image/png"
+    with zipfile.ZipFile(io.BytesIO(ask(Ask("/api/shelf.zip")).body)) as archive:
+        assert archive.namelist() == ["kept_0001.png", "kept_0002.png", "session.json"]
+        assert archive.read("kept_0001.png") == got.body
+    for missing in ("3", "01", "1" * 5000, "x"):
+        assert ask(Ask(f"/api/kept/{missing}.png")).status == 404
+
+
+def test_moments_have_thumbnails(ask: Asked) -> None:
+    head = ask(turn(STEP, {"do": "level", "level": 0.2}, STEP)).head
+    (entry,) = head["history"]["entries"]
+    sheet = pixels(ask(Ask(f"/api/moments/{entry['id']}.png")).body)
+    assert sheet.shape[0] > SHAPE[1]
+    for missing in ("77", "1" * 5000, "-1"):
+        assert ask(Ask(f"/api/moments/{missing}.png")).status == 404
+
+
+def test_a_recording_is_an_animation(ask: Asked) -> None:
+    ask(turn({"do": "record", "on": True}, {"do": "step", "times": 5}))
+    got = ask(Ask("/api/recording.gif"))
+    assert got.headers["content-type"] == "image/gif"
+    assert getattr(Image.open(io.BytesIO(got.body)), "n_frames", 0) >= 2
+
+
+# --------------------------------------------------------------------------------------------
+# What is brought along
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+def test_a_picture_is_fitted_and_can_be_started_from(ask: Asked, desk: Desk, kind: str) -> None:
+    story = desk.explorer.story
+    got = ask(post("/api/fit", png_of((60, 90), kind), OCTETS))
+    assert (got.status, got.headers["content-type"]) == (200, "image/png")
+    fitted = pixels(got.body)
+    assert fitted.shape == SHAPE[1:]
+    assert desk.explorer.story is story
+    image = base64.b64encode(got.body).decode()
+    assert ask(turn({"do": "start", "tile": 1, "image": image})).status == 200
+    assert np.array_equal(desk.explorer.story.moment.pictures[1, 0], fitted)
+
+
+def test_a_session_is_saved_loaded_and_replayed(ask: Asked, desk: Desk) -> None:
+    ask(turn(RUN, {"do": "level", "level": 0.3}, steps=9))
+    ask(turn(KEEP, {"do": "spread", "tile": 2}, steps=4))
+    saved, story = ask(Ask("/api/session.json")), desk.explorer.story
+    assert saved.headers["content-disposition"] == 'attachment; filename="session.json"'
+    ask(turn(STEP, KEEP))
+    assert ask(post("/api/session", saved.body)).json == {"ok": True, "warning": None}
+    assert ask(turn(KEEP)).status == 409
+    head = ask(turn()).head
+    assert (head["epoch"], head["replaying"]["total"]) == (1, 13)
+    while head["replaying"]:
+        head = ask(turn(seen=head["version"], epoch=1, steps=1)).head
+    assert torch.equal(desk.explorer.story.moment.x, story.moment.x)
+    assert ask(Ask("/api/session.json")).body == saved.body
+    assert ask(turn(KEEP, epoch=0)).status == 409
+
+
+def test_a_session_of_another_checkpoint_comes_with_a_warning(ask: Asked) -> None:
+    session = ask(Ask("/api/session.json")).json
+    other = session | {"checkpoint": "other.pth", "checkpoint_sha256": "cd" * 32}
+    warning = ask(post("/api/session", json.dumps(other).encode())).json["warning"]
+    assert "other.pth" in warning
+    gpu = session | {"device": "cuda"}
+    assert "cuda" in ask(post("/api/session", json.dumps(gpu).encode())).json["warning"]
+
+
+def test_images_of_a_session_are_told_of(ask: Asked, desk: Desk) -> None:
+    model = desk.model
+    other = Desk(model, desk.origin, Setup(4, images=ten_pictures()[:3]))
+    content = answer(make_app(other, Worker(), Access()), Ask("/api/session.json")).body
+    ask(post("/api/session", content))
+    assert ask(Ask("/api/about")).json["images"] == 3
+
+
+def test_a_change_of_the_shelf_is_told(desk: Desk) -> None:
+    told: list[int] = []
+    app = make_app(
+        desk, Worker(), Access(), on_change=lambda desk: told.append(len(desk.explorer.story.shelf))
+    )
+    for events in ([STEP], [KEEP, STEP], [RUN], [{"do": "remove", "item": 1}]):
+        answer(app, turn(*events))
+    assert told == [1, 0]
+    answer(app, turn(KEEP, {"do": "undo"}))
+    assert told == [1, 0], "nothing was done"
+    saved = answer(app, Ask("/api/session.json")).body
+    answer(app, post("/api/session", saved))
+    assert told == [1, 0, 0], "the session that goes"
+
+
+# --------------------------------------------------------------------------------------------
+# One worker
+
+
+class Slow(nn.Module):
+    """A network of many slow layers; notes who is inside."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Identity() for _ in range(20))
+        self.seconds = seconds
+        self.reached = 0
+        self.threads: set[int] = set()
+        self.inside = threading.Lock()
+
+    def forward(self, x: Tensor, _: Tensor) -> Normal:
+        assert self.inside.acquire(blocking=False), "entered twice at once"
+        try:
+            self.threads.add(threading.get_ident())
+            for layer in self.layers:
+                x = layer(x)
+                self.reached += 1
+                time.sleep(self.seconds)
+        finally:
+            self.inside.release()
+        return Normal(0.5 * x, torch.ones_like(x))
+
+
+def slow_desk(network: nn.Module) -> Desk:
+    model: Model = exact_model()
+    model = dataclasses.replace(model, chain=dataclasses.replace(model.chain, denoiser=network))
+    return Desk(model, origin_of(model), Setup(4))
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if reached():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it never happened")
+
+
+def test_a_step_whose_page_has_gone_is_given_up() -> None:
+    network = Slow()
+    desk = slow_desk(network)
+    app = make_app(desk, Worker(), Access())
+    answer(app, turn(RUN, steps=1))
+    story, network.reached, network.seconds = desk.explorer.story, 0, 0.02
+
+    async def leave() -> None:
+        gone = asyncio.Event()
+        on = asyncio.create_task(asking(app, turn(seen=1, steps=1), gone))
+        await until(lambda: network.reached >= 2)
+        gone.set()
+        await on
+
+    asyncio.run(leave())
+    assert network.reached < 10
+    assert desk.explorer.story is story
+    network.seconds = 0
+    assert answer(app, turn(seen=1, steps=1)).head["version"] == 2
+
+
+@pytest.mark.parametrize(("events", "version"), [([], 1), ([{"do": "pick", "tile": 1}], 2)])
+def test_a_turn_whose_page_has_gone_before_it_began(
+    events: list[dict[str, Any]], version: int
+) -> None:
+    network = Slow()
+    desk = slow_desk(network)
+    app = make_app(desk, Worker(), Access())
+    answer(app, turn(RUN))
+    network.seconds = 0.01
+
+    async def leave() -> None:
+        gone = asyncio.Event()
+        first = asyncio.create_task(asking(app, turn(seen=0, steps=1)))
+        await until(lambda: network.inside.locked())
+        second = asyncio.create_task(asking(app, turn(*events, seen=0, steps=1), gone))
+        await asyncio.sleep(0.02)
+        gone.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(leave())
+    moment = desk.explorer.story.moment
+    assert (moment.version, moment.step) == (version, 1), "its events count, its step does not"
+
+
+def test_the_desk_is_never_entered_twice_at_once() -> None:
+    network = Slow(0.0005)
+    desk = slow_desk(network)
+    app = make_app(desk, Worker(), Access())
+    saved = answer(app, Ask("/api/session.json")).body
+    network.threads.clear()
+
+    async def all_at_once() -> list[Answer]:
+        asks = [turn(STEP, KEEP), turn(RUN, steps=1), Ask("/api/session.json"), turn(seen=0)]
+        asks += [post("/api/session", saved), Ask("/api/about"), turn({"do": "stop"}, STEP)]
+        return await asyncio.gather(*(asking(app, one) for one in 4 * asks))
+
+    got = asyncio.run(all_at_once())
+    assert {one.status for one in got} <= {200, 409}
+    assert len(network.threads) == 1
+    assert answer(app, turn({"do": "stop"})).status == 200
+
+
+def test_too_many_requests_are_told_so_at_once() -> None:
+    network = Slow(0.01)
+    desk = slow_desk(network)
+    app = make_app(desk, Worker(room=4), Access())
+
+    async def all_at_once() -> list[Answer]:
+        return await asyncio.gather(*(asking(app, turn(seen=-1)) for _ in range(10)))
+
+    async def begin() -> list[Answer]:
+        first = asyncio.create_task(asking(app, turn(STEP)))
+        await until(lambda: network.inside.locked())
+        got = await all_at_once()
+        assert (await first).status == 200
+        return got
+
+    got = asyncio.run(begin())
+    assert sorted(one.status for one in got) == [200] * 3 + [503] * 7
+    assert next(one for one in got if one.status == 503).headers["retry-after"] == "1"
+    assert answer(app, turn()).status == 200
+
+
+def test_a_worker_has_room_again() -> None:
+    async def use(worker: Worker) -> None:
+        with pytest.raises(ZeroDivisionError):
+            await worker.do(lambda: 1 // 0)
+        held = threading.Event()
+        waiting = asyncio.create_task(worker.do(held.wait))
+        await asyncio.sleep(0)
+        with pytest.raises(FullError):
+            await worker.do(lambda: None)
+        held.set()
+        assert await waiting
+        await until(lambda: worker._room == 1)
+
+    asyncio.run(use(Worker(room=1)))
+
+
+# --------------------------------------------------------------------------------------------
+# Survival
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ZeroDivisionError("line\none"), 500, "ZeroDivisionError: line one"),
+        (AssertionError(), 500, "AssertionError"),
+        (MemoryError(), 422, "out of memory; start again with a smaller --batch-size"),
+        (RuntimeError("CUDA out of memory. Tried"), 422, "out of memory; start again"),
+    ],
+)
+def test_whatever_goes_wrong_is_an_answer(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    said: str,
+) -> None:
+    app = make_app(desk, Worker(), Access())
+    before = answer(app, turn(RUN, steps=2)).head
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr("nkca.live.explorer.of.step", fail)
+        got = answer(app, turn(seen=before["version"], steps=1))
+    assert got.status == status
+    assert said in got.json["error"]
+    assert bool(caplog.records) == (status == 500)
+    head = answer(app, turn(seen=before["version"], steps=1)).head
+    assert head["version"] == before["version"] + 1
+
+
+def test_a_client_that_goes_in_the_middle_of_its_body(ask: Asked) -> None:
+    cut = Ask("/api/turn", "POST", [("Content-Type", JSON)], [b'{"seen":'], ends=False)
+    assert ask(cut).status == 400
+
+
+def test_a_body_that_does_not_come(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nkca.live.bodies.SECONDS", 0.05)
+    app = make_app(desk, Worker(), Access())
+    assert answer(app, Ask("/api/turn", "POST", [("Content-Type", JSON)], [b"{}"])).status == 200
+
+    async def never(scope: dict[str, Any]) -> int:
+        status: list[int] = []
+
+        async def send(message: Any) -> None:
+            status.append(message.get("status", 0))
+
+        await app(scope, asyncio.Event().wait, send)  # type: ignore[arg-type]
+        return status[0]
+
+    headers = [(b"host", b"localhost"), (b"content-type", JSON.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/api/turn", "headers": headers}
+    assert asyncio.run(never({**scope, "query_string": b"", "root_path": ""})) == 408
