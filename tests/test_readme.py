@@ -10,7 +10,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from nkca.cli import metrics, sample, train
+from nkca.build import load_model
+from nkca.checkpoint import digest, find_checkpoint
+from nkca.cli import interactive, metrics, sample, train
+from nkca.live.events import Keep, Step
+from nkca.live.explorer import Explorer, Setup
+from nkca.live.session import Origin, session_of, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,11 +57,27 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def save_live_session(run: Path, path: Path) -> None:
+    """What *Save session* downloads."""
+    model, file = load_model(run), find_checkpoint(run)
+    explorer = Explorer(model, Setup(batch_size=4))
+    explorer.apply([Step(2), Keep(1)])
+    origin = Origin(
+        file.name, digest(file), model.data_shape, model.chain.lag, "fp32", model.device.type
+    )
+    path.write_bytes(to_json(session_of(origin, explorer)))
+
+
 def test_readme_commands_run(workplace: Path) -> None:
     lines = command_lines()
-    assert {line[0] for line in lines} == set(COMMANDS)
+    assert {line[0] for line in lines} == {*COMMANDS, "nkca-interactive"}
     for name, *arguments in lines:
-        smaller = [] if any("--like" in a for a in arguments) else shlex.split(SMALLER[name])
+        if name == "nkca-interactive":  # it would stay: tests/live/test_browser.py uses it
+            interactive.main.make_context(name, arguments)
+            save_live_session(workplace / arguments[0], workplace / "session.json")
+            continue
+        asked_again = any(a.startswith(("--like", "--replay")) for a in arguments)
+        smaller = [] if asked_again else shlex.split(SMALLER[name])
         if "--save-dir=runs/photos" in arguments and "--epochs=800" in arguments:
             smaller = ["--max-steps=3", "--viz-freq=0"]
         if name == "nkca-metrics" and arguments[0].startswith("runs/"):
@@ -67,6 +88,7 @@ def test_readme_commands_run(workplace: Path) -> None:
         "samples/grid.png",
         "chosen/animation.gif",
         "repainted",
+        "again-live/kept_0001.png",
         "runs/photos2/dry_run.png",
         "metrics/metrics.json",
         "ref.npz",

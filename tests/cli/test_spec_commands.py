@@ -1,7 +1,13 @@
 """Every command line of SPEC section 6, flags shaped exactly as there, with small values."""
 
 import json
+import os
+import re
 import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,9 +189,18 @@ def test_nkca_metrics(
         assert deviation >= 0
 
 
-def test_commands_of_later_issues_say_so(call: Call, trained: Path, tmp_path: Path) -> None:
-    result = shell(call, f"nkca-interactive {trained} --visualize=z", code=2)
-    assert len(result.stderr.splitlines()) == 1
-    assert "not in nkca yet" in result.stderr
-    assert result.stdout == ""
-    assert not (tmp_path / "out").exists()
+def test_nkca_interactive(trained: Path) -> None:
+    arguments = shlex.split(f"{trained} --visualize=z")
+    command = [sys.executable, "-m", "nkca.cli.interactive", *arguments]
+    environment = {**os.environ, "BROWSER": "true"}  # a browser that does nothing
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline().decode())
+        assert address
+        with urllib.request.urlopen(f"{address[0]}api/about") as answer:
+            assert json.load(answer)["show"] == "z"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, b"")

@@ -1,16 +1,243 @@
-"""nkca-interactive: announced, not there yet."""
+"""nkca-interactive: explore the chain live in a browser."""
+
+import contextlib
+import getpass
+import logging
+import os
+import shlex
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from nkca.cli.options import command
+from nkca.allocator import keep_freed_memory
+from nkca.cli.options import command, messages, signals_interrupt
 from nkca.errors import InputError
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+    from torch import Tensor
 
-@command("nkca-interactive", ignore_unknown_options=True)
-@click.argument("_arguments", nargs=-1, metavar="[ARGUMENT]...", type=click.UNPROCESSED)
-def main(_arguments: tuple[str, ...]) -> None:
-    """Explore the chain live in a browser. Not in this version yet."""
-    raise InputError("this command is not in nkca yet; see CHANGELOG.md")
+    from nkca.live.autosave import Autosave
+    from nkca.live.desk import Desk
+    from nkca.live.guard import Access
+    from nkca.sampling import Model
+
+CONNECTIONS = 256
+logger = logging.getLogger("nkca")
+
+
+@command("nkca-interactive")
+@click.argument("checkpoint", metavar="CKPT", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
+@click.option(
+    "--visualize",
+    type=click.Choice(["z", "x", "both"]),
+    default="z",
+    show_default=True,
+    help="Show the denoised picture z, the noisy state x, or both.",
+)
+@click.option("--rescale", is_flag=True, help="Stretch the contrast of each picture.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 1024),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Chains side by side.",
+)
+@click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**53 - 1),
+    default=0,
+    show_default=True,
+    metavar="INT",
+    help="The same seed and actions, the same pictures.",
+)
+@click.option(
+    "--session",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Replay a session that was saved, and go on from there.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="NAME",
+    help="Where to listen; 0.0.0.0 lets other machines in that have the token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="[default: 8000, or any other that is free]",
+)
+@click.option("--token", is_flag=True, help="Let only in who has the address with its token.")
+@click.option("--no-browser", is_flag=True, help="Open no browser.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Arithmetic of the network.",
+)
+def main(
+    host: str,
+    port: int,
+    token: bool,
+    no_browser: bool,
+    visualize: str,
+    rescale: bool,
+    session: Path | None,
+    **given: Any,
+) -> None:
+    """Explore the chains of the model in CKPT, a checkpoint file or a run's directory, in a browser.
+
+    \b
+    nkca-interactive runs/photos                       sixteen chains from noise
+    nkca-interactive runs/photos cat.png dog.png       they start from these pictures
+    nkca-interactive runs/photos --session=cat.json    a session again
+    """
+    from nkca.live.autosave import Autosave
+    from nkca.live.door import access_at, listen
+    from nkca.live.server import make_app
+    from nkca.live.views import View
+    from nkca.live.worker import Worker
+
+    keep_freed_memory()
+    with messages(), signals_interrupt():
+        desk = _desk(session=session, **given)
+        door = listen(host, port)
+        access = access_at(door, host, token)
+        saved = Autosave()
+        app = make_app(desk, Worker(), access, View(visualize, rescale), saved)
+        address = _announce(door, access)
+        if not no_browser:
+            _open_browser(address)
+        _serve(app, door)
+        saved(desk)
+        _leave(saved, given["checkpoint"])
+
+
+def _desk(
+    checkpoint: Path,
+    images: tuple[Path, ...],
+    session: Path | None,
+    batch_size: int,
+    seed: int,
+    **computing: Any,
+) -> "Desk":
+    from nkca.build import load_model
+    from nkca.checkpoint import digest, find_checkpoint
+    from nkca.live.desk import Desk
+    from nkca.live.explorer import Setup
+    from nkca.live.session import Origin, read_session
+
+    loaded = read_session(session) if session else None
+    model = load_model(checkpoint, **computing)
+    file = find_checkpoint(checkpoint)
+    origin = Origin(
+        file.name,
+        digest(file),
+        model.data_shape,
+        model.chain.lag,
+        computing["precision"],
+        str(model.device),
+    )
+    setup = Setup(batch_size, seed, images=_pictures(model, images))
+    desk = Desk(model, origin, setup)
+    if loaded:
+        desk.load(loaded)
+    return desk
+
+
+def _pictures(model: "Model", images: tuple[Path, ...]) -> "Tensor | None":
+    import torch
+
+    from nkca.inputs import fit_picture
+
+    fitted = [fit_picture(image, model.data_shape) for image in images]
+    for _, done in fitted:
+        if done:
+            logger.info(done)
+    return torch.stack([picture for picture, _ in fitted]) if fitted else None
+
+
+def _announce(door: socket.socket, access: "Access") -> str:
+    """Print where the page is; returns the address on this machine."""
+    from nkca.live.door import addresses
+
+    here, *elsewhere = addresses(door, access)
+    click.echo(f"nkca-interactive: {here}   (Ctrl-C ends)")
+    for address in elsewhere:
+        click.echo(f"  from another machine: {address}")
+    if "SSH_CONNECTION" in os.environ and not access.by_address:
+        port = door.getsockname()[1]
+        user, host = getpass.getuser(), socket.gethostname()
+        click.echo(f"  from another machine: ssh -L {port}:127.0.0.1:{port} {user}@{host}")
+    sys.stdout.flush()
+    return here
+
+
+def _open_browser(address: str) -> None:
+    """Open the page, if there is a screen and not just a terminal's browser; never fails."""
+    if sys.platform not in ("win32", "darwin"):
+        shown = any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+        if not shown or "SSH_CONNECTION" in os.environ:
+            return
+    threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+
+def _serve(app: "ASGIApp", door: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM; in a thread, so that those are heard at once."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        http="h11",  # has a limit on headers
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        limit_concurrency=CONNECTIONS,
+    )
+    server = threading.Thread(target=uvicorn.Server(config).run, args=[[door]], daemon=True)
+    server.start()
+    with contextlib.suppress(KeyboardInterrupt):
+        while server.is_alive():
+            server.join(0.5)
+        raise InputError("the server has stopped")
+
+
+def _leave(saved: "Autosave", checkpoint: Path) -> NoReturn:
+    """End the process now, whatever its threads are doing."""
+    for path in saved.written:
+        click.echo(f"\nThe session is in {path}; its pictures again:")
+        click.echo(
+            f"  nkca-sample {shlex.quote(str(checkpoint))} --replay {shlex.quote(str(path))}"
+        )
+    click.echo("\nnkca-interactive: ended")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

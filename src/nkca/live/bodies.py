@@ -1,4 +1,4 @@
-"""Bodies of requests: of the declared kind, bounded while they are read, in bounded time; JSON to the letter."""
+"""Bodies of requests: of the kind that is expected, and bounded, in size and time, while they are read."""
 
 import asyncio
 import contextlib

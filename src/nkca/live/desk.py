@@ -190,7 +190,8 @@ class Desk:
     def _go_on(self, replay: _Replay) -> None:
         until = time.perf_counter() + REPLAY_SECONDS
         try:
-            for replay.done in replay.steps:
+            for done in replay.steps:
+                replay.done = done
                 if time.perf_counter() >= until:
                     return
         except InputError:

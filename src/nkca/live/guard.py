@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request, cookie_parser
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nkca.live.answers import error_answer
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 HEADERS = {
@@ -86,9 +88,9 @@ class Guard:
         host = request.headers.getlist("host")
         called = _HOST.fullmatch(host[0].lower()) if len(host) == 1 else None
         if called is None or not self.access.knows(called[1]):
-            return refusal(403, "this is not an address of nkca-interactive")
+            return error_answer(403, "this is not an address of nkca-interactive")
         if not (_is_link(request) or _is_own(request, host[0])):
-            return refusal(403, "pages of other sites may not come here")
+            return error_answer(403, "pages of other sites may not come here")
         if self.access.token is None:
             return None
         cookie = f"nkca-{called[2] or 80}"
@@ -107,15 +109,10 @@ class Guard:
         return answer
 
 
-def refusal(status: int, sentence: str) -> Response:
-    """The answer that says in one line what is wrong."""
-    return JSONResponse({"error": " ".join(sentence.split())[:500]}, status)
-
-
 def _unauthorised(request: Request) -> Response:
     if request.scope["path"] == "/":
         return HTMLResponse(_PAGE, 401)
-    return refusal(401, _NO_TOKEN)
+    return error_answer(401, _NO_TOKEN)
 
 
 def _is_own(request: Request, host: str) -> bool:

@@ -24,10 +24,11 @@ export function about() {
 
 /**
  * @param {Turn} turn
+ * @param {AbortSignal} signal
  * @returns {Promise<Reply>}
  */
-export function takeTurn(turn) {
-  return request("/api/turn", posted(JSON.stringify(turn), "application/json"), readReply);
+export function takeTurn(turn, signal) {
+  return request("/api/turn", { ...posted(JSON.stringify(turn), "application/json"), signal }, readReply);
 }
 
 /**
@@ -48,11 +49,17 @@ export function loadSession(file) {
   return request("/api/session", posted(file, "application/json"), (response) => response.json());
 }
 
-/** @param {number} id */
-export const momentPicture = (id) => `/api/moments/${id}.png`;
+/**
+ * @param {number} id
+ * @param {string} session so that a browser does not show that of another session
+ */
+export const momentPicture = (id, session) => `/api/moments/${id}.png?session=${session}`;
 
-/** @param {number} id */
-export const keptPicture = (id) => `/api/kept/${id}.png`;
+/**
+ * @param {number} id
+ * @param {string} session
+ */
+export const keptPicture = (id, session) => `/api/kept/${id}.png?session=${session}`;
 
 /** @param {Blob} blob */
 export async function base64(blob) {

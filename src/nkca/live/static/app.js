@@ -1,8 +1,9 @@
 // Puts the page together.
 
-import { about, ServerError } from "./api.js";
+import { about, keptPicture, ServerError } from "./api.js";
 import { Commands } from "./commands.js";
 import { Desk } from "./desk.js";
+import { startDialogs } from "./dialogs.js";
 import { Filmstrip } from "./filmstrip.js";
 import { startFocus } from "./focus.js";
 import { Grid } from "./grid.js";
@@ -34,7 +35,7 @@ start();
 
 async function start() {
   const facts = await askUntilAnswered();
-  const desk = new Desk(facts, { refused: toast, lost: tellLost });
+  const desk = new Desk(facts, { refused: toast, lost: tellLost, renewed: () => reloadIfChanged(facts) });
   expose(desk);
   assemble(desk);
   desk.loop.start().catch((error) => {
@@ -64,6 +65,7 @@ function assemble(desk) {
   const painter = new Painter(desk, commands, grid);
   const look = new Look({
     items: () => desk.lists.shelf.items,
+    address: (id) => keptPicture(id, desk.session),
     move: (id, way) => shelf.move(id, way),
     remove: (id) => commands.remove(id),
     start: (address) => startFrom(desk, address),
@@ -76,11 +78,22 @@ function assemble(desk) {
   startKeys(commands);
   startFocus();
   startHelp(desk.about);
+  startDialogs();
 }
 
 /** @param {ServerError | null} error */
 function tellLost(error) {
   banner(error && (TROUBLE.get(error.status) ?? error.message));
+}
+
+/**
+ * Another model needs another page.
+ *
+ * @param {import("./types.js").About} facts as they were
+ */
+async function reloadIfChanged(facts) {
+  const now = await about().catch(() => facts);
+  if (JSON.stringify(now) !== JSON.stringify(facts)) location.reload();
 }
 
 /** @param {Desk} desk */

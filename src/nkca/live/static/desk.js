@@ -13,11 +13,18 @@ import { Loop } from "./loop.js";
  * @typedef {import("./types.js").Show} Show
  * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean}} Settings
  *
+ * @typedef {object} Troubles
+ * @property {(message: string) => void} refused
+ * @property {(error: import("./api.js").ServerError | null) => void} lost null: the server is back
+ * @property {() => void} renewed another session, or perhaps another server, is there
+ *
  * @typedef {object} View
  * @property {(picture: ImageBitmap, desk: Desk) => void} [draw] a new frame
  * @property {(desk: Desk) => void} [update] anything changed
  * @property {(head: Head) => void} [hear] a new head came, frame or not
  */
+
+const PAGE = Date.now();
 
 /** @type {Lists} */
 const NOTHING = {
@@ -29,6 +36,7 @@ const NOTHING = {
 export class Desk {
   /** @type {Head | null} */
   #latest = null;
+  #sessions = 0;
   /** @type {{version: number, show: Show, rescale: boolean} | null} */
   #frame = null;
   /** @type {View[]} */
@@ -37,18 +45,20 @@ export class Desk {
 
   /**
    * @param {About} about
-   * @param {{refused: (message: string) => void, lost: (error: import("./api.js").ServerError | null) => void}} troubles
+   * @param {Troubles} troubles
    */
   constructor(about, troubles) {
     this.about = about;
+    this.troubles = troubles;
     /** @type {Settings} */
     this.settings = { show: about.show, rescale: about.rescale, stride: 1, limit: Infinity, marks: true };
     this.loop = new Loop({
-      ask: (acts, steps) => this.#ask(acts, steps),
+      ask: (acts, steps, signal) => this.#ask(acts, steps, signal),
       receive: (reply) => this.#receive(reply),
       pace: () => this.settings,
       changed: () => this.#update(),
-      ...troubles,
+      refused: troubles.refused,
+      lost: (error) => this.#lost(error),
     });
   }
 
@@ -60,6 +70,11 @@ export class Desk {
   /** The newest state and lists, as the server told them. */
   get state() {
     return this.#latest && { ...this.#latest, ...this.lists };
+  }
+
+  /** Names the session: ids and versions are those of one session. */
+  get session() {
+    return `${PAGE}-${this.#sessions}`;
   }
 
   /** The version of the frame on the screen. */
@@ -75,6 +90,20 @@ export class Desk {
   /** @param {Act[]} acts */
   send(...acts) {
     this.loop.send(...acts);
+  }
+
+  /** What is known counts no more. */
+  #forget() {
+    this.#sessions += 1;
+    this.#frame = null;
+    this.lists = { ...NOTHING };
+    this.troubles.renewed();
+  }
+
+  /** @param {import("./api.js").ServerError | null} error */
+  #lost(error) {
+    this.troubles.lost(error);
+    if (!error) this.#forget();
   }
 
   /** @param {Partial<Settings>} settings */
@@ -95,19 +124,23 @@ export class Desk {
   /**
    * @param {Act[]} events
    * @param {number} steps
+   * @param {AbortSignal} signal
    * @returns {Promise<Reply & {show: Show, rescale: boolean}>}
    */
-  async #ask(events, steps) {
+  async #ask(events, steps, signal) {
     const { show, rescale } = this.settings;
     const { history, shelf, masks } = this.lists;
     const have = { history: history.version, shelf: shelf.version, masks: masks.version };
-    const reply = await takeTurn({ seen: this.#seen(), events, steps, show, rescale, have });
+    const epoch = this.#frame ? (this.#latest?.epoch ?? null) : null;
+    const turn = { seen: this.#seen(), epoch, events, steps, show, rescale, have };
+    const reply = await takeTurn(turn, signal);
     return { ...reply, show, rescale };
   }
 
   /** @param {Reply} reply */
   #receive(reply) {
     const { head, picture, show, rescale } = /** @type {Reply & {show: Show, rescale: boolean}} */ (reply);
+    if (this.#latest && (this.#latest.epoch !== head.epoch || this.#latest.version > head.version)) this.#forget();
     this.#latest = head;
     this.lists = {
       history: head.history ?? this.lists.history,

@@ -91,11 +91,15 @@ export function setAttribute(element, name, value) {
  * Make the children of a list show the items, in order; children of items that stay are kept.
  *
  * @template {{id: number}} Item
- * @param {Element} list
+ * @param {HTMLElement} list
+ * @param {string} session children of another one go
  * @param {readonly Item[]} items
  * @param {(item: Item) => HTMLElement} create
  */
-export function reconcile(list, items, create) {
+export function reconcile(list, session, items, create) {
+  if (list.dataset.session !== session) list.replaceChildren();
+  list.dataset.session = session;
+  const restoreFocus = holdFocus(list);
   const old = new Map([...list.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.id, child]));
   items.forEach((item, index) => {
     const id = String(item.id);
@@ -105,6 +109,23 @@ export function reconcile(list, items, create) {
     if (list.children[index] !== child) list.insertBefore(child, list.children[index] ?? null);
   });
   for (const child of old.values()) child.remove();
+  restoreFocus();
+}
+
+/**
+ * Moving an element takes the focus from it, removing it leaves its neighbour as the next best.
+ *
+ * @param {Element} list
+ */
+function holdFocus(list) {
+  const focused = document.activeElement;
+  const index = [...list.children].findIndex((child) => child.contains(focused));
+  return () => {
+    if (index < 0 || document.activeElement === focused) return;
+    const neighbour = list.children[Math.min(index, list.children.length - 1)]?.querySelector("button");
+    const next = focused?.isConnected ? focused : neighbour;
+    if (next instanceof HTMLElement) next.focus();
+  };
 }
 
 /**

@@ -16,24 +16,25 @@ export class Filmstrip {
   constructor(desk) {
     this.list = block("filmstrip");
     this.desk = desk;
-    this.version = -1;
+    this.shown = "";
   }
 
   update() {
     const { history } = this.desk.lists;
-    if (history.version === this.version) return;
-    this.version = history.version;
+    const now = `${this.desk.session} ${history.version}`;
+    if (now === this.shown) return;
+    this.shown = now;
     const { entries, position } = history;
     const items = [...entries.slice(0, position), { id: NOW }, ...entries.slice(position)];
-    reconcile(this.list, items, (item) => ("label" in item ? this.#frame(item) : nowMark()));
+    reconcile(this.list, this.desk.session, items, (item) => ("label" in item ? this.#frame(item) : nowMark()));
     items.forEach((item, i) => this.#tell(this.list.children[i], item, i > position));
     this.#scrollToNow(position);
   }
 
   /** @param {Entry} entry */
   #frame(entry) {
-    const picture = make("img", { src: momentPicture(entry.id), alt: "", loading: "lazy", draggable: "false" });
-    const button = make("button", { type: "button", class: "frame" }, picture, make("span", {}, shorten(entry.label)));
+    const picture = make("img", { src: momentPicture(entry.id, this.desk.session), alt: "", loading: "lazy", draggable: "false" });
+    const button = make("button", { type: "button", class: "frame" }, picture, make("span", {}, nameOf(entry)));
     button.addEventListener("click", () => this.desk.send({ do: "jump", to: entry.id }));
     return make("li", {}, button);
   }
@@ -49,7 +50,7 @@ export class Filmstrip {
     const text = `${item.label}, step ${item.step}, level ${item.level.toFixed(2)}`;
     setAttribute(button, "title", text);
     setAttribute(button, "aria-label", `Go to: ${text}${future ? " (undone)" : ""}`);
-    child.classList.toggle("automatic", item.automatic);
+    child.classList.toggle("minor", item.automatic || item.label.startsWith("pick"));
     child.classList.toggle("future", future);
   }
 
@@ -65,7 +66,7 @@ function nowMark() {
   return make("li", { class: "now", "aria-current": "step" }, make("span", {}, "now"));
 }
 
-/** @param {string} label */
-function shorten(label) {
-  return label.replace(/ (from|tile) /g, " ");
+/** @param {Entry} entry */
+function nameOf({ automatic, step, label }) {
+  return automatic ? `step ${step}` : label.replace(/ (from|tile)(?= )/g, "");
 }

@@ -8,12 +8,22 @@ export function startFocus() {
   document.addEventListener("keydown", () => (byPointer = false), true);
   const release = () => {
     const focused = document.activeElement;
-    const free = focused instanceof HTMLElement && focused.matches(CONTROLS) && !focused.closest("dialog");
-    if (byPointer && free) focused.blur();
+    if (!byPointer || !(focused instanceof HTMLElement) || !focused.matches(CONTROLS)) return;
+    const dialog = focused.closest("dialog");
+    if (dialog) restingPlace(dialog)?.focus();
+    else focused.blur();
   };
   document.addEventListener("change", release);
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target.closest(CONTROLS) : null;
     if (target && !target.matches("select")) release();
   });
+}
+
+/**
+ * @param {Element} dialog
+ * @returns {HTMLElement | null}
+ */
+function restingPlace(dialog) {
+  return dialog.querySelector("[autofocus]");
 }

@@ -65,7 +65,7 @@ export class Grid {
       });
     }
     this.#follow(head.picked);
-    this.#hold(desk.lists.masks);
+    this.#hold(desk.lists.masks, desk.session);
   }
 
   /**
@@ -80,9 +80,12 @@ export class Grid {
     if (inside && picked !== null) this.tiles[picked].face.focus();
   }
 
-  /** @param {import("./types.js").Masks} masks */
-  #hold({ version, tiles }) {
-    const now = `${version} ${this.copies}`;
+  /**
+   * @param {import("./types.js").Masks} masks
+   * @param {string} session
+   */
+  #hold({ version, tiles }, session) {
+    const now = `${session} ${version} ${this.copies}`;
     if (now === this.masks) return;
     this.masks = now;
     const { width, height } = this.size;

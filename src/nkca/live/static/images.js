@@ -2,7 +2,7 @@
 
 import { base64, fit, ServerError } from "./api.js";
 import { input } from "./dom.js";
-import { toast } from "./messages.js";
+import { say, toast } from "./messages.js";
 
 /** @typedef {import("./desk.js").Desk} Desk */
 
@@ -61,7 +61,7 @@ async function use(desk, file, cell) {
   if (file.size > desk.about.max_upload_bytes) return toast("This file is too large.");
   try {
     desk.send({ do: "start", tile, image: await base64(await fit(file)) });
-    toast(tile === null ? "All unlocked tiles start from this picture." : `Tile ${tile + 1} starts from this picture.`);
+    say(tile === null ? "All unlocked tiles start from this picture." : `Tile ${tile + 1} starts from this picture.`);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     toast(error.message);

@@ -1,12 +1,11 @@
 // A kept picture, large.
 
-import { keptPicture } from "./api.js";
 import { block, button, dialog, find, setText } from "./dom.js";
 
 /** @typedef {import("./types.js").Kept} Kept */
 
 export class Look {
-  /** @param {{items: () => Kept[], move: (id: number, way: number) => void, remove: (id: number) => void, start: (address: string) => void}} does */
+  /** @param {{items: () => Kept[], address: (id: number) => string, move: (id: number, way: number) => void, remove: (id: number) => void, start: (address: string) => void}} does */
   constructor(does) {
     this.does = does;
     this.dialog = dialog("look-dialog");
@@ -14,7 +13,7 @@ export class Look {
     button("look-left").addEventListener("click", () => does.move(this.id, -1));
     button("look-right").addEventListener("click", () => does.move(this.id, 1));
     button("look-remove").addEventListener("click", () => this.#leave(() => does.remove(this.id)));
-    button("look-start").addEventListener("click", () => this.#leave(() => does.start(keptPicture(this.id))));
+    button("look-start").addEventListener("click", () => this.#leave(() => does.start(does.address(this.id))));
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -33,11 +32,11 @@ export class Look {
     setText(block("look-name"), name);
     setText(block("look-about"), `Tile ${tile + 1}, step ${step}, noise level ${level.toFixed(2)}. ${index + 1} of ${items.length} on the shelf.`);
     const picture = find("look-picture", HTMLImageElement);
-    const address = keptPicture(id);
+    const address = this.does.address(id);
     if (picture.getAttribute("src") !== address) picture.src = address;
     picture.alt = name;
     const link = find("look-download", HTMLAnchorElement);
-    link.href = `${address}?download=1`;
+    link.href = `${address}&download=1`;
     link.download = `${name}.png`;
     button("look-left").disabled = index === 0;
     button("look-right").disabled = index === items.length - 1;

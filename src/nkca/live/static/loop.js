@@ -11,7 +11,7 @@ import { Queue } from "./queue.js";
  * @typedef {import("./types.js").Turn} Turn
  *
  * @typedef {object} Partner
- * @property {(acts: Act[], steps: number) => Promise<Reply>} ask
+ * @property {(acts: Act[], steps: number, signal: AbortSignal) => Promise<Reply>} ask
  * @property {(reply: Reply) => void} receive draws the frame
  * @property {() => {stride: number, limit: number}} pace
  * @property {() => void} changed the events on their way are others now
@@ -36,6 +36,8 @@ export class Loop {
   #empty = false;
   #stale = false;
   #wake = () => {};
+  #flight = new AbortController();
+  #hurried = false;
 
   /** @param {Partner} partner */
   constructor(partner) {
@@ -51,8 +53,16 @@ export class Loop {
   send(...acts) {
     if (this.#lost) return;
     for (const act of acts) this.#queue.add(act);
+    if (acts.some((act) => act.do === "level")) this.#hurry();
     this.partner.changed();
     this.#wake();
+  }
+
+  /** Give up the step that is on: its noise level is no more what is wanted. Once for each frame. */
+  #hurry() {
+    if (this.#hurried || this.#flying.length) return;
+    this.#hurried = true;
+    this.#flight.abort();
   }
 
   /** Something else than the events changed: think again about when to pull. */
@@ -105,13 +115,16 @@ export class Loop {
   async #turn() {
     const acts = (this.#flying = this.#queue.take());
     const steps = this.#steps(acts);
+    const stepped = this.#stepped;
     if (steps) this.#stepped = performance.now();
     this.#stale = false;
+    const { signal } = (this.#flight = new AbortController());
     try {
-      this.#take(await this.partner.ask(acts, steps));
+      this.#take(await this.partner.ask(acts, steps, signal));
     } catch (error) {
       this.#flying = [];
-      this.#fail(error, acts);
+      if (signal.aborted) this.#stepped = stepped;
+      else this.#fail(error, acts);
     }
     this.#ended = performance.now();
   }
@@ -127,6 +140,7 @@ export class Loop {
   #take(reply) {
     this.#flying = [];
     this.#head = reply.head;
+    if (reply.picture) this.#hurried = false;
     this.#empty = !reply.picture;
     if (this.#lost) this.partner.lost(null);
     this.#lost = false;

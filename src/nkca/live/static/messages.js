@@ -27,7 +27,8 @@ export function toast(text, action) {
     message.remove();
     if (!box.children.length) box.hidePopover();
   };
-  if (action) message.append(actionButton(action, close));
+  message.addEventListener("click", close);
+  if (action) message.append(actionButton(action));
   for (const old of [...box.children]) if (old.firstChild?.textContent === text || box.children.length > 2) old.remove();
   box.append(message);
   if (box.matches(":popover-open")) box.hidePopover();
@@ -35,15 +36,9 @@ export function toast(text, action) {
   setTimeout(close, TOAST_MS);
 }
 
-/**
- * @param {{label: string, run: () => void}} action
- * @param {() => void} close
- */
-function actionButton({ label, run }, close) {
+/** @param {{label: string, run: () => void}} action */
+function actionButton({ label, run }) {
   const button = make("button", { type: "button", class: "small" }, label);
-  button.addEventListener("click", () => {
-    run();
-    close();
-  });
+  button.addEventListener("click", run);
   return button;
 }

@@ -64,10 +64,10 @@ function hatching(context) {
   const stamp = make("canvas");
   resize(stamp, side, side);
   const pen = brushOf(stamp);
-  pen.fillStyle = "rgb(16 20 30 / 45%)";
+  pen.fillStyle = "rgb(16 20 30 / 28%)";
   pen.fillRect(0, 0, side, side);
-  pen.strokeStyle = "rgb(190 205 255 / 45%)";
-  pen.lineWidth = 5;
+  pen.strokeStyle = "rgb(205 216 255 / 30%)";
+  pen.lineWidth = 3;
   for (const shift of [-side, 0, side]) {
     pen.beginPath();
     pen.moveTo(shift - 4, side + 4);

@@ -109,8 +109,6 @@ export class Painter {
     const saved = this.easel.mask.equals(this.applied);
     this.easel.opacity = saved ? FAINT : STRONG;
     this.easel.redraw();
-    button("mask-undo").disabled = this.#past.length === 0;
-    button("paint-apply").disabled = saved;
     setText(block("paint-note"), noteFor(this.easel.mask, saved));
   }
 

@@ -1,6 +1,7 @@
 // Dragging the items of a horizontal list into another order.
 
 const FAR_PX = 6;
+const EDGE_PX = 30;
 
 /**
  * @param {HTMLElement} list
@@ -21,12 +22,14 @@ export function startReorder(list, move) {
  */
 function follow(list, item, start, move) {
   const end = new AbortController();
+  const scrolled = list.scrollLeft;
   let dragging = false;
   /** @param {PointerEvent} event */
   const drag = (event) => {
-    const shift = event.clientX - start;
-    dragging ||= Math.abs(shift) > FAR_PX;
+    dragging ||= Math.abs(event.clientX - start) > FAR_PX;
     if (!dragging) return;
+    scrollAtEdge(list, event.clientX);
+    const shift = event.clientX - start + list.scrollLeft - scrolled;
     item.classList.add("dragged");
     item.style.translate = `${shift}px`;
   };
@@ -52,6 +55,16 @@ function follow(list, item, start, move) {
 function placeOf(list, item, x) {
   const others = [...list.children].filter((other) => other !== item);
   return others.filter((other) => middle(other) < x).length;
+}
+
+/**
+ * @param {Element} list
+ * @param {number} x
+ */
+function scrollAtEdge(list, x) {
+  const { left, right } = list.getBoundingClientRect();
+  if (x < left + EDGE_PX) list.scrollLeft -= EDGE_PX / 2;
+  if (x > right - EDGE_PX) list.scrollLeft += EDGE_PX / 2;
 }
 
 /** @param {Element} element */

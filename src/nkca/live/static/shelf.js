@@ -22,16 +22,17 @@ export class Shelf {
     this.commands = commands;
     this.look = look;
     this.list = block("shelf");
-    this.version = -1;
+    this.shown = "";
     this.count = 0;
     startReorder(this.list, (item, to) => desk.send({ do: "move", item, to }));
   }
 
   update() {
     const { shelf } = this.desk.lists;
-    if (shelf.version === this.version) return;
-    this.version = shelf.version;
-    reconcile(this.list, shelf.items, (item) => this.#item(item));
+    const now = `${this.desk.session} ${shelf.version}`;
+    if (now === this.shown) return;
+    this.shown = now;
+    reconcile(this.list, this.desk.session, shelf.items, (item) => this.#item(item));
     this.#tell(shelf.items.length);
     this.look.update(shelf.items);
   }
@@ -47,7 +48,7 @@ export class Shelf {
 
   /** @param {Kept} kept */
   #item(kept) {
-    const picture = make("img", { src: keptPicture(kept.id), alt: "", draggable: "false" });
+    const picture = make("img", { src: keptPicture(kept.id, this.desk.session), alt: "", draggable: "false" });
     const name = `${kept.name}: tile ${kept.tile + 1}, step ${kept.step}, level ${kept.level.toFixed(2)}`;
     const button = make("button", { type: "button", class: "kept", title: name, "aria-label": name }, picture);
     button.addEventListener("click", () => this.look.open(kept.id));

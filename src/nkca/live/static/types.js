@@ -10,6 +10,7 @@
  *
  * @typedef {object} Head
  * @property {number} version
+ * @property {number} epoch another one once another session has been loaded
  * @property {number} step
  * @property {number} batch
  * @property {number} level
@@ -49,7 +50,7 @@
  *
  * @typedef {"z" | "x" | "both"} Show
  * @typedef {{do: string, [field: string]: unknown}} Act an event of the contract
- * @typedef {{seen: number, events: Act[], steps: number, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
+ * @typedef {{seen: number, epoch: number | null, events: Act[], steps: number, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
  * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
  */
 

@@ -1,0 +1,94 @@
+"""Make the README's pictures of nkca-interactive: a real run in a real browser.
+
+    python docs/make_live_pictures.py RUN_DIRECTORY OUTPUT_DIRECTORY
+
+Needs playwright and a Chromium on the PATH. `make pictures` calls it with the demo's model.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+SIZE = {"width": 1280, "height": 720}
+LIKED = 4  # the tile that is spread
+
+
+def walk(page: Any, level: float, steps: int) -> None:
+    """Let the chains make so many steps at a level, and pause."""
+    page.locator("#level").fill(str(level))
+    start = page.evaluate("window.nkca.state.step")
+    page.keyboard.press("Space")
+    while page.evaluate("window.nkca.state.step") < start + steps:
+        page.wait_for_timeout(50)
+    page.keyboard.press("Space")
+    while page.evaluate("window.nkca.state.running"):
+        page.wait_for_timeout(50)
+
+
+def explore(page: Any) -> None:
+    """Pick, spread, keep, lock, as a person would."""
+    walk(page, 0.5, 40)
+    page.keyboard.press("1")
+    page.keyboard.press("k")
+    page.keyboard.press(str(LIKED))
+    page.keyboard.press("k")
+    page.keyboard.press("s")
+    walk(page, 0.3, 25)
+    for tile in (2, 7):
+        page.keyboard.press(str(tile))
+        page.keyboard.press("k")
+    page.keyboard.press("l")
+    walk(page, 0.35, 15)
+    page.keyboard.press("6")
+    page.keyboard.press("k")
+    page.wait_for_timeout(500)
+
+
+def paint(page: Any) -> None:
+    """Open the picked tile and paint its upper part."""
+    page.keyboard.press("p")
+    box = page.locator("#paint-canvas").bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    for x, y in ((0.7, 0.25), (0.3, 0.4), (0.75, 0.4), (0.3, 0.5), (0.6, 0.5)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=12)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+
+
+def main(run: str, folder: Path) -> None:
+    """Start the command, explore, and take the pictures."""
+    chromium = shutil.which("chromium")
+    assert chromium, "no chromium on the PATH"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "nkca.cli.interactive", run, "--no-browser"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        sync_playwright() as playwright,
+    ):
+        assert server.stdout is not None
+        address = re.search(r"http://\S+", server.stdout.readline())
+        assert address, "the server did not start"
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page.goto(address[0])
+        page.wait_for_timeout(1000)
+        explore(page)
+        page.screenshot(path=folder / "live.png")
+        paint(page)
+        page.screenshot(path=folder / "live-paint.png")
+        page.keyboard.press("Escape")
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_timeout(300)
+        page.screenshot(path=folder / "live-dark.png")
+        browser.close()
+        server.terminate()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

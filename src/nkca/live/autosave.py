@@ -1,0 +1,45 @@
+"""The session in a file, as soon as something was kept, so that nothing is lost."""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from nkca.files import atomic_write
+from nkca.live.desk import Desk
+from nkca.live.session import to_json
+from nkca.places import default_cache_dir
+
+logger = logging.getLogger("nkca")
+
+
+class Autosave:
+    """Writes the session of a desk; every session that was loaded begins another file.
+
+    Where that fails it says so once, and goes on.
+    """
+
+    def __init__(self) -> None:
+        self.written: list[Path] = []
+        self._start = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._failed = False
+
+    def __call__(self, desk: Desk) -> None:
+        """Write it, if anything was kept."""
+        story = desk.explorer.story
+        if not (story.shelf or story.removed):
+            return
+        folder = default_cache_dir() / "sessions"
+        path = folder / f"{self._start}{f'-{desk.epoch}' if desk.epoch else ''}.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                file.write(to_json(desk.session))
+        except OSError as error:
+            if not self._failed:
+                reason = error.strerror or error
+                logger.warning("cannot save the session as %s: %s; going on", path, reason)
+            self._failed = True
+            return
+        if path not in self.written:
+            self.written.append(path)

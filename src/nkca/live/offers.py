@@ -1,0 +1,74 @@
+"""What can be taken away, made of a snapshot of the desk."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nkca.kernels import CategoricalKernel
+from nkca.live.desk import BusyError
+from nkca.live.explorer import Setup
+from nkca.live.export import animation, shelf_grid, shelf_zip
+from nkca.live.session import Origin, Session, to_json
+from nkca.live.story import Kept, Story
+from nkca.sampling import Model
+from nkca.version import __version__
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How things were after a turn."""
+
+    session: Session
+    story: Story
+
+
+def describe(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
+    """What a page wants to know first."""
+    return {
+        "checkpoint": origin.checkpoint,
+        "digest": origin.checkpoint_sha256,
+        "data_shape": list(model.data_shape),
+        "batch": setup.batch_size,
+        "min_level": model.min_noise,
+        "seed": setup.seed,
+        "images": 0 if setup.images is None else len(setup.images),
+        "categorical": isinstance(model.chain.kernel, CategoricalKernel),
+        "mp4": shutil.which("ffmpeg") is not None,
+        "gif": True,
+        "device": str(model.device),
+        "version": __version__,
+    }
+
+
+def caveat(made: Origin, here: Origin) -> str | None:
+    """Why a session from there may come out differently here, if it may."""
+    if made.checkpoint_sha256 != here.checkpoint_sha256:
+        return f"the session was made with another checkpoint, {made.checkpoint}"
+    if made.device != here.device:
+        return (
+            f"the session was made on {made.device}, this is {here.device}: it may differ a little"
+        )
+    return None
+
+
+def _shelf(now: Snapshot) -> tuple[Kept, ...]:
+    if not now.story.shelf:
+        raise BusyError("nothing has been kept yet")
+    return now.story.shelf
+
+
+def _animation(now: Snapshot, kind: str) -> bytes:
+    recording = now.story.recording
+    if recording is None or not recording.frames:
+        raise BusyError("nothing has been recorded yet")
+    return animation(recording, kind)
+
+
+DOWNLOADS: Mapping[str, Callable[[Snapshot], bytes]] = {
+    "session.json": lambda now: to_json(now.session),
+    "shelf.png": lambda now: shelf_grid(_shelf(now)),
+    "shelf.zip": lambda now: shelf_zip(now.session, _shelf(now)),
+    "recording.gif": lambda now: _animation(now, "gif"),
+    "recording.mp4": lambda now: _animation(now, "mp4"),
+}

@@ -1,0 +1,20 @@
+// Closing dialogs by their cross, or by a click beside them.
+
+export function startDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) {
+    const cross = dialog.querySelector(".close");
+    cross?.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("pointerdown", (event) => {
+      if (cross && event.target === dialog && isBeside(event, dialog)) dialog.close();
+    });
+  }
+}
+
+/**
+ * @param {PointerEvent} event
+ * @param {Element} element
+ */
+function isBeside({ clientX, clientY }, element) {
+  const { left, right, top, bottom } = element.getBoundingClientRect();
+  return clientX < left || clientX > right || clientY < top || clientY > bottom;
+}
