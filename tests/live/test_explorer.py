@@ -209,6 +209,15 @@ def test_painted_pixels_change_and_the_rest_is_held(space: str) -> None:
     assert 1 not in now(explorer).masked
 
 
+@pytest.mark.parametrize("space", SPACES)
+def test_held_pixels_are_those_of_the_picture_whatever_the_model_can_show(space: str) -> None:
+    explorer = explorer_of(space)
+    image = torch.arange(24, dtype=torch.uint8).reshape(SHAPE) * 10 + 7  # between the levels
+    explorer.apply([Start(2, as_text(image)), Paint(2, bits(half()))])
+    steps(explorer, 4)
+    assert torch.equal(now(explorer).pictures[2][:, ~half()], image[:, ~half()])
+
+
 def test_held_pixels_steer_the_rest() -> None:
     """Inpainting is exact: what is repainted are the images of the list that the held pixels fit."""
     explorer = explorer_of(batch_size=200)

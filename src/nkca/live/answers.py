@@ -64,10 +64,6 @@ async def _bad_input(_: Request, error: Exception) -> Response:
     return error_answer(422, str(error))
 
 
-async def _too_deep(_: Request, error: Exception) -> Response:
-    return error_answer(400, f"nested too deeply: {error}")
-
-
 async def _full(_: Request, __: Exception) -> Response:
     answer = error_answer(503, "too many requests are waiting")
     answer.headers["Retry-After"] = "1"
@@ -79,7 +75,6 @@ ERRORS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]
     PassedError: _conflict,
     BusyError: _conflict,
     InputError: _bad_input,
-    RecursionError: _too_deep,
     FullError: _full,
 }
 

@@ -23,7 +23,7 @@ class Moment:
 
     Args:
         version: of this moment; it rises with everything that happens, undo included.
-        origin: the version that the last restart made.
+        origin: the version at the last restart; of the first moment -1.
         step: transitions from the start to here.
         x: noisy states, (B, C, H, W).
         levels: the noise level of each row of x.
@@ -170,9 +170,10 @@ def begin(
 
 
 def anew(moment: Moment, seed: int) -> Moment:
-    """The moment as a new beginning: the next version is the origin, `draw` is -1 until then."""
-    origin = moment.version + 1
-    return dataclasses.replace(moment, seed=seed, origin=origin, step=0, ahead=(), change=None)
+    """The moment as a new beginning: what is random from here on depends on the seed alone."""
+    return dataclasses.replace(
+        moment, seed=seed, origin=moment.version, step=0, ahead=(), change=None
+    )
 
 
 def from_noise(model: Model, moment: Moment) -> Moment:

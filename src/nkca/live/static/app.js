@@ -38,6 +38,7 @@ async function start() {
   const desk = new Desk(facts, { refused: toast, lost: tellLost, renewed: () => reloadIfChanged(facts) });
   expose(desk);
   assemble(desk);
+  document.addEventListener("visibilitychange", () => document.hidden || reloadIfChanged(facts));
   desk.loop.start().catch((error) => {
     banner("Something in this page failed. Please load it again.");
     throw error;

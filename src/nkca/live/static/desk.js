@@ -37,11 +37,12 @@ export class Desk {
   /** @type {Head | null} */
   #latest = null;
   #sessions = 0;
+  #doubt = false; // whether the server is still the one that was known
   /** @type {{version: number, show: Show, rescale: boolean} | null} */
   #frame = null;
   /** @type {View[]} */
   #views = [];
-  lists = { ...NOTHING };
+  lists = NOTHING;
 
   /**
    * @param {About} about
@@ -94,16 +95,27 @@ export class Desk {
 
   /** What is known counts no more. */
   #forget() {
+    this.#doubt = false;
     this.#sessions += 1;
     this.#frame = null;
-    this.lists = { ...NOTHING };
+    this.lists = NOTHING;
     this.troubles.renewed();
   }
 
   /** @param {import("./api.js").ServerError | null} error */
   #lost(error) {
+    this.#doubt ||= error !== null;
     this.troubles.lost(error);
-    if (!error) this.#forget();
+  }
+
+  /**
+   * Whether the session is not the one that was known.
+   *
+   * @param {Head} head
+   */
+  #renewed(head) {
+    const latest = this.#latest;
+    return latest !== null && (this.#doubt || latest.epoch !== head.epoch || latest.version > head.version);
   }
 
   /** @param {Partial<Settings>} settings */
@@ -117,7 +129,7 @@ export class Desk {
   /** The newest frame that this page has as it wants it; -1: none. */
   #seen() {
     const { show, rescale } = this.settings;
-    const frame = this.#frame;
+    const frame = this.#doubt ? null : this.#frame;
     return frame && frame.show === show && frame.rescale === rescale ? frame.version : -1;
   }
 
@@ -129,9 +141,9 @@ export class Desk {
    */
   async #ask(events, steps, signal) {
     const { show, rescale } = this.settings;
-    const { history, shelf, masks } = this.lists;
+    const { history, shelf, masks } = this.#doubt ? NOTHING : this.lists;
     const have = { history: history.version, shelf: shelf.version, masks: masks.version };
-    const epoch = this.#frame ? (this.#latest?.epoch ?? null) : null;
+    const epoch = this.#doubt ? null : (this.#latest?.epoch ?? null);
     const turn = { seen: this.#seen(), epoch, events, steps, show, rescale, have };
     const reply = await takeTurn(turn, signal);
     return { ...reply, show, rescale };
@@ -140,7 +152,7 @@ export class Desk {
   /** @param {Reply} reply */
   #receive(reply) {
     const { head, picture, show, rescale } = /** @type {Reply & {show: Show, rescale: boolean}} */ (reply);
-    if (this.#latest && (this.#latest.epoch !== head.epoch || this.#latest.version > head.version)) this.#forget();
+    if (this.#renewed(head)) this.#forget();
     this.#latest = head;
     this.lists = {
       history: head.history ?? this.lists.history,
