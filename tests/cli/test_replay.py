@@ -1,6 +1,7 @@
 """nkca-sample --replay: the pictures of a live session again, byte for byte."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def test_a_session_is_done_again(
     expected = live(run, tmp_path)
     out = tmp_path / "again"
     arguments = (f"--replay={tmp_path / 'session.json'}", f"--save-dir={out}", "--device=cpu")
-    result = call("sample", run, *arguments, "--save-grid", "--save-animation=gif")
+    renamed = shutil.copy(find_checkpoint(run), tmp_path / "renamed.pth")
+    result = call("sample", renamed, *arguments, "--save-grid", "--save-animation=gif")
     assert "10 pictures" in result.stdout
     assert result.stderr == ""
     assert {path.name for path in out.iterdir()} == {*expected, "grid.png", "animation.gif"}

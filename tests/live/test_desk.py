@@ -101,6 +101,11 @@ def test_views() -> None:
     both = pixels(desk.turn(Turn(view=View("both"))))
     assert np.array_equal(both, np.concatenate([x, z], 1))
     assert not np.array_equal(x, z)
+    held = ~torch.tensor([1] * 4 + [0] * 20).bool().reshape(SHAPE[1:])
+    desk.turn(Turn(events=(Paint(0, "8AAA"),)))
+    x = pixels(desk.turn(Turn(view=View("x"))))[: SHAPE[1]]
+    assert np.array_equal(x[held], z[: SHAPE[1]][held]), "held pixels are shown as they are"
+    assert (x[~held] != z[: SHAPE[1]][~held]).any()
     stretched = pixels(desk.turn(Turn(view=View("z", rescale=True))))
     tiles = stretched.reshape(TILES, -1)
     assert (tiles.min(1) == 0).all()
@@ -117,8 +122,8 @@ def test_a_session_is_loaded_and_replayed_turn_by_turn() -> None:
     other.load(parse_session(content))
     with pytest.raises(BusyError, match="another session"):
         other.turn(Turn(seen=before["version"], epoch=before["epoch"], events=(Keep(0),)))
+    assert other.turn(Turn(seen=0, epoch=before["epoch"])).png, "version 0 of another epoch"
     frame = other.turn(Turn(seen=before["version"], epoch=before["epoch"], steps=1))
-    assert frame.png
     assert frame.head["epoch"] == before["epoch"] + 1
     while frame.head["replaying"] is not None:
         assert frame.head["replaying"]["total"] == 27

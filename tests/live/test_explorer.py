@@ -184,6 +184,42 @@ def test_events_apply_to_what_was_seen(space: str) -> None:
         explorer.apply([Keep(4, seen.version)])
 
 
+def test_a_tile_comes_with_its_level_and_mask() -> None:
+    explorer = explorer_of()
+    explorer.apply([Level(0.8), Step(1)])
+    seen = now(explorer)
+    explorer.apply([Lock(5, True), Level(0.2), Step(1)])
+    assert now(explorer).levels == (0.2,) * 5 + (0.8,)
+    explorer.apply([Spread(1, seen.version)])
+    assert now(explorer).levels == (0.8,) * 6
+    explorer.apply([Step(1), Paint(0, bits(half())), Start(0, as_text(ten_pictures()[1]))])
+    assert now(explorer).masked == [], "a new picture has no mask"
+    assert now(explorer).levels == (0.01, 0.2, 0.2, 0.2, 0.2, 0.8)
+
+
+def test_paint_is_about_what_was_seen() -> None:
+    explorer = explorer_of()
+    explorer.apply([Level(1.0), Step(3)])
+    seen = now(explorer)
+    explorer.apply([Step(5), Paint(1, bits(half()), seen.version)])
+    assert torch.equal(now(explorer).pictures[1], seen.pictures[1])
+    painted = half()
+    assert torch.equal(now(explorer).x[1][:, painted], seen.x[1][:, painted])
+    assert (now(explorer).x[1] != seen.x[1])[:, ~painted].all(), "what is held is noised anew"
+    assert now(explorer).levels == (1.0,) * 6
+
+
+def test_a_level_ends_an_anneal() -> None:
+    explorer = explorer_of()
+    explorer.apply([Anneal(10)])
+    steps(explorer, 3)
+    assert len(now(explorer).ahead) == 7
+    explorer.apply([Level(0.6)])
+    steps(explorer, 2)
+    assert now(explorer).noise_level == 0.6
+    assert explorer.story.running
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_painted_pixels_change_and_the_rest_is_held(space: str) -> None:
     explorer = explorer_of(space, batch_size=40)
@@ -262,6 +298,11 @@ def test_given_images_are_dealt_out(space: str) -> None:
     assert not torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
     explorer.apply([Restart("images", 0)])
     assert torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
+    explorer.apply([Level(1.0), Step(5), Lock(1, True)])
+    locked = now(explorer).pictures[1]
+    explorer.apply([Restart("images", 0)])
+    assert torch.equal(now(explorer).pictures[2:], images[[2, 3, 0, 1]])
+    assert torch.equal(now(explorer).pictures[1], locked)
     with pytest.raises(InputError, match="no images were given"):
         explorer_of(space).apply([Restart("images", 0)])
 
@@ -407,6 +448,8 @@ def test_the_shelf() -> None:
     assert items() == [2, 1, 4]
     explorer.apply([Keep(0), Restore(3)])
     assert items() == [2, 1, 4, 5, 3], "numbers are not given twice"
+    explorer.apply([Remove(5), Keep(1)])
+    assert items() == [2, 1, 4, 3, 6]
     with pytest.raises(InputError, match="no picture 9"):
         explorer.apply([Remove(9)])
 

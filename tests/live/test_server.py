@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -27,10 +27,23 @@ from nkca.live.server import make_app
 from nkca.live.worker import FullError, Worker
 from nkca.sampling import Model
 
-Asked = Callable[[Ask], Answer]
+Asked: TypeAlias = Callable[[Ask], Answer]
 
 RUN, PAUSE, STEP = {"do": "run"}, {"do": "pause"}, {"do": "step", "times": 1}
 KEEP = {"do": "keep", "tile": 2}
+
+
+@pytest.fixture
+def desk() -> Desk:
+    model = exact_model()
+    return Desk(model, origin_of(model), Setup(4, seed=5))
+
+
+@pytest.fixture
+def ask(desk: Desk) -> Asked:
+    """Asks the server of `desk`."""
+    app = make_app(desk, Worker(), Access())
+    return lambda request: answer(app, request)
 
 
 def pixels(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:

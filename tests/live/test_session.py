@@ -57,7 +57,7 @@ def some_event(chance: random.Random, story: Story) -> Event:
 def lived(space: str, seed: int, count: int = 150) -> Explorer:
     """An explorer that a person has played with."""
     chance = random.Random(seed)
-    explorer = Explorer(exact_model(space), Setup(TILES, 3, 0.5, ten_pictures()[:3]))
+    explorer = Explorer(exact_model(space), Setup(TILES, 3, 0.4, ten_pictures()[:3]))
     for _ in range(count):
         try:
             explorer.apply([some_event(chance, explorer.story)])

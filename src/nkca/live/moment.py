@@ -78,17 +78,18 @@ class Moment:
 
 @dataclass(frozen=True)
 class Belief:
-    """p(z|x) of the free tiles of every moment that has this x, this mask and these locks."""
+    """p(z|x) of the free tiles of every moment that has this x and these locks.
+
+    A new mask comes with a new x: see `paint`.
+    """
 
     x: Tensor
-    repaint: Tensor
     locked: tuple[bool, ...]
     p_z: Posterior
 
     def fits(self, moment: Moment) -> bool:
         """Whether it is what the model believes at this moment."""
-        same = self.x is moment.x and self.repaint is moment.repaint
-        return same and self.locked == moment.locked
+        return self.x is moment.x and self.locked == moment.locked
 
 
 def believe(model: Model, moment: Moment) -> Belief:
@@ -100,7 +101,7 @@ def believe(model: Model, moment: Moment) -> Belief:
     if held.any():
         z = model.pixels.to_state(moment.pictures[rows].to(model.device))
         p_z = p_z.hold(held.to(model.device), z)
-    return Belief(moment.x, moment.repaint, moment.locked, p_z)
+    return Belief(moment.x, moment.locked, p_z)
 
 
 def step(model: Model, moment: Moment, belief: Belief | None) -> tuple[Moment, Belief | None]:
