@@ -38,7 +38,9 @@ export class Commands {
   /** @param {number} hundredths */
   nudgeLevel(hundredths) {
     const { head } = this.desk;
-    if (head) this.setLevel((Math.round(head.level * 100) + hundredths) / 100);
+    if (!head) return;
+    this.setLevel((Math.round(head.level * 100) + hundredths) / 100);
+    say(`Noise level ${this.desk.head?.level.toFixed(2)}`);
   }
 
   anneal() {

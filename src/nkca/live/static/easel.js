@@ -36,6 +36,7 @@ export class Easel {
     surface.addEventListener("pointerup", () => (this.#drawing = null));
     surface.addEventListener("pointercancel", () => (this.#drawing = null));
     surface.addEventListener("pointerleave", () => this.#hover(null));
+    surface.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     surface.addEventListener("contextmenu", (event) => event.preventDefault());
     surface.addEventListener("keydown", (event) => this.#key(event));
   }

@@ -2,6 +2,7 @@
 
 import { momentPicture } from "./api.js";
 import { block, make, reconcile, setAttribute } from "./dom.js";
+import { startRoving } from "./roving.js";
 
 /**
  * @typedef {import("./desk.js").Desk} Desk
@@ -16,6 +17,7 @@ export class Filmstrip {
   constructor(desk) {
     this.list = block("filmstrip");
     this.desk = desk;
+    startRoving(this.list);
     this.shown = "";
   }
 

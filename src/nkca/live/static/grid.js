@@ -110,7 +110,7 @@ export class Grid {
     this.element.style.setProperty("--columns", String(fit.columns));
     this.element.style.setProperty("--tile-width", `${fit.width}px`);
     this.element.style.setProperty("--tile-height", `${fit.height}px`);
-    this.element.classList.toggle("small", fit.width < 84);
+    this.element.classList.toggle("tiny", fit.width < 84);
   }
 }
 

@@ -12,13 +12,14 @@ export class Hint {
 }
 
 /** @param {import("./types.js").Head} head */
-function hintFor(head) {
-  const { picked } = head;
-  if (!head.running && head.step === 0 && picked === null) return "Press Run and watch the pictures change. Click one you like, then Spread.";
-  if (head.annealing && head.running) return "Annealing: the level goes down and the pictures settle.";
-  if (picked === null) return "Click a picture you like, then Spread: all others go on from it.";
-  const name = `Tile ${picked + 1}`;
-  if (head.locked.includes(picked)) return `${name} is locked: it stays as it is while the others go on.`;
-  if (head.masked.includes(picked)) return `${name} is painted: only what you painted changes. Spread it to see many versions.`;
-  return `${name}: Spread lets all others go on from it, Keep puts it on the shelf, Paint holds parts of it.`;
+function hintFor({ picked, running, step, annealing, locked, masked }) {
+  if (running && annealing) return "Annealing: the level goes down and the pictures settle.";
+  if (picked === null) {
+    if (!running && step === 0) return "Press Run to begin. Click a picture you like, then Spread.";
+    return "Click a picture you like, then Spread: all others go on from it.";
+  }
+  const tile = `tile ${picked + 1}`;
+  if (locked.includes(picked)) return `The picked ${tile} is locked: it stays while the others go on.`;
+  if (masked.includes(picked)) return `Only what you painted on ${tile} changes. Spread it for many versions.`;
+  return `Spread: all others go on from ${tile}. Keep: put it on the shelf.`;
 }

@@ -24,7 +24,7 @@ export const KEYS = [
   { keys: "R", does: "start again from noise; with Shift a new seed" },
   { keys: "I", does: "start again from the given images" },
   { keys: "V", does: "show clean, noisy or both" },
-  { keys: "H", does: "hide or show the marks" },
+  { keys: "H", does: "hide or show the masks" },
   { keys: "Z, Ctrl+Z", does: "undo" },
   { keys: "Y, Ctrl+Y, Ctrl+Shift+Z", does: "redo" },
   { keys: "Alt+← →", does: "move a shelf picture that has the focus" },

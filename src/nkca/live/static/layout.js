@@ -1,7 +1,7 @@
 // How large tiles can be in a room.
 
 const LEAST_PX = 40;
-const FULL_ROWS_WORTH = 1.12; // how much larger tiles must be for a last row that is not full
+const FULL_ROWS_WORTH = 1.15; // how much larger tiles must be for a last row that is not full
 const WHOLE_PIXELS_WORTH = 0.88; // of the size: the most that is given up for pixels of equal size
 
 /**
@@ -17,12 +17,12 @@ export function fitTiles(room, count, tile, gap) {
     const rows = Math.ceil(count / columns);
     const wide = (room.width - gap * (columns - 1)) / columns / tile.width;
     const high = (room.height - gap * (rows - 1)) / rows / tile.height;
-    const scale = Math.min(wide, high);
+    const scale = evenly(Math.min(wide, high));
     const worth = rows * columns === count ? scale * FULL_ROWS_WORTH : scale;
     if (worth > best.worth) best = { columns, scale, worth };
   }
   const least = LEAST_PX / Math.min(tile.width, tile.height);
-  const scale = evenly(Math.max(best.scale, least));
+  const scale = Math.max(best.scale, least);
   const columns = best.scale < least ? columnsOf(room.width, tile.width * scale, gap) : best.columns;
   return { columns, width: tile.width * scale, height: tile.height * scale };
 }

@@ -3,6 +3,7 @@
 import { keptPicture } from "./api.js";
 import { block, find, make, reconcile, setAttribute, setText } from "./dom.js";
 import { startReorder } from "./reorder.js";
+import { startRoving } from "./roving.js";
 
 /**
  * @typedef {import("./desk.js").Desk} Desk
@@ -24,6 +25,7 @@ export class Shelf {
     this.list = block("shelf");
     this.shown = "";
     this.count = 0;
+    startRoving(this.list);
     startReorder(this.list, (item, to) => desk.send({ do: "move", item, to }));
   }
 

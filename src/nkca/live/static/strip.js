@@ -9,6 +9,7 @@ import { block, brushOf, canvas, resize, setText } from "./dom.js";
  */
 
 const MOST = 300;
+const LEAST = 60; // points that the plot is wide
 const NICE = [1, 2, 5, 10];
 
 export class Strip {
@@ -90,11 +91,12 @@ export class Strip {
     pen.lineWidth = 1.5;
     pen.lineJoin = "round";
     pen.beginPath();
-    const start = MOST - points.length;
+    const last = Math.max(LEAST, points.length) - 1;
+    const start = last + 1 - points.length;
     points.forEach((point, i) => {
       const value = valueOf(point);
       if (value === null) return;
-      const x = left + (width * (start + i)) / (MOST - 1);
+      const x = left + (width * (start + i)) / last;
       const y = top + height * (1 - value);
       const broken = i === 0 || point.step < points[i - 1].step || valueOf(points[i - 1]) === null;
       if (broken) pen.moveTo(x, y);
