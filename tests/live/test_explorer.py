@@ -42,7 +42,7 @@ from nkca.live.events import (
 )
 from nkca.live.explorer import NOTED_EVERY, Explorer, Setup
 from nkca.live.moment import Moment
-from nkca.live.story import PassedError
+from nkca.live.story import MAX_RECENT, PassedError
 from nkca.live.views import mask_bits
 from nkca.pictures import png_bytes
 from nkca.pixels import as_pictures
@@ -179,7 +179,7 @@ def test_events_apply_to_what_was_seen(space: str) -> None:
     assert torch.equal(now(explorer).x[3], seen.x[3])
     explorer.apply([Spread(1, seen.version)])
     assert torch.equal(now(explorer).x[0], seen.x[1])
-    steps(explorer, 40)
+    steps(explorer, MAX_RECENT)
     with pytest.raises(PassedError, match="has passed"):
         explorer.apply([Keep(4, seen.version)])
 

@@ -11,7 +11,8 @@ from nkca.live.history import History
 from nkca.live.moment import Moment
 from nkca.live.recording import Recording
 
-RECENT = 16  # moments that events may refer to as seen
+MIN_RECENT, MAX_RECENT = 16, 64  # moments that events may refer to as seen
+RECENT_BYTES = 128 << 20
 
 
 class PassedError(InputError):
@@ -71,7 +72,8 @@ class Story:
     def moved(self, moment: Moment) -> "Story":
         """The story with a new present, of the next version."""
         present = dataclasses.replace(moment, version=self.moment.version + 1)
-        return dataclasses.replace(self, recent=(*self.recent, present)[-RECENT:])
+        room = max(MIN_RECENT, min(MAX_RECENT, RECENT_BYTES // present.nbytes()))
+        return dataclasses.replace(self, recent=(*self.recent, present)[-room:])
 
     def acted(self, moment: Moment, label: str) -> "Story":
         """As `moved`, by an action that can be undone."""
