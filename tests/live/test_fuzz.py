@@ -5,8 +5,8 @@ import json
 import string
 import typing
 from base64 import b64encode
-from types import NoneType
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any
 
 import torch
 from asking import Answer, Ask, answer, post
@@ -16,7 +16,7 @@ from live_chains import SHAPE, exact_model, origin_of, ten_pictures
 from starlette.types import ASGIApp
 
 from nkca.live.desk import Desk
-from nkca.live.events import EVENTS, Event
+from nkca.live.events import EVENTS, OneOf, Within
 from nkca.live.explorer import Setup
 from nkca.live.guard import Access
 from nkca.live.moment import Moment
@@ -41,7 +41,11 @@ JUNK = st.one_of(
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
 PNGS = [b64encode(png_bytes(picture)).decode() for picture in as_pictures(ten_pictures()[:2])]
-OFTEN = ("keep", "keep", "lock", "paint", "undo", "level", "step")
+PLAIN: dict[type, st.SearchStrategy[Any]] = {
+    bool: st.booleans(),
+    str: st.sampled_from(["", "AAAA"]),
+    NoneType: st.none(),
+}
 
 
 def likely(name: str, story: Story) -> dict[str, st.SearchStrategy[Any]]:
@@ -61,18 +65,31 @@ def likely(name: str, story: Story) -> dict[str, st.SearchStrategy[Any]]:
     }
 
 
-def by_type(kind: type[Event], field: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
-    """What the vocabulary says that the field may be."""
-    hint = typing.get_type_hints(kind)[field.name]
-    low, high = field.metadata.get("low"), field.metadata.get("high")
-    values: dict[type, st.SearchStrategy[Any]] = {
-        bool: st.booleans(),
-        int: st.integers(low, high),
-        float: st.floats(low, high),
-        str: st.sampled_from(field.metadata.get("words", ("", "AAAA"))),
-        NoneType: st.none(),
+def by_type(hint: Any) -> st.SearchStrategy[Any]:
+    """What the vocabulary says that a field may be."""
+    if typing.get_origin(hint) in (typing.Union, UnionType):
+        return st.one_of(*map(by_type, typing.get_args(hint)))
+    kind, rule = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint, None)
+    if isinstance(rule, OneOf):
+        return st.sampled_from(rule.words)
+    if isinstance(rule, Within):
+        whole = st.integers(int(rule.low), int(rule.high))
+        return st.floats(rule.low, rule.high) if kind is float else whole
+    return PLAIN[kind]
+
+
+def possible(story: Story) -> list[str]:
+    """The events that can be done, some more often than others."""
+    cannot = {
+        "remove": not story.shelf,
+        "move": not story.shelf,
+        "restore": not story.removed,
+        "undo": not story.history.can_undo,
+        "redo": not story.history.can_redo,
+        "jump": not story.history.entries,
     }
-    return st.one_of([values[one] for one in typing.get_args(hint) or (hint,)])
+    often = ["keep", "remove", "lock", "paint", "undo", "redo", "level", "step"]
+    return [name for name in (*sorted(EVENTS), *often) if not cannot.get(name)]
 
 
 def rarely(draw: st.DrawFn) -> bool:
@@ -83,16 +100,17 @@ def rarely(draw: st.DrawFn) -> bool:
 @st.composite
 def events(draw: st.DrawFn, story: Story) -> Json:
     """An event, mostly one that can be done."""
-    name = draw(st.sampled_from((*sorted(EVENTS), *OFTEN)))
+    name = draw(st.sampled_from(sorted(EVENTS) if rarely(draw) else possible(story)))
     event: Json = {"do": name}
-    for field in dataclasses.fields(EVENTS[name]):
-        strategy = likely(name, story).get(field.name, by_type(EVENTS[name], field))
+    hints = typing.get_type_hints(EVENTS[name], include_extras=True)
+    for field in (field.name for field in dataclasses.fields(EVENTS[name])):
+        strategy = likely(name, story).get(field, by_type(hints[field]))
         if rarely(draw):
-            strategy = by_type(EVENTS[name], field)
+            strategy = by_type(hints[field])
         elif rarely(draw):
             strategy = JUNK
         if not rarely(draw):
-            event[field.name] = draw(strategy)
+            event[field] = draw(strategy)
     if rarely(draw):
         event[draw(st.text(string.ascii_letters, max_size=5))] = draw(JUNK)
     return event

@@ -121,6 +121,12 @@ def start(content: bytes) -> dict[str, Any]:
 
 
 # --------------------------------------------------------------------------------------------
+LARGE = base64.b64encode(
+    png_header(9999, 9999, content=zlib.compress(bytes(9999 * 10_000)))
+).decode()
+
+
+# --------------------------------------------------------------------------------------------
 # The table: name -> request, status. In `TOKENED` the server asks for a token.
 
 PEACE: tuple[tuple[str, str], ...] = (
@@ -423,6 +429,10 @@ SESSIONS: dict[str, tuple[Ask, int]] = {
         load(session(images=[base64.b64encode(picture("PNG")).decode()])),
         422,
     ),
+    "many image bombs in a session": (
+        load(session(data_shape=[1, 9999, 9999], images=[LARGE] * 40)),
+        422,
+    ),
     "image bomb in a session": (
         load(session(images=[base64.b64encode(png_header(16_000, 16_000)).decode()])),
         422,
@@ -606,6 +616,15 @@ def test_names_of_a_server_for_other_machines(host: str, status: int) -> None:
     access = Access(frozenset({"localhost", "workstation"}), by_address=True, token=TOKEN)
     app = make_app(desk, Worker(), access)
     assert answer(app, Ask("/api/about", headers=[BEARER], host=host)).status == status
+
+
+def test_a_method_that_is_not_allowed_is_told_which_are(local: Room) -> None:
+    assert answer(local.app, Ask(TURN)).headers["allow"] == "POST"
+
+
+def test_many_large_images_in_a_session_are_not_decoded(local: Room) -> None:
+    request, _ = SESSIONS["many image bombs in a session"]
+    assert "more than fit into memory" in answer(local.app, request).json["error"]
 
 
 def test_two_hundred_requests_at_once(local: Room) -> None:

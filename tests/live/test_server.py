@@ -23,7 +23,7 @@ from nkca.distributions import Normal
 from nkca.live.desk import Desk
 from nkca.live.explorer import Setup
 from nkca.live.guard import HEADERS, Access
-from nkca.live.server import make_app
+from nkca.live.server import make_app, page_files
 from nkca.live.worker import FullError, Worker
 from nkca.sampling import Model
 
@@ -137,6 +137,8 @@ def test_the_page_and_its_parts(ask: Asked) -> None:
     assert ask(Ask("/static/style.css")).headers["content-type"] == "text/css; charset=utf-8"
     assert ask(Ask("/static/app.js")).headers["content-type"] == "text/javascript; charset=utf-8"
     assert ask(Ask("/static/none.js")).status == 404
+    for name in page_files():
+        assert ask(Ask(f"/static/{name}")).status == 200, name
 
 
 @pytest.mark.parametrize("path", ["/", "/api/about", "/api/none", "/static/x", "/api/turn"])
@@ -319,8 +321,16 @@ def test_a_step_whose_page_has_gone_is_given_up() -> None:
 
 @pytest.mark.parametrize(("events", "version"), [([], 1), ([{"do": "pick", "tile": 1}], 2)])
 def test_a_turn_whose_page_has_gone_before_it_began(
-    events: list[dict[str, Any]], version: int
+    monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], version: int
 ) -> None:
+    drawn = 0
+
+    def draw(*_: object) -> bytes:
+        nonlocal drawn
+        drawn += 1
+        return b""
+
+    monkeypatch.setattr("nkca.live.desk.sprite", draw)
     network = Slow()
     desk = slow_desk(network)
     app = make_app(desk, Worker(), Access())
@@ -339,6 +349,7 @@ def test_a_turn_whose_page_has_gone_before_it_began(
     asyncio.run(leave())
     moment = desk.explorer.story.moment
     assert (moment.version, moment.step) == (version, 1), "its events count, its step does not"
+    assert drawn == 2 + len(events), "what nobody waits for is not drawn"
 
 
 def test_the_desk_is_never_entered_twice_at_once() -> None:

@@ -1,7 +1,6 @@
 """nkca-interactive: explore the chain live in a browser."""
 
 import contextlib
-import getpass
 import logging
 import os
 import shlex
@@ -10,7 +9,7 @@ import sys
 import threading
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -129,8 +128,10 @@ def main(
         if not no_browser:
             _open_browser(address)
         _serve(app, door)
-        saved(desk)
-        _leave(saved, given["checkpoint"])
+        with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+            saved(desk)
+            _tell_where(saved, given["checkpoint"])
+        os._exit(0)  # now, whatever the worker is doing
 
 
 def _desk(
@@ -145,8 +146,11 @@ def _desk(
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.live.desk import Desk
     from nkca.live.explorer import Setup
-    from nkca.live.session import Origin, read_session
+    from nkca.live.offers import caveat
+    from nkca.live.session import MAX_BATCH, Origin, read_session
 
+    if len(images) > MAX_BATCH:
+        raise InputError(f"at most {MAX_BATCH} pictures, got {len(images)}")
     loaded = read_session(session) if session else None
     model = load_model(checkpoint, **computing)
     file = find_checkpoint(checkpoint)
@@ -162,6 +166,9 @@ def _desk(
     desk = Desk(model, origin, setup)
     if loaded:
         desk.load(loaded)
+        warning = caveat(loaded.origin, origin)
+        if warning:
+            logger.warning(warning)
     return desk
 
 
@@ -187,8 +194,8 @@ def _announce(door: socket.socket, access: "Access") -> str:
         click.echo(f"  from another machine: {address}")
     if "SSH_CONNECTION" in os.environ and not access.by_address:
         port = door.getsockname()[1]
-        user, host = getpass.getuser(), socket.gethostname()
-        click.echo(f"  from another machine: ssh -L {port}:127.0.0.1:{port} {user}@{host}")
+        there = f"{os.environ.get('USER', 'USER')}@{socket.gethostname()}"
+        click.echo(f"  from another machine: ssh -L {port}:127.0.0.1:{port} {there}")
     sys.stdout.flush()
     return here
 
@@ -212,7 +219,7 @@ def _serve(app: "ASGIApp", door: socket.socket) -> None:
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # what it warns of is what strangers send
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -227,8 +234,8 @@ def _serve(app: "ASGIApp", door: socket.socket) -> None:
         raise InputError("the server has stopped")
 
 
-def _leave(saved: "Autosave", checkpoint: Path) -> NoReturn:
-    """End the process now, whatever its threads are doing."""
+def _tell_where(saved: "Autosave", checkpoint: Path) -> None:
+    """Print what has been saved, and that this is the end."""
     for path in saved.written:
         click.echo(f"\nThe session is in {path}; its pictures again:")
         click.echo(
@@ -236,8 +243,6 @@ def _leave(saved: "Autosave", checkpoint: Path) -> NoReturn:
         )
     click.echo("\nnkca-interactive: ended")
     sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":

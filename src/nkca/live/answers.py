@@ -1,18 +1,8 @@
-"""What the server answers: files, JSON, and every error as one line of JSON."""
+"""What the server answers: files, JSON, and errors as one line of JSON."""
 
 import json
-import logging
-from collections.abc import Awaitable, Callable
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from nkca.errors import InputError
-from nkca.live.desk import BusyError
-from nkca.live.story import PassedError
-from nkca.live.worker import FullError
 
 TYPES = {
     ".css": "text/css",
@@ -25,13 +15,12 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".zip": "application/zip",
 }
-logger = logging.getLogger("nkca")
 
 
 def file_answer(name: str, content: bytes, download: bool = False) -> Response:
     """The file of that name, one of ours."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'} if download else None
-    return Response(content, media_type=TYPES[suffix(name)], headers=headers)
+    return Response(content, media_type=TYPES[name[name.rfind(".") :]], headers=headers)
 
 
 def json_answer(value: object, status: int = 200) -> Response:
@@ -42,62 +31,3 @@ def json_answer(value: object, status: int = 200) -> Response:
 def error_answer(status: int, sentence: str) -> Response:
     """One line that says what is wrong."""
     return json_answer({"error": " ".join(sentence.split())[:500]}, status)
-
-
-def suffix(name: str) -> str:
-    """From its last dot on."""
-    return name[name.rfind(".") :]
-
-
-async def _http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    answer = error_answer(error.status_code, error.detail)
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-async def _conflict(_: Request, error: Exception) -> Response:
-    return error_answer(409, str(error))
-
-
-async def _bad_input(_: Request, error: Exception) -> Response:
-    return error_answer(422, str(error))
-
-
-async def _full(_: Request, __: Exception) -> Response:
-    answer = error_answer(503, "too many requests are waiting")
-    answer.headers["Retry-After"] = "1"
-    return answer
-
-
-ERRORS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
-    HTTPException: _http,
-    PassedError: _conflict,
-    BusyError: _conflict,
-    InputError: _bad_input,
-    FullError: _full,
-}
-
-
-class Survival:
-    """Makes an answer, and a line in the log, of whatever else goes wrong."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        started = False
-
-        async def send_noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_noted)
-        except Exception as error:
-            logger.error("%s failed", scope.get("path"), exc_info=error)
-            if not started:
-                said = f"this went wrong in nkca itself: {type(error).__name__}: {error}"
-                await error_answer(500, said)(scope, receive, send)

@@ -21,10 +21,11 @@ from nkca.data.decode import MAX_SIDE, probe
 from nkca.errors import out_of_memory_says
 from nkca.inputs import fit_content
 from nkca.live import events as do
-from nkca.live.answers import ERRORS, TYPES, Survival, file_answer, json_answer, suffix
+from nkca.live.answers import file_answer, json_answer
 from nkca.live.bodies import JSON, OCTETS, read_body, read_json, watched
 from nkca.live.desk import Desk, Frame, Turn, parse_turn
 from nkca.live.export import kept_png
+from nkca.live.failures import ERRORS, Survival
 from nkca.live.guard import Access, Guard
 from nkca.live.offers import DOWNLOADS, Snapshot, caveat, describe
 from nkca.live.session import MAX_BYTES, Session, parse_session
@@ -183,5 +184,4 @@ def fitted_png(content: bytes, data_shape: tuple[int, int, int]) -> bytes:
 def page_files() -> dict[str, bytes]:
     """The parts of the page by name, read once: no name in a request reaches the file system."""
     folder = importlib.resources.files("nkca.live") / "static"
-    files = (file for file in folder.iterdir() if file.is_file())
-    return {file.name: file.read_bytes() for file in files if suffix(file.name) in TYPES}
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}

@@ -10,6 +10,7 @@ events                      see `nkca.live.events`; versions count from 0
 import base64
 import dataclasses
 import json
+import math
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ FORMAT, SCHEMA = "nkca-session", 1
 MAX_BYTES = 256 << 20
 MAX_EVENTS = 1_000_000
 MAX_BATCH = 1024
+MAX_PICTURES = 1 << 30  # bytes of all images together; a file of a few kilobytes can hold many
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def parse_session(content: bytes) -> Session:
     shape = typing.cast("tuple[int, int, int]", tuple(found["data_shape"]))
     plain = ("checkpoint", "checkpoint_sha256", "lag", "precision", "device")
     origin = Origin(data_shape=shape, **{name: found[name] for name in plain})
+    if len(found["images"]) * math.prod(shape) > MAX_PICTURES:
+        raise InputError("'images' are more than fit into memory")
     images = [read_exact_image(image, shape) for image in found["images"]]
     setup = Setup(
         found["batch_size"],

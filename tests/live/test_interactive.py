@@ -1,0 +1,264 @@
+"""The real command: it starts, tells its address, answers, keeps what was kept, and ends at once."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+from click.testing import CliRunner
+from live_chains import exact_model, origin_of
+from PIL import Image
+
+from nkca.cli.interactive import main
+from nkca.live.autosave import Autosave
+from nkca.live.desk import Desk, Turn
+from nkca.live.door import access_at, addresses, listen
+from nkca.live.events import Keep, Step, Stop
+from nkca.live.explorer import Setup
+from nkca.live.guard import LOOPBACK
+from nkca.live.session import read_session
+
+ROOT = Path(__file__).resolve().parents[2]
+KEEP = {"events": [{"do": "step", "times": 2}, {"do": "keep", "tile": 1}]}
+LONG = {"events": [{"do": "step", "times": 64}] * 64}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toys.write_checkpoint(tmp_path_factory.mktemp("run") / "tiny.pth")
+
+
+@contextmanager
+def command(cache: Path, *args: object) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """The running command, and the address it has told."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "nkca.cli.interactive", *map(str, args), "--no-browser"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "NKCA_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.fullmatch(r"nkca-interactive: (http://\S+)   \(Ctrl-C ends\)\n", line)
+            assert found, line + process.communicate()[1]
+            yield process, found[1]
+        finally:
+            process.kill()
+
+
+def port_of(address: str) -> int:
+    return int(address.split("/")[2].split(":")[1])
+
+
+def send(port: int, turn: object) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("POST", "/api/turn", json.dumps(turn), {"Content-Type": "application/json"})
+    return connection
+
+
+def head_of(connection: http.client.HTTPConnection) -> Any:
+    with connection.getresponse() as answer:
+        assert answer.status == 200
+        body = answer.read()
+    connection.close()
+    return json.loads(body[4 : 4 + int.from_bytes(body[:4], "big")])
+
+
+def round_trip(port: int) -> float:
+    """Seconds for a request that takes no time, on a connection that is open."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/api/about")
+    connection.getresponse().read()
+    start = time.perf_counter()
+    connection.request("GET", "/api/about")
+    connection.getresponse().read()
+    connection.close()
+    return time.perf_counter() - start
+
+
+def ended(process: "subprocess.Popen[str]", by: signal.Signals) -> str:
+    """End it: at once, without a complaint. Returns what it says."""
+    start = time.perf_counter()
+    process.send_signal(by)
+    out, err = process.communicate(timeout=20)
+    assert time.perf_counter() - start < 3
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith("\nnkca-interactive: ended\n")
+    return out
+
+
+TURN = b"POST /api/turn HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+WIRE: dict[str, tuple[bytes, set[bytes]]] = {  # status; b"" where nothing is answered
+    "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01", {b"400", b""}),
+    "no host": (b"GET /api/about HTTP/1.1\r\n\r\n", {b"400"}),
+    "no host, old": (b"GET /api/about HTTP/1.0\r\n\r\n", {b"403"}),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: a.example\r\n\r\n", {b"400"}),
+    "null in path": (b"GET /static/\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", {b"400", b"404"}),
+    "absolute target": (b"GET http://a.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", {b"404"}),
+    "foreign host": (b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", {b"403"}),
+    "path out": (b"GET /static/../../x HTTP/1.1\r\nHost: localhost\r\n\r\n", {b"404"}),
+    "headers without end": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 99_999, {b"400"}),
+    "two lengths": (TURN + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", {b"400"}),
+    "length and chunks": (
+        TURN + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        {b"400"},
+    ),
+    "bad chunk": (TURN + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", {b"400", b""}),
+    "too large, told": (TURN + b"Content-Length: 99999999\r\n\r\n", {b"413"}),
+    "websocket": (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        {b"200"},
+    ),
+    "other protocol": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {b"400", b"403", b"404", b""}),
+}
+
+
+def status_on_the_wire(port: int, content: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as wire:
+        wire.sendall(content)
+        wire.settimeout(2)
+        try:
+            said = wire.recv(1 << 16)
+        except (TimeoutError, ConnectionResetError):
+            return b""
+    return said.split(b" ")[1] if said else b""
+
+
+def test_the_command_answers_keeps_and_ends(checkpoint: Path, tmp_path: Path) -> None:
+    with command(tmp_path, checkpoint, "--batch-size=3", "--seed=4") as (process, address):
+        port = port_of(address)
+        for name, (content, expected) in WIRE.items():
+            assert status_on_the_wire(port, content) in expected, name
+        assert min(map(round_trip, [port] * 10)) < 0.03, "TCP waits for more to send"
+        cut_off = send(port, KEEP)
+        cut_off.close()
+        head = head_of(send(port, KEEP))
+        assert (head["batch"], head["seed"]) == (3, 4)
+        out = ended(process, signal.SIGINT)
+    (saved,) = (tmp_path / "sessions").iterdir()
+    session = read_session(saved)
+    assert session.origin.checkpoint == "tiny.pth"
+    assert session.steps == head["step"]
+    assert f"nkca-sample {checkpoint} --replay {saved}" in out
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_ends_in_the_middle_of_a_step(
+    checkpoint: Path, tmp_path: Path, by: signal.Signals
+) -> None:
+    with command(tmp_path, checkpoint, "--batch-size=256", "--token") as (process, address):
+        assert "/?token=" in address
+        port, token = port_of(address), address.partition("=")[2]
+        waiting = http.client.HTTPConnection("127.0.0.1", port)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        waiting.request("POST", "/api/turn", json.dumps(LONG), headers)
+        time.sleep(0.5)
+        out = ended(process, by)
+        waiting.close()
+    assert "session" not in out
+    assert not (tmp_path / "sessions").exists(), "nothing was kept"
+
+
+def bad(*args: object) -> str:
+    """What the command says that must not start."""
+    result = CliRunner().invoke(main, [*map(str, args), "--no-browser"])
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_bad_input_is_one_line_before_the_server_starts(checkpoint: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    assert "no such image" in bad(checkpoint, tmp_path / "none.png")
+    assert "cannot read image" in bad(checkpoint, text)
+    assert "cannot read session" in bad(checkpoint, f"--session={text}")
+    assert "no such session" in bad(checkpoint, f"--session={tmp_path / 'none.json'}")
+    assert "at most 1024 pictures" in bad(checkpoint, *1025 * [text])
+    assert "none.pth" in bad(tmp_path / "none.pth")
+    assert "lag" in bad(checkpoint, "--lag=1")
+    assert "--batch-size" in bad(checkpoint, "--batch-size=1025")
+    assert "--port" in bad(checkpoint, "--port=65536")
+    assert "cannot listen on 192.0.2.1" in bad(checkpoint, "--host=192.0.2.1")
+    assert "cannot listen on no host" in bad(checkpoint, "--host=no host")
+    with listen("127.0.0.1", 0) as door:
+        port = door.getsockname()[1]
+        assert f"port {port}: Address already in use" in bad(checkpoint, f"--port={port}")
+
+
+def test_pictures_are_fitted_and_a_session_goes_on(checkpoint: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "grey.png"
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(picture)
+    with command(tmp_path, checkpoint, picture, "--visualize=both") as (process, address):
+        port = port_of(address)
+        head_of(send(port, KEEP))
+        about = http.client.HTTPConnection("127.0.0.1", port)
+        about.request("GET", "/api/about")
+        told = json.loads(about.getresponse().read())
+        about.close()
+        assert (told["images"], told["show"], told["rescale"]) == (1, "both", False)
+        process.send_signal(signal.SIGINT)
+        assert "grey.png: 30x20 fitted to 8x8" in process.communicate()[1]
+    (saved,) = (tmp_path / "sessions").iterdir()
+    with command(tmp_path, checkpoint, f"--session={saved}") as (process, address):
+        head = head_of(send(port_of(address), {}))
+        assert head["replaying"] == {"done": 0, "total": 2}
+        ended(process, signal.SIGTERM)
+
+
+def test_every_session_is_saved_in_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
+    model = exact_model()
+    desk, save = Desk(model, origin_of(model), Setup(2)), Autosave()
+    save(desk)
+    assert not list(tmp_path.iterdir())
+    desk.turn(Turn(events=(Step(2), Keep(1))))
+    save(desk)
+    desk.load(read_session(save.written[0]))
+    desk.turn(Turn(events=(Stop(),)))
+    desk.turn(Turn(events=(Step(5), Keep(0))))
+    for _ in range(2):
+        save(desk)
+    assert [read_session(path).steps for path in save.written] == [2, 5]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NKCA_CACHE", str(tmp_path / "file"))
+    for _ in range(2):
+        save(desk)
+    (warning,) = caplog.records
+    assert "cannot save the session" in warning.getMessage()
+
+
+def test_doors() -> None:
+    with listen("127.0.0.1", 0) as one, listen("localhost", 0) as two:
+        assert one.getsockname()[1] != two.getsockname()[1]
+        access = access_at(one, "127.0.0.1", token=False)
+        assert (access.token, access.by_address, access.names) == (None, False, LOOPBACK)
+        assert addresses(one, access) == [f"http://127.0.0.1:{one.getsockname()[1]}/"]
+        assert access_at(one, "127.0.0.1", token=True).token
+    with listen("0.0.0.0", 0) as door:
+        access = access_at(door, "0.0.0.0", token=False)
+        assert access.token and access.by_address
+        assert access.knows(socket.gethostname().lower())
+        here, there = addresses(door, access)
+        port = door.getsockname()[1]
+        assert here == f"http://127.0.0.1:{port}/?token={access.token}"
+        assert there == f"http://{socket.gethostname()}:{port}/?token={access.token}"
+        assert access_at(door, "0.0.0.0", token=False).token != access.token
