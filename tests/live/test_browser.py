@@ -77,8 +77,9 @@ class Person:
     @property
     def state(self) -> dict[str, Any]:
         """The newest head, once it is on the screen."""
-        state = "window.nkca.onScreen === window.nkca.state.version ? window.nkca.state : null"
-        return self.wait(lambda: self.page.evaluate(state))
+        look = "window.nkca.onScreen === window.nkca.state.version ? window.nkca.state : null"
+        state: dict[str, Any] = self.wait(lambda: self.page.evaluate(look))
+        return state
 
     def wait(self, look: Callable[[], Any]) -> Any:
         """What ``look`` finds as soon as it is true."""
@@ -110,9 +111,12 @@ class Person:
     def walk(self, steps: int) -> None:
         """Single steps."""
         for _ in range(steps):
-            before = self.state["step"]
+            target = self.state["step"] + 1
             self.press(".")
-            self.wait(lambda before=before: self.state["step"] == before + 1)
+            self.until_step(target)
+
+    def until_step(self, step: int) -> None:
+        self.wait(lambda: self.state["step"] == step)
 
     def download(self, selector: str) -> bytes:
         with self.page.expect_download() as download:
@@ -293,7 +297,7 @@ def test_shelf_session_and_replay(
     with interactive(checkpoint) as address:
         person.open(address)
         person.pause()
-        kept = []
+        kept: list[Pixels] = []
         for tile in (3, 0, 5):
             person.walk(2)
             person.press(str(tile + 1), "k")

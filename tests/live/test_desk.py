@@ -152,6 +152,26 @@ def test_a_replay_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.session.steps == frame.head["step"] + 2
 
 
+def test_a_replay_that_fails_says_so_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = desk_of()
+    desk.turn(Turn(events=(Step(40),)))
+    desk.load(parse_session(to_json(desk.session)))
+    before = desk.explorer.step
+
+    def fails() -> None:
+        if desk.explorer.story.moment.step == 7:
+            raise RuntimeError("out of memory")
+        before()
+
+    monkeypatch.setattr(desk.explorer, "step", fails)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        desk.turn(Turn(seen=0, steps=1))
+    monkeypatch.undo()
+    head = desk.turn(Turn()).head
+    assert (head["replaying"], head["step"], head["running"]) == (None, 7, False)
+    assert desk.turn(Turn(events=(Step(1),))).head["step"] == 8
+
+
 def test_sessions_of_other_precision_or_shape_are_refused() -> None:
     desk = desk_of()
     story = desk.explorer.story
@@ -162,6 +182,9 @@ def test_sessions_of_other_precision_or_shape_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=r"bf16|3 channels"):
             desk.load(dataclasses.replace(session, origin=origin))
+    low = dataclasses.replace(session.setup, noise_level=0.001)
+    with pytest.raises(InputError, match=r"begins at level 0\.001, the model's lowest is 0\.01"):
+        desk.load(dataclasses.replace(session, setup=low))
     assert desk.explorer.story is story
     other_lag = dataclasses.replace(session.origin, lag=0.1)
     desk.load(dataclasses.replace(session, origin=other_lag))
@@ -197,6 +220,12 @@ def test_a_step_that_nobody_waits_for_is_given_up() -> None:
     assert desk.explorer.story is before
     assert frame.head["version"] == 2
     assert desk.turn(Turn(seen=2, steps=1)).head["version"] == 3
+    before = desk.explorer.story
+    network.reached = 0
+    events = (Level(0.3), Step(5), Keep(1))
+    desk.turn(Turn(seen=3, events=events), unwanted=lambda: network.reached >= 13)
+    assert network.reached == 13
+    assert desk.explorer.story is before, "all or nothing"
 
 
 GOOD_TURN: dict[str, Any] = {"seen": 3, "events": [{"do": "run"}], "steps": 2, "show": "both"}

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import secrets
 import shlex
 import socket
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.allocator import keep_freed_memory
-from nkca.cli.options import command, messages, signals_interrupt
+from nkca.cli.options import command, device_options, messages, signals_interrupt
 from nkca.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,20 +81,7 @@ logger = logging.getLogger("nkca")
 )
 @click.option("--token", is_flag=True, help="Let only in who has the address with its token.")
 @click.option("--no-browser", is_flag=True, help="Open no browser.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Arithmetic of the network.",
-)
+@device_options()
 def main(
     host: str,
     port: int,
@@ -146,11 +134,11 @@ def _desk(
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.live.desk import Desk
     from nkca.live.explorer import Setup
-    from nkca.live.offers import caveat
-    from nkca.live.session import MAX_BATCH, Origin, read_session
+    from nkca.live.session import MAX_BATCH, Origin, caveat, read_session
 
     if len(images) > MAX_BATCH:
         raise InputError(f"at most {MAX_BATCH} pictures, got {len(images)}")
+    computing["precision"] = computing["precision"] or "fp32"
     loaded = read_session(session) if session else None
     model = load_model(checkpoint, **computing)
     file = find_checkpoint(checkpoint)
@@ -163,7 +151,7 @@ def _desk(
         str(model.device),
     )
     setup = Setup(batch_size, seed, images=_pictures(model, images))
-    desk = Desk(model, origin, setup)
+    desk = Desk(model, origin, setup, epoch=secrets.randbelow(1 << 30))
     if loaded:
         desk.load(loaded)
         warning = caveat(loaded.origin, origin)

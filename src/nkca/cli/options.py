@@ -142,6 +142,13 @@ def computing_options() -> Decorator:
             metavar="N",
             help="Images at once; does not change the results.",
         ),
+        device_options(),
+    )
+
+
+def device_options() -> Decorator:
+    """Where and how precisely."""
+    return _options(
         click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda", "mps"]),

@@ -21,7 +21,6 @@ from nkca.version import __version__
 
 if TYPE_CHECKING:
     from nkca.gallery import Outputs, Request, Step
-    from nkca.live.session import Origin
 
 
 @command("nkca-sample")
@@ -137,7 +136,7 @@ def _repeat(
     from nkca.build import load_model
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.live.repeat import origin_here, repeat
-    from nkca.live.session import read_session
+    from nkca.live.session import caveat, read_session
 
     checkpoint = given.pop("checkpoint")
     if checkpoint is None:
@@ -151,17 +150,12 @@ def _repeat(
         precision, lag = session.origin.precision, session.origin.lag
         model = load_model(file, device=device, precision=precision, lag=lag)
         origin = origin_here(session, file.name, digest(file), model.device.type)
-        if origin != session.origin:
-            click.echo(f"warning: {_difference(origin, session.origin)} made {replay}", err=True)
+        warning = caveat(session.origin, origin)
+        if warning:
+            click.echo(f"warning: {warning}", err=True)
         files = _show(repeat(model, origin, session, outputs, directory), quiet)
         if not quiet:
             click.echo(f"{len(files)} picture{'s' * (len(files) > 1)} in {directory}")
-
-
-def _difference(origin: "Origin", before: "Origin") -> str:
-    if origin.checkpoint_sha256 != before.checkpoint_sha256:
-        return f"{before.checkpoint}, not the file given,"
-    return f"device {before.device}, not {origin.device},"
 
 
 def _request(like: Path | None, given: dict[str, Any]) -> "Request":

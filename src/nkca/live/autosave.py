@@ -21,6 +21,7 @@ class Autosave:
 
     def __init__(self) -> None:
         self.written: list[Path] = []
+        self._epochs: list[int] = []
         self._start = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         self._failed = False
 
@@ -30,7 +31,10 @@ class Autosave:
         if not (story.shelf or story.removed):
             return
         folder = default_cache_dir() / "sessions"
-        path = folder / f"{self._start}{f'-{desk.epoch}' if desk.epoch else ''}.json"
+        if desk.epoch not in self._epochs:
+            self._epochs.append(desk.epoch)
+        number = self._epochs.index(desk.epoch)
+        path = folder / f"{self._start}{f'-{number + 1}' if number else ''}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as file:

@@ -113,12 +113,12 @@ class Desk:
     Args:
         origin: which model it explores, for the session file.
         setup: what the session begins with.
+        epoch: a number that pages of an earlier desk do not know.
     """
 
-    def __init__(self, model: Model, origin: Origin, setup: Setup) -> None:
-        self.model, self.origin = model, origin
+    def __init__(self, model: Model, origin: Origin, setup: Setup, epoch: int = 0) -> None:
+        self.model, self.origin, self.epoch = model, origin, epoch
         self.explorer = Explorer(model, setup)
-        self.epoch = 0
         self._replay: _Replay | None = None
         self._numbers = {name: _Number() for name in LISTS}
         self._step_ms: float | None = None
@@ -133,7 +133,7 @@ class Desk:
         """Do what a page asks for, and tell it how things are.
 
         Args:
-            unwanted: says that the page does not wait any more: a step that is on is given up.
+            unwanted: says that the page does not wait any more: what is being done is given up.
 
         Raises:
             PassedError: if an event is about what is not remembered any more.
@@ -144,9 +144,13 @@ class Desk:
         if turn.events and not same:
             raise BusyError("another session has been loaded")
         seen = turn.seen if same else -1
-        self._apply(turn.events)
-        if turn.steps and (turn.events or seen == self.explorer.story.moment.version):
-            self._advance(turn.steps, unwanted)
+        pulled = bool(turn.events) or seen == self.explorer.story.moment.version
+        with interruptible(unwanted), contextlib.suppress(Interrupted):
+            self._apply(turn.events)
+            if pulled and self._replay is None:
+                self._advance(turn.steps)
+        if pulled and turn.steps and self._replay is not None:
+            self._go_on(self._replay)
         changed = bool(turn.events) or seen != self.explorer.story.moment.version
         return self._frame(turn, changed)
 
@@ -175,17 +179,13 @@ class Desk:
         if any(isinstance(event, do.Stop) for event in events):
             self._end_replay()
 
-    def _advance(self, steps: int, unwanted: Callable[[], bool]) -> None:
-        if self._replay is not None:
-            self._go_on(self._replay)
-            return
-        with interruptible(unwanted), contextlib.suppress(Interrupted):
-            for _ in range(steps):
-                if not self.explorer.story.running:
-                    return
-                before = time.perf_counter()
-                self.explorer.step()
-                self._step_ms = 1000 * (time.perf_counter() - before)
+    def _advance(self, steps: int) -> None:
+        for _ in range(steps):
+            if not self.explorer.story.running:
+                return
+            before = time.perf_counter()
+            self.explorer.step()
+            self._step_ms = 1000 * (time.perf_counter() - before)
 
     def _go_on(self, replay: _Replay) -> None:
         until = time.perf_counter() + REPLAY_SECONDS
@@ -194,7 +194,7 @@ class Desk:
                 replay.done = done
                 if time.perf_counter() >= until:
                     return
-        except InputError:
+        except BaseException:  # a generator that raised is at its end
             self._end_replay()
             raise
         self._end_replay()

@@ -41,17 +41,6 @@ def describe(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
     }
 
 
-def caveat(made: Origin, here: Origin) -> str | None:
-    """Why a session from there may come out differently here, if it may."""
-    if made.checkpoint_sha256 != here.checkpoint_sha256:
-        return f"the session was made with another checkpoint, {made.checkpoint}"
-    if made.device != here.device:
-        return (
-            f"the session was made on {made.device}, this is {here.device}: it may differ a little"
-        )
-    return None
-
-
 def _shelf(now: Snapshot) -> tuple[Kept, ...]:
     if not now.story.shelf:
         raise BusyError("nothing has been kept yet")

@@ -27,8 +27,8 @@ from nkca.live.desk import Desk, Frame, Turn, parse_turn
 from nkca.live.export import kept_png
 from nkca.live.failures import ERRORS, Survival
 from nkca.live.guard import Access, Guard
-from nkca.live.offers import DOWNLOADS, Snapshot, caveat, describe
-from nkca.live.session import MAX_BYTES, Session, parse_session
+from nkca.live.offers import DOWNLOADS, Snapshot, describe
+from nkca.live.session import MAX_BYTES, Session, caveat, parse_session
 from nkca.live.views import View, name_of, thumbnail
 from nkca.live.worker import Worker
 from nkca.pictures import png_bytes

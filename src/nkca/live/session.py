@@ -144,6 +144,22 @@ def check_model(session: Session, model: Model) -> None:
             f"the session is of {_size(shape)}, the model of {_size(model.data_shape)}: "
             f"it was made with {session.origin.checkpoint}"
         )
+    if session.setup.noise_level < model.min_noise:
+        raise InputError(
+            f"the session begins at level {session.setup.noise_level:g}, "
+            f"the model's lowest is {model.min_noise:g}"
+        )
+
+
+def caveat(made: Origin, here: Origin) -> str | None:
+    """Why a session from there may come out differently here, if it may."""
+    if made.checkpoint_sha256 != here.checkpoint_sha256:
+        return f"the session was made with another checkpoint, {made.checkpoint}"
+    if made.device != here.device:
+        return (
+            f"the session was made on {made.device}, this is {here.device}: it may differ a little"
+        )
+    return None
 
 
 def replay(explorer: Explorer, session: Session) -> Iterator[int]:
