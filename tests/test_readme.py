@@ -73,7 +73,7 @@ def test_readme_commands_run(workplace: Path) -> None:
     assert {line[0] for line in lines} == {*COMMANDS, "nkca-interactive"}
     for name, *arguments in lines:
         if name == "nkca-interactive":  # it would stay: tests/live/test_browser.py uses it
-            interactive.main.make_context(name, arguments)
+            interactive.main.make_context(name, [*arguments])
             save_live_session(workplace / arguments[0], workplace / "session.json")
             continue
         asked_again = any(a.startswith(("--like", "--replay")) for a in arguments)
