@@ -349,6 +349,12 @@ def test_undo_and_redo_bring_back_what_was() -> None:
         explorer.apply([Redo()])
 
 
+def test_a_pick_of_what_is_picked_is_no_action() -> None:
+    explorer = explorer_of()
+    explorer.apply([Pick(None), Pick(2), Pick(2)])
+    assert len(explorer.story.history.past) == 1
+
+
 def test_what_is_done_again_after_an_undo_comes_out_differently() -> None:
     explorer = explorer_of()
     steps(explorer, 2)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,18 +18,22 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
+import uvicorn
 from click.testing import CliRunner
 from live_chains import exact_model, origin_of
 from PIL import Image
 
 from nkca.cli.interactive import main
+from nkca.live import prompt
 from nkca.live.autosave import Autosave
 from nkca.live.desk import Desk, Turn
 from nkca.live.door import access_at, addresses, listen
 from nkca.live.events import Keep, Step, Stop
 from nkca.live.explorer import Setup
-from nkca.live.guard import LOOPBACK
-from nkca.live.session import read_session
+from nkca.live.guard import LOOPBACK, Access
+from nkca.live.server import make_app
+from nkca.live.session import read_session, to_json
+from nkca.live.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = {"events": [{"do": "step", "times": 2}, {"do": "keep", "tile": 1}]}
@@ -190,6 +195,14 @@ def test_bad_input_is_one_line_before_the_server_starts(checkpoint: Path, tmp_pa
     assert "cannot read image" in bad(checkpoint, text)
     assert "cannot read session" in bad(checkpoint, f"--session={text}")
     assert "no such session" in bad(checkpoint, f"--session={tmp_path / 'none.json'}")
+    session = tmp_path / "session.json"
+    model = exact_model()
+    session.write_bytes(to_json(Desk(model, origin_of(model), Setup(2)).session))
+    for option in ("--batch-size=3", "--seed=0", "--lag=0.2", "--precision=fp32"):
+        name = option[2:].partition("=")[0]
+        assert f"brings its own '{name}'" in bad(checkpoint, f"--session={session}", option)
+    assert "brings its own 'images'" in bad(checkpoint, f"--session={session}", text)
+    assert "the session is of 6x4" in bad(checkpoint, f"--session={session}")
     assert "at most 1024 pictures" in bad(checkpoint, *1025 * [text])
     assert "none.pth" in bad(tmp_path / "none.pth")
     assert "lag" in bad(checkpoint, "--lag=1")
@@ -238,10 +251,15 @@ def test_every_session_is_saved_in_a_file_of_its_own(
     for _ in range(2):
         save(desk)
     assert [read_session(path).steps for path in save.written] == [2, 5]
+    assert desk.notice is None
     (tmp_path / "file").touch()
     monkeypatch.setenv("NKCA_CACHE", str(tmp_path / "file"))
     for _ in range(2):
         save(desk)
+    assert "cannot save the session by itself: Not a directory" in str(desk.notice)
+    assert desk.turn(Turn()).head["notice"] == desk.notice
+    monkeypatch.setenv("NKCA_CACHE", "~nobody-of-that-name/x")
+    save(desk)
     (warning,) = caplog.records
     assert "cannot save the session" in warning.getMessage()
 
@@ -262,3 +280,53 @@ def test_doors() -> None:
         assert here == f"http://127.0.0.1:{port}/?token={access.token}"
         assert there == f"http://{socket.gethostname()}:{port}/?token={access.token}"
         assert access_at(door, "0.0.0.0", token=False).token != access.token
+
+
+def test_a_session_that_another_replaces_is_saved_though_nothing_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
+    model = exact_model()
+    desk, save = Desk(model, origin_of(model), Setup(2)), Autosave()
+    save(desk, True)
+    assert save.written == [], "nothing has happened"
+    desk.turn(Turn(events=(Step(2),)))
+    save(desk)
+    assert save.written == []
+    save(desk, True)
+    assert read_session(save.written[0]).steps == 2
+
+
+def test_connections_that_say_nothing_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt, "SECONDS", 0.3)
+    config = uvicorn.Config(
+        make_app(Desk(exact_model(), origin_of(exact_model()), Setup(2)), Worker(), Access()),
+        http=prompt.PromptProtocol,
+        lifespan="off",
+        log_config=None,
+    )
+    server = uvicorn.Server(config)
+    with listen("127.0.0.1", 0) as door:
+        thread = threading.Thread(target=server.run, args=[[door]], daemon=True)
+        thread.start()
+        port = door.getsockname()[1]
+        head = b"GET /api/about HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for before, begun in ((b"", b""), (b"", b"GET / HT"), (head, b"GET / HT")):
+            with socket.create_connection(("127.0.0.1", port), timeout=9) as connection:
+                if before:
+                    connection.sendall(before)
+                    assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+                    time.sleep(0.1)  # until the rest of it has come
+                connection.sendall(begun)
+                start = time.perf_counter()
+                while connection.recv(1 << 16):
+                    pass
+                assert time.perf_counter() - start < 3, begun
+        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=9)
+        for _ in range(3):
+            kept.request("GET", "/api/about")
+            assert kept.getresponse().read()
+            time.sleep(0.5)  # idle between requests is another matter
+        kept.close()
+        server.should_exit = True
+        thread.join()

@@ -242,18 +242,20 @@ def test_images_of_a_session_are_told_of(ask: Asked, desk: Desk) -> None:
 
 
 def test_a_change_of_the_shelf_is_told(desk: Desk) -> None:
-    told: list[int] = []
-    app = make_app(
-        desk, Worker(), Access(), on_change=lambda desk: told.append(len(desk.explorer.story.shelf))
-    )
+    told: list[tuple[int, bool]] = []
+
+    def tell(desk: Desk, leaving: bool) -> None:
+        told.append((len(desk.explorer.story.shelf), leaving))
+
+    app = make_app(desk, Worker(), Access(), on_change=tell)
     for events in ([STEP], [KEEP, STEP], [RUN], [{"do": "remove", "item": 1}]):
         answer(app, turn(*events))
-    assert told == [1, 0]
+    assert told == [(1, False), (0, False)]
     answer(app, turn(KEEP, {"do": "undo"}))
-    assert told == [1, 0], "nothing was done"
+    assert told == [(1, False), (0, False)], "nothing was done"
     saved = answer(app, Ask("/api/session.json")).body
     answer(app, post("/api/session", saved))
-    assert told == [1, 0, 0], "the session that goes"
+    assert told[2:] == [(0, True)], "the session that goes"
 
 
 # --------------------------------------------------------------------------------------------

@@ -16,7 +16,15 @@ from nkca.errors import InputError
 from nkca.live import events as do
 from nkca.live.events import Event, Keep, Level, Run, Spread, Step
 from nkca.live.explorer import Explorer, Setup
-from nkca.live.session import check_model, parse_session, read_session, replay, session_of, to_json
+from nkca.live.session import (
+    caveat,
+    check_model,
+    parse_session,
+    read_session,
+    replay,
+    session_of,
+    to_json,
+)
 from nkca.live.story import Story
 from nkca.pictures import png_bytes
 from nkca.pixels import as_pictures
@@ -110,9 +118,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "format": ({"format": "other"}, "not a session"),
     "newer": ({"schema": 2}, "schema 2 is not known here; update nkca"),
     "unknown": ({"evil": 1}, "unknown field 'evil'"),
-    "shape": ({"data_shape": [1, 4]}, "three whole numbers"),
-    "shape of text": ({"data_shape": "146"}, "three whole numbers"),
-    "huge shape": ({"data_shape": [1, 10**9, 10**9]}, "three whole numbers"),
+    "shape": ({"data_shape": [1, 4]}, "height, width"),
+    "shape of text": ({"data_shape": "146"}, "height, width"),
+    "two channels": ({"data_shape": [2, 4, 6]}, "1, 3 or 4, height"),
+    "huge shape": ({"data_shape": [1, 10**9, 10**9]}, "height, width"),
     "batch": ({"batch_size": 0}, "from 1 to 1024"),
     "huge batch": ({"batch_size": 10**9}, "from 1 to 1024"),
     "truth": ({"seed": True}, "'seed' must be a whole number"),
@@ -124,6 +133,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "path": ({"images": ["/etc/passwd"]}, "cannot take the image"),
     "events": ({"events": {}}, "at most"),
     "event": ({"events": [{"do": "fly"}]}, "unknown event 'fly'"),
+    "not on record": ({"events": [{"do": "step", "times": 1}, {"do": "stop"}]}, "event 1: 'stop'"),
+    "older": ({"schema": 0}, "'schema' must be 1"),
     "missing": ({"lag": None}, "'lag' must be"),
 }
 
@@ -154,6 +165,15 @@ def test_a_changed_session_says_which_event_fails() -> None:
     session = parse_session(json.dumps({**good(), "events": [{"do": "undo"}]}).encode())
     with pytest.raises(InputError, match="event 0 of the session: there is nothing to undo"):
         list(replay(Explorer(exact_model(), session.setup), session))
+
+
+def test_where_it_was_made_is_said_in_plain_letters() -> None:
+    made = dataclasses.replace(origin_of(exact_model()), checkpoint="\x1b[31mred\nline.pth")
+    here = origin_of(exact_model())
+    assert caveat(made, here) == caveat(here, here) is None
+    other = dataclasses.replace(made, checkpoint_sha256="cd" * 32)
+    assert caveat(other, here) == "the session was made with another checkpoint, ?[31mred?line.pth"
+    assert "made on cuda" in (caveat(dataclasses.replace(made, device="cuda"), here) or "")
 
 
 def test_another_kind_of_model_is_refused() -> None:

@@ -45,19 +45,15 @@ logger = logging.getLogger("nkca")
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 1024),
-    default=16,
-    show_default=True,
     metavar="N",
-    help="Chains side by side.",
+    help="Chains side by side.  [default: 16]",
 )
 @click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**53 - 1),
-    default=0,
-    show_default=True,
     metavar="INT",
-    help="The same seed and actions, the same pictures.",
+    help="The same seed and actions, the same pictures.  [default: 0]",
 )
 @click.option(
     "--session",
@@ -122,41 +118,34 @@ def main(
         os._exit(0)  # now, whatever the worker is doing
 
 
-def _desk(
-    checkpoint: Path,
-    images: tuple[Path, ...],
-    session: Path | None,
-    batch_size: int,
-    seed: int,
-    **computing: Any,
-) -> "Desk":
+def _desk(checkpoint: Path, session: Path | None, device: str, **given: Any) -> "Desk":
     from nkca.build import load_model
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.live.desk import Desk
     from nkca.live.explorer import Setup
     from nkca.live.session import MAX_BATCH, Origin, caveat, read_session
 
-    if len(images) > MAX_BATCH:
-        raise InputError(f"at most {MAX_BATCH} pictures, got {len(images)}")
-    computing["precision"] = computing["precision"] or "fp32"
-    loaded = read_session(session) if session else None
-    model = load_model(checkpoint, **computing)
-    file = find_checkpoint(checkpoint)
-    origin = Origin(
-        file.name,
-        digest(file),
-        model.data_shape,
-        model.chain.lag,
-        computing["precision"],
-        str(model.device),
+    if len(given["images"]) > MAX_BATCH:
+        raise InputError(f"at most {MAX_BATCH} pictures, got {len(given['images'])}")
+    loaded = read_session(session) if session is not None else None
+    if loaded is not None:
+        for name, value in given.items():
+            if value not in (None, ()):
+                raise InputError(f"--session brings its own '{name.replace('_', '-')}'")
+        given |= {"precision": loaded.origin.precision}
+    precision = given["precision"] or "fp32"
+    model = load_model(checkpoint, device=device, precision=precision, lag=given["lag"])
+    file, lag = find_checkpoint(checkpoint), model.chain.lag
+    origin = Origin(file.name, digest(file), model.data_shape, lag, precision, model.device.type)
+    setup = Setup(
+        given["batch_size"] or 16, given["seed"] or 0, images=_pictures(model, given["images"])
     )
-    setup = Setup(batch_size, seed, images=_pictures(model, images))
     desk = Desk(model, origin, setup, epoch=secrets.randbelow(1 << 30))
-    if loaded:
+    if loaded is not None:
         desk.load(loaded)
-        warning = caveat(loaded.origin, origin)
-        if warning:
-            logger.warning(warning)
+        desk.notice = caveat(loaded.origin, origin)
+        if desk.notice:
+            logger.warning(desk.notice)
     return desk
 
 
@@ -184,7 +173,6 @@ def _announce(door: socket.socket, access: "Access") -> str:
         port = door.getsockname()[1]
         there = f"{os.environ.get('USER', 'USER')}@{socket.gethostname()}"
         click.echo(f"  from another machine: ssh -L {port}:127.0.0.1:{port} {there}")
-    sys.stdout.flush()
     return here
 
 
@@ -201,9 +189,11 @@ def _serve(app: "ASGIApp", door: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM; in a thread, so that those are heard at once."""
     import uvicorn
 
+    from nkca.live.prompt import PromptProtocol
+
     config = uvicorn.Config(
         app,
-        http="h11",  # has a limit on headers
+        http=PromptProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -230,7 +220,6 @@ def _tell_where(saved: "Autosave", checkpoint: Path) -> None:
             f"  nkca-sample {shlex.quote(str(checkpoint))} --replay {shlex.quote(str(path))}"
         )
     click.echo("\nnkca-interactive: ended")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

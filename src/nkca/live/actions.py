@@ -112,6 +112,8 @@ def _record(story: Story, on: bool) -> Story:
 
 
 def _pick(story: Story, event: do.Pick) -> Story:
+    if event.tile == story.moment.picked:
+        return story
     moved = dataclasses.replace(story.moment, picked=event.tile)
     return story.acted(moved, "pick none" if event.tile is None else f"pick tile {event.tile + 1}")
 

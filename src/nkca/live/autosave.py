@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from nkca.errors import InputError
 from nkca.files import atomic_write
 from nkca.live.desk import Desk
 from nkca.live.session import to_json
@@ -23,27 +24,31 @@ class Autosave:
         self.written: list[Path] = []
         self._epochs: list[int] = []
         self._start = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-        self._failed = False
 
-    def __call__(self, desk: Desk) -> None:
-        """Write it, if anything was kept."""
+    def __call__(self, desk: Desk, whatever: bool = False) -> None:
+        """Write it, if anything was kept, or ``whatever`` happened."""
         story = desk.explorer.story
-        if not (story.shelf or story.removed):
+        if not (story.shelf or story.removed or (whatever and story.record)):
             return
+        try:
+            path = self._write(desk)
+        except (OSError, InputError) as error:
+            if desk.notice is None:
+                reason = getattr(error, "strerror", None) or error
+                desk.notice = f"cannot save the session by itself: {reason}"
+                logger.warning("%s; going on", desk.notice)
+            return
+        desk.notice = None
+        if path not in self.written:
+            self.written.append(path)
+
+    def _write(self, desk: Desk) -> Path:
         folder = default_cache_dir() / "sessions"
         if desk.epoch not in self._epochs:
             self._epochs.append(desk.epoch)
         number = self._epochs.index(desk.epoch)
         path = folder / f"{self._start}{f'-{number + 1}' if number else ''}.json"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as file:
-                file.write(to_json(desk.session))
-        except OSError as error:
-            if not self._failed:
-                reason = error.strerror or error
-                logger.warning("cannot save the session as %s: %s; going on", path, reason)
-            self._failed = True
-            return
-        if path not in self.written:
-            self.written.append(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(to_json(desk.session))
+        return path

@@ -114,11 +114,14 @@ class Desk:
         origin: which model it explores, for the session file.
         setup: what the session begins with.
         epoch: a number that pages of an earlier desk do not know.
+
+    ``notice`` is what pages should tell the person, if anything.
     """
 
     def __init__(self, model: Model, origin: Origin, setup: Setup, epoch: int = 0) -> None:
         self.model, self.origin, self.epoch = model, origin, epoch
         self.explorer = Explorer(model, setup)
+        self.notice: str | None = None
         self._replay: _Replay | None = None
         self._numbers = {name: _Number() for name in LISTS}
         self._step_ms: float | None = None
@@ -205,7 +208,8 @@ class Desk:
 
     def _frame(self, turn: Turn, changed: bool) -> Frame:
         story = self.explorer.story
-        head = describe_story(story) | {"epoch": self.epoch, "step_ms": self._step_ms}
+        head = describe_story(story)
+        head |= {"epoch": self.epoch, "step_ms": self._step_ms, "notice": self.notice}
         for name, (value_of, describe) in LISTS.items():
             number = self._numbers[name].of(value_of(story))
             head[name] = None

@@ -28,8 +28,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return _bound(family, place)
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot listen on {host}, port {port}: {reason}") from None
+        where = f"{host}, port {port}" if port else host
+        raise InputError(f"cannot listen on {where}: {error.strerror or error}") from None
 
 
 def _bound(family: int, place: tuple[object, ...]) -> socket.socket:

@@ -36,7 +36,8 @@ from nkca.pixels import as_pictures
 
 T = TypeVar("T")
 TURN_BYTES, FIT_BYTES = 8 << 20, 32 << 20
-MAX_PIXELS = 64 << 20  # of a picture to be fitted
+LIMITS = {"max_upload_bytes": FIT_BYTES, "max_session_bytes": MAX_BYTES}
+MAX_PIXELS = 64_000_000  # of a picture to be fitted
 SHELVING = (do.Keep, do.Remove, do.Restore, do.Move)
 
 
@@ -45,14 +46,15 @@ def make_app(
     worker: Worker,
     access: Access,
     view: View | None = None,
-    on_change: Callable[[Desk], None] | None = None,
+    on_change: Callable[[Desk, bool], None] | None = None,
 ) -> Starlette:
     """The server of a desk.
 
     Args:
         worker: of one thread; nothing else may touch the desk from now on.
         view: what pages show first.
-        on_change: called by the worker when the shelf has changed, and before it becomes another one.
+        on_change: called by the worker when the shelf has changed, and, with True, before another
+            session takes the place of this one.
     """
     served = _Served(desk, worker, view or View(), on_change)
     routes = [
@@ -80,7 +82,7 @@ class _Served:
     """
 
     def __init__(
-        self, desk: Desk, worker: Worker, view: View, on_change: Callable[[Desk], None] | None
+        self, desk: Desk, worker: Worker, view: View, on_change: Callable[[Desk, bool], None] | None
     ) -> None:
         self.desk, self.worker, self.view, self.on_change = desk, worker, view, on_change
         self.encoder = Worker(threads=2)
@@ -99,7 +101,7 @@ class _Served:
     async def about(self, _: Request) -> Response:
         about = describe(self.desk.model, self.desk.origin, self.now.session.setup)
         view = {"show": self.view.show, "rescale": self.view.rescale}
-        return json_answer(about | view | {"max_upload_bytes": FIT_BYTES})
+        return json_answer(about | view | LIMITS)
 
     async def turn(self, request: Request) -> Response:
         turn = parse_turn(await read_json(request, TURN_BYTES))
@@ -157,12 +159,12 @@ class _Served:
             return Frame({}, b"")
         frame = self.desk.turn(turn, gone)
         if self.on_change and any(isinstance(event, SHELVING) for event in turn.events):
-            self.on_change(self.desk)
+            self.on_change(self.desk, False)
         return frame
 
     def _load(self, session: Session) -> None:
         if self.on_change:
-            self.on_change(self.desk)
+            self.on_change(self.desk, True)
         self.desk.load(session)
 
 
@@ -175,7 +177,7 @@ def fitted_png(content: bytes, data_shape: tuple[int, int, int]) -> bytes:
     """
     found = probe(content)
     if max(found.width, found.height) > MAX_SIDE or found.width * found.height > MAX_PIXELS:
-        raise HTTPException(413, f"{found.width}x{found.height} is too large a picture")
+        raise HTTPException(413, f"{found.width}x{found.height} is more than 64 million pixels")
     with out_of_memory_says("(the picture is too large)"):
         picture, _ = fit_content(content, data_shape)
     return png_bytes(as_pictures(picture.unsqueeze(0))[0])

@@ -112,8 +112,8 @@ def parse_session(content: bytes) -> Session:
         raise InputError(f"not JSON: {error}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError("not a session of nkca-interactive")
-    if found.get("schema") != SCHEMA:
-        raise InputError(f"schema {str(found.get('schema'))[:20]} is not known here; update nkca")
+    if isinstance(found.get("schema"), int) and found["schema"] > SCHEMA:
+        raise InputError(f"schema {str(found['schema'])[:20]} is not known here; update nkca")
     unknown = found.keys() - _FIELDS.keys()
     if unknown:
         raise InputError(f"unknown field '{min(unknown)[:40]}'")
@@ -133,7 +133,11 @@ def parse_session(content: bytes) -> Session:
         float(found["level"]),
         torch.cat(images) if images else None,
     )
-    return Session(origin, setup, tuple(map(parse_event, found["events"])))
+    events = tuple(map(parse_event, found["events"]))
+    for number, event in enumerate(events):
+        if not event.recorded:
+            raise InputError(f"event {number}: '{event.name}' does not belong in a session")
+    return Session(origin, setup, events)
 
 
 def check_model(session: Session, model: Model) -> None:
@@ -154,7 +158,8 @@ def check_model(session: Session, model: Model) -> None:
 def caveat(made: Origin, here: Origin) -> str | None:
     """Why a session from there may come out differently here, if it may."""
     if made.checkpoint_sha256 != here.checkpoint_sha256:
-        return f"the session was made with another checkpoint, {made.checkpoint}"
+        name = "".join(letter if letter.isprintable() else "?" for letter in made.checkpoint)
+        return f"the session was made with another checkpoint, {name}"
     if made.device != here.device:
         return (
             f"the session was made on {made.device}, this is {here.device}: it may differ a little"
@@ -189,7 +194,8 @@ def _size(shape: tuple[int, int, int]) -> str:
 
 
 def _is_shape(value: list[object]) -> bool:
-    return len(value) == 3 and all(type(side) is int and 0 < side <= 1 << 14 for side in value)
+    whole = len(value) == 3 and all(type(side) is int and 0 < side <= 1 << 14 for side in value)
+    return whole and value[0] in (1, 3, 4)
 
 
 def _is_text(value: str) -> bool:
@@ -208,7 +214,7 @@ _FIELDS: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
     "checkpoint_sha256": (str, _is_text, "text"),
     "precision": (str, {"fp32", "bf16"}.__contains__, "fp32 or bf16"),
     "device": (str, _is_text, "text"),
-    "data_shape": (list, _is_shape, "three whole numbers"),
+    "data_shape": (list, _is_shape, "[1, 3 or 4, height, width]"),
     "lag": (int | float, lambda lag: 0 <= lag < 1, "a number in [0, 1)"),
     "batch_size": (int, _within(1, MAX_BATCH), f"a whole number from 1 to {MAX_BATCH}"),
     "seed": (int, _within(0, MAX_SEED), "a whole number from 0 to 2^53 - 1"),

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from nkca.live.history import History
 from nkca.live.moment import Moment
 from nkca.live.story import Kept, Story
-from nkca.pictures import Pictures, contact_sheet, png_bytes
+from nkca.pictures import Pictures, grid, png_bytes, to_pillow
 from nkca.pixels import as_pictures
 from nkca.sampling import Model
 
 SHOWS = ("z", "x", "both")
+THUMBNAIL = 128
 QUICK = 1  # zlib's level: rather soon than small
 
 
@@ -52,8 +54,11 @@ def sprite(model: Model, moment: Moment, view: View) -> bytes:
 
 
 def thumbnail(moment: Moment) -> bytes:
-    """A PNG of all tiles, as a grid."""
-    return png_bytes(contact_sheet(as_pictures(moment.pictures)), compress_level=QUICK)
+    """A PNG of all tiles as a grid, at most `THUMBNAIL` pixels wide and high."""
+    small = to_pillow(grid(as_pictures(moment.pictures)))
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    shown = np.asarray(small)
+    return png_bytes(shown.reshape(*shown.shape[:2], -1))
 
 
 def describe_story(story: Story) -> dict[str, Any]:
@@ -109,6 +114,7 @@ def describe_shelf(story: Story) -> dict[str, Any]:
             for kept in story.shelf
         ],
         "removed": len(story.removed),
+        "removed_items": [kept.item for kept in story.removed],
     }
 
 
