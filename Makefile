@@ -37,6 +37,7 @@ demo: $(VENV)/installed
 	@echo "checkpoint        $(RUN)/checkpoint_latest.pth"
 	@echo "TensorBoard log   $(RUN)/tensorboard   ($(BIN)/tensorboard --logdir=$(RUN))"
 	@echo "try next          $(BIN)/nkca-sample $(RUN) $(SHEETS)/seed_000003.png --num-samples=8 --save-grid --save-dir=samples/variants"
+	@echo "explore it live   $(BIN)/nkca-interactive $(RUN)"
 	@echo "how good is it    $(BIN)/nkca-metrics $(RUN) demo --features=efficientnet-lite0 --num-samples=500"
 	@echo "train longer      $(BIN)/nkca-train --save-dir=$(RUN) --max-time=30m"
 	@echo "your pictures     $(BIN)/nkca-train --dataset=FOLDER --resize=32 --parametrisation=preconditioned --save-dir=runs/mine"
@@ -51,8 +52,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-pictures: demo
+pictures: demo $(VENV)/installed-dev
 	$(BIN)/python docs/make_pictures.py $(RUN) docs/images
+	$(BIN)/python docs/make_live_pictures.py $(RUN) docs/images
 
 clean:
 	rm -rf $(VENV) build dist src/nkca.egg-info
