@@ -337,6 +337,7 @@ def test_shelf_session_and_replay(
         person.page.locator("#restart-noise").click()
         person.wait(lambda: person.state["step"] == 0)
         person.page.locator("#session-load").set_input_files(tmp_path / "session.json")
+        person.page.locator("#ask-yes").click()
         person.wait(lambda: person.state["replaying"] is None and all(equal(last, person.tiles())))
         assert person.state["level"] == level
         assert json.loads(person.download("#session-save")) == json.loads(session)

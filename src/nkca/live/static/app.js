@@ -1,6 +1,7 @@
 // Puts the page together.
 
 import { about, keptPicture, ServerError } from "./api.js";
+import { startAsk } from "./ask.js";
 import { Commands } from "./commands.js";
 import { Desk } from "./desk.js";
 import { startDialogs } from "./dialogs.js";
@@ -13,7 +14,7 @@ import { startFrom, startImages } from "./images.js";
 import { startKeys } from "./keys.js";
 import { LevelSlider } from "./level.js";
 import { Look } from "./look.js";
-import { banner, toast } from "./messages.js";
+import { banner, carryNotices, notice, showCarriedNotices, toast } from "./messages.js";
 import { Painter } from "./painter.js";
 import { annealSteps, Panel, seed } from "./panel.js";
 import { Recorder } from "./record.js";
@@ -22,8 +23,10 @@ import { Session } from "./session.js";
 import { Shelf } from "./shelf.js";
 import { Strip } from "./strip.js";
 import { startTheme } from "./theme.js";
+import { Thumbnails } from "./thumbnails.js";
 
 const RETRY_MS = 2000;
+const REPLACED = "This is another session than before. What was kept is in a file that the command names when it ends.";
 const TROUBLE = new Map([
   [0, "The server is gone. This page goes on by itself when it is back."],
   [401, "This page has no access any more. Open the address with the token again."],
@@ -31,11 +34,18 @@ const TROUBLE = new Map([
 ]);
 
 startTheme();
+showCarriedNotices();
 start();
 
 async function start() {
   const facts = await askUntilAnswered();
-  const desk = new Desk(facts, { refused: toast, lost: tellLost, renewed: () => reloadIfChanged(facts) });
+  const desk = new Desk(facts, {
+    refused: toast,
+    failed: notice,
+    lost: tellLost,
+    renewed: () => reloadIfChanged(facts),
+    replaced: () => notice(REPLACED),
+  });
   expose(desk);
   assemble(desk);
   document.addEventListener("visibilitychange", () => document.hidden || reloadIfChanged(facts));
@@ -68,18 +78,20 @@ function assemble(desk) {
     items: () => desk.lists.shelf.items,
     address: (id) => keptPicture(id, desk.session),
     move: (id, way) => shelf.move(id, way),
-    remove: (id) => commands.remove(id),
+    remove: (kept) => commands.remove(kept),
     start: (address) => startFrom(desk, address),
   });
-  const shelf = new Shelf(desk, commands, look);
+  const thumbnails = new Thumbnails(() => desk.loop.pending.length > 0);
+  const shelf = new Shelf(desk, commands, look, thumbnails);
   const sliders = ["level", "paint-level"].map((id) => new LevelSlider(id, desk, commands));
   desk.show(grid, painter, shelf, ...sliders, new Strip(), new Running(desk, commands), new Panel(desk, commands));
-  desk.show(new Hint(), new Filmstrip(desk), new Recorder(desk), new Session(desk));
+  desk.show(new Hint(), new Filmstrip(desk, thumbnails), new Recorder(desk), new Session(desk), thumbnails);
   startImages(desk);
   startKeys(commands);
   startFocus();
   startHelp(desk.about);
   startDialogs();
+  startAsk();
 }
 
 /** @param {ServerError | null} error */
@@ -94,7 +106,9 @@ function tellLost(error) {
  */
 async function reloadIfChanged(facts) {
   const now = await about().catch(() => facts);
-  if (JSON.stringify(now) !== JSON.stringify(facts)) location.reload();
+  if (JSON.stringify(now) === JSON.stringify(facts)) return;
+  carryNotices();
+  location.reload();
 }
 
 /** @param {Desk} desk */

@@ -18,12 +18,15 @@ export class Commands {
   }
 
   toggleRun() {
-    const running = this.desk.head?.running;
-    this.desk.send({ do: running ? "pause" : "run" });
-    say(running ? "Paused" : "Running");
+    const { head, loop } = this.desk;
+    const goes = head?.running || loop.stepping;
+    if (goes) loop.dropSteps();
+    this.#send(goes ? "Paused" : "Running", { do: goes ? "pause" : "run" });
   }
 
-  step() {
+  /** @param {boolean} [repeated] the key is held: no step is asked for before the last one has been shown */
+  step(repeated = false) {
+    if (repeated && this.desk.loop.pending.some((act) => act.do === "step")) return;
     const one = { do: "step", times: 1 };
     if (this.desk.head?.running) this.desk.send({ do: "pause" }, one);
     else this.desk.send(one);
@@ -45,20 +48,28 @@ export class Commands {
 
   anneal() {
     const steps = this.forms.annealSteps();
-    this.desk.send({ do: "anneal", steps });
-    say(`Annealing in ${steps} steps`);
+    this.#send(`Annealing in ${steps} steps`, { do: "anneal", steps });
   }
 
   /** @param {number | null} tile */
   pick(tile) {
     if (tile !== null && tile >= this.desk.about.batch) return;
-    this.desk.send({ do: "pick", tile });
-    say(tile === null ? "Nothing picked" : `Tile ${tile + 1} picked`);
+    this.#send(tile === null ? "Nothing picked" : `Tile ${tile + 1} picked`, { do: "pick", tile });
+  }
+
+  /** @param {number} tile */
+  isPicked(tile) {
+    return this.desk.head?.picked === tile;
+  }
+
+  /** @param {number} tile */
+  unpick(tile) {
+    if (this.isPicked(tile)) this.pick(null);
   }
 
   /** @param {number} tile */
   togglePick(tile) {
-    this.pick(this.desk.head?.picked === tile ? null : tile);
+    this.pick(this.isPicked(tile) ? null : tile);
   }
 
   /** @param {number} way */
@@ -72,24 +83,21 @@ export class Commands {
   /** @param {number | null} [tile] */
   spread(tile = this.#picked()) {
     if (tile === null) return;
-    if (this.desk.head?.picked !== tile) this.pick(tile);
-    this.desk.send({ do: "spread", tile, seen: this.desk.onScreen });
-    say(`Spread from tile ${tile + 1}`);
+    if (!this.isPicked(tile)) this.pick(tile);
+    this.#send(`Spread from tile ${tile + 1}`, { do: "spread", tile, seen: this.desk.onScreen });
   }
 
   /** @param {number | null} [tile] */
   keep(tile = this.#picked()) {
     if (tile === null) return;
-    this.desk.send({ do: "keep", tile, seen: this.desk.onScreen });
-    say(`Kept tile ${tile + 1}`);
+    this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.desk.onScreen });
   }
 
   toggleLock() {
     const tile = this.#picked();
     if (tile === null) return;
     const locked = !this.desk.head?.locked.includes(tile);
-    this.desk.send({ do: "lock", tile, locked, seen: this.desk.onScreen });
-    say(`Tile ${tile + 1} ${locked ? "locked" : "unlocked"}`);
+    this.#send(`Tile ${tile + 1} ${locked ? "locked" : "unlocked"}`, { do: "lock", tile, locked, seen: this.desk.onScreen });
   }
 
   paint() {
@@ -103,8 +111,7 @@ export class Commands {
    */
   restart(source, seed = this.forms.seed()) {
     if (source === "images" && !this.desk.about.images) return;
-    this.desk.send({ do: "restart", source, seed });
-    say(`Started again from ${source}`);
+    this.#send(`Started again from ${source}`, { do: "restart", source, seed });
   }
 
   restartAnew() {
@@ -128,11 +135,23 @@ export class Commands {
     this.desk.set({ marks: !this.desk.settings.marks });
   }
 
+  /** @param {import("./types.js").Kept} kept */
+  async remove({ id, name }) {
+    if (!(await this.desk.send({ do: "remove", item: id }))) return;
+    toast(`${name} is off the shelf`, { label: "Put back", run: () => this.restore(id) });
+  }
+
   /** @param {number} item */
-  remove(item) {
-    this.desk.send({ do: "remove", item });
-    const putBack = () => this.desk.send({ do: "restore", item });
-    toast("Removed from the shelf", { label: "Put back", run: putBack });
+  restore(item) {
+    this.#send("Put back on the shelf", { do: "restore", item });
+  }
+
+  /**
+   * @param {string} text what is said once it is done
+   * @param {import("./types.js").Act} act
+   */
+  async #send(text, act) {
+    if (await this.desk.send(act)) say(text);
   }
 
   #picked() {

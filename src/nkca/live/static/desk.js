@@ -3,6 +3,7 @@
 import { takeTurn } from "./api.js";
 import { expect } from "./expect.js";
 import { Loop } from "./loop.js";
+import { ofTab } from "./memory.js";
 
 /**
  * @typedef {import("./types.js").About} About
@@ -15,8 +16,10 @@ import { Loop } from "./loop.js";
  *
  * @typedef {object} Troubles
  * @property {(message: string) => void} refused
+ * @property {(message: string) => void} failed
  * @property {(error: import("./api.js").ServerError | null) => void} lost null: the server is back
  * @property {() => void} renewed another session, or perhaps another server, is there
+ * @property {() => void} replaced another session is there that this page has not opened
  *
  * @typedef {object} View
  * @property {(picture: ImageBitmap, desk: Desk) => void} [draw] a new frame
@@ -25,6 +28,7 @@ import { Loop } from "./loop.js";
  */
 
 const PAGE = Date.now();
+const KEY = "nkca-view";
 
 /** @type {Lists} */
 const NOTHING = {
@@ -43,6 +47,7 @@ export class Desk {
   /** @type {View[]} */
   #views = [];
   lists = NOTHING;
+  opening = false; // whether this page is opening a session
 
   /**
    * @param {About} about
@@ -52,13 +57,14 @@ export class Desk {
     this.about = about;
     this.troubles = troubles;
     /** @type {Settings} */
-    this.settings = { show: about.show, rescale: about.rescale, stride: 1, limit: Infinity, marks: true };
+    this.settings = { show: about.show, rescale: about.rescale, stride: 1, limit: Infinity, marks: true, ...recall() };
     this.loop = new Loop({
       ask: (acts, steps, signal) => this.#ask(acts, steps, signal),
       receive: (reply) => this.#receive(reply),
       pace: () => this.settings,
       changed: () => this.#update(),
       refused: troubles.refused,
+      failed: troubles.failed,
       lost: (error) => this.#lost(error),
     });
   }
@@ -88,13 +94,22 @@ export class Desk {
     this.#views.push(...views);
   }
 
-  /** @param {Act[]} acts */
+  /**
+   * @param {Act[]} acts
+   * @returns {Promise<boolean>} whether the server has done them
+   */
   send(...acts) {
-    this.loop.send(...acts);
+    return this.loop.send(...acts);
   }
 
-  /** What is known counts no more. */
-  #forget() {
+  /**
+   * What is known counts no more.
+   *
+   * @param {boolean} other whether the session is another one
+   */
+  #forget(other) {
+    if (other && !this.opening) this.troubles.replaced();
+    if (other) this.opening = false;
     this.#doubt = false;
     this.#sessions += 1;
     this.#frame = null;
@@ -121,6 +136,7 @@ export class Desk {
   /** @param {Partial<Settings>} settings */
   set(settings) {
     Object.assign(this.settings, settings);
+    ofTab.remember(KEY, JSON.stringify({ ...this.settings, limit: String(this.settings.limit) }));
     this.#update();
     if (this.#seen() < 0) this.loop.refresh();
     else this.loop.nudge();
@@ -152,7 +168,7 @@ export class Desk {
   /** @param {Reply} reply */
   #receive(reply) {
     const { head, picture, show, rescale } = /** @type {Reply & {show: Show, rescale: boolean}} */ (reply);
-    if (this.#renewed(head)) this.#forget();
+    if (this.#renewed(head)) this.#forget(head.epoch !== this.#latest?.epoch);
     this.#latest = head;
     this.lists = {
       history: head.history ?? this.lists.history,
@@ -171,4 +187,10 @@ export class Desk {
   #update() {
     if (this.#latest) for (const view of this.#views) view.update?.(this);
   }
+}
+
+/** @returns {Partial<Settings>} as the tab had them before it was loaded again */
+function recall() {
+  const settings = JSON.parse(ofTab.recall(KEY) ?? "{}");
+  return settings.limit ? { ...settings, limit: Number(settings.limit) } : settings;
 }

@@ -1,7 +1,10 @@
-// Closing dialogs by their cross, or by a click beside them.
+// Closing dialogs by their cross, or by a click beside them; messages stay in front of them.
+
+import { raiseMessages } from "./messages.js";
 
 export function startDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) {
+    new MutationObserver(() => dialog.open && raiseMessages()).observe(dialog, { attributeFilter: ["open"] });
     const cross = dialog.querySelector(".close");
     cross?.addEventListener("click", () => dialog.close());
     dialog.addEventListener("pointerdown", (event) => {

@@ -13,10 +13,14 @@ import { startRoving } from "./roving.js";
 const NOW = -1;
 
 export class Filmstrip {
-  /** @param {Desk} desk */
-  constructor(desk) {
+  /**
+   * @param {Desk} desk
+   * @param {import("./thumbnails.js").Thumbnails} thumbnails
+   */
+  constructor(desk, thumbnails) {
     this.list = block("filmstrip");
     this.desk = desk;
+    this.thumbnails = thumbnails;
     startRoving(this.list);
     this.shown = "";
   }
@@ -35,7 +39,8 @@ export class Filmstrip {
 
   /** @param {Entry} entry */
   #frame(entry) {
-    const picture = make("img", { src: momentPicture(entry.id, this.desk.session), alt: "", loading: "lazy", draggable: "false" });
+    const address = momentPicture(entry.id, this.desk.session);
+    const picture = isPick(entry) ? make("span", { class: "dot" }) : this.thumbnails.make(address);
     const button = make("button", { type: "button", class: "frame" }, picture, make("span", {}, nameOf(entry)));
     button.addEventListener("click", () => this.desk.send({ do: "jump", to: entry.id }));
     return make("li", {}, button);
@@ -52,7 +57,7 @@ export class Filmstrip {
     const text = `${item.label}, step ${item.step}, level ${item.level.toFixed(2)}`;
     setAttribute(button, "title", text);
     setAttribute(button, "aria-label", `Go to: ${text}${future ? " (undone)" : ""}`);
-    child.classList.toggle("minor", item.automatic || item.label.startsWith("pick"));
+    child.classList.toggle("minor", item.automatic || isPick(item));
     child.classList.toggle("future", future);
   }
 
@@ -62,6 +67,11 @@ export class Filmstrip {
     const end = mark.offsetLeft + mark.offsetWidth;
     this.list.scrollLeft = Math.max(0, end - this.list.clientWidth * (this.list.children.length - 1 > position ? 0.6 : 1));
   }
+}
+
+/** @param {Entry} entry whose pictures are those of its neighbour, if it is a pick */
+function isPick({ label }) {
+  return label.startsWith("pick");
 }
 
 function nowMark() {

@@ -11,6 +11,8 @@ import { Tile } from "./tile.js";
  */
 
 const GAP = 8;
+const CRAMPED_PX = 130; // smaller tiles have no room for quick buttons
+const DOUBLE_CLICK_MS = 300;
 
 export class Grid {
   /**
@@ -111,6 +113,7 @@ export class Grid {
     this.element.style.setProperty("--tile-width", `${fit.width}px`);
     this.element.style.setProperty("--tile-height", `${fit.height}px`);
     this.element.classList.toggle("tiny", fit.width < 84);
+    this.element.classList.toggle("cramped", Math.min(fit.width, fit.height) < CRAMPED_PX);
   }
 }
 
@@ -119,9 +122,12 @@ export class Grid {
  * @param {Commands} commands
  */
 function connect(tile, commands) {
-  tile.face.addEventListener("click", (event) => {
-    if (event.detail === 2) commands.spread(tile.index);
-    else commands.togglePick(tile.index);
+  let unpick = 0;
+  tile.face.addEventListener("click", ({ detail }) => {
+    clearTimeout(unpick);
+    if (detail === 2) commands.spread(tile.index);
+    else if (detail === 1 && commands.isPicked(tile.index)) unpick = setTimeout(() => commands.unpick(tile.index), DOUBLE_CLICK_MS);
+    else if (detail < 2) commands.togglePick(tile.index);
   });
   tile.spread.addEventListener("click", () => commands.spread(tile.index));
   tile.keep.addEventListener("click", () => commands.keep(tile.index));

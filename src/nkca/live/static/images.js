@@ -3,6 +3,7 @@
 import { base64, fit, ServerError } from "./api.js";
 import { input } from "./dom.js";
 import { say, toast } from "./messages.js";
+import { openSession } from "./session.js";
 
 /** @typedef {import("./desk.js").Desk} Desk */
 
@@ -10,14 +11,14 @@ import { say, toast } from "./messages.js";
 export function startImages(desk) {
   const chooser = input("open-image");
   chooser.addEventListener("change", () => {
-    useFirst(desk, chooser.files, null);
+    useAll(desk, chooser.files, null);
     chooser.value = "";
   });
-  document.addEventListener("paste", (event) => useFirst(desk, event.clipboardData?.files, null));
+  document.addEventListener("paste", (event) => isCovered() || useAll(desk, event.clipboardData?.files, null));
   document.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    markTarget(tileUnder(event));
+    if (!isCovered()) markTarget(tileUnder(event));
   });
   document.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) markTarget(null);
@@ -25,7 +26,7 @@ export function startImages(desk) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     markTarget(null);
-    useFirst(desk, event.dataTransfer?.files, tileUnder(event));
+    if (!isCovered()) useAll(desk, event.dataTransfer?.files, tileUnder(event));
   });
 }
 
@@ -37,35 +38,62 @@ export function startImages(desk) {
  */
 export async function startFrom(desk, address) {
   const response = await fetch(address).catch(() => null);
-  if (response?.ok) await use(desk, await response.blob(), null);
+  if (response?.ok) await use(desk, await response.blob(), desk.head?.picked ?? null);
   else toast("This picture could not be read.");
 }
 
 /**
+ * A session is opened; pictures start tiles, one after another.
+ *
  * @param {Desk} desk
  * @param {FileList | null | undefined} files
- * @param {Element | null} cell
+ * @param {Element | null} cell where they were dropped
  */
-function useFirst(desk, files, cell) {
-  if (files?.length) use(desk, files[0], cell);
+async function useAll(desk, files, cell) {
+  const all = [...(files ?? [])];
+  const session = all.find(isSession);
+  if (session) return openSession(desk, session);
+  const face = cell?.querySelector(".tile");
+  const first = face instanceof HTMLElement ? Number(face.dataset.tile) : (desk.head?.picked ?? null);
+  if (all.length === 1) return use(desk, all[0], first);
+  const tiles = tilesFrom(desk, first ?? 0).slice(0, all.length);
+  for (const [i, tile] of tiles.entries()) await use(desk, all[i], tile);
+}
+
+/** @param {File} file */
+function isSession({ name, type }) {
+  return type === "application/json" || name.toLowerCase().endsWith(".json");
+}
+
+/**
+ * A tile, and the unlocked ones after it, then from the beginning.
+ *
+ * @param {Desk} desk
+ * @param {number} first
+ */
+function tilesFrom({ about: { batch }, head }, first) {
+  const tiles = Array.from({ length: batch }, (_, i) => (first + i) % batch);
+  return tiles.filter((tile) => tile === first || !head?.locked.includes(tile));
 }
 
 /**
  * @param {Desk} desk
  * @param {Blob} file
- * @param {Element | null} cell where it was dropped
+ * @param {number | null} tile null: all unlocked ones
  */
-async function use(desk, file, cell) {
-  const face = cell?.querySelector(".tile");
-  const tile = face instanceof HTMLElement ? Number(face.dataset.tile) : (desk.head?.picked ?? null);
+async function use(desk, file, tile) {
   if (file.size > desk.about.max_upload_bytes) return toast("This file is too large.");
   try {
-    desk.send({ do: "start", tile, image: await base64(await fit(file)) });
-    say(tile === null ? "All unlocked tiles start from this picture." : `Tile ${tile + 1} starts from this picture.`);
+    const done = await desk.send({ do: "start", tile, image: await base64(await fit(file)) });
+    if (done) say(tile === null ? "All unlocked tiles start from this picture." : `Tile ${tile + 1} starts from this picture.`);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     toast(error.message);
   }
+}
+
+function isCovered() {
+  return document.querySelector("dialog[open]") !== null;
 }
 
 /** @param {Event} event */

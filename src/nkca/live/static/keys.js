@@ -28,6 +28,7 @@ export const KEYS = [
   { keys: "Z, Ctrl+Z", does: "undo" },
   { keys: "Y, Ctrl+Y, Ctrl+Shift+Z", does: "redo" },
   { keys: "Alt+← →", does: "move a shelf picture that has the focus" },
+  { keys: "Delete", does: "remove a shelf picture that has the focus" },
   { keys: "?", does: "this help" },
 ];
 
@@ -45,7 +46,7 @@ export function startKeys(commands) {
     const run = event.ctrlKey || event.metaKey ? withCtrl(event, commands) : event.altKey ? undefined : plain(event, target, table, commands);
     if (!run) return;
     event.preventDefault();
-    if (!event.repeat || REPEATING.has(event.key.toLowerCase())) run();
+    if (!event.repeat || REPEATING.has(event.key.toLowerCase())) run(event.repeat);
   });
   document.addEventListener("keyup", (event) => {
     if (event.key === " " && event.target instanceof Element && event.target.matches(".tile")) event.preventDefault();
@@ -56,10 +57,10 @@ export function startKeys(commands) {
 function keyTable(commands) {
   const up = () => commands.nudgeLevel(1);
   const down = () => commands.nudgeLevel(-1);
-  /** @type {Record<string, () => void>} */
+  /** @type {Record<string, (repeated: boolean) => void>} */
   const table = {
     " ": () => commands.toggleRun(),
-    ".": () => commands.step(),
+    ".": (repeated) => commands.step(repeated),
     arrowup: up,
     up,
     arrowdown: down,
@@ -83,7 +84,7 @@ function keyTable(commands) {
 /**
  * @param {KeyboardEvent} event
  * @param {Element} target
- * @param {Record<string, () => void>} table
+ * @param {Record<string, (repeated: boolean) => void>} table
  * @param {Commands} commands
  */
 function plain(event, target, table, commands) {

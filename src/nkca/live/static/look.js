@@ -5,14 +5,16 @@ import { block, button, dialog, find, setText } from "./dom.js";
 /** @typedef {import("./types.js").Kept} Kept */
 
 export class Look {
-  /** @param {{items: () => Kept[], address: (id: number) => string, move: (id: number, way: number) => void, remove: (id: number) => void, start: (address: string) => void}} does */
+  /** @param {{items: () => Kept[], address: (id: number) => string, move: (id: number, way: number) => void, remove: (kept: Kept) => void, start: (address: string) => void}} does */
   constructor(does) {
     this.does = does;
     this.dialog = dialog("look-dialog");
     this.id = 0;
-    button("look-left").addEventListener("click", () => does.move(this.id, -1));
-    button("look-right").addEventListener("click", () => does.move(this.id, 1));
-    button("look-remove").addEventListener("click", () => this.#leave(() => does.remove(this.id)));
+    button("look-left").addEventListener("click", () => this.#browse(-1));
+    button("look-right").addEventListener("click", () => this.#browse(1));
+    button("look-move-left").addEventListener("click", () => does.move(this.id, -1));
+    button("look-move-right").addEventListener("click", () => does.move(this.id, 1));
+    button("look-remove").addEventListener("click", () => this.#remove());
     button("look-start").addEventListener("click", () => this.#leave(() => does.start(does.address(this.id))));
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -38,8 +40,20 @@ export class Look {
     const link = find("look-download", HTMLAnchorElement);
     link.href = `${address}&download=1`;
     link.download = `${name}.png`;
-    button("look-left").disabled = index === 0;
-    button("look-right").disabled = index === items.length - 1;
+    for (const id of ["look-left", "look-move-left"]) button(id).disabled = index === 0;
+    for (const id of ["look-right", "look-move-right"]) button(id).disabled = index === items.length - 1;
+  }
+
+  #remove() {
+    const kept = this.does.items().find((item) => item.id === this.id);
+    if (kept) this.#leave(() => this.does.remove(kept));
+  }
+
+  /** @param {number} way */
+  #browse(way) {
+    const items = this.does.items();
+    const next = items[items.findIndex((item) => item.id === this.id) + way];
+    if (next) this.open(next.id);
   }
 
   /** @param {() => void} run */
@@ -53,9 +67,7 @@ export class Look {
     const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (way === undefined) return;
     event.preventDefault();
-    if (event.altKey) return this.does.move(this.id, way);
-    const items = this.does.items();
-    const next = items[items.findIndex((item) => item.id === this.id) + way];
-    if (next) this.open(next.id);
+    if (event.altKey) this.does.move(this.id, way);
+    else this.#browse(way);
   }
 }

@@ -8,33 +8,35 @@ import { Queue } from "./queue.js";
  * @typedef {import("./types.js").Act} Act
  * @typedef {import("./types.js").Head} Head
  * @typedef {import("./types.js").Reply} Reply
- * @typedef {import("./types.js").Turn} Turn
  *
  * @typedef {object} Partner
  * @property {(acts: Act[], steps: number, signal: AbortSignal) => Promise<Reply>} ask
  * @property {(reply: Reply) => void} receive draws the frame
  * @property {() => {stride: number, limit: number}} pace
  * @property {() => void} changed the events on their way are others now
- * @property {(message: string) => void} refused
+ * @property {(message: string) => void} refused what was asked for is not done
+ * @property {(message: string) => void} failed what went on by itself is at its end
  * @property {(error: ServerError | null) => void} lost null: the server is back
  */
 
 const POLL_MS = 1000;
 const RETRY_MS = 2000;
 const EMPTY_MS = 100; // after an answer without a picture
+const SLOW_MS = 250; // single steps that take longer can be paused
 const REPLAY_STRIDE = 16;
+const REFUSED = [409, 413, 422];
 
 export class Loop {
   /** @type {Head | null} */
   #head = null;
-  /** @type {Act[]} */
-  #flying = [];
   #queue = new Queue();
   #lost = false;
   #stepped = -Infinity;
   #ended = -Infinity;
-  #empty = false;
+  #pause = 0;
   #stale = false;
+  #asked = -Infinity; // when the single steps began
+  #shown = -Infinity; // when the last of them was there
   #wake = () => {};
   #flight = new AbortController();
   #hurried = false;
@@ -46,21 +48,42 @@ export class Loop {
 
   /** The events that the newest head does not know of yet. */
   get pending() {
-    return [...this.#flying, ...this.#queue.acts];
+    return this.#queue.pending;
   }
 
-  /** @param {Act[]} acts */
+  /** Whether single steps are on their way that a person may want to stop. */
+  get stepping() {
+    return this.#queue.steps && performance.now() - this.#asked >= SLOW_MS;
+  }
+
+  /**
+   * @param {Act[]} acts
+   * @returns {Promise<boolean>} whether the server has done them
+   */
   send(...acts) {
-    if (this.#lost) return;
-    for (const act of acts) this.#queue.add(act);
+    if (this.#lost) return Promise.resolve(false);
+    const stepped = this.#queue.steps;
+    const done = this.#queue.add(...acts);
+    if (!stepped && this.#queue.steps) this.#watchSteps();
     if (acts.some((act) => act.do === "level")) this.#hurry();
     this.partner.changed();
     this.#wake();
+    return done;
+  }
+
+  dropSteps() {
+    if (this.#queue.dropSteps()) this.#flight.abort();
+  }
+
+  #watchSteps() {
+    const now = performance.now();
+    if (now - this.#shown > SLOW_MS) this.#asked = now;
+    setTimeout(() => this.partner.changed(), SLOW_MS);
   }
 
   /** Give up the step that is on: its noise level is no more what is wanted. Once for each frame. */
   #hurry() {
-    if (this.#hurried || this.#flying.length) return;
+    if (this.#hurried || this.#queue.flying.length) return;
     this.#hurried = true;
     this.#flight.abort();
   }
@@ -89,9 +112,10 @@ export class Loop {
     const now = performance.now();
     if (document.hidden) return Infinity;
     if (this.#lost) return this.#ended + RETRY_MS - now;
-    if (this.#queue.length || this.#stale || !this.#head) return 0;
-    const pause = this.#empty ? EMPTY_MS : 0;
-    if (advances(this.#head)) return Math.max(this.#ended + pause, this.#due()) - now;
+    if (this.#queue.length) return 0;
+    const rested = this.#ended + this.#pause;
+    if (this.#stale || !this.#head) return rested - now;
+    if (advances(this.#head)) return Math.max(rested, this.#due()) - now;
     return this.#ended + POLL_MS - now;
   }
 
@@ -113,7 +137,8 @@ export class Loop {
   }
 
   async #turn() {
-    const acts = (this.#flying = this.#queue.take());
+    const acts = this.#queue.take();
+    const single = this.#queue.steps;
     const steps = this.#steps(acts);
     const stepped = this.#stepped;
     if (steps) this.#stepped = performance.now();
@@ -122,11 +147,13 @@ export class Loop {
     try {
       this.#take(await this.partner.ask(acts, steps, signal));
     } catch (error) {
-      this.#flying = [];
       if (signal.aborted) this.#stepped = stepped;
-      else this.#fail(error, acts);
+      else this.#fail(error);
+      this.#queue.land(false);
+      this.partner.changed();
     }
     this.#ended = performance.now();
+    if (single) this.#shown = this.#ended;
   }
 
   /** @param {Act[]} acts */
@@ -138,30 +165,30 @@ export class Loop {
 
   /** @param {Reply} reply */
   #take(reply) {
-    this.#flying = [];
+    this.#queue.land(true);
     this.#head = reply.head;
     if (reply.picture) this.#hurried = false;
-    this.#empty = !reply.picture;
+    this.#pause = reply.picture ? 0 : EMPTY_MS;
     if (this.#lost) this.partner.lost(null);
     this.#lost = false;
     this.partner.receive(reply);
   }
 
-  /**
-   * @param {unknown} error
-   * @param {Act[]} acts
-   */
-  #fail(error, acts) {
+  /** @param {unknown} error */
+  #fail(error) {
     if (!(error instanceof ServerError)) throw error;
-    if (acts.length && [409, 413, 422].includes(error.status)) {
-      this.partner.refused(error.message);
-    } else {
-      this.#lost = true;
-      if (error.status === 503) this.#queue.putBack(acts);
-      else this.#queue.clear();
-      this.partner.lost(error);
-    }
-    this.partner.changed();
+    if (!REFUSED.includes(error.status)) return this.#lose(error);
+    if (this.#queue.flying.length) return this.partner.refused(error.message);
+    this.#pause = RETRY_MS;
+    this.partner.failed(error.message);
+  }
+
+  /** @param {ServerError} error */
+  #lose(error) {
+    this.#lost = true;
+    if (error.status === 503) this.#queue.putBack();
+    else this.#queue.clear();
+    this.partner.lost(error);
   }
 }
 

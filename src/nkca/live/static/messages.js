@@ -1,8 +1,12 @@
 // Tells the person something: a banner, a toast, a word for screen readers.
 
-import { block, make, setText } from "./dom.js";
+import { block, icon, make, setText } from "./dom.js";
+import { ofTab } from "./memory.js";
 
 const TOAST_MS = 6000;
+const ACTION_MS = 15_000;
+const MOST = 4;
+const CARRIED = "nkca-messages";
 
 /** @param {string} text */
 export function say(text) {
@@ -11,9 +15,8 @@ export function say(text) {
 
 /** @param {string | null} text */
 export function banner(text) {
-  const element = block("banner");
-  setText(element, text ?? "");
-  element.hidden = text === null;
+  setText(block("banner"), text ?? "");
+  raise("banner", text !== null);
 }
 
 /**
@@ -21,24 +24,79 @@ export function banner(text) {
  * @param {{label: string, run: () => void}} [action]
  */
 export function toast(text, action) {
-  const box = block("toasts");
-  const message = make("div", { class: "toast", role: "status" }, make("span", {}, text));
-  const close = () => {
-    message.remove();
-    if (!box.children.length) box.hidePopover();
-  };
-  message.addEventListener("click", close);
-  if (action) message.append(actionButton(action));
-  for (const old of [...box.children]) if (old.firstChild?.textContent === text || box.children.length > 2) old.remove();
-  box.append(message);
-  if (box.matches(":popover-open")) box.hidePopover();
-  box.showPopover();
-  setTimeout(close, TOAST_MS);
+  const message = put(text, "toast");
+  const close = () => take(message);
+  if (action) message.append(pressable("small", action.label, () => (close(), action.run())));
+  else message.addEventListener("click", close);
+  setTimeout(close, action ? ACTION_MS : TOAST_MS);
 }
 
-/** @param {{label: string, run: () => void}} action */
-function actionButton({ label, run }) {
-  const button = make("button", { type: "button", class: "small" }, label);
+/**
+ * A message that stays until it is closed.
+ *
+ * @param {string} text
+ */
+export function notice(text) {
+  const message = put(text, "toast lasting");
+  const cross = pressable("quiet", icon("close"), () => take(message));
+  cross.setAttribute("aria-label", "Close the message");
+  message.append(cross);
+}
+
+/** Keep what has not been closed for when the page has been loaded again. */
+export function carryNotices() {
+  const texts = [...block("toasts").querySelectorAll(".lasting")].map((message) => message.textContent);
+  ofTab.remember(CARRIED, JSON.stringify(texts));
+}
+
+export function showCarriedNotices() {
+  for (const text of JSON.parse(ofTab.recall(CARRIED) ?? "[]")) notice(text);
+  ofTab.remember(CARRIED, "[]");
+}
+
+/** A dialog that has just been opened covers the messages: bring them to the front. */
+export function raiseMessages() {
+  for (const id of ["banner", "toasts"]) if (block(id).matches(":popover-open")) raise(id, true);
+}
+
+/**
+ * @param {string} id
+ * @param {boolean} shown
+ */
+function raise(id, shown) {
+  const box = block(id);
+  if (box.matches(":popover-open")) box.hidePopover();
+  if (shown) box.showPopover();
+}
+
+/**
+ * @param {string} text
+ * @param {string} kind
+ */
+function put(text, kind) {
+  const box = block("toasts");
+  const message = make("div", { class: kind, role: "status" }, make("span", {}, text));
+  for (const old of [...box.children]) if (old.textContent === message.textContent) old.remove();
+  const passing = [...box.children].filter((old) => !old.matches(".lasting"));
+  if (box.children.length >= MOST) passing[0]?.remove();
+  box.append(message);
+  raise("toasts", true);
+  return message;
+}
+
+/** @param {Element} message */
+function take(message) {
+  message.remove();
+  if (!block("toasts").children.length) raise("toasts", false);
+}
+
+/**
+ * @param {string} kind
+ * @param {string | Node} label
+ * @param {() => void} run
+ */
+function pressable(kind, label, run) {
+  const button = make("button", { type: "button", class: kind }, label);
   button.addEventListener("click", run);
   return button;
 }

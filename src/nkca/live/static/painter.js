@@ -1,9 +1,11 @@
 // The paint dialog: choose which pixels of a tile change and which are held.
 
+import { ask } from "./ask.js";
 import { block, brushOf, button, canvas, dialog, input, resize, setAttribute, setText } from "./dom.js";
 import { Easel } from "./easel.js";
 import { showFill } from "./level.js";
 import { Mask } from "./mask.js";
+import { noteFor } from "./note.js";
 
 /**
  * @typedef {import("./desk.js").Desk} Desk
@@ -56,7 +58,11 @@ export class Painter {
     this.easel.mask = this.applied.copy();
     setText(block("paint-title"), `Paint tile ${tile + 1}`);
     this.#choose(1);
-    this.#dialog.showModal();
+    this.#open();
+  }
+
+  #open() {
+    if (!this.#dialog.open) this.#dialog.showModal();
     this.draw();
     this.#show();
   }
@@ -79,10 +85,14 @@ export class Painter {
     button("mask-clear").addEventListener("click", () => this.#edit((mask) => mask.clear()));
     button("mask-invert").addEventListener("click", () => this.#edit((mask) => mask.invert()));
     button("paint-apply").addEventListener("click", () => this.#apply());
-    button("paint-cancel").addEventListener("click", () => this.#dialog.close());
+    button("paint-cancel").addEventListener("click", () => this.#cancel());
     button("paint-done").addEventListener("click", () => this.#finish());
     this.#size.addEventListener("input", () => this.#setSize(this.#size.valueAsNumber));
     this.#dialog.addEventListener("keydown", (event) => this.#key(event));
+    this.#dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      this.#cancel();
+    });
     new ResizeObserver(() => this.easel.redrawCursor()).observe(block("paint-stage"));
   }
 
@@ -106,23 +116,35 @@ export class Painter {
   }
 
   #show() {
-    const saved = this.easel.mask.equals(this.applied);
+    const saved = this.#saved;
     this.easel.opacity = saved ? FAINT : STRONG;
     this.easel.redraw();
     setText(block("paint-note"), noteFor(this.easel.mask, saved));
   }
 
-  #apply() {
-    const { mask } = this.easel;
-    if (mask.equals(this.applied)) return;
-    this.applied = mask.copy();
-    this.desk.send({ do: "paint", tile: this.#tile, mask: mask.toBase64(), seen: this.desk.onScreen });
-    this.#show();
+  get #saved() {
+    return this.easel.mask.equals(this.applied);
   }
 
-  #finish() {
-    this.#apply();
+  /** @returns {Promise<boolean>} whether the mask is in use */
+  async #apply() {
+    if (this.#saved) return true;
+    const mask = this.easel.mask.copy();
+    const done = await this.desk.send({ do: "paint", tile: this.#tile, mask: mask.toBase64(), seen: this.desk.onScreen });
+    if (done) this.applied = mask;
+    this.#show();
+    return done;
+  }
+
+  /** Closes at once; what could not be applied is there again. */
+  async #finish() {
+    const applied = this.#apply();
     this.#dialog.close();
+    if (!(await applied)) this.#open();
+  }
+
+  async #cancel() {
+    if (this.#saved || (await ask("Throw the strokes away?", "Throw away", "Keep painting"))) this.#dialog.close();
   }
 
   /** @param {0 | 1} value */
@@ -168,17 +190,8 @@ export class Painter {
       "-": () => this.#setSize(size - 1),
       "]": () => this.#setSize(size + 1),
       "+": () => this.#setSize(size + 1),
+      escape: () => this.#cancel(),
     };
     return table[event.key.toLowerCase()];
   }
-}
-
-/**
- * @param {Mask} mask
- * @param {boolean} saved
- */
-function noteFor(mask, saved) {
-  if (!mask.holds) return mask.painted ? "All is painted: the whole tile changes." : "Nothing is painted: the whole tile changes.";
-  const percent = Math.max(1, Math.round((100 * mask.painted) / mask.cells.length));
-  return `${percent}% painted. ${saved ? "In use." : "Not in use yet."}`;
 }

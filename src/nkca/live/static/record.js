@@ -1,24 +1,44 @@
 // Recording what the grid shows.
 
+import { ask } from "./ask.js";
 import { button, find, setAttribute, setLabel } from "./dom.js";
 
 /** @typedef {import("./desk.js").Desk} Desk */
 
+const KINDS = /** @type {const} */ (["gif", "mp4"]);
+const DROPS = "The last recording was not downloaded. A new one takes its place at once, even if it stays empty.";
+
 export class Recorder {
+  #downloaded = false;
+
   /** @param {Desk} desk */
   constructor(desk) {
+    this.desk = desk;
     this.button = button("record");
-    this.button.addEventListener("click", () => desk.send({ do: "record", on: !desk.head?.recording?.on }));
+    this.button.addEventListener("click", () => this.#toggle());
+    for (const kind of KINDS) linkTo(kind).addEventListener("click", () => (this.#downloaded = true));
   }
 
   /** @param {Desk} desk */
   update({ head, about }) {
     const recording = head?.recording ?? null;
     const on = recording?.on ?? false;
+    if (on) this.#downloaded = false;
     const done = recording !== null && !on && recording.frames > 0;
     setAttribute(this.button, "aria-pressed", String(on));
     setLabel(this.button, on ? `Stop (${recording?.frames})` : "Record");
-    find("recording-gif", HTMLAnchorElement).hidden = !(done && about.gif);
-    find("recording-mp4", HTMLAnchorElement).hidden = !(done && about.mp4);
+    for (const kind of KINDS) linkTo(kind).hidden = !(done && about[kind]);
   }
+
+  async #toggle() {
+    const { on, frames } = this.desk.head?.recording ?? { on: false, frames: 0 };
+    const loses = !on && frames > 0 && !this.#downloaded;
+    if (loses && !(await ask(DROPS, "Record", "Keep the last"))) return;
+    this.desk.send({ do: "record", on: !on });
+  }
+}
+
+/** @param {"gif" | "mp4"} kind */
+function linkTo(kind) {
+  return find(`recording-${kind}`, HTMLAnchorElement);
 }

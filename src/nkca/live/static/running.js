@@ -18,8 +18,9 @@ export class Running {
     this.rate = new Rate();
     for (const run of this.buttons) run.addEventListener("click", () => commands.toggleRun());
     button("step").addEventListener("click", () => commands.step());
-    onChoice("speed", (value) => desk.set({ limit: value === "max" ? Infinity : Number(value) }));
-    onChoice("stride", (value) => desk.set({ stride: Number(value) }));
+    const { limit, stride } = desk.settings;
+    onChoice("speed", limit === Infinity ? "max" : String(limit), (value) => desk.set({ limit: value === "max" ? Infinity : Number(value) }));
+    onChoice("stride", String(stride), (value) => desk.set({ stride: Number(value) }));
   }
 
   draw() {
@@ -27,12 +28,13 @@ export class Running {
   }
 
   /** @param {Desk} desk */
-  update({ head }) {
+  update({ head, loop }) {
     if (!head) return;
     if (!head.running && !head.replaying) this.rate.reset();
+    const goes = head.running || loop.stepping;
     for (const run of this.buttons) {
-      setIcon(run, head.running ? "pause" : "run");
-      setLabel(run, head.running ? "Pause" : "Run");
+      setIcon(run, goes ? "pause" : "run");
+      setLabel(run, goes ? "Pause" : "Run");
     }
     setAttribute(document.body, "data-running", String(head.running));
     setText(block("steps"), String(head.step));
@@ -42,10 +44,11 @@ export class Running {
 
 /**
  * @param {string} id
+ * @param {string} chosen
  * @param {(value: string) => void} choose
  */
-function onChoice(id, choose) {
+function onChoice(id, chosen, choose) {
   const select = find(id, HTMLSelectElement);
+  select.value = chosen;
   select.addEventListener("change", () => choose(select.value));
-  choose(select.value);
 }

@@ -1,21 +1,33 @@
 // Opening a saved session, and watching it being repeated.
 
 import { loadSession, ServerError } from "./api.js";
+import { ask } from "./ask.js";
 import { block, button, find, input, setText } from "./dom.js";
-import { toast } from "./messages.js";
+import { notice, toast } from "./messages.js";
 
 /** @typedef {import("./desk.js").Desk} Desk */
 
+const REPLACES = "This replaces the present chains; they are saved as a file that the command names when it ends.";
+
 export class Session {
+  #notice = "";
+
   /** @param {Desk} desk */
   constructor(desk) {
     const chooser = input("session-load");
     chooser.addEventListener("change", () => {
       const file = chooser.files?.[0];
-      if (file) open(desk, file);
+      if (file) openSession(desk, file);
       chooser.value = "";
     });
     button("replay-stop").addEventListener("click", () => desk.send({ do: "stop" }));
+  }
+
+  /** @param {import("./types.js").Head} head */
+  hear(head) {
+    const told = head.notice ?? "";
+    if (told && told !== this.#notice) notice(told);
+    this.#notice = told;
   }
 
   /** @param {Desk} desk */
@@ -35,13 +47,17 @@ export class Session {
  * @param {Desk} desk
  * @param {File} file
  */
-async function open(desk, file) {
-  if (file.size > desk.about.max_upload_bytes) return toast("This file is too large.");
+export async function openSession(desk, file) {
+  if (file.size > (desk.about.max_session_bytes ?? Infinity)) return toast("This file is too large.");
+  const anything = desk.head?.step || desk.head?.can_undo;
+  if (anything && !(await ask(REPLACES, "Open session", "Stay here"))) return;
+  desk.opening = true;
   try {
     const { warning } = await loadSession(file);
-    if (warning) toast(warning);
+    if (warning) notice(warning);
     desk.loop.refresh();
   } catch (error) {
+    desk.opening = false;
     if (!(error instanceof ServerError)) throw error;
     toast(error.message);
   }

@@ -1,7 +1,7 @@
 // The shelf of kept pictures: look at them, order them, take them along.
 
 import { keptPicture } from "./api.js";
-import { block, find, make, reconcile, setAttribute, setText } from "./dom.js";
+import { block, button, find, make, reconcile, setAttribute, setLabel, setText } from "./dom.js";
 import { startReorder } from "./reorder.js";
 import { startRoving } from "./roving.js";
 
@@ -10,6 +10,7 @@ import { startRoving } from "./roving.js";
  * @typedef {import("./commands.js").Commands} Commands
  * @typedef {import("./look.js").Look} Look
  * @typedef {import("./types.js").Kept} Kept
+ * @typedef {import("./thumbnails.js").Thumbnails} Thumbnails
  */
 
 export class Shelf {
@@ -17,16 +18,22 @@ export class Shelf {
    * @param {Desk} desk
    * @param {Commands} commands
    * @param {Look} look
+   * @param {Thumbnails} thumbnails
    */
-  constructor(desk, commands, look) {
+  constructor(desk, commands, look, thumbnails) {
     this.desk = desk;
     this.commands = commands;
     this.look = look;
+    this.thumbnails = thumbnails;
     this.list = block("shelf");
     this.shown = "";
     this.count = 0;
     startRoving(this.list);
     startReorder(this.list, (item, to) => desk.send({ do: "move", item, to }));
+    button("shelf-restore").addEventListener("click", () => {
+      const newest = desk.lists.shelf.removed_items?.at(-1);
+      if (newest !== undefined) commands.restore(newest);
+    });
   }
 
   update() {
@@ -36,6 +43,7 @@ export class Shelf {
     this.shown = now;
     reconcile(this.list, this.desk.session, shelf.items, (item) => this.#item(item));
     this.#tell(shelf.items.length);
+    this.#offerRemoved(shelf.removed, Boolean(shelf.removed_items?.length));
     this.look.update(shelf.items);
   }
 
@@ -48,28 +56,40 @@ export class Shelf {
     this.count = count;
   }
 
+  /**
+   * @param {number} count
+   * @param {boolean} possible
+   */
+  #offerRemoved(count, possible) {
+    const restore = button("shelf-restore");
+    restore.hidden = !count;
+    restore.disabled = !possible;
+    setLabel(restore, `${count} removed · put back`);
+    setAttribute(restore, "title", `${count} removed: put back the last one`);
+  }
+
   /** @param {Kept} kept */
   #item(kept) {
-    const picture = make("img", { src: keptPicture(kept.id, this.desk.session), alt: "", draggable: "false" });
+    const picture = this.thumbnails.make(keptPicture(kept.id, this.desk.session));
     const name = `${kept.name}: tile ${kept.tile + 1}, step ${kept.step}, level ${kept.level.toFixed(2)}`;
     const button = make("button", { type: "button", class: "kept", title: name, "aria-label": name }, picture);
     button.addEventListener("click", () => this.look.open(kept.id));
     const item = make("li", { "data-id": String(kept.id) }, button);
-    item.addEventListener("keydown", (event) => this.#key(event, kept.id));
+    item.addEventListener("keydown", (event) => this.#key(event, kept));
     return item;
   }
 
   /**
    * @param {KeyboardEvent} event
-   * @param {number} id
+   * @param {Kept} kept
    */
-  #key(event, id) {
+  #key(event, kept) {
     const way = event.altKey ? { ArrowLeft: -1, ArrowRight: 1 }[event.key] : undefined;
     const removes = event.key === "Delete" || event.key === "Backspace";
     if (way === undefined && !removes) return;
     event.preventDefault();
-    if (removes) this.commands.remove(id);
-    else this.move(id, way ?? 0);
+    if (removes) this.commands.remove(kept);
+    else this.move(kept.id, way ?? 0);
   }
 
   /**

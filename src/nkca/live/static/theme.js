@@ -1,15 +1,16 @@
 // Light or dark: as the system says until the person chooses.
 
 import { button } from "./dom.js";
+import { ofBrowser } from "./memory.js";
 
 const KEY = "nkca-theme";
 
 export function startTheme() {
-  apply(recall());
+  apply(ofBrowser.recall(KEY));
   button("theme").addEventListener("click", () => {
     const chosen = isDark() ? "light" : "dark";
     apply(chosen);
-    remember(chosen);
+    ofBrowser.remember(KEY, chosen);
   });
 }
 
@@ -21,21 +22,4 @@ function isDark() {
 /** @param {string | null} theme */
 function apply(theme) {
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-}
-
-function recall() {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
-}
-
-/** @param {string} theme */
-function remember(theme) {
-  try {
-    localStorage.setItem(KEY, theme);
-  } catch {
-    return;
-  }
 }

@@ -4,7 +4,7 @@
  * @typedef {{id: number, label: string, step: number, level: number, automatic: boolean}} Entry
  * @typedef {{id: number, name: string, tile: number, step: number, level: number}} Kept
  * @typedef {{version: number, position: number, entries: Entry[]}} History
- * @typedef {{version: number, items: Kept[], removed: number}} Shelf
+ * @typedef {{version: number, items: Kept[], removed: number, removed_items?: number[]}} Shelf
  * @typedef {{version: number, tiles: Record<string, string>}} Masks
  * @typedef {{history: History, shelf: Shelf, masks: Masks}} Lists
  *
@@ -30,6 +30,7 @@
  * @property {{done: number, total: number} | null} replaying
  * @property {{frames: number, on: boolean} | null} recording
  * @property {number | null} step_ms
+ * @property {string | null} [notice] what the command has to tell
  *
  * @typedef {object} About
  * @property {string} checkpoint
@@ -46,7 +47,8 @@
  * @property {boolean} gif
  * @property {string} device
  * @property {string} version
- * @property {number} max_upload_bytes
+ * @property {number} max_upload_bytes of a picture
+ * @property {number} [max_session_bytes] of a session file
  *
  * @typedef {"z" | "x" | "both"} Show
  * @typedef {{do: string, [field: string]: unknown}} Act an event of the contract
