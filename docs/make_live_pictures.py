@@ -15,38 +15,44 @@ from typing import Any
 from playwright.sync_api import ViewportSize, sync_playwright
 
 SIZE: ViewportSize = {"width": 1280, "height": 720}
-LIKED = 4  # the tile that is spread
+LIKED = 1  # the tile that is spread
+
+
+def press(page: Any, key: str) -> None:
+    """Press a key and wait until what it does is seen, so that every run is the same."""
+    before = page.evaluate("JSON.stringify(window.nkca.state)")
+    page.keyboard.press(key)
+    while page.evaluate("JSON.stringify(window.nkca.state)") == before:
+        page.wait_for_timeout(10)
 
 
 def walk(page: Any, level: float, steps: int) -> None:
-    """Let the chains make so many steps at a level, and pause."""
+    """Let the chains make so many steps at a level."""
     page.locator("#level").fill(str(level))
-    start = page.evaluate("window.nkca.state.step")
-    page.keyboard.press("Space")
-    while page.evaluate("window.nkca.state.step") < start + steps:
-        page.wait_for_timeout(50)
-    page.keyboard.press("Space")
-    while page.evaluate("window.nkca.state.running"):
-        page.wait_for_timeout(50)
+    while page.evaluate("window.nkca.state.level") != level:
+        page.wait_for_timeout(10)
+    for _ in range(steps):
+        press(page, ".")
 
 
 def explore(page: Any) -> None:
     """Pick, spread, keep, lock, as a person would."""
-    walk(page, 0.5, 40)
-    page.keyboard.press("1")
-    page.keyboard.press("k")
-    page.keyboard.press(str(LIKED))
-    page.keyboard.press("k")
-    page.keyboard.press("s")
+    walk(page, 0.51, 40)
+    for tile in (3, LIKED):
+        press(page, str(tile))
+        page.keyboard.press("k")
+    press(page, "s")
     walk(page, 0.3, 25)
     for tile in (2, 7):
-        page.keyboard.press(str(tile))
+        press(page, str(tile))
         page.keyboard.press("k")
-    page.keyboard.press("l")
+    press(page, "l")
     walk(page, 0.35, 15)
-    page.keyboard.press("6")
+    press(page, "6")
     page.keyboard.press("k")
-    page.wait_for_timeout(500)
+    page.evaluate("document.activeElement.blur()")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1000)
 
 
 def paint(page: Any) -> None:
@@ -82,10 +88,6 @@ def main(run: str, folder: Path) -> None:
         page.screenshot(path=folder / "live.png")
         paint(page)
         page.screenshot(path=folder / "live-paint.png")
-        page.keyboard.press("Escape")
-        page.emulate_media(color_scheme="dark")
-        page.wait_for_timeout(300)
-        page.screenshot(path=folder / "live-dark.png")
         browser.close()
         server.terminate()
 
