@@ -2,9 +2,10 @@
 
     python benchmarks/live.py RUN [ROUNDS]
 
-Starts the real nkca-interactive in another process. In turns within each round: a bare step of the chain,
-a step of the explorer, a turn over HTTP; and a change of level at a random moment of a step under way, as
-the page does it. With Chromium and playwright at hand, the same in the page, by a key press.
+In this process, in turns: a bare step of the chain, a step of the explorer. Of the real nkca-interactive in
+another process: a turn over HTTP and the step within it, by the server's own clock; and a change of level
+at a random moment of a step under way, as the page does it. With Chromium and playwright at hand, the
+same in the page, by a key press.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ from nkca.sampling import Model
 
 BATCH = 16
 LEVELS = (0.3, 0.4)
+WARM_UP = 5
 
 IN_THE_PAGE = """async (key) => {
   const before = window.nkca.state.level;
@@ -120,11 +122,11 @@ def key_press(page: Page, step_ms: float, level: float, give_up: bool) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def in_the_page(port: int, rounds: int) -> list[float]:
-    """The same by a key press in Chromium; nothing where there is none."""
+def in_the_page(port: int, rounds: int) -> dict[str, list[float]]:
+    """Key presses in Chromium, to the frame that is drawn; nothing where there is none."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        return []
+        return {}
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -135,20 +137,61 @@ def in_the_page(port: int, rounds: int) -> list[float]:
             page.wait_for_timeout(100)
         if not page.evaluate("window.nkca.state.running"):
             page.locator("#run").click()
-        found = []
+        pressed, steps = [], []
         for number in range(rounds):
             page.wait_for_timeout(random.uniform(200, 400))
-            found.append(page.evaluate(IN_THE_PAGE, ("ArrowUp", "ArrowDown")[number % 2]))
+            pressed.append(page.evaluate(IN_THE_PAGE, ("ArrowUp", "ArrowDown")[number % 2]))
+            steps.append(page.evaluate("window.nkca.state.step_ms"))
         browser.close()
-    return found
+    over = [a - b for a, b in zip(pressed, steps, strict=True)]
+    return {
+        "key press in Chromium to the drawn frame": pressed,
+        "the step of that frame": steps,
+        "key press minus that step": over,
+    }
 
 
-def report(name: str, values: list[float], bare: float) -> None:
-    """One row: median, 95th percentile and largest, and the median over the bare step."""
+def report(name: str, values: list[float]) -> None:
+    """One row: median, 95th percentile and largest."""
     ordered = sorted(values)
     high = ordered[int(0.95 * (len(ordered) - 1))]
-    median = statistics.median(ordered)
-    print(f"| {name} | {median:.1f} | {high:.1f} | {ordered[-1]:.1f} | {median - bare:+.1f} |")
+    print(f"| {name} | {statistics.median(ordered):.1f} | {high:.1f} | {ordered[-1]:.1f} |")
+
+
+def in_process(model: Model, rounds: int) -> dict[str, list[float]]:
+    """A bare step and a step of the explorer, in turns, in this process."""
+    bare, explorer = bare_steps(model), Explorer(model, Setup(BATCH, noise_level=LEVELS[0]))
+    pairs = [
+        (milliseconds(lambda: next(bare)), milliseconds(explorer.step))
+        for _ in range(rounds + WARM_UP)
+    ][WARM_UP:]
+    return {
+        "bare step of the chain": [bare for bare, _ in pairs],
+        "step of the explorer": [explored for _, explored in pairs],
+        "the explorer's minus the bare one before it": [e - b for b, e in pairs],
+    }
+
+
+def over_http(port: int, rounds: int) -> dict[str, list[float]]:
+    """Turns of one step, and changes of level; this process only waits."""
+    page = Page(port)
+    head = page.turn(1, {"do": "level", "level": LEVELS[0]}, {"do": "run"})
+    found: dict[str, list[float]] = {}
+    for number in range(rounds + WARM_UP):
+        start = time.perf_counter()
+        head = page.turn(1)
+        turn = 1000 * (time.perf_counter() - start)
+        step = head["step_ms"]
+        there, back = LEVELS[1 - number % 2], LEVELS[number % 2]
+        row = {
+            "turn over HTTP": turn,
+            "the same turn without its step": turn - step,
+            "change of level, step under way given up": key_press(page, step, there, True),
+            "change of level, step under way awaited": key_press(page, step, back, False),
+        }
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+    return {name: values[WARM_UP:] for name, values in found.items()}
 
 
 def main() -> None:
@@ -156,36 +199,14 @@ def main() -> None:
     run, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 60
     random.seed(0)
     model = load_model(run, device="cpu")
-    bare, explorer = bare_steps(model), Explorer(model, Setup(BATCH, noise_level=LEVELS[0]))
-    found: dict[str, list[float]] = {}
+    found = in_process(model, rounds)
     with server(run) as port:
-        page = Page(port)
-        page.turn(1, {"do": "level", "level": LEVELS[0]}, {"do": "run"})
-        for number in range(rounds + 5):
-            step = milliseconds(lambda: next(bare))
-            level = LEVELS[number % 2]
-            row = {
-                "bare step": step,
-                "step of the explorer": milliseconds(explorer.step),
-                "turn over HTTP": milliseconds(lambda: page.turn(1)),
-                "level changed, the step under way given up": key_press(page, step, level, True),
-                "level changed, the step under way awaited": key_press(
-                    page, step, LEVELS[1 - number % 2], False
-                ),
-            }
-            for name, value in row.items():
-                found.setdefault(name, []).append(value)
-        browser = in_the_page(port, rounds)
-    found = {name: values[5:] for name, values in found.items()}  # the first ones warm up
-    base = statistics.median(found["bare step"])
+        found |= over_http(port, rounds)
+        found |= in_the_page(port, rounds)
     print(f"{BATCH} tiles of {model.data_shape}, {rounds} rounds, milliseconds")
-    print("| | median | 95 % | largest | median over the bare step |\n|---|---|---|---|---|")
+    print("| | median | 95 % | largest |\n|---|---|---|---|")
     for name, values in found.items():
-        report(name, values, base)
-    turn = [t - b for t, b in zip(found["turn over HTTP"], found["bare step"], strict=True)]
-    print(f"turn minus bare step, paired: median {statistics.median(turn):.1f}")
-    if browser:
-        report("key press in Chromium to the drawn frame", browser, base)
+        report(name, values)
 
 
 if __name__ == "__main__":
