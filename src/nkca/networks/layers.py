@@ -4,7 +4,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from nkca.networks.mish import mish
 
 GROUPS = 8  # of every GroupNorm: all widths are multiples of it
 HEADS, HEAD_WIDTH = 4, 32
@@ -34,7 +35,7 @@ class LevelEmbedding(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, t: Tensor) -> Tensor:
-        e: Tensor = self.second(functional.mish(self.first(self.sinusoids(t))))
+        e: Tensor = self.second(mish(self.first(self.sinusoids(t))))
         return e[:, :, None, None]
 
 
@@ -47,7 +48,7 @@ class Block(nn.Module):
         self.norm = nn.GroupNorm(GROUPS, width_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.mish(self.norm(self.conv(x)))
+        return mish(self.norm(self.conv(x)))
 
 
 class EmbeddingBlock(nn.Module):
@@ -60,7 +61,7 @@ class EmbeddingBlock(nn.Module):
         self.block2 = Block(width_out, width_out)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        shift = self.embedding(functional.mish(embedding))
+        shift = self.embedding(mish(embedding))
         out: Tensor = self.block2(self.block1(x) + shift)
         return out
 
@@ -81,7 +82,7 @@ class LinearAttention(nn.Module):
         context = k.softmax(-1) @ v.transpose(-1, -2)
         out = context.transpose(-1, -2) @ q
         out = self.out(out.reshape(batch, HEADS * HEAD_WIDTH, height, width))
-        return functional.mish(self.norm(out))
+        return mish(self.norm(out))
 
 
 class Residual(nn.Module):

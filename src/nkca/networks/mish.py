@@ -1,0 +1,65 @@
+"""Mish, x tanh(softplus(x)), without tanh and softplus.
+
+With s = sigmoid(x) and u = s (2 - s),
+
+    tanh(softplus(x)) = u / (2 - u)  =: r        mish(x) = x r
+                                                 mish'(x) = r + x s (1 - r²)
+
+which are exact, and stable at both ends: nothing cancels. PyTorch's own kernel for the CPU takes three
+transcendental functions for each number, and as much time as the convolutions of a small model; this
+takes one, in blocks that stay in the processor's cache. Other devices and dtypes get PyTorch's kernel.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+SMALL = 1 << 12  # numbers: below it, one call costs less than six
+BLOCK = 1 << 19  # numbers: a few such blocks of float32 fit into a second-level cache
+
+
+def mish(x: Tensor) -> Tensor:
+    """x tanh(softplus(x)), of the shape, dtype and layout of x (B, ...)."""
+    small = x.numel() < SMALL or x.ndim == 0
+    if small or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return functional.mish(x)
+    out: Tensor = _Mish.apply(x)
+    return out
+
+
+class _Mish(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        out = torch.empty_like(x)
+        for rows, into in _blocks(x, out):
+            u = torch.sigmoid(rows, out=into)
+            u.mul_(torch.rsub(u, 2))
+            denominator = torch.rsub(u, 2)
+            u.mul_(rows).div_(denominator)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        out = torch.empty_like(x)
+        one, two = torch.tensor([1.0, 2.0], dtype=x.dtype)
+        for rows, into, given in _blocks(x, out, gradient):
+            s = torch.sigmoid(rows)
+            u = torch.sub(two, s, out=into).mul_(s)
+            r = u.div_(torch.rsub(u, 2))
+            slope = torch.addcmul(one, r, r, value=-1).mul_(s).mul_(rows)
+            r.add_(slope).mul_(given)
+        return out
+
+
+def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The rows of tensors of one shape, so many at once as fit into a block."""
+    first = tensors[0]
+    rows = max(1, BLOCK * len(first) // first.numel())
+    return zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)
