@@ -10,8 +10,10 @@ from PIL import Image
 
 from nkca.errors import InputError
 from nkca.pictures import (
+    FRAME_PIXELS,
     VISIBLE_SIZE,
     Pictures,
+    animation_frame,
     check_animation,
     contact_sheet,
     grid,
@@ -70,6 +72,14 @@ def test_zoom_makes_squares_of_pixels() -> None:
 def test_contact_sheets_enlarge_small_images_only(size: int) -> None:
     zoom = (contact_sheet(flat(1, height=size, width=size)).shape[0] - 4) // size
     assert zoom == max(1, VISIBLE_SIZE // size)
+
+
+@pytest.mark.parametrize("size", [4, 28, 200, 2000])
+def test_frames_of_animations_are_bounded_as_they_are_shown(size: int) -> None:
+    few = flat(1, 2, height=size, width=size)
+    frame = animation_frame(np.repeat(few, 150 if size < 2000 else 1, axis=0))
+    assert frame.size <= 1.3 * max(FRAME_PIXELS, size * size), "with the gaps"
+    assert size == 2000 or np.array_equal(animation_frame(few), contact_sheet(few))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])

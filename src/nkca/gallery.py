@@ -16,8 +16,8 @@ from nkca.chain import State
 from nkca.errors import InputError, out_of_memory_says
 from nkca.inputs import fit_picture, parse_seeds, read_mask
 from nkca.pictures import (
-    VISIBLE_SIZE,
     Pictures,
+    animation_frame,
     check_animation,
     contact_sheet,
     read_settings,
@@ -31,7 +31,6 @@ logger = logging.getLogger("nkca")
 
 GRID_SAMPLES = 256
 ANIMATION_FRAMES = 100
-ANIMATION_PIXELS = 1 << 20  # of one frame: memory is bounded
 VARIANT_NOISE = 0.5  # where variants start when no level is given: some of the image is left
 
 
@@ -237,9 +236,7 @@ class _Sheet:
             return
         stride = math.ceil(self.num_states / ANIMATION_FRAMES)
         if step % stride == 0 or step == self.num_states - 1:
-            shown_size = max(pictures[0, ..., 0].size, VISIBLE_SIZE**2)
-            tiles = max(1, ANIMATION_PIXELS // shown_size)
-            self.frames.append(contact_sheet(pictures[:tiles]))
+            self.frames.append(animation_frame(pictures))
 
     def add_samples(self, pictures: Pictures) -> None:
         room = GRID_SAMPLES - sum(map(len, self.samples))

@@ -19,6 +19,7 @@ from nkca.files import atomic_write
 Pictures = npt.NDArray[np.uint8]
 METADATA_KEY = "nkca"
 FRAME_SECONDS = 0.08
+FRAME_PIXELS = 1 << 20  # of a frame of an animation: memory is bounded
 VISIBLE_SIZE = 96  # pixels that a small image is enlarged to in a sheet, at most
 
 
@@ -44,6 +45,12 @@ def grid(images: Pictures, columns: int | None = None, gap: int = 2, zoom: int =
 def contact_sheet(images: Pictures, columns: int | None = None) -> Pictures:
     """A grid for people: small images (N, H, W, C) are enlarged, pixel by pixel, to be seen."""
     return grid(images, columns, zoom=max(1, VISIBLE_SIZE // max(images.shape[1:3])))
+
+
+def animation_frame(images: Pictures) -> Pictures:
+    """A contact sheet of as many of (N, H, W, C), the first ones, as fit into `FRAME_PIXELS`."""
+    shown_size = max(images[0, ..., 0].size, VISIBLE_SIZE**2)
+    return contact_sheet(images[: max(1, FRAME_PIXELS // shown_size)])
 
 
 def to_pillow(image: Pictures) -> Image.Image:

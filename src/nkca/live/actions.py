@@ -7,15 +7,16 @@ import base64
 import binascii
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nkca import levels
-from nkca.data.decode import probe, read_image
+from nkca.data.decode import probe
 from nkca.errors import InputError
+from nkca.inputs import fit_content
 from nkca.live import events as do
 from nkca.live import moment as of
 from nkca.live.moment import Moment
@@ -216,16 +217,16 @@ def read_exact_image(text: object, data_shape: tuple[int, int, int]) -> Tensor:
     Raises:
         InputError: if it is anything else.
     """
-    channels, height, width = data_shape
+    _, height, width = data_shape
     try:
         content = _bytes(text, "image")
         found = probe(content)
         if (found.width, found.height) != (width, height):
             raise InputError(f"expected {width}x{height}, got {found.width}x{found.height}")
-        image = read_image(content, cast("Literal[1, 3, 4]", channels))
+        picture, _ = fit_content(content, data_shape)
     except InputError as error:
         raise InputError(f"cannot take the image: {error}") from None
-    return torch.from_numpy(np.array(image).reshape(1, height, width, channels)).movedim(-1, 1)
+    return picture.unsqueeze(0)
 
 
 def _bytes(text: object, what: str) -> bytes:

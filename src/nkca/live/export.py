@@ -15,12 +15,11 @@ from nkca.live.recording import Recording
 from nkca.live.session import Origin, Session, to_json
 from nkca.live.story import Kept, kept_from
 from nkca.live.views import name_of
-from nkca.pictures import Pictures, contact_sheet, png_bytes, save_animation
+from nkca.pictures import Pictures, animation_frame, contact_sheet, png_bytes, save_animation
 from nkca.pixels import as_pictures
 from nkca.version import __version__
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same shelf is the same file
-ANIMATION_PIXELS = 1 << 20  # of one frame
 
 
 def kept_png(origin: Origin, kept: Kept) -> bytes:
@@ -66,9 +65,7 @@ def animation(recording: Recording, kind: str) -> bytes:
     Raises:
         InputError: if MP4 cannot be encoded here.
     """
-    tiles = recording.frames[0].shape
-    shown = max(1, ANIMATION_PIXELS // (tiles[2] * tiles[3]))
-    frames = [contact_sheet(as_pictures(frame[:shown])) for frame in recording.frames]
+    frames = [animation_frame(as_pictures(frame)) for frame in recording.frames]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"recording.{kind}"
         save_animation(path, frames)

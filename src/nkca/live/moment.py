@@ -162,7 +162,6 @@ def begin(
         noise_level=noise_level,
         locked=(False,) * batch_size,
     )
-    moment = anew(moment, seed)
     if images is None:
         started = from_noise(model, moment)
     else:
