@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from nkca.networks.mish import mish
+from nkca.networks.norm_mish import norm_mish
+from nkca.networks.small_maps import convolve, is_small
 
 GROUPS = 8  # of every GroupNorm: all widths are multiples of it
 HEADS, HEAD_WIDTH = 4, 32
@@ -39,16 +41,28 @@ class LevelEmbedding(nn.Module):
         return e[:, :, None, None]
 
 
+class Conv3x3(nn.Conv2d):
+    """3 x 3 convolution of a map that keeps its size."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__(width_in, width_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if is_small(x, self.weight):
+            return convolve(x, self.weight, self.bias)
+        return super().forward(x)
+
+
 class Block(nn.Module):
-    """3 x 3 convolution, GroupNorm, Mish."""
+    """3 x 3 convolution, GroupNorm, Mish, and a shift (B, width_out, 1, 1) if there is one."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.conv = Conv3x3(width_in, width_out)
         self.norm = nn.GroupNorm(GROUPS, width_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return mish(self.norm(self.conv(x)))
+    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        return norm_mish(self.conv(x), self.norm, shift)
 
 
 class EmbeddingBlock(nn.Module):
@@ -62,7 +76,7 @@ class EmbeddingBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         shift = self.embedding(mish(embedding))
-        out: Tensor = self.block2(self.block1(x) + shift)
+        out: Tensor = self.block2(self.block1(x, shift))
         return out
 
 
@@ -82,7 +96,7 @@ class LinearAttention(nn.Module):
         context = k.softmax(-1) @ v.transpose(-1, -2)
         out = context.transpose(-1, -2) @ q
         out = self.out(out.reshape(batch, HEADS * HEAD_WIDTH, height, width))
-        return mish(self.norm(out))
+        return norm_mish(out, self.norm)
 
 
 class Residual(nn.Module):
@@ -95,8 +109,8 @@ class Residual(nn.Module):
         self.skip = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
 
     def forward(self, x: Tensor, *embedding: Tensor) -> Tensor:
-        out: Tensor = torch.addcmul(self.skip(x), self.gate, self.fn(x, *embedding))
-        return out
+        change = self.fn(x, *embedding)
+        return torch.addcmul(self.skip(x), self.gate.to(change.dtype), change)
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

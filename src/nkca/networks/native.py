@@ -1,0 +1,97 @@
+"""C++ for this processor: compiled once by the system's own compiler, kept in the cache folder.
+
+A compiler is on most machines that train, and not on all that sample: whoever asks must be able to do
+without. Nothing is compiled unless it is asked for.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+from nkca.places import default_cache_dir
+
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-std=c++17",
+    "-fno-math-errno",  # rint() becomes an instruction; NaN and infinity keep their meaning
+    "-fno-trapping-math",
+    "-fopenmp",
+    "-fPIC",
+    "-shared",
+)
+_SECONDS = 120
+
+
+class CannotCompileError(Exception):
+    """Why there is no compiled code, in one line."""
+
+
+def compiled(source: Path) -> tuple[ctypes.CDLL, bool]:
+    """The shared library made from ``source``, and whether it was compiled just now.
+
+    Raises:
+        CannotCompileError: if there is no compiler here, or it or the loader fails.
+    """
+    compiler = find_compiler()
+    text = source.read_bytes()
+    key = hashlib.sha256(
+        b"\0".join([text, compiler.encode(), " ".join(FLAGS).encode(), _machine()])
+    )
+    target = default_cache_dir() / "native" / f"{source.stem}-{key.hexdigest()[:16]}.so"
+    try:
+        fresh = not target.exists()
+        if fresh:
+            _compile(compiler, source, target)
+        return ctypes.CDLL(str(target)), fresh
+    except OSError as error:
+        raise CannotCompileError(f"{target}: {error.strerror or error}") from error
+
+
+def find_compiler() -> str:
+    """The compiler named by the environment's CXX, else the first of c++, g++, clang++.
+
+    Raises:
+        CannotCompileError: if there is none.
+    """
+    chosen = os.environ.get("CXX")
+    names = [chosen] if chosen else ["c++", "g++", "clang++"]
+    for name in names:
+        path = shutil.which(name)
+        if path:
+            return path
+    raise CannotCompileError(f"no C++ compiler here ({', '.join(names)})")
+
+
+def _compile(compiler: str, source: Path, target: Path) -> None:
+    """Make ``target`` whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    command = [compiler, *FLAGS, str(source), "-o", str(temporary)]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+        if result.returncode:
+            first = (result.stderr.strip() or f"exit code {result.returncode}").splitlines()[0]
+            raise CannotCompileError(f"{compiler} failed: {first[:200]}")
+        temporary.replace(target)
+    except subprocess.TimeoutExpired:
+        raise CannotCompileError(f"{compiler} took longer than {_SECONDS} s") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _machine() -> bytes:
+    """What the code depends on besides its text: a cache folder may serve several machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    features = [line for line in lines if line.startswith(("model name", "flags", "Features"))][:2]
+    return "\n".join(
+        [platform.system(), platform.machine(), platform.processor(), *features]
+    ).encode()

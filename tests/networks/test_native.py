@@ -1,0 +1,81 @@
+"""Compiling: what is kept, what is refused."""
+
+import ctypes
+import os
+from pathlib import Path
+
+import pytest
+
+from nkca.networks import native
+from nkca.networks.native import CannotCompileError, compiled, find_compiler
+
+SOURCE = 'extern "C" int answer() { return 42; }\n'
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small source and an empty cache."""
+    try:
+        find_compiler()
+    except CannotCompileError as error:
+        pytest.skip(f"nothing is compiled here: {error}")
+    monkeypatch.setenv("NKCA_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "answer.cpp"
+    path.write_text(SOURCE, encoding="utf-8")
+    return path
+
+
+def made(cache: Path) -> list[str]:
+    """Names of what lies in the cache."""
+    return sorted(path.name for path in (cache / "native").iterdir())
+
+
+def test_compiles_once(source: Path, tmp_path: Path) -> None:
+    library, fresh = compiled(source)
+    assert isinstance(library, ctypes.CDLL)
+    assert (library.answer(), fresh) == (42, True)
+    files = made(tmp_path / "cache")
+    assert len(files) == 1
+    assert compiled(source)[1] is False
+    source.write_text(SOURCE.replace("42", "43"), encoding="utf-8")
+    library, fresh = compiled(source)
+    assert (library.answer(), fresh) == (43, True)
+    assert len(made(tmp_path / "cache")) == 2
+
+
+def test_a_broken_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    source.write_text("this is not C++\n", encoding="utf-8")
+    with pytest.raises(CannotCompileError, match=r"failed: .*answer\.cpp"):
+        compiled(source)
+    assert made(tmp_path / "cache") == []
+
+
+def test_what_is_no_library_is_said(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def garbage(_compiler: str, _source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True)
+        target.write_bytes(b"not a library")
+
+    monkeypatch.setattr(native, "_compile", garbage)
+    with pytest.raises(CannotCompileError, match=r"answer-\w+\.so"):
+        compiled(source)
+
+
+@pytest.mark.parametrize("name", ["CXX", "PATH"])
+def test_no_compiler(name: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    with pytest.raises(CannotCompileError, match=r"^no C\+\+ compiler here \("):
+        compiled(source)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_cache_that_cannot_be_written(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir(mode=0o500)
+    with pytest.raises(CannotCompileError, match="Permission denied"):
+        compiled(source)
+
+
+def test_a_cache_that_is_a_file(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("", encoding="utf-8")
+    with pytest.raises(CannotCompileError, match="native"):
+        compiled(source)
