@@ -4,9 +4,11 @@
                                     [--rounds 3] [--seconds 8] [--json FILE]
 
 Each variant of each case is a process of its own (malloc's settings belong to the process), in turns within
-each round. "plain" is the yardstick: NCHW, float32, eager, per-tensor Adam and average, the level embedding
-enlarged to the image, malloc as it comes. GFLOP/s count convolutions and matrix products of a step without
-that enlargement, so that they compare; the machine's best figures are measured in the same run.
+each round. "plain" is the yardstick: NCHW, float32, eager, PyTorch's layers, per-tensor Adam and average,
+the level embedding enlarged to the image, malloc as it comes. "fp32" and "auto" are nkca-train with that
+--precision; "eager" is auto with --compile=off. GFLOP/s count convolutions and matrix products of a step as
+the yardstick does them, without that enlargement, so that they compare; the machine's best figures are
+measured in the same run.
 """
 
 import argparse
@@ -27,15 +29,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from nkca import levels
+from nkca import compilation, levels
 from nkca.allocator import keep_freed_memory
 from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config import ModelConfig, TrainingConfig
+from nkca.networks import layers
 from nkca.networks.layers import EmbeddingBlock
 from nkca.noise import Noise, step_noise
 from nkca.training import Learner, contrastive_adjustment
 
 WARM_UP = 3
+CPU = torch.device("cpu")
+VARIANTS = {"fp32": ("fp32", "auto"), "auto": ("auto", "auto"), "eager": ("auto", "off")}
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,12 @@ CASES = {
 }
 
 
+def plain_norm_mish(x: Tensor, norm: nn.GroupNorm, shift: Tensor | None = None) -> Tensor:
+    """As `norm_mish`, by PyTorch's layers."""
+    out = functional.mish(norm(x))
+    return out if shift is None else out + shift
+
+
 class EnlargedEmbeddingBlock(EmbeddingBlock):
     """The block with the embedding as large as the image, as the original has it."""
 
@@ -69,13 +80,10 @@ class PlainLearner:
     """Algorithm 2 as one writes it down first."""
 
     def __init__(self, case: Case) -> None:
-        self.network = network_of(case)
-        for module in self.network.modules():
-            if isinstance(module, EmbeddingBlock):
-                module.__class__ = EnlargedEmbeddingBlock
+        self.network = plain_network_of(case)
         self.average = copy.deepcopy(self.network)
         spec = spec_of(case)
-        self.chain = assemble(spec, self.network, device=torch.device("cpu")).chain
+        self.chain = assemble(spec, self.network, device=CPU).chain
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4, foreach=False)
 
     def step(self, z: Tensor, noise: Noise) -> None:
@@ -103,10 +111,21 @@ def network_of(case: Case) -> nn.Module:
     return new_denoiser(spec_of(case), seed=0)
 
 
-def learner_of(case: Case, precision: str) -> Learner:
-    """The engine, as nkca-train has it with ``--precision``."""
+def plain_network_of(case: Case) -> nn.Module:
+    """Its network as one writes it down first."""
+    for name, function in (("mish", functional.mish), ("norm_mish", plain_norm_mish)):
+        setattr(layers, name, function)
     network = network_of(case)
-    chain = assemble(spec_of(case), network, device=torch.device("cpu"), precision=precision).chain
+    for module in network.modules():
+        if isinstance(module, EmbeddingBlock):
+            module.__class__ = EnlargedEmbeddingBlock
+    return network
+
+
+def learner_of(case: Case, precision: str, choice: str = "auto") -> Learner:
+    """The engine, as nkca-train has it with ``--precision`` and ``--compile``."""
+    network = compilation.prepare(network_of(case), CPU, choice)
+    chain = assemble(spec_of(case), network, device=CPU, precision=precision).chain
     return Learner(chain, network, copy.deepcopy(network), TrainingConfig())
 
 
@@ -114,7 +133,7 @@ def measure(case: Case, variant: str, seconds: float) -> dict[str, float]:
     """Images/s, page faults a step and the peak of resident memory in MiB, of this process."""
     if variant != "plain":
         keep_freed_memory()
-    learner = PlainLearner(case) if variant == "plain" else learner_of(case, variant)
+    learner = PlainLearner(case) if variant == "plain" else learner_of(case, *VARIANTS[variant])
     z = torch.rand(case.batch, 3, case.side, case.side, generator=torch.Generator().manual_seed(0))
     times: list[float] = []
     while len(times) < WARM_UP + 2 or sum(times[WARM_UP:]) < seconds:
@@ -133,7 +152,7 @@ def measure(case: Case, variant: str, seconds: float) -> dict[str, float]:
 
 def flops_an_image(case: Case) -> float:
     """Convolutions and matrix products of a step: two evaluations and one backward pass."""
-    learner = learner_of(case, "fp32")
+    learner = learner_of(case, "fp32", "off")
     with FlopCounterMode(display=False) as counter:
         learner.step(torch.zeros(2, 3, case.side, case.side), step_noise(0, 0, 0, 2))
     return float(counter.get_total_flops()) / 2
@@ -174,9 +193,9 @@ def best(work: Callable[..., object], *arguments: object) -> float:
     return min(times)
 
 
-def in_a_process(*arguments: str) -> dict[str, float]:
-    """What this script prints with these arguments."""
-    command = [sys.executable, __file__, *arguments]
+def in_a_process(script: str, *arguments: str) -> dict[str, float]:
+    """What a script prints with these arguments."""
+    command = [sys.executable, script, *arguments]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(result.stdout)
     return found
@@ -184,13 +203,13 @@ def in_a_process(*arguments: str) -> dict[str, float]:
 
 def compare(cases: list[str], variants: list[str], rounds: int, seconds: float) -> dict[str, Any]:
     """Medians over rounds, by case and variant."""
-    found: dict[str, Any] = {"machine": in_a_process("--machine"), "cases": {}}
+    found: dict[str, Any] = {"machine": in_a_process(__file__, "--machine"), "cases": {}}
     for case in cases:
         rows: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
         for _ in range(rounds):
             for variant in variants:
                 rows[variant].append(
-                    in_a_process("--one", case, variant, "--seconds", str(seconds))
+                    in_a_process(__file__, "--one", case, variant, "--seconds", str(seconds))
                 )
         flops = flops_an_image(CASES[case])
         found["cases"][case] = medians = {}

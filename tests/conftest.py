@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from nkca.networks import kernels as compiled_kernels
+from nkca.networks.native import CannotCompileError
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -28,3 +31,13 @@ def parity() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no parity files at {folder}")
     return folder
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled kernels, for one test; skipped where nothing can be compiled."""
+    monkeypatch.setattr(compiled_kernels, "_library", None)
+    try:
+        compiled_kernels.load_kernels()
+    except CannotCompileError as error:
+        pytest.skip(f"nothing is compiled here: {error}")

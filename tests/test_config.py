@@ -24,10 +24,12 @@ UNUSUAL: dict[str, Any] = {
     "hidden_size": 16, "dim_mults": [1, 1, 3], "discrete": True, "num_classes": 7, "dataset": "a: b #c",
     "resize": 32, "channels": 4, "background": "#ff0080", "data_augmentation": ["fliph", "flipv"],
     "strict": True, "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
-    "max_time": 90.5, "batch_size": 12, "accumulate": 3, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
+    "max_time": 90.5, "batch_size": 12, "accumulate": 3,
+    "activation_checkpointing": 2, "max_memory": 2**33, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
-    "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "checkpoint_freq": 5,
-    "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper", "eval_samples": 9,
+    "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "compile": "off",
+    "checkpoint_freq": 5, "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
+    "eval_samples": 9,
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
 }  # fmt: skip
 
@@ -174,12 +176,15 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("dim_mults", [-1]), ("num_classes", 1), ("num_classes", 257), ("parametrisation", "papr"),
     ("resize", 0), ("resize", -1), ("channels", 2), ("channels", 0), ("data_augmentation", ["flip"]),
     ("data_workers", 0), ("epochs", 0), ("epochs", -1), ("max_steps", 0), ("max_time", 0),
-    ("max_time", -3), ("batch_size", 0), ("accumulate", 0), ("accumulate", 33), ("lr", 0), ("lr", -1),
+    ("max_time", -3), ("batch_size", 0), ("accumulate", 0), ("accumulate", 33),
+    ("activation_checkpointing", -1), ("activation_checkpointing", 5), ("max_memory", 8),
+    ("lr", 0), ("lr", -1),
     ("lr", math.inf), ("lr", math.nan), ("lr_warmup", -1), ("adam_b1", 1), ("adam_b1", -0.1),
     ("adam_b2", 1.0), ("ema_decay", 1), ("ema_decay", math.nan), ("grad_clip", 0), ("grad_clip", -1),
     ("grad_clip", math.nan), ("min_noise", 0), ("min_noise", 1), ("min_noise", math.nan), ("lag", 1),
     ("lag", -0.1), ("lag", math.nan), ("seed", -1), ("seed", 2**63), ("device", "gpu"),
-    ("precision", "fp16"), ("checkpoint_freq", 0), ("viz_freq", -1), ("eval_freq", -1), ("keep", -1),
+    ("precision", "fp16"), ("compile", "yes"), ("checkpoint_freq", 0), ("viz_freq", -1),
+    ("eval_freq", -1), ("keep", -1),
     ("eval_samples", 1), ("eval_sampling_steps", -1), ("eval_time", 0), ("eval_time", -1),
 ]  # fmt: skip
 
@@ -193,7 +198,8 @@ WRONG_TYPE: list[tuple[str, Any]] = [
     ("dataset", 7), ("dataset", None), ("lr", "fast"), ("lr", None), ("lr", True), ("lag", "high"),
     ("lag", False), ("max_time", "soon"), ("max_time", True), ("resize", "big"), ("device", 3),
     ("channels", "three"), ("data_augmentation", 3), ("data_augmentation", [1]), ("epochs", {"a": 1}),
-    ("seed", "1e400"),
+    ("seed", "1e400"), ("accumulate", "many"), ("accumulate", 1.5), ("max_memory", "much"),
+    ("activation_checkpointing", True), ("max_memory", True),
 ]  # fmt: skip
 
 

@@ -525,7 +525,7 @@ def test_viz_freq_0_makes_no_preview_and_a_due_one_is_made_once(
 ) -> None:
     made: list[int] = []
     monkeypatch.setattr(
-        runner, "save_preview", lambda run, _: made.append(run.learner.progress.step)
+        runner, "save_preview", lambda run, *_: made.append(run.learner.progress.step)
     )
     for freq, expected in ((0, []), (2, [2, 4]), (3, [3, 4]), (9, [4])):
         made.clear()

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nkca import compilation
 from nkca.chain import Chain
 from nkca.checkpoint import Checkpoint, load_checkpoint
 from nkca.config import ModelConfig, configure, require
@@ -109,17 +110,16 @@ def load_model(
     precision: str = "fp32",
     lag: float | None = None,
 ) -> Model:
-    """Open a checkpoint (or a run's directory) as a model whose weights are the run's average.
+    """Open a checkpoint as a model whose weights are the run's average.
 
     Args:
+        path: of a checkpoint or a run's directory; the string ``demo`` is the model in the package.
         lag: None is the run's own.
 
     Raises:
         InputError: if the file is not a checkpoint that can be read here.
     """
-    return restore(
-        load_checkpoint(Path(path)), str(path), device=device, precision=precision, lag=lag
-    )
+    return restore(load_checkpoint(path), str(path), device=device, precision=precision, lag=lag)
 
 
 def restore(
@@ -136,7 +136,7 @@ def restore(
     where = choose_device(device)
     network = build_denoiser(spec)
     load_weights(network, checkpoint.ema, source)
-    network.to(where).requires_grad_(False)
+    compilation.prepare(network.to(where), where).requires_grad_(False)
     return assemble(
         spec,
         network,

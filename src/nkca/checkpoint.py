@@ -7,21 +7,25 @@
     data_shape      [C, H, W]
     data_std        standard deviation of the data's pixels, in units of [-1, 1]
     progress        step, images, seconds, skipped ...
-    model, ema      weights and their average, by name
+    model, ema      weights and their average, by name; a model to be shipped has only the average,
+                    in half precision, which is float32 again once it is read
     optimizer       Adam's state by weight name, or None
+    card            what a person should know of a model that is shipped; may be absent
 
 Only tensors and plain values are written, and only those are read (`weights_only=True`): a checkpoint
 cannot run code. Files are written beside the target, fsynced and renamed: a crash leaves the old one.
 Checkpoints of the authors' original implementation are read too, without their optimizer.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,10 @@ from torch import Tensor
 from nkca import original
 from nkca.errors import InputError
 from nkca.files import atomic_write
+from nkca.pretrained import DEMO, model_path
 from nkca.version import __version__
+
+logger = logging.getLogger("nkca")
 
 FORMAT = "nkca-checkpoint"
 SCHEMA = 1
@@ -40,7 +47,7 @@ LATEST, FINAL, BEST = "checkpoint_latest.pth", "checkpoint_final.pth", "checkpoi
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one moment; see the module's text for the fields."""
+    """A run at one moment, or what is left of it for sampling; see the module's text for the fields."""
 
     config: Mapping[str, Any]
     data_shape: tuple[int, int, int]
@@ -50,6 +57,23 @@ class Checkpoint:
     ema: Mapping[str, Tensor]
     optimizer: Mapping[str, Any] | None = None
     version: str = __version__
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+def slimmed(checkpoint: Checkpoint, card: Mapping[str, Any]) -> Checkpoint:
+    """What sampling needs of it: the average in half precision, no weights, no optimizer.
+
+    Raises:
+        InputError: if a weight is not finite or too large for half precision.
+    """
+    halves = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in checkpoint.ema.items()
+    }
+    for name, tensor in halves.items():
+        if not tensor.isfinite().all():
+            raise InputError(f"the weight '{name}' has numbers that half precision does not hold")
+    return replace(checkpoint, model={}, ema=halves, optimizer=None, card=card)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -62,6 +86,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "data_shape": list(checkpoint.data_shape),
         "data_std": checkpoint.data_std,
         "progress": dict(checkpoint.progress),
+        **({"card": dict(checkpoint.card)} if checkpoint.card else {}),
     }
     content = json.loads(json.dumps(plain, default=_plain)) | {
         "model": dict(checkpoint.model),
@@ -77,12 +102,13 @@ def _plain(value: Any) -> Any:
     return value.item()
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return ``path``, or if it is a run's directory the latest (else final) checkpoint in it.
+def find_checkpoint(name: str | Path) -> Path:
+    """The file that a MODEL means: ``demo``, a file, or a run's directory: its latest, else final one.
 
     Raises:
         InputError: if there is none.
     """
+    path = model_path(name)
     if path.is_dir():
         found = [path / name for name in (LATEST, FINAL) if (path / name).is_file()]
         if not found:
@@ -93,13 +119,18 @@ def find_checkpoint(path: Path) -> Path:
     return path
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint of nkca or of the original; tensors are on the CPU.
+def load_checkpoint(name: str | Path) -> Checkpoint:
+    """Read a checkpoint of nkca or of the original; tensors are on the CPU, weights float32.
+
+    Args:
+        name: see `find_checkpoint`.
 
     Raises:
         InputError: if the file is missing, truncated, foreign, newer, damaged, or holds code.
     """
+    path = model_path(name)
     content = _unpickle(find_checkpoint(path))
+    _tell_of_namesake(name)
     if isinstance(content, Mapping) and original.is_original(content):
         return _from_original(content, path)
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
@@ -115,10 +146,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return _from_content(content, path)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of the file's bytes, hexadecimal."""
+def _tell_of_namesake(name: str | Path) -> None:
+    """Say which one it is, where ``demo`` may have been meant for a run in the current folder."""
+    if name == DEMO and isinstance(name, str):
+        with contextlib.suppress(InputError):
+            find_checkpoint(Path(DEMO))
+            logger.warning(
+                "%s is the model in the package; the run in this folder is ./%s", DEMO, DEMO
+            )
+
+
+def digest(name: str | Path) -> str:
+    """SHA-256 of the bytes of the file that ``name`` means (`find_checkpoint`), hexadecimal."""
     total = hashlib.sha256()
-    with find_checkpoint(path).open("rb") as file:
+    with find_checkpoint(name).open("rb") as file:
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()
@@ -170,6 +211,7 @@ def _from_content(content: Mapping[str, Any], path: Path) -> Checkpoint:
                 "square": _weights(optimizer["square"]),
             },
             version=str(content["version"]),
+            card=dict(content.get("card", {})),
         )
     except KeyError as error:
         raise InputError(f"{path} is damaged: it lacks {error}") from error
@@ -183,7 +225,10 @@ def _weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     for name, tensor in content.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"'{name}' is no tensor")
-    return dict(content)
+    return {
+        name: tensor.float() if tensor.dtype == torch.float16 else tensor
+        for name, tensor in content.items()
+    }
 
 
 def _from_original(content: Mapping[str, Any], path: Path) -> Checkpoint:

@@ -11,13 +11,13 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from nkca.errors import InputError, nearest
 from nkca.files import write_text
-from nkca.values import DURATION, convert, describe, parse_duration
+from nkca.values import DURATION, SIZE, convert, describe, parse_duration, parse_size
 
 
 def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:
@@ -32,6 +32,7 @@ def require(condition: bool, name: str, expected: str, value: object) -> None:
 
 
 DURATIONS = ("max_time", "eval_time")  # options in seconds that may be written 1h30m
+SIZES = ("max_memory",)  # options in bytes that may be written 8G
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class DataConfig:
     cache_dir: str | None = option(
         None, "Where decoded images are kept; default: NKCA_CACHE or the user's cache folder."
     )
-    data_workers: int | None = option(None, "Threads that decode images; default: all cores.")
+    data_workers: int | None = option(
+        None, "Threads (for 5,000 images and more: processes) that decode; default: all cores."
+    )
 
     def __post_init__(self) -> None:
         require(self.resize is None or self.resize > 0, "resize", "positive", self.resize)
@@ -100,7 +103,16 @@ class TrainingConfig:
         None, "Stop after this much training, all sessions together: 90 (seconds), 30m, 1h30m."
     )
     batch_size: int = option(32, "Images of one optimizer step.")
-    accumulate: int = option(1, "Split each batch in N parts: less memory, same result.")
+    accumulate: int | Literal["auto"] | None = option(
+        None, "Split each batch in N parts: less memory, same result; auto: what fits. Default: 1."
+    )
+    activation_checkpointing: int | Literal["auto"] | None = option(
+        None,
+        "Compute the N outermost levels twice: less memory, slower; auto: what fits. Default: 0.",
+    )
+    max_memory: int | None = option(
+        None, "Memory for training, such as 8G: what fits is found at start (see --accumulate)."
+    )
     lr: float = option(1e-4, "Learning rate of Adam.")
     adam_b1: float = option(0.9, "Adam's decay of the gradient's mean.")
     adam_b2: float = option(0.999, "Adam's decay of the gradient's square.")
@@ -113,9 +125,14 @@ class TrainingConfig:
     seed: int = option(0, "Seed of weights, order and noise.")
     device: str = option("auto", "Where to compute.", ("auto", "cpu", "cuda", "mps"))
     precision: str = option("auto", "Arithmetic of the network.", ("auto", "fp32", "bf16"))
+    compile: str = option(
+        "auto",
+        "Compile for this processor, or with 'on' for a GPU; auto: where that takes seconds.",
+        ("auto", "on", "off"),
+    )
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
+        for name in ("epochs", "batch_size"):
             require(getattr(self, name) > 0, name, "positive", getattr(self, name))
         for name in ("max_steps", "max_time", "grad_clip"):
             value = getattr(self, name)
@@ -128,8 +145,25 @@ class TrainingConfig:
         require(0 < self.min_noise < 1, "min_noise", "in (0, 1)", self.min_noise)
         require(self.lag is None or 0 <= self.lag < 1, "lag", "in [0, 1)", self.lag)
         require(0 <= self.seed < 2**63, "seed", "in 0..2^63-1", self.seed)
-        fits = self.accumulate <= self.batch_size
-        require(fits, "accumulate", f"at most the batch size {self.batch_size}", self.accumulate)
+        parts, levels, size = self.accumulate, self.activation_checkpointing, self.batch_size
+        if isinstance(parts, int):
+            require(parts > 0, "accumulate", "positive", parts)
+            require(parts <= size, "accumulate", f"at most the batch size {size}", parts)
+        if isinstance(levels, int):
+            require(levels >= 0, "activation_checkpointing", "at least 0", levels)
+        memory = self.max_memory
+        require(memory is None or memory >= 2**20, "max_memory", "at least 1M, as in 8G", memory)
+
+    @property
+    def finds_parts(self) -> bool:
+        """Whether the number of parts of a step is found at start, by the memory there is."""
+        return self.accumulate == "auto" or (self.accumulate is None and bool(self.max_memory))
+
+    @property
+    def finds_levels(self) -> bool:
+        """Whether the number of levels that are computed twice is found at start."""
+        given, asked = self.activation_checkpointing, self.max_memory or self.accumulate == "auto"
+        return given == "auto" or (given is None and bool(asked))
 
 
 @dataclass(frozen=True)
@@ -171,6 +205,12 @@ class RunConfig:
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     cadence: CadenceConfig = CadenceConfig()
+
+    def __post_init__(self) -> None:
+        levels, there = self.training.activation_checkpointing, len(self.model.dim_mults)
+        if isinstance(levels, int):
+            expected = f"at most the {there} level(s) of dim_mults"
+            require(levels <= there, "activation_checkpointing", expected, levels)
 
     def to_flat(self) -> dict[str, Any]:
         """All options in one mapping of plain values (JSON, YAML); `configure` reads it back."""
@@ -225,24 +265,29 @@ def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
             )
             for label, section in SECTIONS.items()
         }
+        return RunConfig(**sections)
     except InputError as error:
         raise InputError(f"{prefix}{error}") from None
-    return RunConfig(**sections)
 
 
 def parse_value(name: str, value: Any) -> Any:
     """Convert ``value`` (from YAML, JSON, Python or the command line) to the type of option ``name``."""
-    hint = TYPES[name]
-    if isinstance(hint, types.UnionType):
-        if value is None or (
-            isinstance(value, str) and value.strip().lower() in ("", "none", "null")
-        ):
-            return None
-        hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    text = value.strip().lower() if isinstance(value, str) else value
+    hints = typing.get_args(TYPES[name]) if _is_union(TYPES[name]) else (TYPES[name],)
+    if type(None) in hints and text in (None, "", "none", "null"):
+        return None
+    words = [hint for hint in hints if typing.get_origin(hint) is Literal]
+    if any(text in typing.get_args(hint) for hint in words):
+        return text
+    hint = hints[0]
     try:
-        parsed = parse_duration(value) if name in DURATIONS else convert(hint, value)
+        if name in DURATIONS:
+            parsed = parse_duration(value)
+        else:
+            parsed = parse_size(value) if name in SIZES else convert(hint, value)
     except (TypeError, ValueError, OverflowError):
-        expected = DURATION if name in DURATIONS else describe(hint)
+        kinds = " or ".join(map(describe, [hint, *words]))
+        expected = DURATION if name in DURATIONS else SIZE if name in SIZES else kinds
         raise InputError(f"{name} must be {expected}, got {value!r}") from None
     choices = OPTIONS[name].metadata["choices"]
     if choices and parsed not in choices:
@@ -251,6 +296,10 @@ def parse_value(name: str, value: Any) -> Any:
             + nearest(str(value), map(str, choices))
         )
     return parsed
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

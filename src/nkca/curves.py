@@ -20,22 +20,22 @@ LEVEL_BINS = 10
 
 
 class Curves:
-    """Averages reports over `INTERVAL` steps and writes them."""
+    """Averages reports over `INTERVAL` steps and writes them; without a writer, does nothing."""
 
-    def __init__(self, writer: "SummaryWriter") -> None:
+    def __init__(self, writer: "SummaryWriter | None" = None) -> None:
         self._writer = writer
         self._waiting: list[StepReport] = []
 
     def add(self, report: StepReport) -> None:
         """Take one step's report; skipped steps only count."""
-        if not report.was_skipped:
+        if not report.was_skipped and self._writer is not None:
             self._waiting.append(report)
         if report.progress.step % INTERVAL == 0:
             self.flush(report.progress.step)
 
     def flush(self, step: int) -> None:
         """Write what waits as the point at ``step``."""
-        if not self._waiting:
+        if not self._waiting or self._writer is None:
             return
         reports, self._waiting = self._waiting, []
         last = reports[-1]
@@ -56,11 +56,13 @@ class Curves:
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """Write one number."""
-        self._writer.add_scalar(name, value, step)
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, step)
 
     def image(self, name: str, picture: Pictures, step: int) -> None:
         """Write a picture, uint8 (H, W, C)."""
-        self._writer.add_image(name, picture, step, dataformats="HWC")
+        if self._writer is not None:
+            self._writer.add_image(name, picture, step, dataformats="HWC")
 
 
 def by_level(noise_level: Tensor, loss_above_floor: Tensor) -> dict[str, float]:
@@ -73,8 +75,11 @@ def by_level(noise_level: Tensor, loss_above_floor: Tensor) -> dict[str, float]:
 
 
 @contextmanager
-def open_curves(directory: Path, first_step: int) -> Iterator[Curves]:
-    """Write to ``directory``; points of a lost session from ``first_step`` on are hidden."""
+def open_curves(directory: Path, first_step: int, is_kept: bool = True) -> Iterator[Curves]:
+    """Write to ``directory``, if at all; points of a lost session from ``first_step`` on are hidden."""
+    if not is_kept:
+        yield Curves()
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # inside TensorBoard's imports
         from torch.utils.tensorboard.writer import SummaryWriter

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from nkca.errors import InputError, out_of_memory_says
-from nkca.image_sets import ImageSet, Part
+from nkca.image_sets import ImageSet, Part, Tick
 from nkca.metrics.features import Array, Extractor, Features
 from nkca.metrics.frechet import FrechetLine, frechet_distance, frechet_line
 from nkca.metrics.inception_score import InceptionScore, inception_score
@@ -24,6 +24,9 @@ from nkca.metrics.neighbours import Manifold, manifold
 from nkca.metrics.statistics import Statistics
 from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
+from nkca.ranks import ALONE, Ranks
+from nkca.sharing import of_share
+from nkca.transfer import send
 
 FORMAT = 1  # of what the cache holds
 _LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power
@@ -76,27 +79,70 @@ def collect(
     return Statistics(features, logits, None, extractor.description, images.about)
 
 
+def fill(
+    images: ImageSet,
+    extractor: Extractor,
+    options: Collecting,
+    ranks: Ranks,
+    progress: Progress = lambda _done, _total: None,
+) -> None:
+    """Compute the features that the cache lacks, each rank some; the first rank keeps them.
+
+    `collect` on the first rank finds them. ``options`` name a cache there.
+
+    Raises:
+        InputError: as `collect` does.
+    """
+    if not ranks.is_first:
+        rows = int(ranks.largest(0))
+        for _ in extract(images, extractor, options, progress, rows, ranks):
+            pass
+        return
+    with _place(images, extractor, options) as directory, open_store(directory, wait=True) as store:
+        ranks.largest(store.rows)
+        for batch in extract(images, extractor, options, progress, store.rows, ranks):
+            store.append(batch)
+
+
 def extract(
     images: ImageSet,
     extractor: Extractor,
     options: Collecting,
     progress: Progress = lambda _done, _total: None,
     first: int = 0,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Features]:
     """The features of images ``first`` and after, batch by batch, kept nowhere.
+
+    Of several ranks each computes its share of a batch that is as many times larger, and has all of it.
 
     Args:
         progress: called with (images done, total), also while a batch is made.
     """
     total, size = len(images), options.batch_size
-    for start in range(first, total, size):
-        rows = range(start, min(start + size, total))
+    for start in range(first, total, size * ranks.count):
+        rows = range(start, min(start + size * ranks.count, total))
 
         def tick(share: float, start: int = start, count: int = len(rows)) -> None:
             progress(start + share * count, total)
 
+        def see(mine: range, rows: range = rows, tick: Tick = tick) -> Features:
+            batch = images.batch(rows[mine.start : mine.stop], tick)
+            return extractor(send(to_rgb(batch), options.device))
+
         with out_of_memory_says(f"at batch size {size}: try a smaller --batch-size"):
-            yield extractor(to_rgb(images.batch(rows, tick)).to(options.device))
+            here = of_share(see, len(rows), ranks)
+        yield _gathered(here, len(rows), ranks) if ranks.count > 1 else here
+
+
+def _gathered(here: Features, total: int, ranks: Ranks) -> Features:
+    """The features of all ranks' shares, on the CPU."""
+    mine = len(ranks.share(total))
+    logits = None if here.logits is None else here.logits[:mine].float().cpu()
+    return Features(
+        ranks.gather(here.features[:mine].float().cpu(), total),
+        None if logits is None else ranks.gather(logits, total),
+    )
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from nkca.pictures import (
     save_png,
 )
 from nkca.pixels import as_pictures
+from nkca.ranks import ALONE, Ranks
 from nkca.sampling import Model, Schedule, Task, run_task, show
 
 logger = logging.getLogger("nkca")
@@ -160,31 +161,52 @@ def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
     return Plan(model, request, outputs, schedule, _repaint(model, request))
 
 
-def make_samples(plan: Plan, directory: Path, batch_size: int = 64) -> Iterator[Step]:
+def make_samples(
+    plan: Plan, directory: Path, batch_size: int = 64, ranks: Ranks = ALONE
+) -> Iterator[Step]:
     """Make all samples of a plan, batch by batch, and write them into ``directory``.
 
-    Memory does not grow with the number of samples or steps.
+    Memory does not grow with the number of samples or steps. Of several ranks, all of which call this,
+    each makes its share of a batch that is as many times larger, and the first writes.
     """
-    model, request, outputs = plan.model, plan.request, plan.outputs
+    request, outputs = plan.request, plan.outputs
     num_states = plan.schedule.num_steps + 1
-    num_batches = math.ceil(request.count() / batch_size)
+    num_batches = math.ceil(request.count() / (batch_size * ranks.count))
+    total = num_batches * num_states
     sheet = _Sheet(outputs, num_states)
     jobs = request.jobs()
     for number in range(num_batches):
-        batch = list(itertools.islice(jobs, batch_size))
-        task = Task([job.seed for job in batch], _starts(model, batch), plan.repaint)
+        batch = list(itertools.islice(jobs, batch_size * ranks.count))
         with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
-            for state in run_task(model, task, plan.schedule):
-                pictures = as_pictures(show(model, task, state, request.visualize))
-                if outputs.intermediate:
+            for state, pictures in _states(plan, batch, ranks):
+                if outputs.intermediate and ranks.is_first:
                     _save_intermediate(directory, batch, state, pictures)
-                sheet.add_state(number, state.step, pictures)
-                yield Step(number * num_states + state.step + 1, num_batches * num_states)
-        sheet.add_samples(pictures)
-        files = tuple(_save_samples(directory, request, batch, pictures))
-        yield Step((number + 1) * num_states, num_batches * num_states, files)
-    total = num_batches * num_states
-    yield Step(total, total, tuple(sheet.save(directory, request)))
+                sheet.add_state(number, state.step, pictures[:batch_size])
+                yield Step(number * num_states + state.step + 1, total)
+        if ranks.is_first:
+            sheet.add_samples(pictures)
+            files = tuple(_save_samples(directory, request, batch, pictures))
+            yield Step((number + 1) * num_states, total, files)
+    if ranks.is_first:
+        yield Step(total, total, tuple(sheet.save(directory, request)))
+
+
+def _states(plan: Plan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[State, Pictures]]:
+    """Every state of a batch's chains, and what it shows where somebody will look, else nothing.
+
+    The state is that of this rank's share; a rank without one makes the first sample for nobody.
+    """
+    model, share = plan.model, ranks.share(len(batch))
+    mine = batch[share.start : share.stop] or batch[:1]
+    task = Task([job.seed for job in mine], _starts(model, mine), plan.repaint)
+    seen_all = plan.outputs.intermediate or plan.outputs.animation is not None
+    nothing: Pictures = np.empty((0, 0, 0, 0), np.uint8)
+    for state in run_task(model, task, plan.schedule):
+        if not seen_all and state.step < plan.schedule.num_steps:
+            yield state, nothing
+            continue
+        shown = show(model, task, state, plan.request.visualize)[: len(share)]
+        yield state, as_pictures(ranks.gather(shown, len(batch)))
 
 
 def _save_samples(
@@ -232,7 +254,7 @@ class _Sheet:
     frames: list[Pictures] = field(default_factory=list)
 
     def add_state(self, batch: int, step: int, pictures: Pictures) -> None:
-        if self.outputs.animation is None or batch > 0:
+        if self.outputs.animation is None or batch > 0 or not len(pictures):
             return
         stride = math.ceil(self.num_states / ANIMATION_FRAMES)
         if step % stride == 0 or step == self.num_states - 1:

@@ -9,17 +9,19 @@ import numpy.typing as npt
 import torch
 
 from nkca.caveats import too_few
-from nkca.evaluation import Collecting, Scores, check_comparable, collect, score
+from nkca.evaluation import Collecting, Scores, check_comparable, collect, fill, score
 from nkca.image_sets import Pictures
 from nkca.metrics.extractors import open_extractor
 from nkca.metrics.features import Description, Extractor
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor
 from nkca.precision import choose_device
+from nkca.ranks import Ranks
 from nkca.report import Report
 from nkca.subjects import Measurement
 
 ROLES = ("samples", "reference", "train", "held_out")
+ORDER = ROLES[1:] + ROLES[:1]  # samples last: they take the longest
 UNKNOWN = Description("unknown", "", "the statistics file does not say")
 
 
@@ -69,7 +71,7 @@ def make_report(
     _check_statistics(measurement, extractor, options)
     statistics: dict[str, Statistics] = {}
     collected: dict[int, Statistics] = {}
-    for role in ROLES[1:] + ROLES[:1]:  # samples last: they take the longest
+    for role in ORDER:
         subject = measurement.subjects.get(role)
         if subject is None:
             continue
@@ -92,6 +94,30 @@ def make_report(
     warnings = (*measurement.warnings, *too_few(statistics, used))
     protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
     return Report(scores, used, protocol, warnings), statistics
+
+
+def extract_together(
+    measurement: Measurement,
+    extractor: Extractor | None,
+    options: Collecting,
+    ranks: Ranks,
+    progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
+) -> None:
+    """Put all features into the cache, each rank some; `make_report` on the first rank finds them.
+
+    Raises:
+        InputError: as `make_report` does.
+    """
+    _check_statistics(measurement, extractor, options)
+    done: set[int] = set()
+    for role in ORDER:
+        subject = measurement.subjects.get(role)
+        if subject is None or isinstance(subject, Statistics) or id(subject) in done:
+            continue
+        assert extractor is not None
+        tell = partial(progress, f"features of {role.replace('_', '-')}")
+        fill(subject, extractor, options, ranks, tell)
+        done.add(id(subject))
 
 
 def _check_statistics(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from nkca.transfer import send
+
 
 def derive_seed(*key: int | str) -> int:
     """Return a 63-bit seed that depends on every part of ``key``; close keys give unrelated seeds."""
@@ -47,7 +49,7 @@ class Noise:
     def _rows(self, like: Tensor, draw: Callable[..., Tensor]) -> Tensor:
         assert len(like) == len(self), f"{len(like)} rows for {len(self)} streams"
         rows = [draw(like.shape[1:], generator=g, dtype=like.dtype) for g in self._generators]
-        return torch.stack(rows).to(like.device)
+        return send(torch.stack(rows), like.device)
 
 
 def sample_noise(seeds: Sequence[int]) -> Noise:

@@ -37,7 +37,10 @@ def resolve(
         return configure(options), None, {}
     checkpoint = load_checkpoint(path)
     if checkpoint.optimizer is None:
-        raise InputError(f"{path} has no optimizer state, so its run cannot be resumed")
+        raise InputError(
+            f"{path} has no optimizer state, so its run cannot be resumed: it is for sampling; "
+            "use another --save-dir"
+        )
     before = configure(checkpoint.config, str(path))
     config = configure(
         {**before.to_flat(), **{field_name(key): value for key, value in options.items()}}

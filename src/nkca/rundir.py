@@ -24,17 +24,26 @@ from nkca.curves import Curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import augment
 from nkca.errors import InputError
+from nkca.image_sets import Samples
 from nkca.noise import step_noise
 from nkca.pictures import contact_sheet, save_png
-from nkca.pixels import as_tensor
-from nkca.sampling import Model, sample
+from nkca.pixels import as_pictures, as_tensor
+from nkca.ranks import ALONE, LostRankError, Ranks
+from nkca.sampling import Model
 from nkca.scoring import Scorer
+from nkca.sharing import GivenUpError, together
 from nkca.training import Learner, StepReport, evaluate
+from nkca.transfer import send
 
 logger = logging.getLogger("nkca")
 
 PREVIEW_SAMPLES = 16
 EVALUATION_IMAGES = 256
+
+
+def never() -> bool:
+    """What never stops."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Run:
     Args:
         average: the model with averaged weights, which samples are drawn from.
         scorer: None where nothing is evaluated.
+        ranks: who makes it; each has a `Run`, and the first alone writes.
     """
 
     directory: Path
@@ -53,6 +63,7 @@ class Run:
     learner: Learner
     average: Model
     scorer: Scorer | None = None
+    ranks: Ranks = ALONE
 
     @property
     def total_images(self) -> int:
@@ -72,15 +83,18 @@ class Run:
 
 
 def take_step(run: Run, images: Tensor, number: int) -> StepReport:
-    """Learn from uint8 images (B, C, H, W) with the randomness of step ``number``."""
+    """Learn from uint8 images (B, C, H, W), a rank's share, with the randomness of step ``number``."""
     training, model = run.config.training, run.average
-    noise = step_noise(training.seed, number, 0, len(images))
-    images = augment(images.to(model.device), run.config.data.data_augmentation, noise)
+    rows = run.ranks.share(training.batch_size)
+    noise = step_noise(training.seed, number, rows.start, len(rows))
+    images = augment(send(images, model.device), run.config.data.data_augmentation, noise)
     return run.learner.step(model.pixels.to_state(images), noise)
 
 
 def save(run: Run, name: str) -> None:
-    """Write the run's checkpoint ``name``, atomically."""
+    """Write the run's checkpoint ``name``, atomically; on the first rank."""
+    if not run.ranks.is_first:
+        return
     learner = run.learner
     checkpoint = Checkpoint(
         config=run.config.to_flat(),
@@ -97,7 +111,7 @@ def save(run: Run, name: str) -> None:
 
 def keep_numbered(run: Run) -> None:
     """Save a numbered checkpoint too, and remove the oldest beyond ``keep``."""
-    if not run.config.cadence.keep:
+    if not run.config.cadence.keep or not run.ranks.is_first:
         return
     save(run, f"checkpoint_{run.learner.progress.step:09d}.pth")
     numbered = sorted(run.directory.glob("checkpoint_[0-9]*.pth"))
@@ -105,44 +119,79 @@ def keep_numbered(run: Run) -> None:
         old.unlink()
 
 
-def save_preview(run: Run, curves: Curves) -> None:
-    """Sample the average from fixed seeds: a PNG and an image in TensorBoard."""
+def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = never) -> None:
+    """Sample the average from fixed seeds, each rank some: a PNG and an image in TensorBoard.
+
+    Args:
+        should_stop: asked again and again; True on any rank ends it without a preview.
+    """
     step, began = run.learner.progress.step, time.monotonic()
-    batch = min(PREVIEW_SAMPLES, run.config.training.batch_size)
-    picture = contact_sheet(sample(run.average, range(PREVIEW_SAMPLES), batch_size=batch))
+    pictures = _preview(run, should_stop)
+    if pictures is None or not run.ranks.is_first:
+        return
+    picture = contact_sheet(as_pictures(pictures))
     (run.directory / "previews").mkdir(exist_ok=True)
     save_png(run.directory / "previews" / f"step_{step:09d}.png", picture)
     curves.image("samples", picture, step)
     logger.info("preview at step %d took %.1f s", step, time.monotonic() - began)
 
 
-def save_evaluation(
-    run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False
-) -> None:
+def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
+    """The first samples, uint8 (N, C, H, W), or None."""
+    samples = Samples(run.average, ("", ""), PREVIEW_SAMPLES)
+    size = min(PREVIEW_SAMPLES, run.learner.part_size)
+
+    def watch(_share: float) -> None:
+        if should_stop():
+            raise GivenUpError
+
+    def make(rows: range) -> Tensor:
+        firsts = range(0, len(rows), size)
+        return torch.cat([samples.batch(rows[first : first + size], watch) for first in firsts])
+
+    return together(make, PREVIEW_SAMPLES, run.ranks)
+
+
+def save_evaluation(run: Run, curves: Curves, should_stop: Callable[[], bool] = never) -> None:
     """Score the average: its samples, and its loss; keep the checkpoint with the best samples.
 
     Args:
-        should_stop: asked again and again; True ends the evaluation without a score.
+        should_stop: asked again and again; True on any rank ends the evaluation without a score.
     """
     _save_loss(run, curves)
-    progress, began = run.learner.progress, time.monotonic()
+    began = time.monotonic()
     assert run.scorer is not None
     try:
-        score = run.scorer.score(run.average, should_stop)
+        features = run.scorer.features(run.average, should_stop, run.ranks)
+    except LostRankError:
+        raise
     except InputError as error:  # no reason to end a run
-        logger.warning("evaluation at step %d failed: %s", progress.step, error)
+        logger.warning("evaluation at step %d failed: %s", run.learner.progress.step, error)
         return
-    seconds = time.monotonic() - began
-    if score is None and should_stop():
+    if features is None and should_stop():
         return
-    if score is None:
+    if run.ranks.is_first:
+        _save_score(run, curves, features, began)
+
+
+def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float) -> None:
+    """Compare the features of samples, or say why there are none."""
+    progress, scorer = run.learner.progress, run.scorer
+    assert scorer is not None
+    if features is None:
         logger.warning(
             "evaluation at step %d given up after %.0f s: lower --eval-samples or "
             "--eval-sampling-steps, or raise --eval-time",
             progress.step,
-            seconds,
+            time.monotonic() - began,
         )
         return
+    try:
+        score = scorer.compare(features.numpy())
+    except InputError as error:  # nor is this
+        logger.warning("evaluation at step %d failed: %s", progress.step, error)
+        return
+    seconds = time.monotonic() - began
     curves.scalar("evaluation/kid", score.kid, progress.step)
     curves.scalar("evaluation/fid", score.fid, progress.step)
     logger.info(
@@ -160,20 +209,24 @@ def save_evaluation(
 
 def _save_loss(run: Run, curves: Curves) -> None:
     """The loss and the entropy production of the average, on the first images with fixed draws."""
-    progress, training = run.learner.progress, run.config.training
-    size = training.batch_size
-    losses, productions = [], []
-    for first in range(0, min(EVALUATION_IMAGES, len(run.images)), size):
-        part = run.images.images[first : min(first + size, EVALUATION_IMAGES)]
-        z = run.average.pixels.to_state(as_tensor(part.copy()).to(run.average.device))
-        terms = evaluate(run.average.chain, z, training.min_noise, first)
-        losses.append(terms.loss)
-        productions.append(terms.entropy_production / z[0].numel())
-    loss = torch.cat(losses).mean().item()
+    progress, training, model = run.learner.progress, run.config.training, run.average
+    total = min(EVALUATION_IMAGES, len(run.images))
+    size = run.learner.part_size
+
+    def make(rows: range) -> Tensor:
+        parts = []
+        for first in range(rows.start, rows.stop, size):
+            part = run.images.images[first : min(first + size, rows.stop)]
+            z = model.pixels.to_state(send(as_tensor(part.copy()), model.device))
+            terms = evaluate(model.chain, z, training.min_noise, first)
+            parts.append(torch.stack([terms.loss, terms.entropy_production / z[0].numel()], dim=1))
+        return torch.cat(parts)
+
+    seen = together(make, total, run.ranks)
+    assert seen is not None
+    loss, production = seen.mean(0).tolist()
     curves.scalar("evaluation/loss", loss, progress.step)
-    curves.scalar(
-        "evaluation/entropy_production", torch.cat(productions).mean().item(), progress.step
-    )
+    curves.scalar("evaluation/entropy_production", production, progress.step)
 
 
 def write_config(run: Run) -> None:

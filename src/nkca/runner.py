@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nkca import build, resume
+from nkca import build, compilation, resume
 from nkca.checkpoint import FINAL, LATEST, Checkpoint
 from nkca.config import RunConfig
 from nkca.curves import Curves, open_curves
@@ -21,6 +21,7 @@ from nkca.data.dataset import batches, load_dataset
 from nkca.errors import InputError, out_of_memory_says
 from nkca.files import locked
 from nkca.precision import choose_device
+from nkca.ranks import ALONE, Ranks, lost_rank_says
 from nkca.rundir import (
     Run,
     keep_numbered,
@@ -32,6 +33,7 @@ from nkca.rundir import (
     write_config,
 )
 from nkca.scoring import prepare_scorer
+from nkca.step_plan import advice_on_memory, fit_step
 from nkca.training import Learner, Progress, StepReport
 
 logger = logging.getLogger("nkca")
@@ -52,18 +54,25 @@ def prepare(
     options: Mapping[str, Any],
     directory: Path,
     on_decode: Callable[[int, int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Prepared:
     """Read the images and build, or load, the model of a run in ``directory``; write nothing there.
 
     Args:
         options: flat, as `configure` takes them; what a run that has begun leaves open is its own.
         on_decode: called with (done, total) while images are decoded.
+        ranks: who prepare and train it together; each calls this.
 
     Raises:
         InputError: if options, images or the checkpoint there do not fit.
     """
     config, checkpoint, changes = resume.resolve(options, directory)
-    images = load_dataset(config.data, on_decode)
+    if config.training.batch_size < ranks.count:
+        raise InputError(
+            f"batch_size {config.training.batch_size} is less than one image for each of "
+            f"{ranks.count} processes"
+        )
+    images = ranks.first_then_others(lambda: load_dataset(config.data, on_decode))
     height, width, channels = images.images.shape[1:]
     shape = (channels, height, width)
     messages = [f"skipped unreadable image {name}: {why}" for name, why in images.unreadable]
@@ -74,9 +83,11 @@ def prepare(
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_says(advice_on_memory(config)):
-        run = _assemble(directory, config, images, spec, checkpoint)
+        _check_same(ranks, config, images, checkpoint)
+        run = _assemble(directory, config, images, spec, checkpoint, ranks)
+        messages.extend(fit_step(run.learner, run.average, config))
         if config.cadence.eval_freq:
-            scorer = prepare_scorer(run.average, images, config)
+            scorer = prepare_scorer(run.average, images, config, ranks)
             run = replace(run, scorer=scorer)
             messages.append(scorer.announcement())
     return Prepared(run, tuple(messages))
@@ -87,19 +98,23 @@ def open_run(
     options: Mapping[str, Any],
     directory: str | Path,
     on_decode: Callable[[int, int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Run]:
     """Begin a run in ``directory``, or resume the one that is there; see `prepare`.
 
     A directory that holds a run is locked first, a new one made and locked once all has been checked:
-    a second process is refused.
+    a second process is refused. Of several ranks the first does that.
     """
     directory = Path(directory)
+    if not ranks.is_first:
+        yield prepare(options, directory, None, ranks).run
+        return
     with contextlib.ExitStack() as stack:
         lock = locked(directory / ".lock")
         has_begun = resume.newest_checkpoint(directory) is not None
         if has_begun:
             stack.enter_context(lock)
-        prepared = prepare(options, directory, on_decode)
+        prepared = prepare(options, directory, on_decode, ranks)
         directory.mkdir(parents=True, exist_ok=True)
         if not has_begun:
             stack.enter_context(lock)
@@ -115,16 +130,20 @@ def open_run(
 def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
     """Train until the run is finished or ``should_stop()``.
 
-    What was learned is saved in either case, and also when the caller leaves the loop early.
+    What was learned is saved in either case, and also when the caller leaves the loop early. Of
+    several ranks all call this; they stop together, and the first alone writes.
 
     Raises:
-        InputError: if many steps in a row are not finite, or memory does not suffice.
+        InputError: if many steps in a row are not finite, memory does not suffice, or a rank dies.
     """
     first = saved_step = run.learner.progress.step
     cadence, saved_at = run.config.cadence, time.monotonic()
     with (
-        open_curves(run.directory / "tensorboard", first) as curves,
+        open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
         out_of_memory_says(advice_on_memory(run.config)),
+        lost_rank_says(
+            f"checkpoints in {run.directory} are intact: the same command goes on there"
+        ),
     ):
         for report in _steps(run, should_stop):
             try:
@@ -139,7 +158,7 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
             if report.was_skipped:  # perhaps the weights are broken: keep the last good checkpoint
                 continue
             if cadence.viz_freq and step % cadence.viz_freq == 0:
-                save_preview(run, curves)
+                save_preview(run, curves, should_stop)
             if cadence.eval_freq and step % cadence.eval_freq == 0:
                 save_evaluation(run, curves, should_stop)
             if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
@@ -152,12 +171,17 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
 
 
 def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
-    """The loop itself."""
+    """The loop itself; all ranks leave it at the same step."""
     training, learner = run.config.training, run.learner
     before, began = learner.progress.seconds, time.monotonic()
     first = learner.progress.images
-    for images in batches(run.images.images, training.batch_size, training.seed, first):
-        if run.is_finished() or should_stop():
+    rows = run.ranks.share(training.batch_size)
+    share = slice(rows.start, rows.stop)
+    for images in batches(run.images.images, training.batch_size, training.seed, first, share):
+        passed = before + time.monotonic() - began
+        seconds, stops = run.ranks.largest_of(passed, should_stop())
+        learner.progress = replace(learner.progress, seconds=seconds)
+        if stops or run.is_finished():
             return
         report = take_step(run, images, learner.progress.step)
         learner.progress = replace(learner.progress, seconds=before + time.monotonic() - began)
@@ -181,6 +205,7 @@ def _assemble(
     images: DecodedImages,
     spec: build.ModelSpec,
     checkpoint: Checkpoint | None,
+    ranks: Ranks,
 ) -> Run:
     training, device = config.training, choose_device(config.training.device)
     network = build.new_denoiser(spec, training.seed)
@@ -188,23 +213,35 @@ def _assemble(
     if checkpoint is not None:
         build.load_weights(network, checkpoint.model, str(directory))
         build.load_weights(average, checkpoint.ema, str(directory))
+    for weights in (network, average):
+        compilation.prepare(weights.to(device), device, training.compile)
+    taught = ranks.parallel(network)
     models = [
         build.assemble(
             spec,
-            weights.to(device),
+            weights,
             device=device,
             precision=training.precision,
             lag=training.lag,
             min_noise=training.min_noise,
         )
-        for weights in (network, average)
+        for weights in (taught, average)
     ]
-    learner = Learner(models[0].chain, network, average, training)
+    learner = Learner(models[0].chain, taught, average, training, ranks)
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
         learner.load_optimizer_state(checkpoint.optimizer)
         learner.progress = Progress(**_known(checkpoint.progress))
-    return Run(directory, config, images, spec, learner, models[1])
+    return Run(directory, config, images, spec, learner, models[1], ranks=ranks)
+
+
+def _check_same(
+    ranks: Ranks, config: RunConfig, images: DecodedImages, checkpoint: Checkpoint | None
+) -> None:
+    """Raise `InputError` where machines hold other files than each other."""
+    ranks.check_same("options", config)
+    ranks.check_same("images", (images.images.shape, images.histogram.tolist()))
+    ranks.check_same("checkpoint", None if checkpoint is None else dict(checkpoint.progress))
 
 
 def _known(progress: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,13 +263,3 @@ def _check_finite(report: StepReport) -> None:
             "the last checkpoint is intact. Try a lower --lr, --grad-clip=100, --lr-warmup=1000 or "
             "--precision=fp32"
         )
-
-
-def advice_on_memory(config: RunConfig) -> str:
-    """What helps a run that does not fit into memory."""
-    training = config.training
-    return (
-        f"at batch size {training.batch_size} in {training.accumulate} part(s): try "
-        f"--accumulate={2 * training.accumulate}, a smaller --batch-size, --resize or --hidden-size, "
-        "or --precision=bf16"
-    )

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from nkca.config import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import cache_place, dataset_path, load_dataset
 from nkca.errors import InputError
-from nkca.evaluation import Collecting, collect, extract
+from nkca.evaluation import Collecting, collect, extract, fill
 from nkca.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
 from nkca.metrics.extractors import best_extractor, open_extractor
 from nkca.metrics.features import Array, Extractor
@@ -24,7 +25,9 @@ from nkca.metrics.kernel import kernel_distance
 from nkca.metrics.moments import moments_of
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import CategoricalPixels
+from nkca.ranks import ALONE, Ranks
 from nkca.sampling import Model, Schedule
+from nkca.sharing import GivenUpError, together
 
 logger = logging.getLogger("nkca")
 
@@ -40,10 +43,6 @@ class Score:
     kid: float
     fid: float
     samples: int
-
-
-class _OutOfTimeError(Exception):
-    """An evaluation has used up its time."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +72,26 @@ class Scorer:
             f"{self.seconds:.1f} s{limit}"
         )
 
-    def score(self, model: Model, should_stop: Callable[[], bool] = lambda: False) -> Score | None:
-        """Sample, extract, compare; None where the time was up before, or ``should_stop()``."""
+    def features(
+        self, model: Model, should_stop: Callable[[], bool] = lambda: False, ranks: Ranks = ALONE
+    ) -> Tensor | None:
+        """Sample and extract, each rank its share: (samples, D) float32 on all of them.
+
+        None where the time was up before, or ``should_stop()``, on any rank.
+        """
         deadline = None if self.limit is None else time.monotonic() + self.limit
 
         def watch(_done: float, _total: int) -> None:
             if should_stop() or (deadline is not None and time.monotonic() > deadline):
-                raise _OutOfTimeError
+                raise GivenUpError
 
         samples = _samples(model, self.schedule, self.samples)
-        try:
-            parts = [
-                batch.features.float().cpu()
-                for batch in extract(samples, self.extractor, self.options, watch)
-            ]
-        except _OutOfTimeError:
-            return None
-        return self.compare(torch.cat(parts).numpy())
+
+        def make(rows: range) -> Tensor:
+            batches = extract(Part(samples, rows), self.extractor, self.options, watch)
+            return torch.cat([batch.features.float().cpu() for batch in batches])
+
+        return together(make, self.samples, ranks)
 
     def compare(self, features: Array) -> Score:
         """The score of samples' features (N, D).
@@ -105,8 +107,12 @@ class Scorer:
         )
 
 
-def prepare_scorer(model: Model, images: DecodedImages, config: RunConfig) -> Scorer:
+def prepare_scorer(
+    model: Model, images: DecodedImages, config: RunConfig, ranks: Ranks = ALONE
+) -> Scorer:
     """Take the reference's features, which a cache keeps, and measure what an evaluation takes.
+
+    Without a cache each rank takes them all.
 
     Raises:
         InputError: if the extractor or the images cannot be had, or ``eval_time`` is too short.
@@ -119,20 +125,23 @@ def prepare_scorer(model: Model, images: DecodedImages, config: RunConfig) -> Sc
     batch_size = min(config.training.batch_size, EVAL_BATCH)
     options = Collecting(model.device, cache_place(config.data), batch_size)
     schedule = Schedule(num_steps=cadence.eval_sampling_steps)
-    still, moving = _seconds_per_batch(model, extractor, options, schedule)
-    samples = _affordable(cadence.eval_samples, options.batch_size, moving, cadence.eval_time)
-    reference = _reference(model, images, config)
-    seconds = still * len(reference) / options.batch_size
+    still, moving = ranks.largest_of(*_seconds_per_batch(model, extractor, options, schedule))
+    at_once = options.batch_size * ranks.count
+    samples = _affordable(cadence.eval_samples, at_once, moving, cadence.eval_time)
+    reference = _reference(model, images, config, ranks)
+    if ranks.count > 1 and options.cache_dir is not None:
+        fill(reference, extractor, options, ranks)
+    seconds = still * len(reference) / at_once
     logger.info(
         "features of %d images to compare with, by %s: %.0f s, once", len(reference), name, seconds
     )
     scorer = Scorer(
         extractor=extractor,
-        reference=collect(reference, extractor, options),
+        reference=ranks.first_then_others(lambda: collect(reference, extractor, options)),
         options=options,
         schedule=schedule,
         samples=samples,
-        seconds=moving * samples / options.batch_size,
+        seconds=moving * samples / at_once,
         limit=cadence.eval_time,
     )
     assert scorer.reference.features is not None
@@ -176,12 +185,13 @@ def _samples(model: Model, schedule: Schedule, count: int) -> Samples:
     return Samples(model, ("", ""), count, SampleOptions(schedule))
 
 
-def _reference(model: Model, images: DecodedImages, config: RunConfig) -> ImageSet:
+def _reference(model: Model, images: DecodedImages, config: RunConfig, ranks: Ranks) -> ImageSet:
     """At most `REFERENCE_IMAGES`, spread evenly over the set, as the model sees them."""
     name = config.cadence.eval_dataset
     if name:
         channels, height, width = model.data_shape
-        images = load_dataset(replace(config.data, dataset=name, resize=height, channels=channels))
+        data = replace(config.data, dataset=name, resize=height, channels=channels)
+        images = ranks.first_then_others(lambda: load_dataset(data))
         if images.images.shape[1:3] != (height, width):
             raise InputError(f"the model makes {width}x{height}, eval_dataset {name} does not fit")
     pixels = model.pixels if isinstance(model.pixels, CategoricalPixels) else None

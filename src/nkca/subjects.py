@@ -4,6 +4,7 @@ Where a checkpoint is one of them, all image files are read as its model sees th
 channels and, if it is categorical, its levels.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,12 +18,16 @@ from nkca.data.dataset import dataset_path, load_dataset
 from nkca.errors import InputError
 from nkca.evaluation import Subject
 from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples
+from nkca.metrics.extractors import best_extractor
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.pixels import CategoricalPixels
+from nkca.pretrained import DEMO, MODEL
 from nkca.sampling import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
+DEMO_SAMPLES = 64
 OnDecode = Callable[[int, int], None]
+logger = logging.getLogger("nkca")
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,10 @@ class Request:
 
     Args:
         samples, reference, train, held_out: a checkpoint or its run's directory, a folder, zip or tar
-            of images, ``demo``, or an .npz of statistics.
-        num_samples: None is as many as the reference has; of files the first ones.
+            of images, or an .npz of statistics. ``demo`` is the model in the package as the samples
+            that are compared with a reference, and the pictures there everywhere else.
+        num_samples: None is as many as the reference has, of ``demo`` at most `DEMO_SAMPLES`; of
+            files the first ones.
         lag: None is the run's.
         data: how image files are read; ``dataset`` is ignored.
         full_depth: compare with the files' own levels, though a categorical model sees fewer.
@@ -57,17 +64,19 @@ class Measurement:
     Args:
         subjects: "samples" and, where they are there, "reference", "train" and "held_out"; the same
             object where two are the same images.
+        usual_extractor: what is used where neither the user nor a statistics file names one.
     """
 
     subjects: dict[str, Subject]
     model: Model | None
     warnings: tuple[str, ...]
+    usual_extractor: str | None = None
 
     @property
     def extractor_name(self) -> str | None:
-        """The extractor that the first statistics file among them names, or None."""
+        """The extractor that the first statistics file among them names, else the usual one, or None."""
         known = [s.extractor for s in self.subjects.values() if isinstance(s, Statistics)]
-        return next((about.name for about in known if about is not None), None)
+        return next((about.name for about in known if about is not None), self.usual_extractor)
 
     @property
     def is_known(self) -> bool:
@@ -84,10 +93,14 @@ class _Opened:
     config: RunConfig
 
     @cached_property
-    def trained_on(self) -> Path | None:
-        """The images it was trained on, where they are still at their place."""
-        name = self.config.data.dataset
-        return _resolved(name) if name and dataset_path(name).exists() else None
+    def trained_on(self) -> frozenset[Path]:
+        """The images it was trained on, where they are still at their place.
+
+        Those in the package are among the images that the model there was trained on.
+        """
+        own = self.config.data.dataset
+        names = (own, DEMO) if self.path == MODEL else (own,)
+        return frozenset(_resolved(n) for n in names if n and dataset_path(n).exists())
 
 
 def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
@@ -102,11 +115,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     for role in ("samples", "reference", "train", "held_out"):
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
-    checkpoints = {
-        name: _open_checkpoint(name, request)
-        for name in (request.samples, request.reference)
-        if name is not None and is_checkpoint(name)
-    }
+    checkpoints = _open_checkpoints(request)
     seen_by = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
 
@@ -119,22 +128,45 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     subjects: dict[str, Subject] = {}
     for role in ("reference", "train", "held_out"):
         name = getattr(request, role)
-        if name is not None and name not in checkpoints:
+        if name is not None and role not in checkpoints:
             subjects[role] = files(name)
-    if request.samples not in checkpoints:
+    if "samples" not in checkpoints:
         subjects["samples"] = _first(files(request.samples), request.num_samples, checkpoints)
     for role in ("samples", "reference"):
-        name = getattr(request, role)
-        if name in checkpoints:
-            count = request.num_samples or _count(subjects)
-            subjects[role] = _samples_of(checkpoints[name], count, request)
+        if role in checkpoints:
+            count = request.num_samples or _first_look(_count(subjects), checkpoints[role])
+            subjects[role] = _samples_of(checkpoints[role], count, request)
     warnings = _assume_training_images(request, seen_by, subjects)
     model = None if seen_by is None else seen_by.model
-    return Measurement(subjects, model, (*warnings, *mismatches(subjects)))
+    return Measurement(
+        subjects, model, (*warnings, *mismatches(subjects)), _usual_extractor(seen_by)
+    )
+
+
+def _first_look(count: int, opened: _Opened) -> int:
+    """As many samples, but of the model in the package no more than its first minute allows."""
+    if opened.path != MODEL or count <= DEMO_SAMPLES:
+        return count
+    logger.info(
+        "%d samples of %s, for a first look: --num-samples=%d for as many as the reference has",
+        DEMO_SAMPLES,
+        DEMO,
+        count,
+    )
+    return DEMO_SAMPLES
+
+
+def _usual_extractor(opened: _Opened | None) -> str | None:
+    """For the model in the package, which needs no network, the best one that needs none either."""
+    if opened is None or opened.path != MODEL:
+        return None
+    return best_extractor(*opened.model.data_shape[1:])
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether this names a checkpoint file or a run's directory."""
+    """Whether this names a checkpoint file or a run's directory; ``demo`` is the pictures here."""
+    if name == DEMO:
+        return False
     path = Path(name).expanduser()
     if not path.is_dir():
         return path.suffix in CHECKPOINT_SUFFIXES
@@ -145,14 +177,28 @@ def is_checkpoint(name: str) -> bool:
     return True
 
 
+def _open_checkpoints(request: Request) -> dict[str, _Opened]:
+    """The checkpoints among samples and reference, by role."""
+    found: dict[str, _Opened] = {}
+    if request.samples == DEMO and request.reference is not None:
+        found["samples"] = _open_checkpoint(DEMO, request)
+    elif is_checkpoint(request.samples):
+        found["samples"] = _open_checkpoint(request.samples, request)
+    if request.reference is not None and is_checkpoint(request.reference):
+        same = request.reference == request.samples and "samples" in found
+        found["reference"] = (
+            found["samples"] if same else _open_checkpoint(request.reference, request)
+        )
+    return found
+
+
 def _open_checkpoint(name: str, request: Request) -> _Opened:
-    path = Path(name).expanduser()
-    checkpoint, precision = load_checkpoint(path), request.sampling.precision
+    checkpoint, precision = load_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
     model = restore(checkpoint, name, device=request.device, precision=precision, lag=request.lag)
     request.sampling.schedule.check_start(from_noise=True)
     request.sampling.schedule.levels(model)
-    return _Opened(find_checkpoint(path).absolute(), model, config)
+    return _Opened(find_checkpoint(name).absolute(), model, config)
 
 
 def _samples_of(opened: _Opened, count: int, request: Request) -> Samples:
@@ -174,7 +220,7 @@ def _open_files(
         pixels = seen_by.model.pixels
         data |= {"channels": channels, "background": seen_by.config.data.background}
         if data["resize"] is None and height == width:
-            own = seen_by.trained_on == _resolved(name)
+            own = _resolved(name) in seen_by.trained_on
             data["resize"] = seen_by.config.data.resize if own else height
     decoded = load_dataset(DataConfig(**data), on_decode)
     if seen_by is not None and decoded.images.shape[1:3] != (height, width):
@@ -214,7 +260,7 @@ def _assume_training_images(
     reference, name = subjects.get("reference"), request.reference
     if reference is None or name is None:
         return []
-    if "train" not in subjects and seen_by is not None and seen_by.trained_on == _resolved(name):
+    if "train" not in subjects and seen_by is not None and _resolved(name) in seen_by.trained_on:
         subjects["train"] = reference
     train = subjects.get("train")
     if train is not None and identity(train) == identity(reference):

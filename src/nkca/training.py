@@ -9,6 +9,8 @@ the noised data distribution it is the Kullback-Leibler divergence between the c
 reversal, at least 0, and 0 only when the chain is reversible.
 """
 
+import contextlib
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from nkca.chain import Chain
 from nkca.config import TrainingConfig
 from nkca.ema import decay_at, update_average
 from nkca.noise import Noise, derive_seed
+from nkca.ranks import ALONE, Ranks, bare, unsummed
 
 
 @dataclass(frozen=True)
@@ -93,60 +96,115 @@ def evaluate(chain: Chain, z: Tensor, min_noise: float, first: int = 0) -> Terms
     return contrastive_adjustment(chain, z, levels.draw(noise, min_noise, z.device), noise)
 
 
+def gradient_norm(network: nn.Module) -> Tensor:
+    """The norm of the gradient of all weights together, (), on their device."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm
+
+
 class Learner:
     """Weights, their average and the optimizer, moved one step at a time."""
 
     def __init__(
-        self, chain: Chain, network: nn.Module, average: nn.Module, config: TrainingConfig
+        self,
+        chain: Chain,
+        network: nn.Module,
+        average: nn.Module,
+        config: TrainingConfig,
+        ranks: Ranks = ALONE,
     ) -> None:
-        """``chain`` denoises with ``network``; ``average`` is a second network of the same shape."""
-        self.chain, self.network, self.average, self.config = chain, network, average, config
+        """``chain`` denoises with ``network``; ``average`` is a second network of the same shape.
+
+        ``parts``, in how many a batch is taken, may change between steps.
+
+        Of several ranks, all step together, and ``network`` comes from `Ranks.parallel`.
+        """
+        self.chain, self.average, self.config, self.ranks = chain, average, config, ranks
+        self.network, self._shared_network = bare(network), network
+        self.parts = config.accumulate if isinstance(config.accumulate, int) else 1
         self.progress = Progress()
         average.requires_grad_(False)
         self.optimizer = torch.optim.Adam(
-            network.parameters(),
+            self.network.parameters(),
             lr=config.lr,
             betas=(config.adam_b1, config.adam_b2),
-            fused=next(network.parameters()).device.type in ("cpu", "cuda"),
+            fused=next(self.network.parameters()).device.type in ("cpu", "cuda"),
         )
 
     def step(self, z: Tensor, noise: Noise) -> StepReport:
         """Learn from clean states z (B, C, H, W), with one random stream for each image.
 
-        The batch is taken in ``accumulate`` parts whose gradients add up. Where the loss or the
-        gradient is not finite no weight moves.
+        It is taken in ``parts`` parts whose gradients add up. Where the loss or the gradient is not
+        finite no weight moves. Of several ranks each brings its share of the config's batch.
+
+        Returns:
+            A report of all images, on the first rank and on the others.
         """
+        batch_size = len(z) if self.ranks.count == 1 else self.config.batch_size
         b = levels.draw(noise, self.config.min_noise, z.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        parts = []
-        for rows in torch.arange(len(z)).tensor_split(min(self.config.accumulate, len(z))):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            terms = contrastive_adjustment(self.chain, z[part], b[part], noise[part])
-            torch.autograd.backward(terms.loss.sum() / len(z))
-            parts.append(terms)
-        loss = torch.cat([terms.loss.detach() for terms in parts])
-        production = torch.cat([terms.entropy_production for terms in parts])
-        mean_loss = loss.mean().item()
-        norm, rate = self._update(len(z), mean_loss)
+        terms = self._add_gradients(z, b, noise, batch_size)
         dimensions = z[0].numel()
         floor = self.chain.kernel.loss_floor(b, self.chain.lag)
+        columns = [
+            b,
+            terms.loss,
+            terms.loss / dimensions - floor,
+            terms.entropy_production / dimensions,
+            gradient_norm(self.network).expand_as(b),
+        ]
+        here = torch.stack(columns, dim=1).cpu()  # all that the host waits for in a step
+        level, loss, above_floor, production, norm = self.ranks.gather(here, batch_size).unbind(1)
+        mean_loss, first_norm = loss.mean().item(), norm[0].item()
+        rate = self._update(batch_size, mean_loss, first_norm)
         return StepReport(
             progress=self.progress,
             loss=mean_loss,
-            gradient_norm=norm,
+            gradient_norm=first_norm,
             learning_rate=rate,
-            noise_level=b.cpu(),
-            loss_above_floor=(loss / dimensions - floor).cpu(),
-            entropy_production=(production / dimensions).cpu(),
+            noise_level=level,
+            loss_above_floor=above_floor,
+            entropy_production=production,
         )
 
-    def _update(self, batch_size: int, loss: float) -> tuple[float, float]:
-        """Clip, move the weights and their average, count: (gradient norm, learning rate)."""
+    @property
+    def part_size(self) -> int:
+        """Images of the largest part of a step on this rank."""
+        return -(-len(self.ranks.share(self.config.batch_size)) // self.parts)
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """In this block, forward and backward, gradients stay on their rank."""
+        return unsummed(self._shared_network)
+
+    def _add_gradients(self, z: Tensor, b: Tensor, noise: Noise, batch_size: int) -> Terms:
+        """Set the gradient of the mean loss of all ranks' images; without a gradient, the terms of z.
+
+        PyTorch takes the mean over ranks, whose shares differ: so the sum over rows is divided by
+        ``batch_size / ranks``. Ranks talk in the last part alone.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        count = min(self.parts, len(z))
+        bounds = [len(z) * part // count for part in range(count + 1)]
+        parts = []
+        for first, last in itertools.pairwise(bounds):
+            rows = slice(first, last)
+            with contextlib.nullcontext() if last == len(z) else self.alone():
+                terms = contrastive_adjustment(self.chain, z[rows], b[rows], noise[rows])
+                torch.autograd.backward(terms.loss.sum() / (batch_size / self.ranks.count))
+            parts.append(Terms(terms.loss.detach(), terms.entropy_production))
+        return Terms(
+            torch.cat([part.loss for part in parts]),
+            torch.cat([part.entropy_production for part in parts]),
+        )
+
+    def _update(self, batch_size: int, loss: float, norm: float) -> float:
+        """Clip, move the weights and their average, count: the learning rate."""
         config, progress = self.config, self.progress
-        limit = math.inf if config.grad_clip is None else config.grad_clip
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit).item()
         rate = config.lr * min(1.0, (progress.step + 1) / max(config.lr_warmup, 1))
         if math.isfinite(norm) and math.isfinite(loss):
+            if config.grad_clip is not None and norm > config.grad_clip:
+                gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+                torch._foreach_mul_(gradients, config.grad_clip / norm)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
@@ -163,7 +221,7 @@ class Learner:
         self.progress = replace(
             progress, step=progress.step + 1, images=progress.images + batch_size
         )
-        return norm, rate
+        return rate
 
     def optimizer_state(self) -> dict[str, Any]:
         """Adam's state by weight name: {"step": int, "mean": {...}, "square": {...}}."""

@@ -5,6 +5,7 @@ import typing
 from typing import Any
 
 DURATION = "a time such as 90 (seconds), 30m or 1h30m"
+SIZE = "an amount of memory such as 8G or 800M"
 
 
 def convert(hint: Any, value: Any) -> Any:
@@ -37,6 +38,8 @@ def convert(hint: Any, value: Any) -> Any:
 
 def describe(hint: Any) -> str:
     """What a value of the type ``hint`` looks like, in words."""
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(typing.get_args(hint))
     return {
         int: "a whole number",
         float: "a number",
@@ -62,3 +65,17 @@ def parse_duration(value: str | float) -> float:
         raise ValueError
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     return 3600 * hours + 60 * minutes + seconds
+
+
+def parse_size(value: str | float) -> int:
+    """Bytes from ``8G``, ``800M``, ``"1.5 GiB"`` or a number of bytes; K, M, G and T are powers of 1024.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(value, bool):
+        raise ValueError
+    match = re.fullmatch(r"([\d.]+)\s*([kmgt]?)(?:i?b)?", str(value).strip().lower())
+    if match is None:
+        raise ValueError
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))

@@ -61,7 +61,9 @@ def test_what_is_no_library_is_said(source: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", ["CXX", "PATH"])
-def test_no_compiler(name: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_compiler(
+    name: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv(name, str(tmp_path / "nothing"))
     with pytest.raises(CannotCompileError, match=r"^no C\+\+ compiler here \("):

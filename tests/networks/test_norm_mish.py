@@ -1,17 +1,13 @@
 """The compiled kernel against GroupNorm and Mish in double precision."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nkca.networks import norm_mish as module
-from nkca.networks.native import CannotCompileError
-from nkca.networks.norm_mish import load_kernels, norm_mish
+from nkca.networks.norm_mish import norm_mish
 
+pytestmark = pytest.mark.usefixtures("kernels")
 SHAPES = [  # fewer images than threads, more; odd sizes; more rows than a block of sums
     (2, 8, 1, 1),
     (1, 16, 5, 3),
@@ -20,17 +16,6 @@ SHAPES = [  # fewer images than threads, more; odd sizes; more rows than a block
     (1, 64, 40, 33),
     (3, 8, 1, 65),
 ]
-
-
-@pytest.fixture(autouse=True)
-def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The kernels, for one test."""
-    monkeypatch.setattr(module, "_kernels", None)
-    try:
-        load_kernels()
-    except CannotCompileError as error:
-        pytest.skip(f"nothing is compiled here: {error}")
-    yield
 
 
 def layer(channels: int) -> nn.GroupNorm:
@@ -52,7 +37,7 @@ def images(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, seed: int
 def expected(x: Tensor, norm: nn.GroupNorm, shift: Tensor | None, given: Tensor) -> list[Tensor]:
     """The value, then the gradients of x, weight, bias and shift, in double precision."""
     inputs = [t.detach().double().requires_grad_() for t in (x, norm.weight, norm.bias)]
-    out = functional.mish(functional.group_norm(inputs[0], 8, *inputs[1:], eps=norm.eps))
+    out = functional.mish(functional.group_norm(inputs[0], 8, inputs[1], inputs[2], norm.eps))
     if shift is not None:
         inputs.append(shift.detach().double().requires_grad_())
         out = out + inputs[-1]
@@ -120,8 +105,3 @@ def test_autocast_gives_bfloat16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         out = norm_mish(conv(images((2, 4, 6, 6))), norm)
     assert out.dtype == torch.bfloat16
-
-
-def test_source_is_beside_the_module() -> None:
-    assert module.SOURCE == Path(module.__file__).parent / "norm_mish.cpp"
-    assert module.SOURCE.is_file()

@@ -29,7 +29,7 @@ def test_value_and_gradients(sizes: tuple[int, int, int, int, int], half: bool) 
         out = convolve(*inputs)
     assert out.dtype == (torch.bfloat16 if half else torch.float32)
     exact = [t.detach().double().requires_grad_() for t in inputs]
-    truth = functional.conv2d(*exact, padding=1)
+    truth = functional.conv2d(exact[0], exact[1], exact[2], padding=1)
     given = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
     found = [out, *torch.autograd.grad(out, inputs, given.to(out.dtype))]
     wanted = [truth, *torch.autograd.grad(truth, exact, given.double())]

@@ -32,7 +32,7 @@ logger = logging.getLogger("nkca")
 
 
 @command("nkca-interactive")
-@click.argument("checkpoint", metavar="CKPT", type=click.Path(path_type=Path))
+@click.argument("checkpoint", metavar="CKPT")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
 @click.option(
     "--visualize",
@@ -91,6 +91,7 @@ def main(
     """Explore the chains of the model in CKPT, a checkpoint file or a run's directory, in a browser.
 
     \b
+    nkca-interactive demo                              the model in the package
     nkca-interactive runs/photos                       sixteen chains from noise
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
@@ -118,7 +119,7 @@ def main(
         os._exit(0)  # now, whatever the worker is doing
 
 
-def _desk(checkpoint: Path, session: Path | None, device: str, **given: Any) -> "Desk":
+def _desk(checkpoint: str, session: Path | None, device: str, **given: Any) -> "Desk":
     from nkca.build import load_model
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.live.desk import Desk
@@ -212,13 +213,11 @@ def _serve(app: "ASGIApp", door: socket.socket) -> None:
         raise InputError("the server has stopped")
 
 
-def _tell_where(saved: "Autosave", checkpoint: Path) -> None:
+def _tell_where(saved: "Autosave", checkpoint: str) -> None:
     """Print what has been saved, and that this is the end."""
     for path in saved.written:
         click.echo(f"\nThe session is in {path}; its pictures again:")
-        click.echo(
-            f"  nkca-sample {shlex.quote(str(checkpoint))} --replay {shlex.quote(str(path))}"
-        )
+        click.echo(f"  nkca-sample {shlex.quote(checkpoint)} --replay {shlex.quote(str(path))}")
     click.echo("\nnkca-interactive: ended")
 
 

@@ -1,8 +1,10 @@
 """nkca-metrics: FID, IS and their honest successors; how stationary a chain is."""
 
+import contextlib
 import os
 import shlex
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ from nkca.errors import InputError
 if TYPE_CHECKING:
     from nkca.evaluation import Collecting
     from nkca.metrics.features import Extractor
+    from nkca.ranks import Ranks
     from nkca.subjects import Measurement, Request
 
 
@@ -42,14 +45,14 @@ if TYPE_CHECKING:
     "--num-samples",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many samples.  [default: as many as the reference has]",
+    help="How many samples.  [default: as many as the reference has, of demo 64]",
 )
 @click.option(
     "--features",
     metavar="NAME|FILE",
     help="inception, efficientnet-lite0, dinov2, clip, pixels, or a program of torch.export (.pt2) "
     "that you trust.  "
-    "[default: inception; of a statistics file, its own]",
+    "[default: inception; of a statistics file, its own; of demo, the best that is here]",
 )
 @click.option(
     "--inception-weights",
@@ -144,6 +147,7 @@ def main(
     """Measure samples against images: FID, IS, KID, precision, recall, density, coverage, copies.
 
     \b
+    nkca-metrics demo demo                                   the model in the package, the pictures there
     nkca-metrics runs/photos photos/ --save-dir=metrics      a model's samples against a folder
     nkca-metrics photos_a/ photos_b.zip                      two sets of images
     nkca-metrics photos/ --save-stats=ref.npz                statistics, once
@@ -152,11 +156,8 @@ def main(
 
     After Ctrl-C the same command goes on where it was.
     """
-    from nkca.data.dataset import cache_place
-    from nkca.evaluation import Collecting
-    from nkca.metrics.extractors import open_extractor
-    from nkca.precision import choose_device
-    from nkca.subjects import prepare
+    from nkca.joining import joined
+    from nkca.ranks import ALONE, lost_rank_says
 
     keep_freed_memory()
     keep = _keep(save_stats, stats_only)
@@ -165,27 +166,23 @@ def main(
     levels = _levels(given["chain_levels"])
     data = _data_config(given)
     request = _request(given, data)
-    device, cache_dir = choose_device(request.device), cache_place(data)
-    with signals_interrupt(), messages(quiet), Bars(quiet) as show:
-        measurement = prepare(
-            request, lambda done, total: show("reading files (two passes)", done, total)
-        )
-        name = features or measurement.extractor_name or "inception"
-        extractor = (
-            None
-            if measurement.is_known
-            else open_extractor(name, device, weights=weights, download_progress=not quiet)
-        )
-        with output_directory(save_dir) as directory:
-            job = _Job(
-                measurement=measurement,
-                extractor=extractor,
-                collecting=Collecting(device, cache_dir, given["batch_size"]),
-                directory=directory,
-                command=shlex.join(["nkca-metrics", *sys.argv[1:]]),
-                show=show,
-            )
-            text, written = _study(job, levels, given) if chain else _measure(job, keep)
+    asked = _Asked(request, given, features, weights, save_dir)
+    with (
+        joined(request.device) as ranks,
+        lost_rank_says(
+            "what was done is kept, unless --no-cache was given: the same command goes on"
+        ),
+        signals_interrupt(),
+        messages(quiet, silent=not ranks.is_first),
+        Bars(quiet or not ranks.is_first) as show,
+        contextlib.ExitStack() as stack,
+    ):
+        if chain and not ranks.is_first:  # a study is for one
+            return
+        job = _prepare(asked, ALONE if chain else ranks, show, stack)
+        if not ranks.is_first:
+            return
+        text, written = _study(job, levels, given) if chain else _measure(job, keep)
     if not quiet:
         click.echo(text + "\n\n" + "\n".join(map(str, written)))
 
@@ -200,6 +197,61 @@ class _Job:
     directory: Path
     command: str
     show: Bars
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the flags say of it."""
+
+    request: "Request"
+    given: dict[str, Any]
+    features: str | None
+    weights: Path | None
+    save_dir: Path
+
+
+def _prepare(asked: _Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitStack) -> _Job:
+    """Open all that is asked for; of several ranks each extracts its share of the features, too."""
+    from nkca.data.dataset import cache_place
+    from nkca.evaluation import Collecting
+    from nkca.measure import extract_together
+    from nkca.metrics.extractors import open_extractor
+    from nkca.precision import choose_device
+    from nkca.subjects import prepare
+
+    request, cache_dir = asked.request, cache_place(asked.request.data)
+    device = choose_device(request.device)
+    measurement = ranks.first_then_others(
+        lambda: prepare(
+            request, lambda done, total: show("reading files (two passes)", done, total)
+        )
+    )
+    name = asked.features or measurement.extractor_name or "inception"
+    extractor = ranks.first_then_others(
+        lambda: (
+            None
+            if measurement.is_known
+            else open_extractor(
+                name, device, weights=asked.weights, download_progress=not show.quiet
+            )
+        )
+    )
+    if ranks.count > 1 and cache_dir is None:
+        cache_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nkca-")))
+    directory = Path()
+    if ranks.is_first:
+        directory = stack.enter_context(output_directory(asked.save_dir))
+    job = _Job(
+        measurement=measurement,
+        extractor=extractor,
+        collecting=Collecting(device, cache_dir, asked.given["batch_size"]),
+        directory=directory,
+        command=shlex.join(["nkca-metrics", *sys.argv[1:]]),
+        show=show,
+    )
+    if ranks.count > 1:
+        extract_together(measurement, extractor, job.collecting, ranks, show)
+    return job
 
 
 def _measure(job: _Job, keep: "_Keep | None") -> tuple[str, list[Path]]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from nkca.config import DURATIONS, OPTIONS, TYPES
+from nkca import compilation
+from nkca.config import DURATIONS, OPTIONS, SIZES, TYPES
 from nkca.errors import InputError
 from nkca.files import claimed_directory, fresh_directory
 from nkca.version import __version__
@@ -37,14 +38,24 @@ class Command(click.Command):
             where = f": {error.filename}" if error.filename else ""
             fail(name, f"{error.strerror or error}{where}")
         except (click.Abort, KeyboardInterrupt):
-            click.echo(f"{name}: interrupted", err=True)
+            if _has_the_word():
+                click.echo(f"{name}: interrupted", err=True)
             sys.exit(130)
 
 
 def fail(name: str, message: str) -> None:
-    """Print one line and exit with code 2."""
-    click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
+    """Print one line, on one of several processes (see `nkca.joining`), and exit with code 2."""
+    if _has_the_word():
+        click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
+
+
+def _has_the_word() -> bool:
+    if "WORLD_SIZE" not in os.environ:
+        return True
+    from nkca.joining import has_the_word
+
+    return has_the_word()
 
 
 def command(
@@ -96,6 +107,10 @@ def _metavar(name: str) -> str:
         return "LIST"
     if name in DURATIONS:
         return "TIME"
+    if name in SIZES:
+        return "SIZE"
+    if "Literal" in text:
+        return "INT|auto"
     return "INT" if "int" in text else "NUMBER" if "float" in text else "TEXT"
 
 
@@ -161,6 +176,15 @@ def device_options() -> Decorator:
             type=click.Choice(["fp32", "bf16"]),
             help="Arithmetic of the network.  [default: fp32]",
         ),
+        click.option(
+            "--compile",
+            type=click.Choice(OPTIONS["compile"].metadata["choices"]),
+            default="auto",
+            show_default=True,
+            expose_value=False,
+            callback=lambda _context, _option, choice: compilation.choose(choice),
+            help=OPTIONS["compile"].metadata["help"],
+        ),
     )
 
 
@@ -191,15 +215,21 @@ def output_directory(save_dir: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def messages(quiet: bool = False) -> Iterator[None]:
-    """Show what the library logs on stderr, above a progress bar if there is one."""
+def messages(quiet: bool = False, silent: bool = False) -> Iterator[None]:
+    """Show what the library logs on stderr, above a progress bar if there is one.
+
+    Args:
+        quiet: only warnings and errors.
+        silent: nothing, as another process shows the same.
+    """
     from tqdm import tqdm
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             tqdm.write(self.format(record), file=sys.stderr)
 
-    handler = Handler(logging.WARNING if quiet else logging.INFO)
+    level = logging.WARNING if quiet else logging.INFO
+    handler = Handler(logging.CRITICAL + 1 if silent else level)
     logger = logging.getLogger("nkca")
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -251,7 +281,7 @@ def _silence() -> None:
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
+def stop_on_signal(silent: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGINT, SIGTERM or SIGHUP came; a second one ends at once.
 
     What is ignored stays ignored: under nohup, SIGHUP. After SIGHUP the terminal is gone: what would
@@ -265,7 +295,8 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
         received.append(number)
         if number not in (signal.SIGINT, signal.SIGTERM):
             _silence()
-        click.echo("\nstopping after this step; once more to stop at once", err=True)
+        if not silent:
+            click.echo("\nstopping after this step; once more to stop at once", err=True)
 
     with _heard(("SIGINT", "SIGTERM", "SIGHUP"), receive):
         yield lambda: bool(received)

@@ -13,7 +13,7 @@ class Bars:
     """A progress bar with the time left, a new one for each label; off a terminal a line for each."""
 
     def __init__(self, quiet: bool) -> None:
-        self._quiet, self._label = quiet, ""
+        self.quiet, self._label = quiet, ""
         self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> "Bars":
@@ -29,8 +29,8 @@ class Bars:
 
         if self._bar is None or label != self._label:
             self.__exit__()
-            hidden = self._quiet or not sys.stderr.isatty()
-            if hidden and not self._quiet:
+            hidden = self.quiet or not sys.stderr.isatty()
+            if hidden and not self.quiet:
                 click.echo(f"{label}: {total:,}", err=True)
             self._label = label
             self._bar = tqdm(desc=label, total=total, disable=hidden, dynamic_ncols=True)

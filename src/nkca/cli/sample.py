@@ -89,13 +89,13 @@ def main(
     """Draw samples from the model in CKPT, a checkpoint file or a run's directory.
 
     \b
+    nkca-sample demo --save-grid                                         from the model in the package
     nkca-sample runs/photos --num-samples=100 --save-grid                new images
     nkca-sample runs/photos cat.png --max-sampling-noise=0.4             a variant of a picture
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
     nkca-sample --like samples/seed_000017.png                           that picture again
     """
-    from nkca.build import load_model
-    from nkca.gallery import Outputs, make_samples, plan_samples
+    from nkca.gallery import Outputs
 
     keep_freed_memory()
     outputs = Outputs(save_grid, save_intermediate, save_animation)
@@ -104,21 +104,41 @@ def main(
             raise InputError("--replay goes with --save-dir, --save-grid, --save-animation only")
         _repeat(replay, outputs, save_dir, device, quiet, given)
         return
-    request = _request(like, given)
-    with messages(quiet):
-        model = load_model(
-            request.checkpoint, device=device, precision=request.precision, lag=request.lag
-        )
-        plan = plan_samples(model, request, outputs)
-        directory = _directory(save_dir, overwrite)
-        _show(make_samples(plan, directory, batch_size), quiet)
+    place = (save_dir, overwrite)
+    _sample(_request(like, given), outputs, place, batch_size, device, quiet)
+
+
+def _sample(
+    request: "Request",
+    outputs: "Outputs",
+    place: tuple[Path, bool],
+    batch_size: int,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
+    from nkca.build import load_model
+    from nkca.gallery import make_samples, plan_samples
+    from nkca.joining import joined
+    from nkca.ranks import lost_rank_says
+
+    with joined(device) as ranks, lost_rank_says("the samples so far are written"):
+        silent = not ranks.is_first
+        quiet = quiet or silent
+        with messages(quiet, silent):
+            model = load_model(
+                request.checkpoint, device=device, precision=request.precision, lag=request.lag
+            )
+            plan = plan_samples(model, request, outputs)
+            directory = _directory(*place) if ranks.is_first else Path()
+            _show(make_samples(plan, directory, batch_size, ranks), quiet)
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
         also = {
-            "grid.png": save_grid,
-            f"animation.{save_animation}": save_animation,
-            "intermediate": save_intermediate,
+            "grid.png": outputs.grid,
+            f"animation.{outputs.animation}": outputs.animation,
+            "intermediate": outputs.intermediate,
         }
         for name in (name for name, made in also.items() if made):
             click.echo(f"  {directory / name}")
@@ -135,9 +155,12 @@ def _repeat(
     """Do a session again."""
     from nkca.build import load_model
     from nkca.checkpoint import digest, find_checkpoint
+    from nkca.joining import is_one_of_many
     from nkca.live.repeat import origin_here, repeat
     from nkca.live.session import caveat, read_session
 
+    if is_one_of_many():
+        raise InputError("--replay is for one process: leave out torchrun")
     checkpoint = given.pop("checkpoint")
     if checkpoint is None:
         raise InputError("no checkpoint given: nkca-sample CKPT --replay=JSON")
@@ -145,7 +168,7 @@ def _repeat(
         if value not in (None, ()):
             raise InputError(f"--replay does a session again as it was; '{name}' is part of it")
     session = read_session(replay)
-    file = find_checkpoint(Path(checkpoint))
+    file = find_checkpoint(checkpoint)
     with messages(quiet), output_directory(save_dir) as directory:
         precision, lag = session.origin.precision, session.origin.lag
         model = load_model(file, device=device, precision=precision, lag=lag)
@@ -163,13 +186,16 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.gallery import Request, request_like
+    from nkca.joining import is_first_of_many
+    from nkca.pretrained import DEMO, MODEL
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
         raise InputError(f"{given['checkpoint']} is a picture; the checkpoint comes first")
     seeding = {name: given.pop(name, None) for name in ("seeds", "seed", "num_samples")}
     if "checkpoint" in given:
-        given["checkpoint"] = str(find_checkpoint(Path(given["checkpoint"])).absolute())
+        file = find_checkpoint(given["checkpoint"])
+        given["checkpoint"] = DEMO if file == MODEL else str(file.absolute())
     if "images" in given:
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
     if "inpainting_mask" in given:
@@ -180,8 +206,8 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
         raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
     if not like or any(value is not None for value in seeding.values()):
         options["seeds"] = _seeds(**seeding, with_images=bool(options.get("images")))
-    sha256 = digest(Path(options["checkpoint"]))
-    if before and sha256 != before.get("checkpoint_sha256"):
+    sha256 = digest(options["checkpoint"])
+    if before and sha256 != before.get("checkpoint_sha256") and is_first_of_many():
         click.echo(f"warning: {options['checkpoint']} is not the file that made {like}", err=True)
     return Request(**{**options, "checkpoint_sha256": sha256, "version": __version__})
 

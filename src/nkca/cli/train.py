@@ -11,6 +11,7 @@ from nkca.allocator import keep_freed_memory
 from nkca.cli.options import command, config_options, messages, stop_on_signal
 from nkca.config import configure, field_name, read_yaml
 from nkca.errors import InputError, out_of_memory_says
+from nkca.pretrained import path_as_argument
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -47,6 +48,7 @@ def main(
     \b
     nkca-train --dataset=photos --resize=64 --save-dir=runs/photos
     nkca-train --config=configs/demo.yaml --save-dir=runs/demo
+    torchrun --nproc-per-node=2 -m nkca.cli.train ...             on several devices (docs/distributed.md)
 
     The run directory holds checkpoints, config.yaml, log.txt, previews/ and tensorboard/. Ctrl-C saves
     and stops; the same command goes on from there.
@@ -73,15 +75,19 @@ def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path
 
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.checkpoint import FINAL, LATEST
+    from nkca.joining import joined
     from nkca.runner import open_run, train
 
-    on_decode = _DecodeBar(quiet)
-    with messages(quiet), open_run(options, save_dir, on_decode) as run:
-        on_decode.close()
-        with stop_on_signal() as should_stop, _Progress(run, quiet) as progress:
-            for report in train(run, should_stop):
-                progress.show(report)
-        step, finished = run.learner.progress.step, run.is_finished()
+    with joined(str(options.get("device", "auto"))) as ranks:
+        silent = not ranks.is_first
+        quiet = quiet or silent
+        on_decode = _DecodeBar(quiet)
+        with messages(quiet, silent), open_run(options, save_dir, on_decode, ranks) as run:
+            on_decode.close()
+            with stop_on_signal(silent) as should_stop, _Progress(run, quiet) as progress:
+                for report in train(run, should_stop):
+                    progress.show(report)
+            step, finished = run.learner.progress.step, run.is_finished()
     if quiet:
         return
     name = FINAL if finished else LATEST
@@ -91,7 +97,8 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         click.echo(f"  previews     {save_dir / 'previews'}")
     click.echo(f"  curves       tensorboard --logdir={save_dir}")
     click.echo(
-        f"  next         nkca-sample {save_dir} --num-samples=36 --save-grid --save-dir=samples"
+        f"  next         nkca-sample {path_as_argument(save_dir)} --num-samples=36 --save-grid "
+        "--save-dir=samples"
     )
     if not finished:
         click.echo("  to go on     the same command again")
@@ -178,10 +185,14 @@ def duration(seconds: float) -> str:
 
 
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
+    from nkca.joining import is_one_of_many
     from nkca.pictures import save_png
     from nkca.rehearsal import rehearse
-    from nkca.runner import advice_on_memory, prepare
+    from nkca.runner import prepare
+    from nkca.step_plan import advice_on_memory
 
+    if is_one_of_many():
+        raise InputError("--dry-run is for one process: leave out torchrun")
     on_decode = _DecodeBar(quiet)
     with messages(quiet):
         run = prepare(options, save_dir, on_decode).run
@@ -207,6 +218,8 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     click.echo(
         f"steps        {found.steps:,} of {batch} images, {run.config.training.epochs} epochs"
     )
+    if run.learner.parts > 1:
+        click.echo(f"parts        {run.learner.parts} of at most {run.learner.part_size} images")
     click.echo(
         f"time         {seconds:.3g} s a step ({batch / seconds:.3g} images/s): {duration(total)}{capped}"
     )

@@ -28,7 +28,7 @@ ARCHIVE_ERRORS = (
 ReadMember: TypeAlias = Callable[[str], bytes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One file: its POSIX name, a stamp of its content, and the key to read it by."""
 

@@ -14,7 +14,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nkca.data.crew import hired
 from nkca.data.decode import Pixels
 from nkca.data.listing import Listing, open_source
 from nkca.data.opening import quiet
@@ -99,7 +99,7 @@ def load_images(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> DecodedImages:
-    """Decode every image of `listing` with `workers` threads, or map an earlier result.
+    """Decode every image of `listing` with `workers` threads or processes, or map an earlier result.
 
     With `cache_dir` None the array is kept in memory. `progress(done, total)` is called from
     this thread; total is twice the number of images, for there are two passes; from the cache
@@ -119,9 +119,9 @@ def load_images(
 def _decoding(
     listing: Listing, options: LoadOptions, workers: int, progress: Progress | None
 ) -> Iterator[tuple[Plan, Iterator[Batch]]]:
-    with quiet(), open_source(listing) as read, ThreadPoolExecutor(max(1, workers)) as pool:
-        plan = read_headers(listing, read, options, pool, progress)
-        with contextlib.closing(read_pixels(listing, read, plan, pool, progress)) as batches:
+    with quiet(), open_source(listing) as read, hired(workers, len(listing)) as crew:
+        plan = read_headers(listing, read, options, crew, progress)
+        with contextlib.closing(read_pixels(listing, read, plan, crew, progress)) as batches:
             yield plan, batches
 
 
@@ -141,6 +141,8 @@ def _collect(listing: Listing, plan: Plan, batches: Iterator[Batch]) -> DecodedI
 
 
 def _names(listing: Listing, unreadable: Unreadable) -> tuple[str, ...]:
+    if not unreadable:
+        return listing.names
     left_out = {name for name, _ in unreadable}
     return tuple(name for name in listing.names if name not in left_out)
 

@@ -81,7 +81,11 @@ def epoch_order(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]:
 
 
 def batches(
-    images: npt.NDArray[np.uint8], batch_size: int, seed: int, first: int = 0
+    images: npt.NDArray[np.uint8],
+    batch_size: int,
+    seed: int,
+    first: int = 0,
+    share: slice = slice(None),
 ) -> Iterator[Tensor]:
     """Yield uint8 batches (batch_size, C, H, W) for ever, from image number ``first`` on.
 
@@ -89,6 +93,7 @@ def batches(
 
     Args:
         images: uint8 (N, H, W, C), a memory map for one.
+        share: of each batch, the rows that are read and yielded.
     """
     size = len(images)
     epoch, order = -1, np.empty(0, np.int64)
@@ -100,7 +105,7 @@ def batches(
                 order = epoch_order(seed, epoch, size)
             rows.append(order[number % size])
         first += batch_size
-        yield as_tensor(images[rows])
+        yield as_tensor(images[rows[share]])
 
 
 def augment(images: Tensor, names: tuple[str, ...], noise: Noise) -> Tensor:

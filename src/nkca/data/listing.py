@@ -31,6 +31,7 @@ IMAGE_EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
+_NAMES_AT_ONCE = 10_000
 _TAR_EXTENSIONS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 
 Kind: TypeAlias = Literal["folder", "image", "zip", "tar"]
@@ -62,9 +63,13 @@ class Listing:
     def digest(self) -> str:
         """Return a sha256 (hex) over names and stamps; a moved folder keeps its digest."""
         # Names hold no NUL and stamps no newline, so the joined text has one reading.
-        pairs = zip(self.names, self.stamps, strict=True)
-        text = "".join(f"{name}\0{stamp}\n" for name, stamp in pairs)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        total = hashlib.sha256()
+        for first in range(0, len(self), _NAMES_AT_ONCE):
+            part = slice(first, first + _NAMES_AT_ONCE)
+            pairs = zip(self.names[part], self.stamps[part], strict=True)
+            text = "".join(f"{name}\0{stamp}\n" for name, stamp in pairs)
+            total.update(text.encode("utf-8", "surrogatepass"))
+        return total.hexdigest()
 
 
 def list_images(path: str | Path) -> Listing:
@@ -76,18 +81,19 @@ def list_images(path: str | Path) -> Listing:
     """
     path = _absolute(path)
     kind = _kind(path)
+    images: dict[str, Entry] = {}
+    others = 0
     try:
-        entries = [
-            entry
-            for entry in _SCANNERS[kind](path)
-            if kind == "image" or not any(map(_hidden, entry.name.split("/")))
-        ]
+        for entry in _SCANNERS[kind](path):
+            if _is_image(entry.name):
+                images[entry.name] = entry
+            else:
+                others += 1
     except ARCHIVE_ERRORS as error:
         raise InputError(f"{path}: cannot read this {kind}: {_reason(error)}") from error
-    images = {entry.name: entry for entry in entries if _is_image(entry.name)}
     if not images:
         known = " ".join(IMAGE_EXTENSIONS)
-        raise InputError(f"{path}: no image found, {len(entries)} other files (images: {known})")
+        raise InputError(f"{path}: no image found, {others} other files (images: {known})")
     names = tuple(sorted(images))
     return Listing(
         path=path,
@@ -210,9 +216,14 @@ def _what(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
         return "other"
 
 
+def _shown(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """Without what is hidden, or lies in something hidden."""
+    return (entry for entry in entries if not any(map(_hidden, entry.name.split("/"))))
+
+
 _SCANNERS: dict[Kind, Callable[[Path], Iterator[Entry]]] = {
     "folder": _scan_folder,
     "image": _scan_file,
-    "zip": list_zip,
-    "tar": list_tar,
+    "zip": lambda path: _shown(list_zip(path)),
+    "tar": lambda path: _shown(list_tar(path)),
 }

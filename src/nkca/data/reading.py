@@ -1,24 +1,25 @@
 """The two passes over a listing: all headers, which settle size and channels, then all pixels."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from nkca.data.crew import Crew
 from nkca.data.decode import WHITE, Color, DecodeOptions, Pixels, Probe, decode, probe
-from nkca.data.listing import Listing, ReadImage, UnreadableImageError
+from nkca.data.listing import Listing, ReadImage, Source, UnreadableImageError
 from nkca.errors import InputError
 
 Progress: TypeAlias = Callable[[int, int], None]
 Unreadable: TypeAlias = tuple[tuple[str, str], ...]
+Found: TypeAlias = Source | UnreadableImageError
 T = TypeVar("T")
 
-_HEADERS_PER_BATCH = 64
+_HEADERS_PER_BATCH = 512
 _BYTES_PER_BATCH = 1 << 22
-_BATCHES_AHEAD = 8
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class LoadOptions:
 class Plan:
     """What the headers settled: the images to decode (indices), to what, and what is left out."""
 
-    indices: tuple[int, ...]
+    indices: Sequence[int]
     height: int
     width: int
     options: DecodeOptions
@@ -64,44 +65,66 @@ class Batch:
     unreadable: Unreadable
 
 
+@dataclass
+class _Headers:
+    """What is kept of the headers of all images: little for each."""
+
+    unreadable: dict[int, str] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    examples: dict[tuple[int, int], int] = field(default_factory=dict)
+    seen: int = 0
+    in_colour: bool = False
+
+    def add(self, header: Probe | str) -> None:
+        """Take the next image's header, or the reason why there is none."""
+        if isinstance(header, str):
+            self.unreadable[self.seen] = header
+        else:
+            size = (header.width, header.height)
+            self.sizes[size] += 1
+            self.examples.setdefault(size, self.seen)
+            self.in_colour |= header.channels == 3
+        self.seen += 1
+
+    def indices(self) -> Sequence[int]:
+        """The readable images."""
+        if not self.unreadable:
+            return range(self.seen)
+        return [index for index in range(self.seen) if index not in self.unreadable]
+
+
 def read_headers(
     listing: Listing,
     read: ReadImage,
     options: LoadOptions,
-    pool: Executor,
+    crew: Crew,
     progress: Progress | None = None,
 ) -> Plan:
     """Probe every image. Raises InputError if sizes differ (without resize) or none is readable.
 
     `progress(done, total)` counts both passes: this one goes from 0 to half of total.
     """
-    found: dict[int, Probe] = {}
-    unreadable: list[tuple[str, str]] = []
+    headers = _Headers()
     batches = _slices(range(len(listing)), _HEADERS_PER_BATCH)
-    for outcome in _in_order(
-        pool, lambda batch: [_attempt(probe, read, i) for i in batch], batches
-    ):
-        for result in outcome:
-            index = len(found) + len(unreadable)
-            if isinstance(result, str):
-                unreadable.append((listing.names[index], result))
-            else:
-                found[index] = result
-        _report(progress, len(found) + len(unreadable), listing)
-    check_unreadable(tuple(unreadable), len(listing), options.strict)
+    for batch in crew.in_order(lambda part: crew.call(_probes, _files(read, part)), batches):
+        for header in batch:
+            headers.add(header)
+        _report(progress, headers.seen, listing)
+    unreadable = tuple((listing.names[i], reason) for i, reason in headers.unreadable.items())
+    check_unreadable(unreadable, len(listing), options.strict)
     if options.resize is None:
-        _check_sizes(listing, found)
-    first = next(iter(found.values()))
+        _check_sizes(listing, headers)
+    width, height = next(iter(headers.sizes))
     return Plan(
-        indices=tuple(found),
-        height=options.resize or first.height,
-        width=options.resize or first.width,
+        indices=headers.indices(),
+        height=options.resize or height,
+        width=options.resize or width,
         options=DecodeOptions(
             options.resize,
-            options.channels or (3 if any(p.channels == 3 for p in found.values()) else 1),
+            options.channels or (3 if headers.in_colour else 1),
             options.background,
         ),
-        unreadable=tuple(unreadable),
+        unreadable=unreadable,
     )
 
 
@@ -109,34 +132,70 @@ def read_pixels(
     listing: Listing,
     read: ReadImage,
     plan: Plan,
-    pool: Executor,
+    crew: Crew,
     progress: Progress | None = None,
 ) -> Generator[Batch, None, None]:
     """Decode the planned images in order, in batches of a few MB; memory stays constant.
 
     `progress(done, total)` goes on from half of total to total.
     """
-    shape = plan.shape
+    height, width, channels = plan.shape
+    decode_all = partial(_pixels, plan.options, plan.shape)
 
     def work(batch: Sequence[int]) -> Batch:
-        images, unreadable = [], []
-        for index in batch:
-            result = _attempt(lambda file: decode(file, plan.options), read, index)
-            if isinstance(result, str):
-                unreadable.append((listing.names[index], result))
-            elif result.shape != shape:  # the file changed, or its header does not tell the truth
-                reason = f"decoded to {result.shape[1]}x{result.shape[0]}, not as its header says"
-                unreadable.append((listing.names[index], reason))
-            else:
-                images.append(result)
-        return Batch(np.array(images, np.uint8).reshape(-1, *shape), tuple(unreadable))
+        images, unreadable = crew.call(decode_all, _files(read, batch))
+        named = tuple((listing.names[batch[row]], reason) for row, reason in unreadable)
+        return Batch(images, named)
 
-    size = max(1, min(256, _BYTES_PER_BATCH // (shape[0] * shape[1] * shape[2])))
+    size = max(1, min(512, _BYTES_PER_BATCH // (height * width * channels)))
     done = 2 * len(listing) - len(plan.indices)
-    for batch in _in_order(pool, work, _slices(plan.indices, size)):
+    for batch in crew.in_order(work, _slices(plan.indices, size)):
         done += len(batch.images) + len(batch.unreadable)
         yield batch
         _report(progress, done, listing)
+
+
+def _files(read: ReadImage, batch: Sequence[int]) -> list[Found]:
+    """The paths or bytes of some images, or why there are none."""
+    found: list[Found] = []
+    for index in batch:
+        try:
+            found.append(read(index))
+        except UnreadableImageError as error:
+            found.append(error)
+    return found
+
+
+def _probes(files: Sequence[Found]) -> list[Probe | str]:
+    """The header of each, or the reason why it cannot be read."""
+    return [_attempt(probe, file) for file in files]
+
+
+def _pixels(
+    options: DecodeOptions, shape: tuple[int, int, int], files: Sequence[Found]
+) -> tuple[Pixels, list[tuple[int, str]]]:
+    """The readable images, (n, H, W, C), and (row, reason) of those that are not."""
+    images, unreadable = [], []
+    for row, file in enumerate(files):
+        result = _attempt(partial(decode, options=options), file)
+        if isinstance(result, str):
+            unreadable.append((row, result))
+        elif result.shape != shape:  # the file changed, or its header does not tell the truth
+            reason = f"decoded to {result.shape[1]}x{result.shape[0]}, not as its header says"
+            unreadable.append((row, reason))
+        else:
+            images.append(result)
+    return np.array(images, np.uint8).reshape(-1, *shape), unreadable
+
+
+def _attempt(work: Callable[[Source], T], file: Found) -> T | str:
+    """What `work` makes of a file, or the reason why it cannot be read."""
+    if isinstance(file, UnreadableImageError):
+        return str(file)
+    try:
+        return work(file)
+    except UnreadableImageError as error:
+        return str(error)
 
 
 def check_unreadable(unreadable: Unreadable, total: int, strict: bool) -> None:
@@ -146,44 +205,17 @@ def check_unreadable(unreadable: Unreadable, total: int, strict: bool) -> None:
         raise InputError(f"{len(unreadable)} of {total} images unreadable, first {name}: {reason}")
 
 
-def _check_sizes(listing: Listing, found: dict[int, Probe]) -> None:
-    sizes = Counter((header.width, header.height) for header in found.values())
+def _check_sizes(listing: Listing, headers: _Headers) -> None:
+    sizes = headers.sizes
     if len(sizes) == 1:
         return
-    examples: dict[tuple[int, int], str] = {}
-    for index, header in found.items():
-        examples.setdefault((header.width, header.height), listing.names[index])
     parts = [
-        f"{count} of {size[0]}x{size[1]} ({examples[size]})" for size, count in sizes.most_common(5)
+        f"{count} of {size[0]}x{size[1]} ({listing.names[headers.examples[size]]})"
+        for size, count in sizes.most_common(5)
     ]
     more = f", and {len(sizes) - 5} sizes more" if len(sizes) > 5 else ""
     smallest = min(map(min, sizes))
     raise InputError(f"images differ in size, use --resize={smallest}: {', '.join(parts)}{more}")
-
-
-def _attempt(work: Callable[..., T], read: ReadImage, index: int) -> T | str:
-    """Return what `work` makes of image `index`, or the reason why it cannot be read."""
-    try:
-        return work(read(index))
-    except UnreadableImageError as error:
-        return str(error)
-
-
-def _in_order(
-    pool: Executor, work: Callable[[Sequence[int]], T], batches: Iterator[Sequence[int]]
-) -> Iterator[T]:
-    """Like `pool.map`, but with only a few batches ahead of the consumer."""
-    pending: deque[Future[T]] = deque()
-    try:
-        for batch in batches:
-            pending.append(pool.submit(work, batch))
-            if len(pending) > _BATCHES_AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def _slices(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -5,12 +5,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from nkca.networks.attention import HEAD_WIDTH, HEADS, linear_attention
 from nkca.networks.mish import mish
 from nkca.networks.norm_mish import norm_mish
 from nkca.networks.small_maps import convolve, is_small
 
 GROUPS = 8  # of every GroupNorm: all widths are multiples of it
-HEADS, HEAD_WIDTH = 4, 32
 
 
 class SinusoidalEmbedding(nn.Module):
@@ -90,13 +90,7 @@ class LinearAttention(nn.Module):
         self.norm = nn.GroupNorm(GROUPS, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, _, height, width = x.shape
-        qkv = self.qkv(x).reshape(batch, 3, HEADS, HEAD_WIDTH, height * width)
-        q, k, v = qkv.unbind(1)
-        context = k.softmax(-1) @ v.transpose(-1, -2)
-        out = context.transpose(-1, -2) @ q
-        out = self.out(out.reshape(batch, HEADS * HEAD_WIDTH, height, width))
-        return norm_mish(out, self.norm)
+        return norm_mish(self.out(linear_attention(self.qkv(x))), self.norm)
 
 
 class Residual(nn.Module):

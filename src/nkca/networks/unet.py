@@ -1,9 +1,16 @@
-"""The U-Net (SPEC section 3): features and a level embedding in, features out."""
+"""The U-Net (SPEC section 3): features and a level embedding in, features out.
+
+Activation checkpointing (Chen et al. 2016, arXiv 1604.06174): of a stage whose activations are recomputed
+only the inputs of its three residuals are kept for the backward pass, which computes the rest again. The
+weights, the result and the gradients are the same; a step of it costs one forward pass more.
+"""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nkca.networks.layers import EmbeddingBlock, LinearAttention, Residual
 
@@ -25,6 +32,17 @@ class Stage(nn.Module):
         out: Tensor = self.block2(self.attention(self.block1(x, embedding)), embedding)
         return out
 
+    def recomputed(self, embedding: Tensor, *x: Tensor) -> Tensor:
+        """As ``forward`` of the concatenated ``x``, keeping little for the backward pass."""
+        out = _recomputed(lambda e, *maps: self.block1(torch.cat(maps, 1), e), embedding, *x)
+        return _recomputed(self.block2, _recomputed(self.attention, out), embedding)
+
+
+def _recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """``function(*inputs)``; the backward pass calls it again, with the same inputs."""
+    out: Tensor = checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return out
+
 
 class UNet(nn.Module):
     """h channels in and out, any H x W that 2^(levels - 1) divides.
@@ -32,6 +50,10 @@ class UNet(nn.Module):
     Args:
         hidden_size: h, a multiple of 8.
         dim_mults: the width of level l is ``h * dim_mults[l]``.
+
+    Attributes:
+        recomputed_levels: of so many levels, outermost first, activations are recomputed in the
+            backward pass instead of kept; 0 is none, ``len(dim_mults)`` all. No part of the weights.
     """
 
     def __init__(self, hidden_size: int, dim_mults: tuple[int, ...]) -> None:
@@ -39,6 +61,7 @@ class UNet(nn.Module):
         h = hidden_size
         widths = [h] + [h * m for m in dim_mults]
         levels = list(itertools.pairwise(widths))
+        self.recomputed_levels = 0
         self.down = nn.ModuleList([Stage(above, below, h) for above, below in levels])
         self.shrink = nn.ModuleList([nn.Conv2d(d, d, 3, stride=2, padding=1) for d in widths[1:-1]])
         self.middle = Stage(widths[-1], widths[-1], h)
@@ -51,13 +74,28 @@ class UNet(nn.Module):
         """Map x (B, h, H, W) and embedding (B, h, 1, 1) to (B, h, H, W)."""
         kept: list[Tensor] = []
         for level, stage in enumerate(self.down):
-            x = stage(x, embedding)
+            x = self._run(stage, level, embedding, x)
             kept.append(x)
             if level < len(self.shrink):
                 x = self.shrink[level](x)
-        x = self.middle(x, embedding)
-        for level, stage in enumerate(self.up):
-            x = stage(torch.cat([x, kept.pop()], dim=1), embedding)
-            if level < len(self.enlarge):
-                x = self.enlarge[level](x)
+        x = self._run(self.middle, len(kept) - 1, embedding, x)
+        for step, stage in enumerate(self.up):
+            x = self._run(stage, len(kept) - 1, embedding, x, kept.pop())
+            if step < len(self.enlarge):
+                x = self.enlarge[step](x)
         return x
+
+    def _run(self, stage: nn.Module, level: int, embedding: Tensor, *x: Tensor) -> Tensor:
+        """The stage of a level, on maps that are concatenated."""
+        assert isinstance(stage, Stage)
+        if level < self.recomputed_levels and torch.is_grad_enabled():
+            return stage.recomputed(embedding, *x)
+        out: Tensor = stage(torch.cat(x, dim=1) if len(x) > 1 else x[0], embedding)
+        return out
+
+
+def recompute_levels(network: nn.Module, levels: int) -> None:
+    """Recompute the activations of the ``levels`` outermost levels of the U-Nets in ``network``."""
+    for module in network.modules():
+        if isinstance(module, UNet):
+            module.recomputed_levels = levels

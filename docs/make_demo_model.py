@@ -1,0 +1,70 @@
+"""The model in the package, from a finished run: python docs/make_demo_model.py RUN [FILE] [KEY=TEXT ...]
+
+The average of weights in half precision, without weights, optimizer and the paths of this machine, and a
+card. FILE is src/nkca/data/demo.pt unless it is said. KEY=TEXT adds to the card, or changes it, as in
+scores="FID ..., see docs/demo-model.md".
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nkca.build import restore
+from nkca.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, slimmed
+from nkca.errors import InputError
+from nkca.pretrained import MODEL
+
+MOST_BYTES = 8_000_000
+CARD = {
+    "name": "demo",
+    "licence": "MIT, as nkca; trained on Fashion-MNIST, (c) 2017 Zalando SE, MIT",
+    "more": "docs/demo-model.md",
+}
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without folders that only this machine has: of the data set the name is left."""
+    name = Path(config.get("dataset", "")).name
+    return {**config, "dataset": name, "cache_dir": None, "eval_dataset": ""}
+
+
+def card_of(checkpoint: Checkpoint, more: Mapping[str, str]) -> dict[str, Any]:
+    """What the run says of itself, and what was said by hand."""
+    progress = {key: checkpoint.progress.get(key) for key in ("step", "images", "seconds")}
+    return {**CARD, **progress, "nkca": checkpoint.version, **more}
+
+
+def largest_change(before: Checkpoint, after: Checkpoint) -> float:
+    """The largest difference of a weight from the run's, relative to the largest of its tensor."""
+    changes = [
+        ((after.ema[name].double() - tensor.double()).abs().max() / tensor.abs().max().double())
+        for name, tensor in before.ema.items()
+        if tensor.is_floating_point() and tensor.any()
+    ]
+    return max(change.item() for change in changes)
+
+
+def main(run: str, file: Path, more: Mapping[str, str]) -> None:
+    """Make the file, read it again, and say what is in it."""
+    whole = load_checkpoint(run)
+    slim = slimmed(whole, card_of(whole, more))
+    save_checkpoint(file, replace(slim, config=without_places(whole.config)))
+    size = file.stat().st_size
+    if size >= MOST_BYTES:
+        file.unlink()
+        raise InputError(f"{size:,} bytes are more than {MOST_BYTES:,}: a smaller --hidden-size")
+    again = load_checkpoint(file)
+    restore(again, str(file), device="cpu")
+    for key, value in again.card.items():
+        print(f"{key:<10} {value}")
+    print(
+        f"{file}: {size:,} bytes; largest rounding of a weight {largest_change(whole, again):.1e}"
+    )
+
+
+if __name__ == "__main__":
+    pairs = dict(text.split("=", 1) for text in sys.argv[2:] if "=" in text)
+    files = [Path(text) for text in sys.argv[2:] if "=" not in text]
+    main(sys.argv[1], files[0] if files else MODEL, pairs)

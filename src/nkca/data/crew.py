@@ -1,0 +1,148 @@
+"""Who reads image files: threads, which for large sets have the decoding done by a process each.
+
+Decoding a small image is mostly Python's work, of which a process does one thing at a time: two threads
+are slower than one. The processes are interpreters of their own, asked through pipes: `multiprocessing`
+would run the user's script again, or copy a process that has threads.
+"""
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar
+
+from nkca.errors import InputError
+
+A = TypeVar("A")
+T = TypeVar("T")
+Call = Callable[[Callable[[Any], Any], Any], Any]
+
+IMAGES_FOR_PROCESSES = 5_000  # where starting them costs less than they save
+_BATCHES_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Threads, and how each of them has a pure function called: ``call(function, argument)``."""
+
+    pool: Executor
+    size: int
+    call: Call
+
+    def in_order(self, work: Callable[[A], T], batches: Iterator[A]) -> Iterator[T]:
+        """Like `pool.map`, but with only a few batches ahead of the consumer."""
+        pending: deque[Future[T]] = deque()
+        try:
+            for batch in batches:
+                pending.append(self.pool.submit(work, batch))
+                if len(pending) > max(_BATCHES_AHEAD, 2 * self.size):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+@contextlib.contextmanager
+def hired(workers: int, images: int) -> Iterator[Crew]:
+    """A crew for that many images; with one worker, or few images, without processes."""
+    workers = max(1, workers)
+    with contextlib.ExitStack() as stack:
+        call: Call = _call_here
+        if workers > 1 and images >= IMAGES_FOR_PROCESSES and sys.executable:
+            call = stack.enter_context(_processes(workers))
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                yield Crew(pool, workers, call)
+            except BaseException:
+                stack.close()  # now: what the threads wait for need not be finished
+                raise
+
+
+def _call_here(function: Callable[[A], T], argument: A) -> T:
+    return function(argument)
+
+
+@contextlib.contextmanager
+def _processes(count: int) -> Iterator[Call]:
+    """Start processes; yield a function that has one of them call a function and returns the result.
+
+    The function must be a module's own, or a partial of one; the call raises what it raises.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+    idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+    paths = [path or str(os.getcwd()) for path in sys.path]  # noqa: PTH109
+    program = f"import sys; sys.path[:] = {paths!r}; from nkca.data.crew import serve; serve()"
+
+    def call(function: Callable[[Any], Any], argument: Any) -> Any:
+        process = idle.get()
+        try:
+            return _ask(process, function, argument)
+        finally:
+            idle.put(process)
+
+    try:
+        for _ in range(count):
+            started.append(_start([sys.executable, "-c", program]))
+            idle.put(started[-1])
+        yield call
+    finally:
+        for process in started:
+            process.kill()
+        for process in started:
+            with contextlib.suppress(OSError):  # what was not flushed goes nowhere
+                process.communicate()
+
+
+def _start(command: list[str]) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except OSError as error:
+        raise InputError(
+            f"cannot start a process that decodes images: {error.strerror}; --data-workers=1 needs none"
+        ) from error
+
+
+def _ask(process: "subprocess.Popen[bytes]", function: Callable[[Any], Any], argument: Any) -> Any:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        pickle.dump((function, argument), process.stdin, pickle.HIGHEST_PROTOCOL)
+        process.stdin.flush()
+        succeeded, result = pickle.load(process.stdout)
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(
+            "a process that decodes images has ended (out of memory, or an image that Pillow cannot "
+            "bear?); --data-workers=1 decodes without"
+        ) from error
+    if not succeeded:
+        raise result
+    return result
+
+
+def serve() -> None:
+    """Answer calls until there are no more: (function, argument) in, (succeeded, result) out."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints does not print into the answers
+    with contextlib.suppress(EOFError, BrokenPipeError, ValueError), answers:
+        while True:
+            _answer(sys.stdin.buffer, answers)
+
+
+def _answer(calls: IO[bytes], answers: IO[bytes]) -> None:
+    function, argument = pickle.load(calls)
+    try:
+        result = True, function(argument)
+    except Exception as error:  # raised where it was asked for
+        result = False, error
+    pickle.dump(result, answers, pickle.HIGHEST_PROTOCOL)
+    answers.flush()

@@ -1,0 +1,139 @@
+"""How the processes that torchrun starts find each other, and which of them says how all ended."""
+
+import contextlib
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from nkca.errors import InputError
+from nkca.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
+
+SUM_TIMEOUT = timedelta(minutes=5)
+_BEAT_SECONDS = 5.0
+_LISTEN_SECONDS = 1.0  # what the process that speaks needs, before torchrun ends it
+_TERMINATED = "ended by SIGTERM: the run was stopped, or another process of it has died"
+_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def is_one_of_many() -> bool:
+    """Whether torchrun, or what sets the same variables, started this process and others."""
+    return all(name in os.environ for name in _VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def is_first_of_many() -> bool:
+    """Whether this process speaks for the others, if there are any."""
+    return not is_one_of_many() or os.environ["RANK"] == "0"
+
+
+@contextlib.contextmanager
+def joined(device: str = "auto") -> Iterator[Ranks]:
+    """Work with the other processes while the block runs; `ALONE` where there are none.
+
+    Args:
+        device: as options name it; each rank takes the CUDA device of its local number.
+
+    Raises:
+        InputError: if the others cannot be reached, a machine has more ranks than devices, or the
+            process is asked to end (SIGTERM), as torchrun does where another has died.
+    """
+    if not is_one_of_many():
+        yield ALONE
+        return
+    rank, local, count = (int(os.environ[name]) for name in _VARIABLES[:3])
+    backend = _backend(device, local)
+    try:
+        dist.init_process_group(backend, timeout=SUM_TIMEOUT)
+        group = dist.new_group(backend="gloo", timeout=timedelta(days=30))
+        store = _open_store()
+    except RuntimeError as error:
+        raise InputError(f"cannot reach the other processes: {error}") from error
+    assert not isinstance(group, int)  # as it is for who is not in the group
+    ranks, over = Ranks(rank, local, count, group, store), threading.Event()
+    heart = threading.Thread(target=_beat, args=(_open_store(), rank, over), daemon=True)
+    heart.start()
+    with _ended_by_signal():
+        yield ranks
+    over.set()
+    heart.join()
+    dist.destroy_process_group()  # not after an error: the others would see it before they hear why
+
+
+def has_the_word() -> bool:
+    """Whether this process is the one to say how all failed; the others give it the time to.
+
+    From here on the process ends, so SIGTERM is ignored.
+    """
+    if not is_one_of_many():
+        return True
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        first = int(_open_store().add("word", 1)) == 1
+    except RuntimeError:  # nobody is there any more
+        return True
+    if not first:
+        time.sleep(_LISTEN_SECONDS)
+    return first
+
+
+def _backend(device: str, local: int) -> str:
+    """For messages on the CPU and, where there is CUDA, sums there; not measured on CUDA."""
+    if device == "cpu" or not torch.cuda.is_available():
+        return "gloo"
+    if local >= torch.cuda.device_count():
+        raise InputError(
+            f"{local + 1} processes or more on a machine with {torch.cuda.device_count()} CUDA "
+            "device(s): lower --nproc-per-node, or use --device=cpu"
+        )
+    torch.cuda.set_device(local)
+    return "cpu:gloo,cuda:nccl"
+
+
+def _open_store() -> "Store":
+    """Where the ranks of this attempt leave words for each other: torchrun's, or the first rank's."""
+    from torch._C._distributed_c10d import PrefixStore, TCPStore
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(
+        address, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=20)
+    )
+    return PrefixStore(f"nkca/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+
+
+def _beat(store: "Store", rank: int, over: threading.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the store is gone, and so is the run
+        for number in itertools.count():
+            store.set(f"beat/{rank}", str(number))
+            if over.wait(_BEAT_SECONDS):
+                return
+
+
+@contextlib.contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """End the block by an `InputError` at SIGTERM, unless one is on its way already."""
+    received: list[int] = []
+
+    def receive(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, receive)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not received:
+            raise
+        cause = error.__context__
+        raise (cause if isinstance(cause, InputError) else InputError(_TERMINATED)) from None
+    signal.signal(signal.SIGTERM, before)

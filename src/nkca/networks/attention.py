@@ -1,0 +1,57 @@
+"""Linear attention: heads whose keys are a softmax over positions, so that the cost is O(H W)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nkca.networks.kernels import call, have_kernels_for
+
+HEADS, HEAD_WIDTH = 4, 32  # the width is the kernel's too
+
+
+def linear_attention(qkv: Tensor) -> Tensor:
+    """Queries, keys and values (B, 3 heads width, H, W) -> (B, heads width, H, W), in their layout.
+
+    For each image and head: context = softmax(k) vᵀ, the softmax over positions; out = contextᵀ q.
+    """
+    if have_kernels_for(qkv):
+        out: Tensor = _LinearAttention.apply(qkv)
+        return out
+    batch, _, height, width = qkv.shape
+    q, k, v = qkv.reshape(batch, 3, HEADS, HEAD_WIDTH, height * width).unbind(1)
+    context = k.softmax(-1) @ v.transpose(-1, -2)
+    out = context.transpose(-1, -2) @ q
+    return out.reshape(batch, HEADS * HEAD_WIDTH, height, width)
+
+
+class _LinearAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor) -> Tensor:
+        batch, _, height, width = qkv.shape
+        out = torch.empty(
+            batch,
+            HEADS * HEAD_WIDTH,
+            height,
+            width,
+            dtype=qkv.dtype,
+            memory_format=torch.channels_last,
+        )
+        context = torch.empty(batch, HEADS, HEAD_WIDTH, HEAD_WIDTH)
+        top, total = torch.empty(2, batch, HEADS, HEAD_WIDTH)
+        tensors = [qkv, out, context, top, total]
+        call("attention", qkv.dtype, tensors, batch, height * width, HEADS)
+        ctx.save_for_backward(qkv, context, top, total)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        qkv, context, top, total = ctx.saved_tensors
+        batch, _, height, width = qkv.shape
+        given = gradient.to(qkv.dtype).contiguous(memory_format=torch.channels_last)
+        change = torch.empty_like(qkv)
+        tensors = [qkv, given, context, top, total, change]
+        call("attention_backward", qkv.dtype, tensors, batch, height * width, HEADS)
+        return change

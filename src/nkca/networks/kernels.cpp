@@ -1,0 +1,440 @@
+// What a U-Net does between its convolutions, in float or bfloat16; arithmetic is in float. Images are
+// (positions, channels), channels last. Nothing here depends on what else is in the batch.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include <omp.h>
+
+namespace {
+
+struct bfloat16 {
+    uint16_t bits;
+};
+
+inline float load(float x) { return x; }
+
+inline float load(bfloat16 x) {
+    uint32_t bits = uint32_t(x.bits) << 16;
+    float out;
+    std::memcpy(&out, &bits, 4);
+    return out;
+}
+
+inline void store(float &to, float x) { to = x; }
+
+inline void store(bfloat16 &to, float x) { // to the nearest, ties to even; NaN stays NaN
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    to.bits = uint16_t(x == x ? rounded : 0x7fc0);
+}
+
+// Mish. With w = e^h and n = w (w + 2), tanh(softplus(h)) = n / (n + 2), so
+//     mish(h) = h n / (n + 2)        mish'(h) = n / (n + 2) + 4 h w (w + 1) / (n + 2)^2
+// take one exponential and one division, exactly, and nothing cancels.
+
+// e^x for x <= 20, to 2e-7 of itself; below -87 about 1e-38. Cody and Waite's reduction, Cephes' polynomial.
+inline float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    float n = std::rint(x * 1.44269504f);
+    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    int32_t bits = (int32_t(n) + 127) << 23;
+    float scale;
+    std::memcpy(&scale, &bits, 4);
+    return p * scale;
+}
+
+inline float mish(float h) {
+    float w = exponential(h > 20.0f ? 20.0f : h), n = w * (w + 2.0f);
+    return h * (n / (n + 2.0f));
+}
+
+inline float mish_slope(float h) {
+    float w = exponential(h > 20.0f ? 20.0f : h), n = w * (w + 2.0f), d = 1.0f / (n + 2.0f);
+    return n * d + 4.0f * h * w * (w + 1.0f) * d * d;
+}
+
+// GroupNorm, Mish and a shift: y = mish(gamma (x - mean) / deviation + beta) + shift.
+
+const int64_t BLOCK = 64; // rows that are summed in float; blocks are summed in double
+
+// The threads of this call: between images or, where these are few, within each. Parts begin where blocks
+// do, so that an image's sums do not depend on what else is in the batch.
+struct Plan {
+    bool within;
+    int64_t blocks, parts; // of each image
+
+    Plan(int64_t images, int64_t rows) {
+        int64_t threads = omp_get_max_threads();
+        within = images < threads;
+        blocks = (rows + BLOCK - 1) / BLOCK;
+        parts = within ? std::min(threads, blocks) : 1;
+    }
+
+    template <typename Body> void rows(int64_t count, Body body) const {
+#pragma omp parallel for schedule(static) if (within)
+        for (int64_t part = 0; part < parts; part++)
+            body(part, blocks * part / parts * BLOCK,
+                 std::min(count, blocks * (part + 1) / parts * BLOCK));
+    }
+};
+
+// Sum over an image's rows: add(row, sums) adds one row to `width` floats.
+template <typename Add>
+std::vector<double> sum_rows(const Plan &plan, int64_t rows, int64_t width, Add add) {
+    std::vector<double> total(width * plan.parts);
+    plan.rows(rows, [&](int64_t part, int64_t first, int64_t end) {
+        std::vector<float> sums(width);
+        double *into = total.data() + width * part;
+        for (int64_t block = first; block < end; block += BLOCK) {
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            for (int64_t row = block; row < std::min(end, block + BLOCK); row++) add(row, sums.data());
+            for (int64_t i = 0; i < width; i++) into[i] += sums[i];
+        }
+    });
+    for (int64_t part = 1; part < plan.parts; part++)
+        for (int64_t i = 0; i < width; i++) total[i] += total[width * part + i];
+    total.resize(width);
+    return total;
+}
+
+// The sum over each group's channels, times a factor, for every channel of the group.
+std::vector<float> by_group(const double *sums, int64_t channels, int64_t groups, double factor) {
+    std::vector<float> out(channels);
+    int64_t size = channels / groups;
+    for (int64_t g = 0; g < groups; g++) {
+        double sum = 0;
+        for (int64_t c = g * size; c < (g + 1) * size; c++) sum += sums[c];
+        std::fill_n(out.begin() + g * size, size, float(sum * factor));
+    }
+    return out;
+}
+
+template <typename T>
+void norm_mish(const T *x_all, const float *gamma, const float *beta, const float *shift_all, T *y_all,
+             float *mean_all, float *inverse_all, int64_t images, int64_t rows, int64_t channels,
+             int64_t groups, float epsilon) {
+    Plan plan(images, rows);
+    const int64_t size = rows * channels;
+    const double share = double(groups) / size;
+#pragma omp parallel for schedule(static) if (!plan.within)
+    for (int64_t n = 0; n < images; n++) {
+        const T *x = x_all + n * size;
+        T *y = y_all + n * size;
+        auto sums = sum_rows(plan, rows, channels, [&](int64_t row, float *__restrict s) {
+            const T *__restrict from = x + row * channels;
+            for (int64_t c = 0; c < channels; c++) s[c] += load(from[c]);
+        });
+        auto mean = by_group(sums.data(), channels, groups, share);
+        auto squares = sum_rows(plan, rows, channels, [&](int64_t row, float *__restrict s) {
+            const T *__restrict from = x + row * channels;
+            const float *__restrict m = mean.data();
+            for (int64_t c = 0; c < channels; c++) {
+                float d = load(from[c]) - m[c];
+                s[c] += d * d;
+            }
+        });
+        auto scale = by_group(squares.data(), channels, groups, share); // the variance
+        std::vector<float> shift(channels);
+        for (int64_t c = 0; c < channels; c++) {
+            float inverse = 1.0f / std::sqrt(scale[c] + epsilon);
+            mean_all[n * channels + c] = mean[c];
+            inverse_all[n * channels + c] = inverse;
+            scale[c] = gamma[c] * inverse;
+            shift[c] = shift_all ? shift_all[n * channels + c] : 0.0f;
+        }
+        plan.rows(rows, [&](int64_t, int64_t first, int64_t end) {
+            const float *__restrict a = scale.data(), *__restrict m = mean.data();
+            const float *__restrict b = beta, *__restrict e = shift.data();
+            for (int64_t row = first; row < end; row++) {
+                const T *__restrict from = x + row * channels;
+                T *__restrict to = y + row * channels;
+                for (int64_t c = 0; c < channels; c++)
+                    store(to[c], mish((load(from[c]) - m[c]) * a[c] + b[c]) + e[c]);
+            }
+        });
+    }
+}
+
+// With g = dL/dh and xhat = (x - mean) / deviation: dL/dbeta = sum g, dL/dgamma = sum g xhat (given here
+// for each image) and dL/dx = (gamma g - mean(gamma g) - xhat mean(gamma g xhat)) / deviation.
+template <typename T>
+void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, const float *beta,
+              const float *mean_all, const float *inverse_all, T *dx_all, float *dgamma, float *dbeta,
+              float *dshift, int64_t images, int64_t rows, int64_t channels, int64_t groups) {
+    Plan plan(images, rows);
+    const int64_t size = rows * channels;
+    const double share = double(groups) / size;
+#pragma omp parallel for schedule(static) if (!plan.within)
+    for (int64_t n = 0; n < images; n++) {
+        const T *x = x_all + n * size, *dy = dy_all + n * size;
+        T *dx = dx_all + n * size;
+        const float *mean = mean_all + n * channels, *inverse = inverse_all + n * channels;
+        std::vector<float> scale(channels);
+        for (int64_t c = 0; c < channels; c++) scale[c] = gamma[c] * inverse[c];
+        auto sums = sum_rows(plan, rows, 3 * channels, [&](int64_t row, float *__restrict s) {
+            const T *__restrict from = x + row * channels, *__restrict given = dy + row * channels;
+            const float *__restrict a = scale.data(), *__restrict b = beta, *__restrict m = mean;
+            for (int64_t c = 0; c < channels; c++) {
+                float v = load(from[c]) - m[c], d = load(given[c]);
+                float g = d * mish_slope(v * a[c] + b[c]);
+                s[c] += g;
+                s[channels + c] += g * v;
+                s[2 * channels + c] += d;
+            }
+        });
+        std::vector<double> weighted(2 * channels);
+        for (int64_t c = 0; c < channels; c++) {
+            double centred = sums[channels + c] * inverse[c];
+            dbeta[n * channels + c] = sums[c];
+            dgamma[n * channels + c] = centred;
+            if (dshift) dshift[n * channels + c] = sums[2 * channels + c];
+            weighted[c] = sums[c] * gamma[c];
+            weighted[channels + c] = centred * gamma[c];
+        }
+        auto level = by_group(weighted.data(), channels, groups, share);
+        auto slope = by_group(weighted.data() + channels, channels, groups, share);
+        for (int64_t c = 0; c < channels; c++) { // dx = a g - slope (x - mean) - level
+            slope[c] *= inverse[c] * inverse[c];
+            level[c] *= inverse[c];
+        }
+        plan.rows(rows, [&](int64_t, int64_t first, int64_t end) {
+            const float *__restrict a = scale.data(), *__restrict b = beta, *__restrict m = mean;
+            const float *__restrict l = level.data(), *__restrict k = slope.data();
+            for (int64_t row = first; row < end; row++) {
+                const T *__restrict from = x + row * channels, *__restrict given = dy + row * channels;
+                T *__restrict to = dx + row * channels;
+                for (int64_t c = 0; c < channels; c++) {
+                    float v = load(from[c]) - m[c];
+                    float g = load(given[c]) * mish_slope(v * a[c] + b[c]);
+                    store(to[c], a[c] * g - k[c] * v - l[c]);
+                }
+            }
+        });
+    }
+}
+
+// Linear attention. For each image and head, with positions i and D channels each of q, k and v:
+//     s = softmax of k over positions      context = sum over i of s_i v_i^T      out_i = context^T q_i
+
+const int D = 32;
+using Matrix = float[D][D];
+
+inline void clear(Matrix &m) { std::memset(m, 0, sizeof(Matrix)); }
+
+inline void transpose(const Matrix &m, Matrix &to) {
+    for (int i = 0; i < D; i++)
+        for (int j = 0; j < D; j++) to[j][i] = m[i][j];
+}
+
+// Rows of D channels with a stride, as float.
+template <typename T> inline void load_rows(const T *from, int64_t stride, int rows, float to[][D]) {
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < D; c++) to[r][c] = load(from[r * stride + c]);
+}
+
+template <typename T> inline void store_rows(const float from[][D], int64_t stride, int rows, T *to) {
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < D; c++) store(to[r * stride + c], from[r][c]);
+}
+
+const int FEW = 4; // rows at once: what is loaded of a matrix serves all of them
+
+typedef float Lanes __attribute__((vector_size(64), aligned(4), may_alias)); // of GCC and Clang
+const int WIDE = D / 16; // Lanes of a row
+
+inline const Lanes *lanes(const float *row) { return reinterpret_cast<const Lanes *>(row); }
+inline Lanes *lanes(float *row) { return reinterpret_cast<Lanes *>(row); }
+
+// sum += a^T b over FEW rows.
+inline void add_outer(const float a[FEW][D], const float b[FEW][D], Matrix &sum) {
+    Lanes right[FEW][WIDE];
+    for (int r = 0; r < FEW; r++)
+        for (int j = 0; j < WIDE; j++) right[r][j] = lanes(b[r])[j];
+    for (int i = 0; i < D; i++)
+        for (int j = 0; j < WIDE; j++) {
+            Lanes total = lanes(sum[i])[j];
+            for (int r = 0; r < FEW; r++) total += a[r][i] * right[r][j];
+            lanes(sum[i])[j] = total;
+        }
+}
+
+// out = a m, FEW rows.
+inline void multiply(const float a[FEW][D], const Matrix &m, float out[FEW][D]) {
+    Lanes sum[FEW][WIDE] = {};
+    for (int i = 0; i < D; i++)
+        for (int j = 0; j < WIDE; j++) {
+            Lanes row = lanes(m[i])[j];
+            for (int r = 0; r < FEW; r++) sum[r][j] += a[r][i] * row;
+        }
+    for (int r = 0; r < FEW; r++)
+        for (int j = 0; j < WIDE; j++) lanes(out[r])[j] = sum[r][j];
+}
+
+// Call body(first row, rows) for FEW rows at a time; add(sum) is called after each BLOCK of them.
+template <typename Body, typename Add> inline void by_few(int64_t rows, Body body, Add add) {
+    for (int64_t block = 0; block < rows; block += BLOCK) {
+        int64_t end = std::min(rows, block + BLOCK);
+        for (int64_t row = block; row < end; row += FEW) body(row, int(std::min<int64_t>(FEW, end - row)));
+        add();
+    }
+}
+
+// The softmax's numerators e^(k - top), zero beyond `rows`.
+inline void numerators(float k[FEW][D], const float *top, int rows) {
+    for (int r = 0; r < FEW; r++)
+        for (int c = 0; c < D; c++) k[r][c] = r < rows ? exponential(k[r][c] - top[c]) : 0.0f;
+}
+
+template <typename T>
+void attention(const T *qkv_all, T *out_all, float *context_all, float *top_all, float *sum_all,
+               int64_t images, int64_t rows, int64_t heads) {
+    const int64_t wide = 3 * heads * D, narrow = heads * D;
+#pragma omp parallel for schedule(static)
+    for (int64_t task = 0; task < images * heads; task++) {
+        const int64_t image = task / heads, head = task % heads;
+        const T *q = qkv_all + image * rows * wide + head * D, *k = q + narrow, *v = k + narrow;
+        T *out = out_all + image * rows * narrow + head * D;
+        float *top = top_all + task * D, *sum = sum_all + task * D;
+        for (int c = 0; c < D; c++) top[c] = load(k[c]);
+        for (int64_t row = 1; row < rows; row++)
+            for (int c = 0; c < D; c++) {
+                float value = load(k[row * wide + c]);
+                top[c] = value > top[c] || value != value ? value : top[c];
+            }
+        Matrix total, part;
+        float part_sum[D] = {};
+        clear(total), clear(part);
+        std::fill_n(sum, D, 0.0f);
+        by_few(
+            rows,
+            [&](int64_t row, int few) {
+                float s[FEW][D] = {}, values[FEW][D] = {};
+                load_rows(k + row * wide, wide, few, s);
+                load_rows(v + row * wide, wide, few, values);
+                numerators(s, top, few);
+                for (int r = 0; r < FEW; r++)
+                    for (int c = 0; c < D; c++) part_sum[c] += s[r][c];
+                add_outer(s, values, part);
+            },
+            [&]() {
+                for (int i = 0; i < D; i++) {
+                    sum[i] += part_sum[i], part_sum[i] = 0;
+                    for (int j = 0; j < D; j++) total[i][j] += part[i][j];
+                }
+                clear(part);
+            });
+        for (int i = 0; i < D; i++)
+            for (int j = 0; j < D; j++) total[i][j] /= sum[i];
+        std::memcpy(context_all + task * D * D, total, sizeof total);
+        by_few(
+            rows,
+            [&](int64_t row, int few) {
+                float queries[FEW][D] = {}, result[FEW][D];
+                load_rows(q + row * wide, wide, few, queries);
+                multiply(queries, total, result);
+                store_rows(result, narrow, few, out + row * narrow);
+            },
+            []() {});
+    }
+}
+
+// With C' = dL/dcontext = sum of q_i g_i^T, g = dL/dout:
+//     dq_i = context g_i      dv_i = C'^T s_i      dk_i = s_i (C' v_i - rows' sums of context C')
+template <typename T>
+void attention_backward(const T *qkv_all, const T *given_all, const float *context_all,
+                        const float *top_all, const float *sum_all, T *gradient_all, int64_t images,
+                        int64_t rows, int64_t heads) {
+    const int64_t wide = 3 * heads * D, narrow = heads * D;
+#pragma omp parallel for schedule(static)
+    for (int64_t task = 0; task < images * heads; task++) {
+        const int64_t image = task / heads, head = task % heads, start = image * rows * wide + head * D;
+        const T *q = qkv_all + start, *k = q + narrow, *v = k + narrow;
+        const T *given = given_all + image * rows * narrow + head * D;
+        T *dq = gradient_all + start, *dk = dq + narrow, *dv = dk + narrow;
+        const float *top = top_all + task * D, *sum = sum_all + task * D;
+        Matrix change, part, context, turned_context, turned_change;
+        std::memcpy(context, context_all + task * D * D, sizeof context);
+        transpose(context, turned_context);
+        clear(change), clear(part);
+        by_few(
+            rows,
+            [&](int64_t row, int few) {
+                float queries[FEW][D] = {}, g[FEW][D] = {};
+                load_rows(q + row * wide, wide, few, queries);
+                load_rows(given + row * narrow, narrow, few, g);
+                add_outer(queries, g, part);
+            },
+            [&]() {
+                for (int i = 0; i < D; i++)
+                    for (int j = 0; j < D; j++) change[i][j] += part[i][j];
+                clear(part);
+            });
+        transpose(change, turned_change);
+        float level[D], inverse[D];
+        for (int i = 0; i < D; i++) {
+            level[i] = 0, inverse[i] = 1.0f / sum[i];
+            for (int j = 0; j < D; j++) level[i] += context[i][j] * change[i][j];
+        }
+        by_few(
+            rows,
+            [&](int64_t row, int few) {
+                float g[FEW][D] = {}, s[FEW][D] = {}, values[FEW][D] = {}, result[FEW][D];
+                load_rows(given + row * narrow, narrow, few, g);
+                load_rows(k + row * wide, wide, few, s);
+                load_rows(v + row * wide, wide, few, values);
+                numerators(s, top, few);
+                for (int r = 0; r < FEW; r++)
+                    for (int c = 0; c < D; c++) s[r][c] *= inverse[c];
+                multiply(g, turned_context, result);
+                store_rows(result, wide, few, dq + row * wide);
+                multiply(s, change, result);
+                store_rows(result, wide, few, dv + row * wide);
+                multiply(values, turned_change, result);
+                for (int r = 0; r < FEW; r++)
+                    for (int c = 0; c < D; c++) result[r][c] = s[r][c] * (result[r][c] - level[c]);
+                store_rows(result, wide, few, dk + row * wide);
+            },
+            []() {});
+    }
+}
+
+} // namespace
+
+#define EXPORT(NAME, T)                                                                              \
+    extern "C" void norm_mish_##NAME(const T *x, const float *gamma, const float *beta,             \
+                                     const float *shift, T *y, float *mean, float *inverse,         \
+                                     int64_t images, int64_t rows, int64_t channels,                \
+                                     int64_t groups, float epsilon) {                               \
+        norm_mish(x, gamma, beta, shift, y, mean, inverse, images, rows, channels, groups, epsilon); \
+    }                                                                                               \
+    extern "C" void norm_mish_backward_##NAME(                                                      \
+        const T *x, const T *dy, const float *gamma, const float *beta, const float *mean,          \
+        const float *inverse, T *dx, float *dgamma, float *dbeta, float *dshift, int64_t images,    \
+        int64_t rows, int64_t channels, int64_t groups) {                                           \
+        norm_mish_backward(x, dy, gamma, beta, mean, inverse, dx, dgamma, dbeta, dshift, images,    \
+                           rows, channels, groups);                                                 \
+    }                                                                                               \
+    extern "C" void attention_##NAME(const T *qkv, T *out, float *context, float *top, float *sum,  \
+                                     int64_t images, int64_t rows, int64_t heads) {                 \
+        attention(qkv, out, context, top, sum, images, rows, heads);                                \
+    }                                                                                               \
+    extern "C" void attention_backward_##NAME(const T *qkv, const T *given, const float *context,   \
+                                              const float *top, const float *sum, T *gradient,      \
+                                              int64_t images, int64_t rows, int64_t heads) {        \
+        attention_backward(qkv, given, context, top, sum, gradient, images, rows, heads);           \
+    }
+
+EXPORT(float32, float)
+EXPORT(bfloat16, bfloat16)

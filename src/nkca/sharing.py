@@ -1,0 +1,41 @@
+"""Numbered things, made by several ranks: each makes its share, and all have the whole."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import Tensor
+
+from nkca.errors import InputError
+from nkca.ranks import Ranks
+
+T = TypeVar("T")
+
+
+class GivenUpError(Exception):
+    """What is being made takes too long, or is no longer wanted."""
+
+
+def of_share(make: Callable[[range], T], total: int, ranks: Ranks) -> T:
+    """What ``make`` makes of this rank's numbers; where it has none, of number 0, to be left out again."""
+    return make(ranks.share(total) or range(1))
+
+
+def together(make: Callable[[range], Tensor], total: int, ranks: Ranks) -> Tensor | None:
+    """What ``make`` makes of 0..total-1, each rank its share: (total, ...) on the CPU, on all ranks.
+
+    None where it raises `GivenUpError` on any rank, or an `InputError` on another one.
+    """
+    here: Tensor | None = None
+    failure: InputError | None = None
+    try:
+        here = of_share(make, total, ranks)
+    except GivenUpError:
+        pass
+    except InputError as error:
+        failure = error
+    given_up = ranks.any(here is None)
+    if failure is not None:
+        raise failure
+    if given_up or here is None:
+        return None
+    return ranks.gather(here[: len(ranks.share(total))].cpu(), total)

@@ -1,0 +1,347 @@
+"""What memory there is and what work takes; parts and levels that fit; resuming with them."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from toys import random_pictures, save_pictures
+
+from nkca import memory, step_plan
+from nkca.checkpoint import load_checkpoint
+from nkca.config import configure
+from nkca.errors import InputError
+from nkca.memory import Peak
+from nkca.networks.unet import UNet
+from nkca.noise import sample_noise
+from nkca.rundir import Run
+from nkca.runner import open_run, prepare, train
+from nkca.values import parse_size
+
+CPU, MIB = torch.device("cpu"), 2**20
+linux = pytest.mark.skipif(not memory.is_measurable(CPU), reason="memory is not measured here")
+
+TINY: dict[str, Any] = {
+    "hidden_size": 8,
+    "dim_mults": [1, 2],
+    "batch_size": 6,
+    "viz_freq": 0,
+    "device": "cpu",
+    "precision": "fp32",
+    "max_steps": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_pictures(tmp_path_factory.mktemp("p") / "photos", random_pictures(12, seed=1)))
+
+
+def levels_of(run: Run) -> int:
+    unet = next(m for m in run.learner.network.modules() if isinstance(m, UNet))
+    return unet.recomputed_levels
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8G", 8 * 2**30), ("800M", 800 * MIB), ("1.5 GiB", 1610612736), ("2gb", 2**31), ("1T", 2**40),
+        ("4096k", 4 * MIB), (2**31, 2**31), ("1048576", MIB),
+    ],
+)  # fmt: skip
+def test_sizes(text: str | int, size: int) -> None:
+    assert parse_size(text) == size
+    assert configure({"max_memory": text}).training.max_memory == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "G", "8X", "-1G", "1..5G", "8 G B", "much", True, None, "1e9"]
+)
+def test_what_is_no_size(text: Any) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_memory": 8}, "max_memory must be at least 1M, as in 8G, got 8"),
+        ({"max_memory": "lots"}, "an amount of memory such as 8G or 800M, got 'lots'"),
+        ({"accumulate": "most"}, "accumulate must be a whole number or auto, got 'most'"),
+        ({"accumulate": 0}, "accumulate must be positive, got 0"),
+        ({"activation_checkpointing": -1}, "at least 0, got -1"),
+        ({"activation_checkpointing": 3, "dim_mults": [1, 2]}, "at most the 2 level(s)"),
+    ],
+)
+def test_wrong_values(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        configure(options, "my.yaml")
+    assert str(caught.value).startswith("my.yaml: ")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "parts", "levels"),
+    [
+        ({}, False, False),
+        ({"accumulate": 4}, False, False),
+        ({"accumulate": "auto"}, True, True),
+        ({"accumulate": " Auto "}, True, True),
+        ({"max_memory": "8G"}, True, True),
+        ({"max_memory": "8G", "accumulate": 2}, False, True),
+        ({"max_memory": "8G", "activation_checkpointing": 0}, True, False),
+        ({"activation_checkpointing": "auto"}, False, True),
+        ({"accumulate": "auto", "activation_checkpointing": 2}, True, False),
+    ],
+)
+def test_what_is_found_at_start(options: dict[str, Any], parts: bool, levels: bool) -> None:
+    training = configure(options).training
+    assert (training.finds_parts, training.finds_levels) == (parts, levels)
+
+
+# What there is
+
+
+def make_cgroup(folder: Path, **files: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{content}\n")
+
+
+def test_the_tightest_of_the_cgroups_above_counts(tmp_path: Path) -> None:
+    stat = "anon 5\ninactive_file 30\nfile 70"
+    make_cgroup(tmp_path, memory__stat="x 1")  # the root has no limit file
+    outer = {"memory__max": 1000, "memory__current": 700, "memory__stat": stat}
+    make_cgroup(tmp_path / "user", **outer)
+    inner = {"memory__max": "max", "memory__current": 10, "memory__stat": stat}
+    make_cgroup(tmp_path / "user" / "job", **inner)
+    me = tmp_path / "me"
+    me.write_text("0::/user/job\n")
+    assert list(memory._cgroup_headroom(me, tmp_path)) == [1000 - 700 + 30]
+    (tmp_path / "user" / "job" / "memory.max").write_text("200\n")
+    assert list(memory._cgroup_headroom(me, tmp_path)) == [220, 330]
+
+
+def test_cgroups_of_the_first_version(tmp_path: Path) -> None:
+    me = tmp_path / "me"
+    me.write_text("5:cpu:/a\n4:memory:/a/b\n0::/\n")
+    stat = "total_inactive_file 7\ninactive_file 1"
+    for folder, limit in (("a/b", 500), ("a", 9223372036854771712)):
+        made = tmp_path / "memory" / folder
+        make_cgroup(made, memory__limit_in_bytes=limit, memory__usage_in_bytes=100)
+        make_cgroup(made, memory__stat=stat)
+    assert list(memory._cgroup_headroom(me, tmp_path)) == [407]
+    assert list(memory._cgroup_headroom(tmp_path / "none", tmp_path)) == []
+
+
+@linux
+def test_available_is_what_linux_says() -> None:
+    assert 0 < memory.available(CPU) < 2**45
+    assert 50 * MIB < memory.held(CPU) < 2**40
+
+
+@linux
+def test_the_peak_of_work_is_what_it_touches() -> None:
+    keep: list[Tensor] = []
+
+    def work() -> None:
+        keep.append(torch.ones(40 * MIB, dtype=torch.uint8))
+        torch.ones(80 * MIB, dtype=torch.uint8)
+
+    torch.ones(300 * MIB, dtype=torch.uint8)  # an earlier, higher peak does not hide this one
+    found = memory.peak(work, CPU)
+    assert found is not None
+    assert 118 * MIB < found.rise < 140 * MIB
+    assert memory.held(CPU) - found.before < 60 * MIB
+
+
+# What fits
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Peaks by formula: 100 MiB are held; a part takes 10 MiB, and 40 - 10 levels for each image."""
+    seen: list[int] = []
+
+    def peak(work: Callable[[], None], _: torch.device) -> Peak:
+        z, trial = work.args[0], work.func.__self__  # type: ignore[attr-defined]
+        levels = next(
+            m.recomputed_levels for m in trial.learner.network.modules() if isinstance(m, UNet)
+        )
+        seen.append(levels)
+        return Peak(100 * MIB, (10 + (40 - 10 * levels) * len(z)) * MIB)
+
+    monkeypatch.setattr(memory, "peak", peak)
+    monkeypatch.setattr(memory, "is_measurable", lambda _: True)
+    monkeypatch.setattr(step_plan, "MARGIN", 1.0)
+    monkeypatch.setattr(step_plan, "ADAM_BYTES", 0)
+    yield seen
+
+
+@pytest.mark.parametrize(
+    ("options", "parts", "levels"),
+    [
+        ({"max_memory": "351M"}, 1, 0),  # 110 + 6 * 40
+        ({"max_memory": "349M"}, 2, 0),
+        ({"max_memory": "191M"}, 3, 0),  # 110 + 2 * 40
+        ({"max_memory": "151M"}, 6, 0),
+        ({"max_memory": "149M"}, 6, 1),  # one image takes 110 + 30
+        ({"max_memory": "139M"}, 6, 2),
+        ({"max_memory": "151M", "activation_checkpointing": 2}, 3, 2),
+        ({"max_memory": "171M", "accumulate": 2}, 2, 2),  # parts of 3: 110 + 3 * 20
+        ({"max_memory": "351M", "accumulate": 2, "activation_checkpointing": 1}, 2, 1),
+    ],
+)
+def test_parts_first_then_levels(
+    measured: list[int],
+    options: dict[str, Any],
+    parts: int,
+    levels: int,
+    photos: str,
+    tmp_path: Path,
+) -> None:
+    prepared = prepare({**TINY, **options, "dataset": photos}, tmp_path / "run")
+    assert (prepared.run.learner.parts, levels_of(prepared.run)) == (parts, levels)
+    assert prepared.run.learner.part_size == -(-6 // parts)
+    (line,) = prepared.messages
+    assert line.startswith(f"steps of 6 images in {parts} part(s)")
+    assert ("recomputed" in line) is (levels > 0)
+    assert measured == sorted(measured)  # levels in order, none after the one that fits
+    assert measured[-1] == levels
+    size = -(-6 // parts)
+    assert (
+        f"about {110 + (40 - 10 * levels) * size} MiB of {options['max_memory'][:-1]} MiB" in line
+    )
+
+
+def test_what_does_not_fit_is_one_line(measured: list[int], photos: str, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": photos, "max_memory": "120M"}
+    with pytest.raises(InputError, match=r"no step of 6 images fits into 120 MiB .--max-memory"):
+        prepare(asked, tmp_path / "run")
+    with pytest.raises(InputError, match="try --accumulate=auto, a smaller"):
+        prepare({**asked, "accumulate": 1}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert set(measured) == {0, 1, 2}
+
+
+def test_without_max_memory_the_limit_is_what_is_available(
+    measured: list[int], photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "held", lambda _: 100 * MIB)
+    monkeypatch.setattr(memory, "available", lambda _: 100 * MIB)
+    run = prepare({**TINY, "dataset": photos, "accumulate": "auto"}, tmp_path / "run").run
+    assert run.learner.parts == 3  # 100 + 0.9 * 100 = 190 = 110 + 2 * 40
+    assert measured
+
+
+def test_a_normal_run_measures_nothing(
+    photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    for name in ("peak", "available", "held", "release"):
+        monkeypatch.setattr(memory, name, refuse)
+    prepared = prepare({**TINY, "dataset": photos}, tmp_path / "run")
+    assert (prepared.run.learner.parts, levels_of(prepared.run)) == (1, 0)
+    assert prepared.messages == ()
+    asked = {**TINY, "dataset": photos, "accumulate": 3, "activation_checkpointing": 1}
+    prepared = prepare(asked, tmp_path / "run")
+    assert (prepared.run.learner.parts, levels_of(prepared.run)) == (3, 1)
+
+
+def test_a_device_that_cannot_be_measured_is_refused(
+    photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "is_measurable", lambda _: False)
+    with pytest.raises(
+        InputError, match="memory cannot be measured on cpu here: give --accumulate=N"
+    ):
+        prepare({**TINY, "dataset": photos, "accumulate": "auto"}, tmp_path / "run")
+
+
+# In earnest
+
+
+def finish(options: dict[str, Any], directory: Path) -> None:
+    with open_run(options, directory) as run:
+        for _ in train(run):
+            pass
+
+
+@linux
+def test_the_trial_moves_no_weight_and_resuming_works(
+    photos: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = {**TINY, "dataset": photos, "max_memory": "64G"}
+    plain = prepare({**TINY, "dataset": photos}, tmp_path / "a").run.learner
+    tried = prepare(asked, tmp_path / "a").run.learner
+    for left, right in zip(plain.network.parameters(), tried.network.parameters(), strict=True):
+        assert torch.equal(left, right)
+        assert right.grad is None
+    assert not tried.optimizer.state
+    assert tried.progress == plain.progress
+    with caplog.at_level(logging.INFO, "nkca"):
+        finish(asked, tmp_path / "auto")
+    assert re.search(r"steps of 6 images in 1 part\(s\): about .* of 64.0 GiB", caplog.text)
+    finish({**TINY, "dataset": photos}, tmp_path / "plain")
+    for step in (2, 3):
+        one, two = (load_checkpoint(tmp_path / name) for name in ("auto", "plain"))
+        assert one.progress["step"] == step
+        assert all(torch.equal(one.model[name], two.model[name]) for name in one.model)
+        finish({"max_steps": 3, "max_memory": "64G"}, tmp_path / "auto")  # kept: the dataset
+        finish({"max_steps": 3}, tmp_path / "plain")
+
+
+@linux
+def test_a_run_goes_on_with_other_parts_and_levels(photos: str, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": photos, "lr": 1e-3}
+    finish({**asked, "max_steps": 4}, tmp_path / "plain")
+    finish(asked, tmp_path / "other")
+    changed = {"activation_checkpointing": 2, "accumulate": 4, "max_steps": 4}
+    finish(changed, tmp_path / "other")
+    left, right = (load_checkpoint(tmp_path / name) for name in ("plain", "other"))
+    assert left.progress["images"] == right.progress["images"] == 24
+    assert left.model.keys() == right.model.keys()
+    moved = max((left.model[n] - left.ema[n]).abs().max().item() for n in left.model)
+    apart = [(left.model[n] - right.model[n]).abs().max().item() for n in left.model]
+    assert np.mean(apart) < 0.05 * moved  # rounding, as Adam makes it
+
+
+@linux
+@pytest.mark.slow
+def test_the_estimate_holds(tmp_path: Path) -> None:
+    """Against the peak of the step itself, with whole images that are larger than what is tried."""
+    folder = save_pictures(tmp_path / "large", random_pictures(4, seed=2, side=128))
+    asked = {
+        **TINY,
+        "dataset": str(folder),
+        "hidden_size": 16,
+        "batch_size": 4,
+        "max_memory": "64G",
+    }
+    prepared = prepare(asked, tmp_path / "run")
+    learner, model = prepared.run.learner, prepared.run.average
+    (line,) = prepared.messages
+    amount = re.search(r"about ([\d.]+) (MiB|GiB)", line)
+    assert amount is not None
+    estimate = float(amount[1]) * (MIB if amount[2] == "MiB" else 2**30)
+    z = torch.zeros(4, *model.data_shape)
+    noise = sample_noise(range(4))
+
+    def steps() -> None:
+        for _ in range(2):
+            learner.step(z, noise)
+
+    found = memory.peak(steps, CPU)
+    assert found is not None
+    assert found.rise > 100 * MIB
+    assert 0.5 < (found.before + found.rise) / estimate < 1.05  # without the commands' allocator
