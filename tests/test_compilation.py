@@ -1,7 +1,9 @@
 """`--compile`: the same numbers, said once, and without a compiler one line."""
 
 import copy
+import dataclasses
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,9 @@ import torch
 from torch import nn
 
 from nkca import compilation
-from nkca.build import ModelSpec, assemble, new_denoiser
-from nkca.compilation import prepare
+from nkca.build import ModelSpec, assemble, new_denoiser, restore
+from nkca.checkpoint import Checkpoint
+from nkca.compilation import describe, prepare
 from nkca.config import ModelConfig, TrainingConfig
 from nkca.networks import kernels
 from nkca.networks.native import CannotCompileError, find_compiler
@@ -19,6 +22,7 @@ from nkca.training import Learner
 
 CPU = torch.device("cpu")
 STEPS = 50
+SPEC = ModelSpec(ModelConfig(hidden_size=16, dim_mults=(1, 2)), (3, 8, 8), 0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +30,6 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that has begun just now."""
     monkeypatch.setattr(kernels, "_library", None)
     monkeypatch.setattr(compilation, "_choice", "off")
-    monkeypatch.setattr(compilation, "_said", set())
 
 
 @pytest.fixture
@@ -39,8 +42,8 @@ def _compiler() -> None:
 
 def learner(discrete: bool, choice: str, precision: str = "fp32") -> Learner:
     """A small model with weights that depend on nothing but ``discrete``."""
-    config = ModelConfig(hidden_size=16, dim_mults=(1, 2), discrete=discrete)
-    spec = ModelSpec(config, (3, 8, 8), 0.5)
+    config = dataclasses.replace(SPEC.config, discrete=discrete)
+    spec = dataclasses.replace(SPEC, config=config)
     network = prepare(new_denoiser(spec, seed=0), CPU, choice)
     with torch.no_grad():  # the gates begin at zero, which would hide the blocks
         for name, weight in network.named_parameters():
@@ -81,44 +84,51 @@ def test_bfloat16_learns_as_well() -> None:
 
 
 @pytest.mark.usefixtures("_compiler")
-def test_cost_is_said_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "nkca")
+@pytest.mark.parametrize("choice", ["auto", "on"])
+def test_cost_is_said(choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
-    for _ in range(2):
-        network = prepare(nn.Conv2d(8, 8, 3), CPU, "on")
+    line = describe(CPU, choice)
+    found = re.fullmatch(r"compiled for this processor \(ready in (.*) s\)", line)
+    assert found is not None
+    assert float(found[1]) > 0.2
+    assert describe(CPU, choice) == "compiled for this processor (ready in 0.0 s)"
+    network = prepare(nn.Conv2d(8, 8, 3), CPU, choice)
     assert isinstance(network, nn.Conv2d)
     assert network.weight.is_contiguous(memory_format=torch.channels_last)
-    (line,) = caplog.messages
-    assert line.startswith("compiled for this processor: ")
-    assert line.endswith(" s")
 
 
 def test_without_a_compiler_one_line_and_the_plain_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, "nkca")
     monkeypatch.setenv("CXX", str(tmp_path / "nothing"))
-    compilation.choose("on")
-    for _ in range(2):
-        network = prepare(nn.Conv2d(8, 8, 3), CPU)
+    network = prepare(nn.Conv2d(8, 8, 3), CPU, "auto")
     assert isinstance(network, nn.Conv2d)
     assert network.weight.is_contiguous()
-    (line,) = caplog.messages
-    assert line.startswith("not compiled for this processor, which is slower: no C++ compiler here")
+    assert describe(CPU, "auto").startswith(
+        "not compiled for this processor, which is slower: no C++ compiler here"
+    )
 
 
-def test_auto_of_a_command_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "nkca")
-    compilation.choose("auto")
-    prepare(nn.Conv2d(8, 8, 3), CPU)
-    assert caplog.messages == []
-
-
-def test_off_by_default_and_by_choice(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "nkca")
+def test_off_by_default_and_by_choice() -> None:
     for choice in (None, "off"):
         prepare(nn.Conv2d(8, 8, 3), CPU, choice)
     assert kernels._library is None
-    assert caplog.messages == []
+    assert describe(CPU, "off") == ""
+
+
+@pytest.mark.usefixtures("_compiler")
+def test_a_command_chooses_for_its_process(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "nkca")
+    for choice, lines in (("auto", 0), ("on", 1)):
+        caplog.clear()
+        compilation.choose(choice)
+        network = new_denoiser(SPEC, seed=0)
+        checkpoint = Checkpoint(
+            {"hidden_size": 16, "dim_mults": [1, 2]}, (3, 8, 8), 0.5, {}, {}, network.state_dict()
+        )
+        model = restore(checkpoint, "toy")
+        assert len(caplog.messages) == lines
+        weight = next(
+            w for w in model.chain.denoiser.parameters() if w.ndim == 4 and w.shape[2] == 3
+        )
+        assert weight.is_contiguous(memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
 """Config or checkpoint -> objects: the only place that says continuous or categorical."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from nkca.noise import derive_seed
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
 from nkca.precision import choose_device, with_precision
 from nkca.sampling import Model
+
+logger = logging.getLogger("nkca")
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ def restore(
     where = choose_device(device)
     network = build_denoiser(spec)
     load_weights(network, checkpoint.ema, source)
+    if compilation.chosen() == "on":
+        logger.info(compilation.describe(where, "on"))
     compilation.prepare(network.to(where), where).requires_grad_(False)
     return assemble(
         spec,

@@ -6,7 +6,6 @@ On the CPU: what the network does between its convolutions, from the system's ow
 for it. On other devices nothing is compiled. The numbers are the same to rounding.
 """
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-logger = logging.getLogger("nkca")
 _choice = "off"
-_said: set[str] = set()
 
 
 def choose(choice: str) -> None:
@@ -25,43 +22,49 @@ def choose(choice: str) -> None:
     _choice = choice
 
 
+def chosen() -> str:
+    """What `choose` said last; "off" before that."""
+    return _choice
+
+
 def prepare(network: "nn.Module", device: "torch.device", choice: str | None = None) -> "nn.Module":
     """Lay ``network``, which is on ``device``, out for the fastest code there is, in place; return it.
 
-    Weights keep their names and values. What was decided is logged once for each process, with its cost;
-    where nobody asked (`choose` said "auto") only for debugging.
+    Weights keep their names and values.
 
     Args:
-        choice: ``auto``, ``on`` or ``off``; default: as `choose` said, and ``off`` before that.
+        choice: ``auto``, ``on`` or ``off``; default: as `choose` said.
     """
     import torch
 
-    level = logging.DEBUG if choice is None and _choice == "auto" else logging.INFO
     choice = choice or _choice
-    if device.type == "cuda" or (device.type == "cpu" and choice != "off" and _has_kernels(level)):
+    if device.type == "cuda" or (device.type == "cpu" and choice != "off" and not _lacking()):
         network.to(memory_format=torch.channels_last)
     if device.type == "cuda" and choice == "on":
-        _say(level, "compiling for this GPU", "the first steps take minutes")
         network.compile()
     return network
 
 
-def _has_kernels(level: int) -> bool:
+def describe(device: "torch.device", choice: str) -> str:
+    """What `prepare` does with that choice, and what it costs, in one line; "" if nothing."""
+    if device.type == "cuda" and choice == "on":
+        return "compiling for this GPU: the first steps take minutes"
+    if device.type != "cpu" or choice == "off":
+        return ""
+    began = time.monotonic()
+    lacking = _lacking()
+    if lacking:
+        return f"not compiled for this processor, which is slower: {lacking}"
+    return f"compiled for this processor (ready in {time.monotonic() - began:.1f} s)"
+
+
+def _lacking() -> str:
+    """Load the kernels; "" or why that cannot be done."""
     from nkca.networks.kernels import load_kernels
     from nkca.networks.native import CannotCompileError
 
-    began = time.monotonic()
     try:
-        fresh = load_kernels()
+        load_kernels()
     except CannotCompileError as error:
-        _say(level, "not compiled for this processor, which is slower", str(error))
-        return False
-    seconds = time.monotonic() - began
-    _say(level, "compiled for this processor", f"{seconds:.1f} s" if fresh else "some time ago")
-    return True
-
-
-def _say(level: int, what: str, more: str) -> None:
-    if what not in _said:
-        _said.add(what)
-        logger.log(level, "%s: %s", what, more)
+        return str(error)
+    return ""

@@ -84,6 +84,8 @@ def prepare(
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_says(advice_on_memory(config)):
         _check_same(ranks, config, images, checkpoint)
+        device = choose_device(config.training.device)
+        messages.extend(filter(None, [compilation.describe(device, config.training.compile)]))
         run = _assemble(directory, config, images, spec, checkpoint, ranks)
         messages.extend(fit_step(run.learner, run.average, config))
         if config.cadence.eval_freq:

@@ -51,7 +51,7 @@ def test_a_broken_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_library_is_said(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def garbage(_compiler: str, _source: Path, target: Path) -> None:
+    def garbage(_command: list[str], _source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True)
         target.write_bytes(b"not a library")
 
@@ -79,5 +79,24 @@ def test_a_cache_that_cannot_be_written(source: Path, tmp_path: Path) -> None:
 
 def test_a_cache_that_is_a_file(source: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("", encoding="utf-8")
-    with pytest.raises(CannotCompileError, match="native"):
+    with pytest.raises(CannotCompileError, match="Not a directory"):
         compiled(source)
+
+
+def test_no_cache_folder(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NKCA_CACHE", "~nobody-of-that-name/cache")
+    with pytest.raises(CannotCompileError, match="set NKCA_CACHE"):
+        compiled(source)
+
+
+def test_a_compiler_with_arguments(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source.write_text('extern "C" int answer() { return ANSWER; }\n', encoding="utf-8")
+    monkeypatch.setenv("CXX", f"{find_compiler()[0]} -DANSWER=7")
+    assert compiled(source)[0].answer() == 7
+
+
+def test_fails_late(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_SECONDS", 0)
+    with pytest.raises(CannotCompileError, match="took longer than 0 s"):
+        compiled(source)
+    assert made(tmp_path / "cache") == []

@@ -9,10 +9,12 @@ import hashlib
 import os
 import platform
 import secrets
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+from nkca.errors import InputError
 from nkca.places import default_cache_dir
 
 FLAGS = (
@@ -38,49 +40,49 @@ def compiled(source: Path) -> tuple[ctypes.CDLL, bool]:
     Raises:
         CannotCompileError: if there is no compiler here, or it or the loader fails.
     """
-    compiler = find_compiler()
-    text = source.read_bytes()
-    key = hashlib.sha256(
-        b"\0".join([text, compiler.encode(), " ".join(FLAGS).encode(), _machine()])
-    )
-    target = default_cache_dir() / "native" / f"{source.stem}-{key.hexdigest()[:16]}.so"
+    command = [*find_compiler(), *FLAGS]
+    key = hashlib.sha256(b"\0".join([source.read_bytes(), repr(command).encode(), _machine()]))
+    name = f"{source.stem}-{key.hexdigest()[:16]}.so"
     try:
+        target = default_cache_dir() / "native" / name
         fresh = not target.exists()
         if fresh:
-            _compile(compiler, source, target)
+            _compile(command, source, target)
         return ctypes.CDLL(str(target)), fresh
     except OSError as error:
-        raise CannotCompileError(f"{target}: {error.strerror or error}") from error
+        raise CannotCompileError(f"{name}: {error.strerror or error}") from error
+    except InputError as error:
+        raise CannotCompileError(str(error)) from error
 
 
-def find_compiler() -> str:
-    """The compiler named by the environment's CXX, else the first of c++, g++, clang++.
+def find_compiler() -> list[str]:
+    """The command in the environment's CXX, else the first of c++, g++, clang++.
 
     Raises:
         CannotCompileError: if there is none.
     """
-    chosen = os.environ.get("CXX")
-    names = [chosen] if chosen else ["c++", "g++", "clang++"]
-    for name in names:
+    chosen = shlex.split(os.environ.get("CXX", ""))
+    commands = [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]
+    for name, *arguments in commands:
         path = shutil.which(name)
         if path:
-            return path
-    raise CannotCompileError(f"no C++ compiler here ({', '.join(names)})")
+            return [path, *arguments]
+    raise CannotCompileError(f"no C++ compiler here ({', '.join(c[0] for c in commands)})")
 
 
-def _compile(compiler: str, source: Path, target: Path) -> None:
+def _compile(command: list[str], source: Path, target: Path) -> None:
     """Make ``target`` whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    command = [compiler, *FLAGS, str(source), "-o", str(temporary)]
+    command = [*command, str(source), "-o", str(temporary)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
         if result.returncode:
             first = (result.stderr.strip() or f"exit code {result.returncode}").splitlines()[0]
-            raise CannotCompileError(f"{compiler} failed: {first[:200]}")
+            raise CannotCompileError(f"{command[0]} failed: {first[:200]}")
         temporary.replace(target)
     except subprocess.TimeoutExpired:
-        raise CannotCompileError(f"{compiler} took longer than {_SECONDS} s") from None
+        raise CannotCompileError(f"{command[0]} took longer than {_SECONDS} s") from None
     finally:
         temporary.unlink(missing_ok=True)
 
