@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nkca import compilation
 from nkca.networks import kernels as compiled_kernels
 from nkca.networks.native import CannotCompileError
 
@@ -31,6 +32,12 @@ def parity() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no parity files at {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command chooses for its process ends with the test."""
+    monkeypatch.setattr(compilation, "_choice", "off")
 
 
 @pytest.fixture

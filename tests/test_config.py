@@ -268,6 +268,13 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
         read_yaml(path)
 
 
+def test_yaml_words_on_and_off_are_choices(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for word in ("on", "off", "auto"):
+        path.write_text(f"compile: {word}\n", encoding="utf-8")
+        assert configure(read_yaml(path)).training.compile == word
+
+
 def test_yaml_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
     """YAML 1.1 reads 1e-4 as text; a learning rate is one all the same."""
     path = tmp_path / "c.yaml"

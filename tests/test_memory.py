@@ -33,6 +33,7 @@ TINY: dict[str, Any] = {
     "viz_freq": 0,
     "device": "cpu",
     "precision": "fp32",
+    "compile": "off",
     "max_steps": 2,
 }
 

@@ -434,7 +434,7 @@ def test_other_errors_are_not_called_out_of_memory(
 
 
 def test_a_second_process_is_refused(photos: Path, tmp_path: Path) -> None:
-    asked = {**TINY, "dataset": str(photos), "max_steps": 1}
+    asked = {**TINY, "dataset": str(photos), "max_steps": 1, "compile": "off"}
     with open_run(asked, tmp_path):
         with (
             pytest.raises(nkca.InputError, match=f"another process is at work in {tmp_path}"),

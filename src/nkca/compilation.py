@@ -6,6 +6,7 @@ On the CPU: what the network does between its convolutions, from the system's ow
 for it. On other devices nothing is compiled. The numbers are the same to rounding.
 """
 
+import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def prepare(network: "nn.Module", device: "torch.device", choice: str | None = N
     import torch
 
     choice = choice or _choice
-    if device.type == "cuda" or (device.type == "cpu" and choice != "off" and not _lacking()):
+    if device.type == "cuda" or (device.type == "cpu" and choice != "off" and not lacking()):
         network.to(memory_format=torch.channels_last)
     if device.type == "cuda" and choice == "on":
         network.compile()
@@ -52,14 +53,14 @@ def describe(device: "torch.device", choice: str) -> str:
     if device.type != "cpu" or choice == "off":
         return ""
     began = time.monotonic()
-    lacking = _lacking()
-    if lacking:
-        return f"not compiled for this processor, which is slower: {lacking}"
+    if lacking():
+        return f"not compiled for this processor, which is slower: {lacking()}"
     return f"compiled for this processor (ready in {time.monotonic() - began:.1f} s)"
 
 
-def _lacking() -> str:
-    """Load the kernels; "" or why that cannot be done."""
+@functools.cache
+def lacking() -> str:
+    """Load the kernels for the CPU, once in a process; "" or why that cannot be done."""
     from nkca.networks.kernels import load_kernels
     from nkca.networks.native import CannotCompileError
 

@@ -272,6 +272,9 @@ def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
 
 def parse_value(name: str, value: Any) -> Any:
     """Convert ``value`` (from YAML, JSON, Python or the command line) to the type of option ``name``."""
+    choices = OPTIONS[name].metadata["choices"]
+    if isinstance(value, bool) and "off" in choices:  # YAML reads on and off as true and false
+        value = "on" if value else "off"
     text = value.strip().lower() if isinstance(value, str) else value
     hints = typing.get_args(TYPES[name]) if _is_union(TYPES[name]) else (TYPES[name],)
     if type(None) in hints and text in (None, "", "none", "null"):
@@ -289,7 +292,6 @@ def parse_value(name: str, value: Any) -> Any:
         kinds = " or ".join(map(describe, [hint, *words]))
         expected = DURATION if name in DURATIONS else SIZE if name in SIZES else kinds
         raise InputError(f"{name} must be {expected}, got {value!r}") from None
-    choices = OPTIONS[name].metadata["choices"]
     if choices and parsed not in choices:
         raise InputError(
             f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}"

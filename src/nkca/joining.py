@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,8 +29,38 @@ _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def is_one_of_many() -> bool:
-    """Whether torchrun, or what sets the same variables, started this process and others."""
-    return all(name in os.environ for name in _VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+    """Whether torchrun, or what sets the same variables, started this process and others.
+
+    Raises:
+        InputError: if one of the variables is not the number that it must be.
+    """
+    if not all(name in os.environ for name in _VARIABLES):
+        return False
+    count = _number("WORLD_SIZE", 0, sys.maxsize)
+    if count < 2:
+        return False
+    for name, least, most in (
+        ("RANK", 0, count - 1),
+        ("LOCAL_RANK", 0, count - 1),
+        ("MASTER_PORT", 1, 65535),
+    ):
+        _number(name, least, most)
+    return True
+
+
+def _number(name: str, least: int, most: int) -> int:
+    text = os.environ[name]
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        allowed = f"{least} or more" if most == sys.maxsize else f"{least} to {most}"
+        raise InputError(
+            f"environment variable {name}={text!r}: expected a whole number, {allowed}; torchrun sets "
+            "it, without torchrun leave it unset"
+        )
+    return value
 
 
 def is_first_of_many() -> bool:
@@ -56,12 +87,12 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
     try:
         dist.init_process_group(backend, timeout=SUM_TIMEOUT)
         group = dist.new_group(backend="gloo", timeout=timedelta(days=30))
-        store = _open_store()
+        store, beats = _open_store(), _open_store()
     except RuntimeError as error:
         raise InputError(f"cannot reach the other processes: {error}") from error
     assert not isinstance(group, int)  # as it is for who is not in the group
     ranks, over = Ranks(rank, local, count, group, store), threading.Event()
-    heart = threading.Thread(target=_beat, args=(_open_store(), rank, over), daemon=True)
+    heart = threading.Thread(target=_beat, args=(beats, rank, over), daemon=True)
     heart.start()
     with _ended_by_signal():
         yield ranks
@@ -75,7 +106,10 @@ def has_the_word() -> bool:
 
     From here on the process ends, so SIGTERM is ignored.
     """
-    if not is_one_of_many():
+    try:
+        if not is_one_of_many():
+            return True
+    except InputError:  # the others cannot be asked, and that is what failed
         return True
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

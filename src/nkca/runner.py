@@ -84,8 +84,8 @@ def prepare(
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_says(advice_on_memory(config)):
         _check_same(ranks, config, images, checkpoint)
-        device = choose_device(config.training.device)
-        messages.extend(filter(None, [compilation.describe(device, config.training.compile)]))
+        device, choice = choose_device(config.training.device), config.training.compile
+        messages.extend(filter(None, [compilation.describe(device, choice)]))
         run = _assemble(directory, config, images, spec, checkpoint, ranks)
         messages.extend(fit_step(run.learner, run.average, config))
         if config.cadence.eval_freq:
@@ -210,13 +210,16 @@ def _assemble(
     ranks: Ranks,
 ) -> Run:
     training, device = config.training, choose_device(config.training.device)
+    choice = training.compile
+    if device.type == "cpu" and choice != "off" and ranks.any(bool(compilation.lacking())):
+        choice = "off"  # all ranks lay their weights out alike
     network = build.new_denoiser(spec, training.seed)
     average = copy.deepcopy(network)
     if checkpoint is not None:
         build.load_weights(network, checkpoint.model, str(directory))
         build.load_weights(average, checkpoint.ema, str(directory))
     for weights in (network, average):
-        compilation.prepare(weights.to(device), device, training.compile)
+        compilation.prepare(weights.to(device), device, choice)
     taught = ranks.parallel(network)
     models = [
         build.assemble(

@@ -235,13 +235,14 @@ class Learner:
             "square": dict(zip(names, (s["exp_avg_sq"] for s in state), strict=True)),
         }
 
+    @torch.no_grad()
     def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `optimizer_state` gave."""
+        """Continue from what `optimizer_state` gave, in the weights' layout: fused Adam trusts in it."""
         if state["step"] == 0:
             return
         for name, weight in self.network.named_parameters():
             self.optimizer.state[weight] = {
                 "step": torch.tensor(float(state["step"]), device=weight.device),
-                "exp_avg": state["mean"][name].to(weight.device, copy=True),
-                "exp_avg_sq": state["square"][name].to(weight.device, copy=True),
+                "exp_avg": torch.empty_like(weight).copy_(state["mean"][name]),
+                "exp_avg_sq": torch.empty_like(weight).copy_(state["square"][name]),
             }

@@ -583,7 +583,8 @@ def test_signals_leave_nothing_in_the_temporary_folder(
     name: str, good: Path, tmp_path: Path
 ) -> None:
     model = write_checkpoint(tmp_path / "model.pth")
-    command = (model, good, PIXELS, "--num-samples=100000", "--no-cache", "--save-dir=out")
+    command = (model, good, PIXELS, "--num-samples=100000", "--no-cache", "--save-dir=out",
+               "--compile=off")  # fmt: skip
     with at_work(tmp_path, *command) as process:
         assert list((tmp_path / "tmp").iterdir()) != []
         process.send_signal(getattr(signal, name))

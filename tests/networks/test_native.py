@@ -30,17 +30,29 @@ def made(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "native").iterdir())
 
 
-def test_compiles_once(source: Path, tmp_path: Path) -> None:
-    library, fresh = compiled(source)
+def test_compiles_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = compiled(source)
     assert isinstance(library, ctypes.CDLL)
-    assert (library.answer(), fresh) == (42, True)
-    files = made(tmp_path / "cache")
-    assert len(files) == 1
-    assert compiled(source)[1] is False
+    assert library.answer() == 42
+    assert len(made(tmp_path / "cache")) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "_compile", None)  # not called again
+        assert compiled(source).answer() == 42
     source.write_text(SOURCE.replace("42", "43"), encoding="utf-8")
-    library, fresh = compiled(source)
-    assert (library.answer(), fresh) == (43, True)
+    assert compiled(source).answer() == 43
     assert len(made(tmp_path / "cache")) == 2
+
+
+def test_what_is_damaged_is_made_again(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "_compile", lambda _command, _source, target: names.append(target))
+        with pytest.raises(CannotCompileError):
+            compiled(source)
+    (target,) = names
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"half a li")
+    assert compiled(source).answer() == 42
 
 
 def test_a_broken_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
@@ -92,7 +104,7 @@ def test_no_cache_folder(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_compiler_with_arguments(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source.write_text('extern "C" int answer() { return ANSWER; }\n', encoding="utf-8")
     monkeypatch.setenv("CXX", f"{find_compiler()[0]} -DANSWER=7")
-    assert compiled(source)[0].answer() == 7
+    assert compiled(source).answer() == 7
 
 
 def test_fails_late(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,3 +112,9 @@ def test_fails_late(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(CannotCompileError, match="took longer than 0 s"):
         compiled(source)
     assert made(tmp_path / "cache") == []
+
+
+def test_a_command_that_is_none(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "g++ '")
+    with pytest.raises(CannotCompileError, match=r"^CXX is not a command"):
+        compiled(source)

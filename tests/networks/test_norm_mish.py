@@ -105,3 +105,13 @@ def test_autocast_gives_bfloat16() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         out = norm_mish(conv(images((2, 4, 6, 6))), norm)
     assert out.dtype == torch.bfloat16
+
+
+def test_shifts_of_any_strides_and_weights_of_other_dtypes() -> None:
+    norm, x = layer(16), images((2, 16, 6, 6))
+    for shift in (torch.tensor(0.5).expand(2, 16, 1, 1), torch.randn(2, 32, 1, 1)[:, ::2]):
+        truth = expected(x, norm, shift, x)[0]
+        torch.testing.assert_close(norm_mish(x, norm, shift).double(), truth, rtol=1e-5, atol=1e-5)
+    half, x = layer(16).bfloat16(), x.bfloat16()
+    truth = expected(x, half, None, x)[0]
+    torch.testing.assert_close(norm_mish(x, half).double(), truth, rtol=2e-2, atol=5e-2)

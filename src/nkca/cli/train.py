@@ -1,5 +1,6 @@
 """nkca-train: a folder of images in, a model out."""
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -76,13 +77,16 @@ def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.checkpoint import FINAL, LATEST
     from nkca.joining import joined
+    from nkca.ranks import lost_rank_says
     from nkca.runner import open_run, train
 
     with joined(str(options.get("device", "auto"))) as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         on_decode = _DecodeBar(quiet)
-        with messages(quiet, silent), open_run(options, save_dir, on_decode, ranks) as run:
+        with messages(quiet, silent), contextlib.ExitStack() as stack:
+            with lost_rank_says("nothing was trained: the same command tries again"):
+                run = stack.enter_context(open_run(options, save_dir, on_decode, ranks))
             on_decode.close()
             with stop_on_signal(silent) as should_stop, _Progress(run, quiet) as progress:
                 for report in train(run, should_stop):

@@ -79,8 +79,9 @@ def _processes(count: int) -> Iterator[Call]:
     """
     started: list[subprocess.Popen[bytes]] = []
     idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-    paths = [path or str(os.getcwd()) for path in sys.path]  # noqa: PTH109
-    program = f"import sys; sys.path[:] = {paths!r}; from nkca.data.crew import serve; serve()"
+    program = (
+        f"import sys; sys.path[:] = {_search_path()!r}; from nkca.data.crew import serve; serve()"
+    )
 
     def call(function: Callable[[Any], Any], argument: Any) -> Any:
         process = idle.get()
@@ -102,6 +103,14 @@ def _processes(count: int) -> Iterator[Call]:
                 process.communicate()
 
 
+def _search_path() -> list[str]:
+    """Where the processes look for modules: as here, "" by its name, or left out if it is gone."""
+    here: list[str] = []
+    with contextlib.suppress(FileNotFoundError):
+        here.append(os.getcwd())  # noqa: PTH109
+    return [place for path in sys.path for place in ([path] if path else here)]
+
+
 def _start(command: list[str]) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -118,7 +127,10 @@ def _ask(process: "subprocess.Popen[bytes]", function: Callable[[Any], Any], arg
         pickle.dump((function, argument), process.stdin, pickle.HIGHEST_PROTOCOL)
         process.stdin.flush()
         succeeded, result = pickle.load(process.stdout)
-    except (OSError, EOFError, pickle.UnpicklingError) as error:
+    except BaseException as error:
+        process.kill()  # or the rest of this answer would be taken for the next one
+        if not isinstance(error, (OSError, EOFError, pickle.UnpicklingError)):
+            raise
         raise InputError(
             "a process that decodes images has ended (out of memory, or an image that Pillow cannot "
             "bear?); --data-workers=1 decodes without"
@@ -141,8 +153,18 @@ def serve() -> None:
 def _answer(calls: IO[bytes], answers: IO[bytes]) -> None:
     function, argument = pickle.load(calls)
     try:
-        result = True, function(argument)
+        answer = _packed((True, function(argument)))
     except Exception as error:  # raised where it was asked for
-        result = False, error
-    pickle.dump(result, answers, pickle.HIGHEST_PROTOCOL)
+        try:
+            answer = _packed((False, error))
+        except Exception:
+            answer = _packed((False, RuntimeError(f"{type(error).__name__}: {error}")))
+    answers.write(answer)
     answers.flush()
+
+
+def _packed(answer: tuple[bool, Any]) -> bytes:
+    """Pickled; raises what it raises if that, or the way back, fails."""
+    packed = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+    pickle.loads(packed)
+    return packed

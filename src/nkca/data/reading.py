@@ -1,5 +1,6 @@
 """The two passes over a listing: all headers, which settle size and channels, then all pixels."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +107,12 @@ def read_headers(
     """
     headers = _Headers()
     batches = _slices(range(len(listing)), _HEADERS_PER_BATCH)
-    for batch in crew.in_order(lambda part: crew.call(_probes, _files(read, part)), batches):
+
+    def work(batch: Sequence[int]) -> list[Probe | str]:
+        parts = (crew.call(_probes, files) for files in _files(read, batch))
+        return list(itertools.chain.from_iterable(parts))
+
+    for batch in crew.in_order(work, batches):
         for header in batch:
             headers.add(header)
         _report(progress, headers.seen, listing)
@@ -143,9 +149,17 @@ def read_pixels(
     decode_all = partial(_pixels, plan.options, plan.shape)
 
     def work(batch: Sequence[int]) -> Batch:
-        images, unreadable = crew.call(decode_all, _files(read, batch))
-        named = tuple((listing.names[batch[row]], reason) for row, reason in unreadable)
-        return Batch(images, named)
+        images: list[Pixels] = []
+        reasons: list[str | None] = []
+        for files in _files(read, batch):
+            decoded, why = crew.call(decode_all, files)
+            images.append(decoded)
+            reasons += why
+        named = zip(batch, reasons, strict=True)
+        return Batch(
+            np.concatenate(images),
+            tuple((listing.names[index], reason) for index, reason in named if reason is not None),
+        )
 
     size = max(1, min(512, _BYTES_PER_BATCH // (height * width * channels)))
     done = 2 * len(listing) - len(plan.indices)
@@ -155,15 +169,23 @@ def read_pixels(
         _report(progress, done, listing)
 
 
-def _files(read: ReadImage, batch: Sequence[int]) -> list[Found]:
-    """The paths or bytes of some images, or why there are none."""
+def _files(read: ReadImage, batch: Sequence[int]) -> Iterator[list[Found]]:
+    """The paths or bytes of some images, or why there are none; of bytes a few MB at a time."""
     found: list[Found] = []
+    held = 0
     for index in batch:
         try:
-            found.append(read(index))
+            file = read(index)
         except UnreadableImageError as error:
             found.append(error)
-    return found
+            continue
+        found.append(file)
+        held += len(file) if isinstance(file, bytes) else 0
+        if held >= _BYTES_PER_BATCH:
+            yield found
+            found, held = [], 0
+    if found:
+        yield found
 
 
 def _probes(files: Sequence[Found]) -> list[Probe | str]:
@@ -173,19 +195,21 @@ def _probes(files: Sequence[Found]) -> list[Probe | str]:
 
 def _pixels(
     options: DecodeOptions, shape: tuple[int, int, int], files: Sequence[Found]
-) -> tuple[Pixels, list[tuple[int, str]]]:
-    """The readable images, (n, H, W, C), and (row, reason) of those that are not."""
-    images, unreadable = [], []
-    for row, file in enumerate(files):
+) -> tuple[Pixels, list[str | None]]:
+    """The readable images, (n, H, W, C), and for each file why it is not one of them, or None."""
+    images: list[Pixels] = []
+    reasons: list[str | None] = []
+    for file in files:
         result = _attempt(partial(decode, options=options), file)
         if isinstance(result, str):
-            unreadable.append((row, result))
+            reasons.append(result)
         elif result.shape != shape:  # the file changed, or its header does not tell the truth
-            reason = f"decoded to {result.shape[1]}x{result.shape[0]}, not as its header says"
-            unreadable.append((row, reason))
+            size = f"{result.shape[1]}x{result.shape[0]}"
+            reasons.append(f"decoded to {size}, not as its header says")
         else:
             images.append(result)
-    return np.array(images, np.uint8).reshape(-1, *shape), unreadable
+            reasons.append(None)
+    return np.array(images, np.uint8).reshape(-1, *shape), reasons
 
 
 def _attempt(work: Callable[[Source], T], file: Found) -> T | str:

@@ -10,21 +10,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nkca.networks.native import compiled
+from nkca.networks.native import CannotCompileError, compiled
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 _library: ctypes.CDLL | None = None
 
 
-def load_kernels() -> bool:
-    """Let this process use the compiled kernels; return whether they were compiled just now.
+def load_kernels() -> None:
+    """Let this process use the compiled kernels.
 
     Raises:
         CannotCompileError: if that cannot be done here.
     """
     global _library
-    _library, fresh = compiled(SOURCE)
-    return fresh
+    library = compiled(SOURCE)
+    if not hasattr(library, "attention_backward_bfloat16"):
+        raise CannotCompileError(f"{library._name} is not what {SOURCE.name} makes")
+    _library = library
 
 
 def have_kernels_for(x: Tensor) -> bool:

@@ -4,6 +4,7 @@ A compiler is on most machines that train, and not on all that sample: whoever a
 without. Nothing is compiled unless it is asked for.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -34,8 +35,8 @@ class CannotCompileError(Exception):
     """Why there is no compiled code, in one line."""
 
 
-def compiled(source: Path) -> tuple[ctypes.CDLL, bool]:
-    """The shared library made from ``source``, and whether it was compiled just now.
+def compiled(source: Path) -> ctypes.CDLL:
+    """The shared library made from ``source``; one that is damaged is made again.
 
     Raises:
         CannotCompileError: if there is no compiler here, or it or the loader fails.
@@ -45,10 +46,10 @@ def compiled(source: Path) -> tuple[ctypes.CDLL, bool]:
     name = f"{source.stem}-{key.hexdigest()[:16]}.so"
     try:
         target = default_cache_dir() / "native" / name
-        fresh = not target.exists()
-        if fresh:
-            _compile(command, source, target)
-        return ctypes.CDLL(str(target)), fresh
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(str(target))
+        _compile(command, source, target)
+        return ctypes.CDLL(str(target))
     except OSError as error:
         raise CannotCompileError(f"{name}: {error.strerror or error}") from error
     except InputError as error:
@@ -61,7 +62,10 @@ def find_compiler() -> list[str]:
     Raises:
         CannotCompileError: if there is none.
     """
-    chosen = shlex.split(os.environ.get("CXX", ""))
+    try:
+        chosen = shlex.split(os.environ.get("CXX", ""))
+    except ValueError as error:
+        raise CannotCompileError(f"CXX is not a command: {error}") from error
     commands = [chosen] if chosen else [["c++"], ["g++"], ["clang++"]]
     for name, *arguments in commands:
         path = shutil.which(name)

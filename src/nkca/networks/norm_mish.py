@@ -16,7 +16,7 @@ def norm_mish(x: Tensor, norm: nn.GroupNorm, shift: Tensor | None = None) -> Ten
     Statistics and arithmetic are float32. The kernels return the dtype of x, autocast's GroupNorm
     float32.
     """
-    if have_kernels_for(x):
+    if have_kernels_for(x) and norm.weight.dtype == torch.float32:
         out: Tensor = _NormMish.apply(x, norm.weight, norm.bias, shift, norm.num_groups, norm.eps)
         return out
     out = mish(norm(x))
@@ -34,13 +34,14 @@ class _NormMish(torch.autograd.Function):
         groups: int,
         epsilon: float,
     ) -> Tensor:
+        ctx.groups, ctx.shift = groups, None if shift is None else shift.dtype
         batch, channels, height, width = x.shape
         y = torch.empty_like(x)
         mean, inverse = torch.empty(2, batch, channels)
-        tensors = [x, weight, bias, None if shift is None else shift.float(), y, mean, inverse]
+        shift = None if shift is None else shift.float().contiguous()
+        tensors = [x, weight, bias, shift, y, mean, inverse]
         call("norm_mish", x.dtype, tensors, batch, height * width, channels, groups, epsilon)
         ctx.save_for_backward(x, weight, bias, mean, inverse)
-        ctx.groups, ctx.shift = groups, None if shift is None else shift.dtype
         return y
 
     @staticmethod

@@ -21,6 +21,7 @@ def is_small(x: Tensor, weight: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and 1 < x.shape[2] * x.shape[3] <= POSITIONS
+        and len(x) > 0
         and weight.shape[0] * weight.shape[1] >= WEIGHTS
         and x.is_contiguous(memory_format=torch.channels_last)
     )
