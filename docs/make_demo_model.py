@@ -50,11 +50,13 @@ def main(run: str, file: Path, more: Mapping[str, str]) -> None:
     """Make the file, read it again, and say what is in it."""
     whole = load_checkpoint(run)
     slim = slimmed(whole, card_of(whole, more))
-    save_checkpoint(file, replace(slim, config=without_places(whole.config)))
-    size = file.stat().st_size
+    new = file.with_name(f".{file.name}.new")
+    save_checkpoint(new, replace(slim, config=without_places(whole.config)))
+    size = new.stat().st_size
     if size >= MOST_BYTES:
-        file.unlink()
+        new.unlink()
         raise InputError(f"{size:,} bytes are more than {MOST_BYTES:,}: a smaller --hidden-size")
+    new.replace(file)
     again = load_checkpoint(file)
     restore(again, str(file), device="cpu")
     for key, value in again.card.items():

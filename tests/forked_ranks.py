@@ -1,7 +1,7 @@
 """Runs work of several ranks, each a forked child, as torchrun would: the same variables and store.
 
 A line of JSON on stdin, {"count", "work", "arguments", "log", "kill"}, starts ``count`` ranks that do
-``work``, "curve" or the name of a command, with their output in ``log-RANK.txt``. Where "kill" is
+``work``, "curve", "dies" or the name of a command, with their output in ``log-RANK.txt``. Where "kill" is
 [rank, path, signal], that rank gets the signal once the path is there. The answer on stdout is
 [exit codes, seconds from the signal to the end]. The parent imports torch once and never computes, so
 it has no threads that a fork would lose.
@@ -43,6 +43,21 @@ def curve(options: dict[str, Any], directory: str, answer: str) -> None:
         Path(answer).write_text(json.dumps(seen))
 
 
+def dies(place: str, arguments: list[str]) -> None:
+    """Be nkca-train, of which the second rank ends without a word at `ranks.Ranks.parallel`, say."""
+    module, *names, last = place.split(".")
+    owner: Any = importlib.import_module(f"nkca.{module}")
+    for name in names:
+        owner = getattr(owner, name)
+    work = getattr(owner, last)
+
+    def die(*given: Any, **named: Any) -> Any:
+        return os._exit(9) if os.environ["RANK"] == "1" else work(*given, **named)
+
+    setattr(owner, last, die)
+    importlib.import_module("nkca.cli.train").main(arguments)
+
+
 def child(job: dict[str, Any], rank: int, variables: dict[str, str]) -> None:
     """Be one rank; never returns."""
     status = 70
@@ -54,6 +69,8 @@ def child(job: dict[str, Any], rank: int, variables: dict[str, str]) -> None:
         torch.set_num_threads(1)
         if job["work"] == "curve":
             curve(*job["arguments"])
+        elif job["work"] == "dies":
+            dies(*job["arguments"])
         else:
             importlib.import_module(f"nkca.cli.{job['work']}").main(job["arguments"])
         status = 0

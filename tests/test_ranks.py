@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click import Command
 from forked_ranks import curve
 from PIL import Image
 from toys import random_pictures, save_pictures, write_checkpoint
@@ -21,6 +22,7 @@ from nkca.build import load_model
 from nkca.checkpoint import FINAL, LATEST, load_checkpoint
 from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
+from nkca.cli.train import main as nkca_train
 from nkca.ranks import ALONE, Ranks
 from nkca.runner import open_run, train
 from nkca.training import evaluate
@@ -217,6 +219,62 @@ def test_a_rank_that_is_killed_ends_the_run(start: Start, photos: Path, tmp_path
     assert step >= 5
     with open_run({"max_steps": step + 1}, out) as run:
         assert [report.progress.step for report in train(run)] == [step + 1]
+
+
+@pytest.mark.parametrize(
+    "place", ["runner.load_dataset", "ranks.Ranks.parallel", "runner._assemble"]
+)
+def test_a_rank_that_dies_before_training_is_told_in_a_line(
+    place: str, start: Start, photos: Path, tmp_path: Path
+) -> None:
+    asked = {**TINY, "dataset": photos, "max_steps": 1}
+    out = tmp_path / "run"
+    codes, _, said = start("dies", place, [*flags(asked), f"--save-dir={out}", "-q"])
+    assert codes == [2, 9], said
+    assert len(said[0].splitlines()) == 1, said[0]
+    assert "has died" in said[0]
+    assert "nothing was trained: the same command tries again" in said[0]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WORLD_SIZE", "foo"),
+        ("RANK", "a"),
+        ("RANK", "2"),
+        ("LOCAL_RANK", "-1"),
+        ("MASTER_PORT", "x"),
+        ("MASTER_PORT", "70000"),
+    ],
+)
+@pytest.mark.parametrize("command", [nkca_train, nkca_sample, nkca_metrics])
+def test_a_bad_variable_of_torchrun_is_named_in_a_line(
+    command: Command,
+    name: str,
+    value: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    good = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}
+    for key, text in {**good, "MASTER_PORT": "29500", name: value}.items():
+        monkeypatch.setenv(key, text)
+    given = {
+        "nkca-train": flags({**TINY, "dataset": photos}),
+        "nkca-sample": [str(write_checkpoint(tmp_path / "model.pth"))],
+        "nkca-metrics": [str(photos), str(photos), "--features=pixels"],
+    }
+    assert command.name is not None
+    with pytest.raises(SystemExit) as stop:
+        command.main([*given[command.name], f"--save-dir={tmp_path / 'out'}"])
+    assert stop.value.code == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(
+        f"{command.name}: error: environment variable {name}='{value}': expected"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_signal_to_one_rank_stops_all_after_the_same_step(

@@ -1,17 +1,19 @@
 """Processes that decode: the same images, the same errors, and nothing left running."""
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from unsent import answer
 
 from nkca.data import crew
 from nkca.data.cache import DecodedImages, load_images
@@ -97,6 +99,77 @@ def test_what_a_call_raises_is_raised() -> None:
         assert list(found.in_order(partial(found.call, abs), iter(range(-50, 0)))) == [
             *range(50, 0, -1)
         ]
+
+
+@pytest.mark.usefixtures("started")
+def test_what_cannot_be_sent_is_told_and_later_calls_get_their_own_answers() -> None:
+    with hired(2, 10) as found:
+        for kind, error, said in (
+            ("error", RuntimeError, "TwoPartError: a.png: odd"),
+            ("result", TypeError, "pickle"),
+            ("one way", ZeroDivisionError, "zero"),
+        ):
+            for _ in range(3):
+                with pytest.raises(error, match=said):
+                    found.call(answer, kind)
+        assert [found.call(abs, -number) for number in range(6)] == list(range(6))
+
+
+def test_a_process_whose_answer_was_not_read_is_not_asked_again(
+    started: list["subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with hired(2, 10) as found:
+        with monkeypatch.context() as patch:
+            patch.setattr(pickle, "load", interrupted)
+            for _ in started:
+                with pytest.raises(KeyboardInterrupt):
+                    found.call(abs, -1)
+        with pytest.raises(InputError, match="has ended"):
+            found.call(abs, -2)
+
+
+@pytest.mark.usefixtures("started")
+def test_a_working_folder_that_is_gone_is_no_matter(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    assert str(tmp_path / "gone") in crew._search_path()
+    (tmp_path / "gone").rmdir()
+    loaded = load_images(list_images(folder), LoadOptions(), tmp_path / "cache", 2)
+    assert len(loaded) == 38
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("started")
+def test_of_an_archive_a_few_images_are_held_at_a_time(
+    workers: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small the images are once decoded: here 40 files of 1 MB are 40 pixels of 9x7."""
+    expected = load_images(list_images(folder), LoadOptions(), None)
+    for path in folder.rglob("*.png"):
+        path.write_bytes(path.read_bytes() + bytes(10**6))  # Pillow reads to the end of the image
+    listing = list_images(_zipped(folder, tmp_path))
+    asked: list[int] = []
+    call: Callable[..., object] = crew._call_here if workers == 1 else crew._ask
+
+    def count(*arguments: object) -> object:
+        files = arguments[-1]
+        assert isinstance(files, list)
+        asked.append(sum(len(file) for file in files if isinstance(file, bytes)))
+        return call(*arguments)
+
+    monkeypatch.setattr(crew, "_call_here" if workers == 1 else "_ask", count)
+    loaded = load_images(listing, LoadOptions(), None, workers)
+    assert sum(asked) > 2 * 39 * 10**6
+    assert max(asked) < 6 * 10**6
+    assert np.array_equal(loaded.images, expected.images)
+    assert loaded.names == expected.names
+    assert [name for name, _ in loaded.unreadable] == ["0/03.png", "1/04.png"]
 
 
 def test_a_process_that_dies_is_told(started: list["subprocess.Popen[bytes]"]) -> None:

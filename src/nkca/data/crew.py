@@ -104,16 +104,18 @@ def _processes(count: int) -> Iterator[Call]:
 
 
 def _search_path() -> list[str]:
-    """Where the processes look for modules: as here, "" by its name, or left out if it is gone."""
-    here: list[str] = []
-    with contextlib.suppress(FileNotFoundError):
-        here.append(os.getcwd())  # noqa: PTH109
-    return [place for path in sys.path for place in ([path] if path else here)]
+    """Where the processes look for modules: as here, without what a folder that is gone held."""
+    try:
+        return [os.path.abspath(path) for path in sys.path]  # noqa: PTH100
+    except FileNotFoundError:
+        return [path for path in sys.path if os.path.isabs(path)]  # noqa: PTH117
 
 
 def _start(command: list[str]) -> "subprocess.Popen[bytes]":
     try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return subprocess.Popen(  # in a folder that is there: else Python may not start
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=os.sep
+        )
     except OSError as error:
         raise InputError(
             f"cannot start a process that decodes images: {error.strerror}; --data-workers=1 needs none"
