@@ -161,6 +161,7 @@ def test_the_peak_of_work_is_what_it_touches() -> None:
     found = memory.peak(work, CPU)
     assert found is not None
     assert 118 * MIB < found.rise < 140 * MIB
+    memory.release(CPU)  # a command of another test may have told malloc to keep what is freed
     assert memory.held(CPU) - found.before < 60 * MIB
 
 
