@@ -139,8 +139,8 @@ def restore(
     where = choose_device(device)
     network = build_denoiser(spec)
     load_weights(network, checkpoint.ema, source)
-    if compilation.chosen() == "on":
-        logger.info(compilation.describe(where, "on"))
+    if compilation.chosen() == "on" and (decision := compilation.describe(where, "on")):
+        logger.info(decision)
     compilation.prepare(network.to(where), where).requires_grad_(False)
     return assemble(
         spec,

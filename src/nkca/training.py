@@ -96,10 +96,15 @@ def evaluate(chain: Chain, z: Tensor, min_noise: float, first: int = 0) -> Terms
     return contrastive_adjustment(chain, z, levels.draw(noise, min_noise, z.device), noise)
 
 
+def gradients_of(network: nn.Module) -> list[Tensor]:
+    """The gradients of the weights that have one."""
+    return [weight.grad for weight in network.parameters() if weight.grad is not None]
+
+
 def gradient_norm(network: nn.Module) -> Tensor:
     """The norm of the gradient of all weights together, (), on their device."""
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norms = torch._foreach_norm(gradients_of(network))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return norm
 
 
@@ -203,8 +208,7 @@ class Learner:
         rate = config.lr * min(1.0, (progress.step + 1) / max(config.lr_warmup, 1))
         if math.isfinite(norm) and math.isfinite(loss):
             if config.grad_clip is not None and norm > config.grad_clip:
-                gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-                torch._foreach_mul_(gradients, config.grad_clip / norm)
+                torch._foreach_mul_(gradients_of(self.network), config.grad_clip / norm)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
