@@ -85,7 +85,7 @@ def test_a_run_goes_on_with_another_choice(first: str, second: str) -> None:
     before, after = learner(False, first), learner(False, second)
     losses(before, False, 3)
     after.network.load_state_dict(before.network.state_dict())
-    after.load_optimizer_state(before.optimizer_state())
+    after.optimizer.load(before.optimizer.state())
     after.progress = before.progress
     found = losses(after, False, 6, skip=3)
     assert (found - wanted[3:]).abs().max() < 1e-5

@@ -250,12 +250,12 @@ def test_two_training_steps(parity: Path, space: str) -> None:
     learner = Learner(chain, network, average, config)
     assert len(train["steps"]) == 2
     for number, step in enumerate(train["steps"]):
-        learner.optimizer.zero_grad()
+        network.zero_grad()
         loss = reverse_loss(chain, step["x"], step["y"], step["noise_level"]).mean()
         torch.autograd.backward(loss)
         assert loss.item() == pytest.approx(step["loss"], rel=1e-5)
         check_gradients(network, step["grads"], OF_GRADIENT[number])
-        learner.optimizer.step()
+        learner.optimizer.step(train["lr"])
         update_average(average, network, train["ema_decay"])
         settled = settled_weights(network, step["grads"])
         assert len(settled) > 100

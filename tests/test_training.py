@@ -346,7 +346,7 @@ def test_a_batch_that_is_not_finite_moves_nothing_and_is_counted() -> None:
     subject = learner(gates=True, lr=1e-3)
     train(subject, "paper", 2)
     before = weights(subject.network), weights(subject.average)
-    state = copy.deepcopy(subject.optimizer_state())
+    state = copy.deepcopy(subject.optimizer.state())
     bad = batch("paper", 2)
     bad[3, 0, 0, 0] = math.nan
     report = subject.step(bad, step_noise(0, 2, 0, 8))
@@ -354,7 +354,7 @@ def test_a_batch_that_is_not_finite_moves_nothing_and_is_counted() -> None:
     assert not math.isfinite(report.gradient_norm)
     assert same(before[0], weights(subject.network))
     assert same(before[1], weights(subject.average))
-    after = subject.optimizer_state()
+    after = subject.optimizer.state()
     assert after["step"] == state["step"] == 2
     assert all(torch.equal(after["mean"][n], state["mean"][n]) for n in state["mean"])
     again = subject.step(bad, step_noise(0, 3, 0, 8))
@@ -446,14 +446,14 @@ def test_clipping_by_hand() -> None:
 def test_resuming_from_the_optimizer_state_is_bit_identical(kind: str) -> None:
     subject = learner(kind, gates=True, lr=1e-3, ema_warmup=True, lr_warmup=4)
     train(subject, kind, 2)
-    state = copy.deepcopy(subject.optimizer_state())
+    state = copy.deepcopy(subject.optimizer.state())
     assert state["step"] == 2
     assert set(state["mean"]) == {name for name, _ in subject.network.named_parameters()}
     other = learner(kind, lr=1e-3, ema_warmup=True, lr_warmup=4)
     other.network.load_state_dict(subject.network.state_dict())
     other.average.load_state_dict(subject.average.state_dict())
     fresh = copy.deepcopy(other.network)
-    other.load_optimizer_state(state)
+    other.optimizer.load(state)
     other.progress = subject.progress
     train(subject, kind, 3)
     train(other, kind, 3)
@@ -469,21 +469,21 @@ def test_resuming_from_the_optimizer_state_is_bit_identical(kind: str) -> None:
 def test_a_loaded_optimizer_state_is_a_copy() -> None:
     subject = learner(gates=True, lr=1e-3)
     train(subject, "paper", 1)
-    state = copy.deepcopy(subject.optimizer_state())
+    state = copy.deepcopy(subject.optimizer.state())
     kept = copy.deepcopy(state)
     other = learner(gates=True, lr=1e-3)
-    other.load_optimizer_state(state)
+    other.optimizer.load(state)
     train(other, "paper", 1)
     assert all(torch.equal(state["mean"][n], kept["mean"][n]) for n in kept["mean"])
 
 
 def test_an_optimizer_that_has_not_moved_has_an_empty_state() -> None:
     subject = learner()
-    empty = subject.optimizer_state()
+    empty = subject.optimizer.state()
     assert empty == {"step": 0, "mean": {}, "square": {}}
-    subject.load_optimizer_state(empty)
+    subject.optimizer.load(empty)
     train(subject, "paper", 1)
-    assert subject.optimizer_state()["step"] == 1
+    assert subject.optimizer.state()["step"] == 1
 
 
 def test_a_step_depends_on_its_arguments_alone() -> None:

@@ -103,7 +103,7 @@ def save(run: Run, name: str) -> None:
         progress=asdict(learner.progress),
         model=learner.network.state_dict(),
         ema=learner.average.state_dict(),
-        optimizer=learner.optimizer_state(),
+        optimizer=learner.optimizer.state(),
     )
     save_checkpoint(run.directory / name, checkpoint)
     logger.info("saved %s at step %d", run.directory / name, learner.progress.step)

@@ -235,7 +235,7 @@ def _assemble(
     learner = Learner(models[0].chain, taught, average, training, ranks)
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
-        learner.load_optimizer_state(checkpoint.optimizer)
+        learner.optimizer.load(checkpoint.optimizer)
         learner.progress = Progress(**_known(checkpoint.progress))
     return Run(directory, config, images, spec, learner, models[1], ranks=ranks)
 

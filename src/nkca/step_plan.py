@@ -89,7 +89,7 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> list[str]:
     trial = _Trial(learner, model, unit, -(-training.batch_size // ranks.count), limit)
     trial.prepare()
     plan = _search(trial, config)
-    learner.optimizer.zero_grad(set_to_none=True)
+    learner.network.zero_grad()
     memory.release(model.device)
     if ranks.any(plan is None):
         raise InputError(_too_large(config, limit))
@@ -225,7 +225,7 @@ class _Trial:
 
     def _later(self) -> int:
         """Bytes that Adam takes at the first step and then keeps."""
-        if self.learner.optimizer.state:
+        if self.learner.optimizer.steps:
             return 0
         return ADAM_BYTES * sum(p.numel() for p in self.learner.network.parameters())
 

@@ -12,14 +12,13 @@ reversal, at least 0, and 0 only when the chain is reversible.
 import contextlib
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nkca import levels
+from nkca.adam import Adam
 from nkca.chain import Chain
 from nkca.config import TrainingConfig
 from nkca.ema import decay_at, update_average
@@ -130,12 +129,7 @@ class Learner:
         self.parts = config.accumulate if isinstance(config.accumulate, int) else 1
         self.progress = Progress()
         average.requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(),
-            lr=config.lr,
-            betas=(config.adam_b1, config.adam_b2),
-            fused=next(self.network.parameters()).device.type in ("cpu", "cuda"),
-        )
+        self.optimizer = Adam(self.network.named_parameters(), (config.adam_b1, config.adam_b2))
 
     def step(self, z: Tensor, noise: Noise) -> StepReport:
         """Learn from clean states z (B, C, H, W), with one random stream for each image.
@@ -187,7 +181,7 @@ class Learner:
         PyTorch takes the mean over ranks, whose shares differ: so the sum over rows is divided by
         ``batch_size / ranks``. Ranks talk in the last part alone.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad()
         count = min(self.parts, len(z))
         bounds = [len(z) * part // count for part in range(count + 1)]
         parts = []
@@ -209,9 +203,7 @@ class Learner:
         if math.isfinite(norm) and math.isfinite(loss):
             if config.grad_clip is not None and norm > config.grad_clip:
                 torch._foreach_mul_(gradients_of(self.network), config.grad_clip / norm)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.step()
+            self.optimizer.step(rate)
             update = progress.step - progress.skipped + 1
             decay = decay_at(update, config.ema_decay, config.ema_warmup)
             update_average(self.average, self.network, decay)
@@ -226,27 +218,3 @@ class Learner:
             progress, step=progress.step + 1, images=progress.images + batch_size
         )
         return rate
-
-    def optimizer_state(self) -> dict[str, Any]:
-        """Adam's state by weight name: {"step": int, "mean": {...}, "square": {...}}."""
-        names = [name for name, _ in self.network.named_parameters()]
-        state = [self.optimizer.state[p] for p in self.network.parameters()]
-        if not all(state):
-            return {"step": 0, "mean": {}, "square": {}}
-        return {
-            "step": int(state[0]["step"]),
-            "mean": dict(zip(names, (s["exp_avg"] for s in state), strict=True)),
-            "square": dict(zip(names, (s["exp_avg_sq"] for s in state), strict=True)),
-        }
-
-    @torch.no_grad()
-    def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `optimizer_state` gave, in the weights' layout: fused Adam trusts in it."""
-        if state["step"] == 0:
-            return
-        for name, weight in self.network.named_parameters():
-            self.optimizer.state[weight] = {
-                "step": torch.tensor(float(state["step"]), device=weight.device),
-                "exp_avg": torch.empty_like(weight).copy_(state["mean"][name]),
-                "exp_avg_sq": torch.empty_like(weight).copy_(state["square"][name]),
-            }

@@ -29,17 +29,41 @@ def is_small(x: Tensor, weight: Tensor) -> bool:
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """As `functional.conv2d` with padding 1, x (B, C, H, W), weight (D, C, 3, 3), bias (D,)."""
-    batch, channels, height, width = x.shape
-    around = functional.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)
-    shifted = [around[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    patches = torch.cat(shifted, dim=-1).view(-1, 9 * channels)
-    flat = weight.permute(0, 2, 3, 1).reshape(len(weight), 9 * channels)
+    batch, _, height, width = x.shape
+    patches = _Patches.apply(x)
+    flat = weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
     if torch.is_autocast_enabled("cpu") or x.dtype != torch.float32:
         out = functional.linear(patches, flat, bias)
     else:
         out = _Product.apply(patches, flat)
         out = out if bias is None else out + bias
     return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+class _Patches(torch.autograd.Function):
+    """Maps (B, C, H, W) -> (B H W, 9 C): the neighbours of each position, zeros beyond the edge."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        around = functional.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)
+        return torch.cat(_neighbours(around), dim=-1).view(-1, 9 * x.shape[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        batch, channels, height, width = ctx.shape
+        around = gradient.new_zeros(batch, height + 2, width + 2, channels)
+        parts = gradient.view(batch, height, width, 9, channels).unbind(3)
+        for neighbour, part in zip(_neighbours(around), parts, strict=True):
+            neighbour += part
+        return around[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+def _neighbours(around: Tensor) -> list[Tensor]:
+    """Of maps (B, H + 2, W + 2, C) the nine views (B, H, W, C) that a 3 x 3 window sees, row by row."""
+    height, width = around.shape[1] - 2, around.shape[2] - 2
+    return [around[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
 
 
 class _Product(torch.autograd.Function):
