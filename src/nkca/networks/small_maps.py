@@ -27,72 +27,73 @@ def is_small(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """As `functional.conv2d` with padding 1, x (B, C, H, W), weight (D, C, 3, 3), bias (D,)."""
-    batch, _, height, width = x.shape
-    patches = _Patches.apply(x)
-    flat = weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
-    if torch.is_autocast_enabled("cpu") or x.dtype != torch.float32:
-        out = functional.linear(patches, flat, bias)
-    else:
-        out = _Product.apply(patches, flat)
-        out = out if bias is None else out + bias
-    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """As `functional.conv2d` with padding 1, x (B, C, H, W), weight (D, C, 3, 3), bias (D,).
 
-
-class _Patches(torch.autograd.Function):
-    """Maps (B, C, H, W) -> (B H W, 9 C): the neighbours of each position, zeros beyond the edge."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.shape = x.shape
-        around = functional.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)
-        return torch.cat(_neighbours(around), dim=-1).view(-1, 9 * x.shape[1])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        batch, channels, height, width = ctx.shape
-        around = gradient.new_zeros(batch, height + 2, width + 2, channels)
-        parts = gradient.view(batch, height, width, 9, channels).unbind(3)
-        for neighbour, part in zip(_neighbours(around), parts, strict=True):
-            neighbour += part
-        return around[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
-
-
-def _neighbours(around: Tensor) -> list[Tensor]:
-    """Of maps (B, H + 2, W + 2, C) the nine views (B, H, W, C) that a 3 x 3 window sees, row by row."""
-    height, width = around.shape[1] - 2, around.shape[2] - 2
-    return [around[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-
-
-class _Product(torch.autograd.Function):
-    """a (M, K), b (N, K) -> a bᵀ in float32 by oneDNN, which PyTorch asks for convolutions only.
-
-    On AMD's processors that is twice as fast as the library it asks for products.
+    The dtype is autocast's or that of x. Of x and the weight no copies are kept for the backward pass.
     """
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    out: Tensor = _Convolution.apply(x.to(kind), weight, bias)
+    return out
 
+
+class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(a, b)
-        return _product(a, b)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        out = _product(_patches(x), _rows(weight).to(x.dtype)) + bias.to(x.dtype)
+        return _as_maps(out, x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = ctx.saved_tensors
-        by_a = torch.ops.aten.convolution_backward(
-            *(_as_map(gradient), _as_map(a), b[:, :, None, None], None, [1, 1], [0, 0], [1, 1]),
-            *(False, [0, 0], 1, [True, False, False]),
-        )[0]
-        by_b = _product(gradient.T.contiguous(), a.T.contiguous())
-        return by_a[0, :, :, 0].T, by_b
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        given = gradient.to(x.dtype).permute(0, 2, 3, 1).reshape(-1, len(weight))
+        by_x = _gather(_product(given, _rows(weight).to(x.dtype).T), x)
+        by_weight = _product(given.T, _patches(x).T).view(len(weight), 3, 3, -1)
+        by_bias = given.sum(0, dtype=weight.dtype)
+        return by_x, by_weight.permute(0, 3, 1, 2).to(weight.dtype), by_bias
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    return functional.conv2d(_as_map(a), b[:, :, None, None])[0, :, :, 0].T
+    """a (M, K), b (N, K) -> a bᵀ (M, N) by oneDNN.
+
+    PyTorch asks oneDNN for bfloat16, and in float32 another library, which is half as fast on AMD's
+    processors.
+    """
+    if a.dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
+        return out
+    return functional.linear(a, b)
 
 
-def _as_map(rows: Tensor) -> Tensor:
-    """(M, K) as an image (1, K, M, 1) of M positions and K channels, channels last."""
-    return rows[None, :, None].permute(0, 3, 1, 2)
+def _rows(weight: Tensor) -> Tensor:
+    """Weights (D, C, 3, 3) as (D, 9 C), in the order of `_patches`."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def _as_maps(rows: Tensor, x: Tensor) -> Tensor:
+    """(B H W, D) as (B, D, H, W) in channels-last memory, B, H and W those of x."""
+    return rows.view(len(x), x.shape[2], x.shape[3], -1).permute(0, 3, 1, 2)
+
+
+def _patches(x: Tensor) -> Tensor:
+    """Maps (B, C, H, W) -> (B H W, 9 C): what a 3 x 3 window sees, zeros beyond the edge."""
+    around = functional.pad(x, (1, 1, 1, 1)).permute(0, 2, 3, 1)
+    return torch.cat(_windows(around), dim=-1).view(-1, 9 * x.shape[1])
+
+
+def _gather(patches: Tensor, x: Tensor) -> Tensor:
+    """The transpose of `_patches`: what the windows (B H W, 9 C) hold, summed at its place in x."""
+    batch, channels, height, width = x.shape
+    around = patches.new_zeros(batch, height + 2, width + 2, channels)
+    parts = patches.view(batch, height, width, 9, channels).unbind(3)
+    for window, part in zip(_windows(around), parts, strict=True):
+        window += part
+    return around[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+def _windows(around: Tensor) -> list[Tensor]:
+    """Of maps (B, H + 2, W + 2, C) the nine views (B, H, W, C) that a 3 x 3 window sees, row by row."""
+    height, width = around.shape[1] - 2, around.shape[2] - 2
+    return [around[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
