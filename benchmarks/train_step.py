@@ -35,6 +35,7 @@ from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config import ModelConfig, TrainingConfig
 from nkca.networks import layers
 from nkca.networks.layers import EmbeddingBlock
+from nkca.networks.norm_mish import GateAndSkip
 from nkca.noise import Noise, step_noise
 from nkca.training import Learner, contrastive_adjustment
 
@@ -60,19 +61,26 @@ CASES = {
 }
 
 
-def plain_norm_mish(x: Tensor, norm: nn.GroupNorm, shift: Tensor | None = None) -> Tensor:
+def plain_norm_mish(
+    x: Tensor,
+    norm: nn.GroupNorm,
+    shift: Tensor | None = None,
+    residual: GateAndSkip | None = None,
+) -> Tensor:
     """As `norm_mish`, by PyTorch's layers."""
     out = functional.mish(norm(x))
-    return out if shift is None else out + shift
+    out = out if shift is None else out + shift
+    return out if residual is None else residual[0] * out + residual[1]
 
 
 class EnlargedEmbeddingBlock(EmbeddingBlock):
     """The block with the embedding as large as the image, as the original has it."""
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, residual: GateAndSkip | None = None) -> Tensor:
         """As `EmbeddingBlock`; the same numbers."""
         large = embedding.expand(-1, -1, *x.shape[2:]).contiguous()
-        out: Tensor = self.block2(self.block1(x) + self.embedding(functional.mish(large)))
+        shifted = self.block1(x) + self.embedding(functional.mish(large))
+        out: Tensor = self.block2(shifted, residual=residual)
         return out
 
 

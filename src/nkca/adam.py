@@ -18,16 +18,19 @@ class Adam:
     """Moves weights against the running mean of their gradients, by name.
 
     Attributes:
-        steps: taken so far; from the first on there are two numbers more for each weight.
+        steps: taken so far.
     """
 
     def __init__(self, weights: Iterable[tuple[str, Tensor]], betas: tuple[float, float]) -> None:
-        """``weights`` are names and float32 tensors, moved in place by their ``grad``."""
+        """``weights`` are names and float32 tensors, moved in place by their ``grad``.
+
+        Two numbers for each weight are taken here, so that they lie together, below what comes and goes.
+        """
         self.weights = dict(weights)
         self.betas = betas
         self.steps = 0
-        self._means: list[Tensor] = []
-        self._squares: list[Tensor] = []
+        self._means = [torch.zeros_like(weight) for weight in self.weights.values()]
+        self._squares = [torch.zeros_like(weight) for weight in self.weights.values()]
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
@@ -40,9 +43,6 @@ class Adam:
             if weight.grad is None:
                 raise RuntimeError(f"{name} has no gradient")
         weights = list(self.weights.values())
-        if not self._means:
-            self._means = [torch.zeros_like(weight) for weight in weights]
-            self._squares = [torch.zeros_like(weight) for weight in weights]
         gradients = [weight.grad for weight in weights]
         lists = (weights, gradients, self._means, self._squares)
         rows = [_as_laid_out(weights, tensors) for tensors in lists]
@@ -60,23 +60,20 @@ class Adam:
         )
 
     def state(self) -> dict[str, Any]:
-        """{"step": int, "mean": {name: tensor}, "square": {name: tensor}}; its own tensors, no copies."""
-        return {
-            "step": self.steps,
-            "mean": dict(zip(self.weights, self._means, strict=False)),
-            "square": dict(zip(self.weights, self._squares, strict=False)),
-        }
+        """{"step": int, "mean": {name: tensor}, "square": {name: tensor}}, no copies; before a step {}."""
+        means, squares = (
+            dict(zip(self.weights, tensors, strict=True)) if self.steps else {}
+            for tensors in (self._means, self._squares)
+        )
+        return {"step": self.steps, "mean": means, "square": squares}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from a copy of what `state` gave, in the layout of the weights."""
+        """Continue from a copy of what `state` gave."""
         self.steps = int(state["step"])
-        self._means, self._squares = (
-            [torch.empty_like(w).copy_(state[kind][name]) for name, w in self.weights.items()]
-            if self.steps
-            else []
-            for kind in ("mean", "square")
-        )
+        for kind, tensors in (("mean", self._means), ("square", self._squares)):
+            for name, tensor in zip(self.weights, tensors, strict=True):
+                tensor.copy_(state[kind][name]) if self.steps else tensor.zero_()
 
 
 def _as_laid_out(weights: list[Tensor], tensors: list[Any]) -> list[Tensor]:

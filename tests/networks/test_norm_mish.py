@@ -66,6 +66,30 @@ def test_value_and_gradients(
         assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max().clamp(min=1)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 1e-2)])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_gate_and_skip(
+    shape: tuple[int, ...], dtype: torch.dtype, tolerance: float, at_once: bool
+) -> None:
+    norm, x, given = layer(shape[1]), images(shape, dtype), images(shape, dtype, seed=2)
+    gate, skip = images((1, shape[1], 1, 1), seed=3), images(shape, dtype, seed=4)
+    skip = skip if at_once else skip.double()
+    if shape[2:] == (1, 1):
+        tolerance *= 500
+    inputs = [t.requires_grad_() for t in (x, norm.weight, norm.bias, gate, skip)]
+    out = norm_mish(x, norm, residual=(gate, skip))
+    assert (type(out.grad_fn).__name__ == "_NormMishBackward") == at_once
+    exact = [t.detach().double().requires_grad_() for t in inputs]
+    normed = functional.group_norm(exact[0], 8, exact[1], exact[2], norm.eps)
+    truth = exact[3] * functional.mish(normed) + exact[4]
+    found = [out, *torch.autograd.grad(out, inputs, given.to(out.dtype))]
+    wanted = [truth, *torch.autograd.grad(truth, exact, given.double())]
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.shape == theirs.shape
+        assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max().clamp(min=1)
+
+
 def test_extremes_are_exact_and_nan_stays_nan() -> None:
     norm = nn.GroupNorm(8, 8)
     x = torch.full((1, 8, 2, 2), 4.0).contiguous(memory_format=torch.channels_last)

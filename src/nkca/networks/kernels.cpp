@@ -60,12 +60,15 @@ inline float mish(float h) {
     return h * (n / (n + 2.0f));
 }
 
-inline float mish_slope(float h) {
+// mish'(h), and mish(h) besides.
+inline float mish_slope(float h, float &value) {
     float w = exponential(h > 20.0f ? 20.0f : h), n = w * (w + 2.0f), d = 1.0f / (n + 2.0f);
+    value = h * n * d;
     return n * d + 4.0f * h * w * (w + 1.0f) * d * d;
 }
 
-// GroupNorm, Mish and a shift: y = mish(gamma (x - mean) / deviation + beta) + shift.
+// GroupNorm and Mish, y = mish(h), h = gamma (x - mean) / deviation + beta; then y + shift or, GATED,
+// gate y + skip. `shift_or_gate` has a row of channels for each image or, GATED, one for all of them.
 
 const int64_t BLOCK = 64; // rows that are summed in float; blocks are summed in double
 
@@ -121,10 +124,10 @@ std::vector<float> by_group(const double *sums, int64_t channels, int64_t groups
     return out;
 }
 
-template <typename T>
-void norm_mish(const T *x_all, const float *gamma, const float *beta, const float *shift_all, T *y_all,
-             float *mean_all, float *inverse_all, int64_t images, int64_t rows, int64_t channels,
-             int64_t groups, float epsilon) {
+template <typename T, bool GATED>
+void norm_mish(const T *x_all, const float *gamma, const float *beta, const float *shift_or_gate,
+               const T *skip_all, T *y_all, float *mean_all, float *inverse_all, int64_t images,
+               int64_t rows, int64_t channels, int64_t groups, float epsilon) {
     Plan plan(images, rows);
     const int64_t size = rows * channels;
     const double share = double(groups) / size;
@@ -146,33 +149,38 @@ void norm_mish(const T *x_all, const float *gamma, const float *beta, const floa
             }
         });
         auto scale = by_group(squares.data(), channels, groups, share); // the variance
-        std::vector<float> shift(channels);
+        std::vector<float> change(channels);
         for (int64_t c = 0; c < channels; c++) {
             float inverse = 1.0f / std::sqrt(scale[c] + epsilon);
             mean_all[n * channels + c] = mean[c];
             inverse_all[n * channels + c] = inverse;
             scale[c] = gamma[c] * inverse;
-            shift[c] = shift_all ? shift_all[n * channels + c] : 0.0f;
+            change[c] = shift_or_gate ? shift_or_gate[(GATED ? 0 : n * channels) + c] : 0.0f;
         }
         plan.rows(rows, [&](int64_t, int64_t first, int64_t end) {
             const float *__restrict a = scale.data(), *__restrict m = mean.data();
-            const float *__restrict b = beta, *__restrict e = shift.data();
+            const float *__restrict b = beta, *__restrict e = change.data();
             for (int64_t row = first; row < end; row++) {
                 const T *__restrict from = x + row * channels;
+                const T *__restrict skip = GATED ? skip_all + n * size + row * channels : from;
                 T *__restrict to = y + row * channels;
-                for (int64_t c = 0; c < channels; c++)
-                    store(to[c], mish((load(from[c]) - m[c]) * a[c] + b[c]) + e[c]);
+                for (int64_t c = 0; c < channels; c++) {
+                    float value = mish((load(from[c]) - m[c]) * a[c] + b[c]);
+                    store(to[c], GATED ? value * e[c] + load(skip[c]) : value + e[c]);
+                }
             }
         });
     }
 }
 
-// With g = dL/dh and xhat = (x - mean) / deviation: dL/dbeta = sum g, dL/dgamma = sum g xhat (given here
-// for each image) and dL/dx = (gamma g - mean(gamma g) - xhat mean(gamma g xhat)) / deviation.
-template <typename T>
+// With g = dL/dh and xhat = (x - mean) / deviation: dL/dbeta = sum g, dL/dgamma = sum g xhat and
+// dL/dx = (gamma g - mean(gamma g) - xhat mean(gamma g xhat)) / deviation. The sums of dL/dbeta, dL/dgamma
+// and dL/dshift or dL/dgate are given for each image.
+template <typename T, bool GATED>
 void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, const float *beta,
-              const float *mean_all, const float *inverse_all, T *dx_all, float *dgamma, float *dbeta,
-              float *dshift, int64_t images, int64_t rows, int64_t channels, int64_t groups) {
+                        const float *gate, const float *mean_all, const float *inverse_all, T *dx_all,
+                        float *dgamma, float *dbeta, float *dshift_or_gate, int64_t images,
+                        int64_t rows, int64_t channels, int64_t groups) {
     Plan plan(images, rows);
     const int64_t size = rows * channels;
     const double share = double(groups) / size;
@@ -186,12 +194,14 @@ void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, con
         auto sums = sum_rows(plan, rows, 3 * channels, [&](int64_t row, float *__restrict s) {
             const T *__restrict from = x + row * channels, *__restrict given = dy + row * channels;
             const float *__restrict a = scale.data(), *__restrict b = beta, *__restrict m = mean;
+            const float *__restrict e = gate;
             for (int64_t c = 0; c < channels; c++) {
-                float v = load(from[c]) - m[c], d = load(given[c]);
-                float g = d * mish_slope(v * a[c] + b[c]);
+                float v = load(from[c]) - m[c], d = load(given[c]), value;
+                float g = d * mish_slope(v * a[c] + b[c], value);
+                if (GATED) g *= e[c];
                 s[c] += g;
                 s[channels + c] += g * v;
-                s[2 * channels + c] += d;
+                s[2 * channels + c] += GATED ? d * value : d;
             }
         });
         std::vector<double> weighted(2 * channels);
@@ -199,7 +209,7 @@ void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, con
             double centred = sums[channels + c] * inverse[c];
             dbeta[n * channels + c] = sums[c];
             dgamma[n * channels + c] = centred;
-            if (dshift) dshift[n * channels + c] = sums[2 * channels + c];
+            dshift_or_gate[n * channels + c] = sums[2 * channels + c];
             weighted[c] = sums[c] * gamma[c];
             weighted[channels + c] = centred * gamma[c];
         }
@@ -211,13 +221,14 @@ void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, con
         }
         plan.rows(rows, [&](int64_t, int64_t first, int64_t end) {
             const float *__restrict a = scale.data(), *__restrict b = beta, *__restrict m = mean;
-            const float *__restrict l = level.data(), *__restrict k = slope.data();
+            const float *__restrict l = level.data(), *__restrict k = slope.data(), *__restrict e = gate;
             for (int64_t row = first; row < end; row++) {
                 const T *__restrict from = x + row * channels, *__restrict given = dy + row * channels;
                 T *__restrict to = dx + row * channels;
                 for (int64_t c = 0; c < channels; c++) {
-                    float v = load(from[c]) - m[c];
-                    float g = load(given[c]) * mish_slope(v * a[c] + b[c]);
+                    float v = load(from[c]) - m[c], value;
+                    float g = load(given[c]) * mish_slope(v * a[c] + b[c], value);
+                    if (GATED) g *= e[c];
                     store(to[c], a[c] * g - k[c] * v - l[c]);
                 }
             }
@@ -414,17 +425,20 @@ void attention_backward(const T *qkv_all, const T *given_all, const float *conte
 
 #define EXPORT(NAME, T)                                                                              \
     extern "C" void norm_mish_##NAME(const T *x, const float *gamma, const float *beta,             \
-                                     const float *shift, T *y, float *mean, float *inverse,         \
-                                     int64_t images, int64_t rows, int64_t channels,                \
-                                     int64_t groups, float epsilon) {                               \
-        norm_mish(x, gamma, beta, shift, y, mean, inverse, images, rows, channels, groups, epsilon); \
+                                     const float *shift_or_gate, const T *skip, T *y, float *mean,  \
+                                     float *inverse, int64_t images, int64_t rows,                  \
+                                     int64_t channels, int64_t groups, float epsilon) {             \
+        (skip ? norm_mish<T, true> : norm_mish<T, false>)(x, gamma, beta, shift_or_gate, skip, y,   \
+                                                          mean, inverse, images, rows, channels,    \
+                                                          groups, epsilon);                         \
     }                                                                                               \
     extern "C" void norm_mish_backward_##NAME(                                                      \
-        const T *x, const T *dy, const float *gamma, const float *beta, const float *mean,          \
-        const float *inverse, T *dx, float *dgamma, float *dbeta, float *dshift, int64_t images,    \
-        int64_t rows, int64_t channels, int64_t groups) {                                           \
-        norm_mish_backward(x, dy, gamma, beta, mean, inverse, dx, dgamma, dbeta, dshift, images,    \
-                           rows, channels, groups);                                                 \
+        const T *x, const T *dy, const float *gamma, const float *beta, const float *gate,          \
+        const float *mean, const float *inverse, T *dx, float *dgamma, float *dbeta,                \
+        float *dshift_or_gate, int64_t images, int64_t rows, int64_t channels, int64_t groups) {    \
+        (gate ? norm_mish_backward<T, true> : norm_mish_backward<T, false>)(                        \
+            x, dy, gamma, beta, gate, mean, inverse, dx, dgamma, dbeta, dshift_or_gate, images,     \
+            rows, channels, groups);                                                                \
     }                                                                                               \
     extern "C" void attention_##NAME(const T *qkv, T *out, float *context, float *top, float *sum,  \
                                      int64_t images, int64_t rows, int64_t heads) {                 \

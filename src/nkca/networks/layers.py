@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nkca.networks.attention import HEAD_WIDTH, HEADS, linear_attention
 from nkca.networks.mish import mish
-from nkca.networks.norm_mish import norm_mish
+from nkca.networks.norm_mish import GateAndSkip, norm_mish
 from nkca.networks.small_maps import convolve, is_small
 
 GROUPS = 8  # of every GroupNorm: all widths are multiples of it
@@ -48,21 +48,23 @@ class Conv3x3(nn.Conv2d):
         super().__init__(width_in, width_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if is_small(x, self.weight):
+        if self.bias is not None and is_small(x, self.weight):
             return convolve(x, self.weight, self.bias)
         return super().forward(x)
 
 
 class Block(nn.Module):
-    """3 x 3 convolution, GroupNorm, Mish, and a shift (B, width_out, 1, 1) if there is one."""
+    """3 x 3 convolution, GroupNorm, Mish, a shift (B, width_out, 1, 1), a residual; the last two if any."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
         self.conv = Conv3x3(width_in, width_out)
         self.norm = nn.GroupNorm(GROUPS, width_out)
 
-    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        return norm_mish(self.conv(x), self.norm, shift)
+    def forward(
+        self, x: Tensor, shift: Tensor | None = None, residual: GateAndSkip | None = None
+    ) -> Tensor:
+        return norm_mish(self.conv(x), self.norm, shift, residual)
 
 
 class EmbeddingBlock(nn.Module):
@@ -74,9 +76,9 @@ class EmbeddingBlock(nn.Module):
         self.embedding = nn.Conv2d(width_embedding, width_out, 1)
         self.block2 = Block(width_out, width_out)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, residual: GateAndSkip | None = None) -> Tensor:
         shift = self.embedding(mish(embedding))
-        out: Tensor = self.block2(self.block1(x, shift))
+        out: Tensor = self.block2(self.block1(x, shift), residual=residual)
         return out
 
 
@@ -89,12 +91,16 @@ class LinearAttention(nn.Module):
         self.out = nn.Conv2d(HEADS * HEAD_WIDTH, width, 1)
         self.norm = nn.GroupNorm(GROUPS, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return norm_mish(self.out(linear_attention(self.qkv(x))), self.norm)
+    def forward(self, x: Tensor, residual: GateAndSkip | None = None) -> Tensor:
+        out = self.out(linear_attention(self.qkv(x)))
+        return norm_mish(out, self.norm, residual=residual)
 
 
 class Residual(nn.Module):
-    """gate * f(x) + skip(x); the gate, one for each channel, starts at zero."""
+    """gate * f(x) + skip(x); the gate, one for each channel, starts at zero.
+
+    f ends with GroupNorm and Mish, which gate and add in the same pass over the map.
+    """
 
     def __init__(self, fn: nn.Module, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -103,8 +109,8 @@ class Residual(nn.Module):
         self.skip = nn.Identity() if width_in == width_out else nn.Conv2d(width_in, width_out, 1)
 
     def forward(self, x: Tensor, *embedding: Tensor) -> Tensor:
-        change = self.fn(x, *embedding)
-        return torch.addcmul(self.skip(x), self.gate.to(change.dtype), change)
+        out: Tensor = self.fn(x, *embedding, residual=(self.gate, self.skip(x)))
+        return out
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

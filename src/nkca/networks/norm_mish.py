@@ -9,18 +9,45 @@ from torch.autograd.function import once_differentiable
 from nkca.networks.kernels import call, have_kernels_for
 from nkca.networks.mish import mish
 
+GateAndSkip = tuple[Tensor, Tensor]  # (1, C, 1, 1) and (B, C, H, W)
 
-def norm_mish(x: Tensor, norm: nn.GroupNorm, shift: Tensor | None = None) -> Tensor:
+
+def norm_mish(
+    x: Tensor,
+    norm: nn.GroupNorm,
+    shift: Tensor | None = None,
+    residual: GateAndSkip | None = None,
+) -> Tensor:
     """mish(norm(x)) + shift for x (B, C, H, W) and shift (B, C, 1, 1), in the layout of x.
+
+    With a ``residual`` it is gate * (mish(norm(x)) + shift) + skip.
 
     Statistics and arithmetic are float32. The kernels return the dtype of x, autocast's GroupNorm
     float32.
     """
     if have_kernels_for(x) and norm.weight.dtype == torch.float32:
-        out: Tensor = _NormMish.apply(x, norm.weight, norm.bias, shift, norm.num_groups, norm.eps)
+        if residual and shift is None and _are_alike(residual[1], x):
+            return _run(x, norm, *residual)
+        out = _run(x, norm, shift, None)
+    else:
+        out = mish(norm(x))
+        out = out if shift is None else out + shift
+    if residual is None:
         return out
-    out = mish(norm(x))
-    return out if shift is None else out + shift
+    gate, skip = residual
+    return torch.addcmul(skip, gate.to(out.dtype), out)
+
+
+def _are_alike(skip: Tensor, x: Tensor) -> bool:
+    return skip.dtype == x.dtype and have_kernels_for(skip)
+
+
+def _run(x: Tensor, norm: nn.GroupNorm, operand: Tensor | None, skip: Tensor | None) -> Tensor:
+    """The kernel: mish(norm(x)) + operand, or with a skip mish(norm(x)) * operand + skip."""
+    out: Tensor = _NormMish.apply(
+        x, norm.weight, norm.bias, operand, skip, norm.num_groups, norm.eps
+    )
+    return out
 
 
 class _NormMish(torch.autograd.Function):
@@ -30,29 +57,51 @@ class _NormMish(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
-        shift: Tensor | None,
+        operand: Tensor | None,
+        skip: Tensor | None,
         groups: int,
         epsilon: float,
     ) -> Tensor:
-        ctx.groups, ctx.shift = groups, None if shift is None else shift.dtype
         batch, channels, height, width = x.shape
         y = torch.empty_like(x)
         mean, inverse = torch.empty(2, batch, channels)
-        shift = None if shift is None else shift.float().contiguous()
-        tensors = [x, weight, bias, shift, y, mean, inverse]
+        ctx.gated, ctx.groups = skip is not None, groups
+        ctx.operand = None if operand is None else (operand.shape, operand.dtype)
+        operand = None if operand is None else operand.float().contiguous()
+        tensors = [x, weight, bias, operand, skip, y, mean, inverse]
         call("norm_mish", x.dtype, tensors, batch, height * width, channels, groups, epsilon)
-        ctx.save_for_backward(x, weight, bias, mean, inverse)
+        ctx.save_for_backward(x, weight, bias, operand if ctx.gated else None, mean, inverse)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, mean, inverse = ctx.saved_tensors
+        x, weight, bias, gate, mean, inverse = ctx.saved_tensors
         batch, channels, height, width = x.shape
         given = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        dx = torch.empty_like(x)
-        by_weight, by_bias, by_shift = torch.empty(3, batch, channels)
-        tensors = [x, given, weight, bias, mean, inverse, dx, by_weight, by_bias, by_shift]
+        by_x = torch.empty_like(x)
+        by_weight, by_bias, by_operand = torch.empty(3, batch, channels)
+        tensors = [
+            x,
+            given,
+            weight,
+            bias,
+            gate,
+            mean,
+            inverse,
+            by_x,
+            by_weight,
+            by_bias,
+            by_operand,
+        ]
         call("norm_mish_backward", x.dtype, tensors, batch, height * width, channels, ctx.groups)
-        shift = None if ctx.shift is None else by_shift[:, :, None, None].to(ctx.shift)
-        return dx, by_weight.sum(0), by_bias.sum(0), shift, None, None
+        total = by_operand.sum(0) if ctx.gated else by_operand
+        return (
+            by_x,
+            by_weight.sum(0),
+            by_bias.sum(0),
+            None if ctx.operand is None else total.view(ctx.operand[0]).to(ctx.operand[1]),
+            given if ctx.gated else None,
+            None,
+            None,
+        )

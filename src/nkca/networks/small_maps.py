@@ -14,6 +14,7 @@ from torch.nn import functional
 
 POSITIONS = 16  # of a map: at 7 x 7 the convolution is the faster one
 WEIGHTS = 1 << 19  # channels in times channels out
+FEW = 256  # channels out at once
 
 
 def is_small(x: Tensor, weight: Tensor) -> bool:
@@ -50,9 +51,13 @@ class _Convolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         given = gradient.to(x.dtype).permute(0, 2, 3, 1).reshape(-1, len(weight))
         by_x = _gather(_product(given, _rows(weight).to(x.dtype).T), x)
-        by_weight = _product(given.T, _patches(x).T).view(len(weight), 3, 3, -1)
+        by_weight, columns = torch.empty_like(_rows(weight)), _patches(x).T
+        for part, rows in zip(by_weight.split(FEW), given.T.split(FEW), strict=True):
+            part.copy_(
+                _product(rows, columns)
+            )  # no second large block of memory beside the gradient
         by_bias = given.sum(0, dtype=weight.dtype)
-        return by_x, by_weight.permute(0, 3, 1, 2).to(weight.dtype), by_bias
+        return by_x, by_weight.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2), by_bias
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
