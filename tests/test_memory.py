@@ -13,6 +13,7 @@ from torch import Tensor
 from toys import random_pictures, save_pictures
 
 from nkca import memory, step_plan
+from nkca.adam import Adam
 from nkca.checkpoint import load_checkpoint
 from nkca.config import configure
 from nkca.errors import InputError
@@ -165,6 +166,19 @@ def test_the_peak_of_work_is_what_it_touches() -> None:
     assert memory.held(CPU) - found.before < 60 * MIB
 
 
+@linux
+def test_adam_takes_its_memory_before_a_trial_and_none_at_a_step() -> None:
+    weight = torch.ones(8 * MIB)
+    weight.grad = torch.ones(8 * MIB)
+    kept: list[Adam] = []
+    made = memory.peak(lambda: kept.append(Adam([("w", weight)], (0.9, 0.99))), CPU)
+    moved = memory.peak(lambda: kept[0].step(0.1), CPU)
+    assert made is not None
+    assert moved is not None
+    assert 60 * MIB < made.rise < 80 * MIB  # two float32 for each weight
+    assert moved.rise < 16 * MIB
+
+
 # What fits
 
 
@@ -184,7 +198,6 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(memory, "peak", peak)
     monkeypatch.setattr(memory, "is_measurable", lambda _: True)
     monkeypatch.setattr(step_plan, "MARGIN", 1.0)
-    monkeypatch.setattr(step_plan, "ADAM_BYTES", 0)
     yield seen
 
 

@@ -31,7 +31,6 @@ MARGIN = 1.3  # of what a part takes: the heap of a run has holes, more so with 
 USABLE = 0.9  # of the memory that is available when the run starts
 SMALL_SIDE = 64  # of the crops that are measured on the CPU
 WANTED_RISE = 128 << 20  # between the two measurements on the CPU: well above what varies
-ADAM_BYTES = 8  # two float32 for each weight, from the first step on
 
 
 @dataclass(frozen=True)
@@ -184,21 +183,18 @@ class _Trial:
         count, first, second = self._two_points(*small)
         if first is None:
             return None
-        start = first.before + self._later()
         if second is None:
-            return Need(start, max(1.0, MARGIN * first.rise))
+            return Need(first.before, max(1.0, MARGIN * first.rise))
         slope = max(1.0, (second.rise - first.rise) / count)
-        fixed = start + MARGIN * max(0.0, first.rise - count * slope)
+        fixed = first.before + MARGIN * max(0.0, first.rise - count * slope)
         return Need(fixed, MARGIN * slope * height * width / (small[0] * small[1]))
 
     def confirm(self, images: int) -> int:
         """On CUDA, take the part in earnest, with fewer images as long as memory runs out."""
         device = self.model.device
         if device.type == "cuda":
-            adam = torch.empty(self._later(), dtype=torch.uint8, device=device)
             while images > 1 and self._rise(images, *self.model.data_shape[1:]) is None:
                 images = images * 3 // 4
-            del adam
         return images
 
     def _small(self) -> tuple[int, int]:
@@ -222,12 +218,6 @@ class _Trial:
             if far or full or 2 * count * height * width >= whole:
                 return count, first, second
             count, first = 2 * count, second
-
-    def _later(self) -> int:
-        """Bytes that Adam takes at the first step and then keeps."""
-        if self.learner.optimizer.steps:
-            return 0
-        return ADAM_BYTES * sum(p.numel() for p in self.learner.network.parameters())
 
     def _rise(self, images: int, height: int, width: int) -> Peak | None:
         device = self.model.device

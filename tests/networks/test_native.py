@@ -46,7 +46,7 @@ def test_compiles_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_damaged_is_made_again(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = []
     with monkeypatch.context() as patch:
-        patch.setattr(native, "_compile", lambda _command, _source, target: names.append(target))
+        patch.setattr(native, "_compile", lambda _command, _sources, target: names.append(target))
         with pytest.raises(CannotCompileError):
             compiled(source)
     (target,) = names

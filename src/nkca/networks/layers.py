@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from nkca.networks import small_maps, winograd
 from nkca.networks.attention import HEAD_WIDTH, HEADS, linear_attention
 from nkca.networks.mish import mish
 from nkca.networks.norm_mish import GateAndSkip, norm_mish
-from nkca.networks.small_maps import convolve, is_small
 
 GROUPS = 8  # of every GroupNorm: all widths are multiples of it
 
@@ -48,8 +48,10 @@ class Conv3x3(nn.Conv2d):
         super().__init__(width_in, width_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.bias is not None and is_small(x, self.weight):
-            return convolve(x, self.weight, self.bias)
+        if self.bias is not None and winograd.is_suited(x, self.weight):
+            return winograd.convolve(x, self.weight, self.bias)
+        if self.bias is not None and small_maps.is_suited(x, self.weight):
+            return small_maps.convolve(x, self.weight, self.bias)
         return super().forward(x)
 
 

@@ -35,20 +35,21 @@ class CannotCompileError(Exception):
     """Why there is no compiled code, in one line."""
 
 
-def compiled(source: Path) -> ctypes.CDLL:
-    """The shared library made from ``source``; one that is damaged is made again.
+def compiled(*sources: Path) -> ctypes.CDLL:
+    """The shared library made from ``sources``; one that is damaged is made again.
 
     Raises:
         CannotCompileError: if there is no compiler here, or it or the loader fails.
     """
     command = [*find_compiler(), *FLAGS]
-    key = hashlib.sha256(b"\0".join([source.read_bytes(), repr(command).encode(), _machine()]))
-    name = f"{source.stem}-{key.hexdigest()[:16]}.so"
+    parts = [*(source.read_bytes() for source in sources), repr(command).encode(), _machine()]
+    key = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    name = f"{sources[0].stem}-{key[:16]}.so"
     try:
         target = default_cache_dir() / "native" / name
         with contextlib.suppress(OSError):
             return ctypes.CDLL(str(target))
-        _compile(command, source, target)
+        _compile(command, sources, target)
         return ctypes.CDLL(str(target))
     except OSError as error:
         raise CannotCompileError(f"{name}: {error.strerror or error}") from error
@@ -74,11 +75,11 @@ def find_compiler() -> list[str]:
     raise CannotCompileError(f"no C++ compiler here ({', '.join(c[0] for c in commands)})")
 
 
-def _compile(command: list[str], source: Path, target: Path) -> None:
+def _compile(command: list[str], sources: tuple[Path, ...], target: Path) -> None:
     """Make ``target`` whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    command = [*command, str(source), "-o", str(temporary)]
+    command = [*command, *map(str, sources), "-o", str(temporary)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
         if result.returncode:

@@ -1,8 +1,8 @@
-"""A 3 x 3 convolution of a small map with many channels, as one matrix product.
+"""A 3 x 3 convolution of a small map with many channels in bfloat16, as one matrix product.
 
 oneDNN's convolutions work along the rows of a map. Where a row has four pixels and the weights are
-megabytes, they reach a fifth to a half of what the processor can do; a product of all positions of all
-images with all weights reaches four fifths. The numbers are the same to rounding.
+megabytes, they reach half of what the processor can do; a product of all positions of all images with all
+weights reaches four fifths. The numbers are the same to rounding.
 """
 
 from typing import Any
@@ -17,10 +17,11 @@ WEIGHTS = 1 << 19  # channels in times channels out
 FEW = 256  # channels out at once
 
 
-def is_small(x: Tensor, weight: Tensor) -> bool:
+def is_suited(x: Tensor, weight: Tensor) -> bool:
     """Whether `convolve` is the faster way for x (B, C, H, W), in channels-last memory on the CPU."""
     return (
         x.device.type == "cpu"
+        and _dtype(x) == torch.bfloat16
         and 1 < x.shape[2] * x.shape[3] <= POSITIONS
         and len(x) > 0
         and weight.shape[0] * weight.shape[1] >= WEIGHTS
@@ -33,16 +34,20 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     The dtype is autocast's or that of x. Of x and the weight no copies are kept for the backward pass.
     """
-    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    out: Tensor = _Convolution.apply(x.to(kind), weight, bias)
+    out: Tensor = _Convolution.apply(x.to(_dtype(x)), weight, bias)
     return out
+
+
+def _dtype(x: Tensor) -> torch.dtype:
+    """In which the convolution is computed."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        out = _product(_patches(x), _rows(weight).to(x.dtype)) + bias.to(x.dtype)
+        out = functional.linear(_patches(x), _rows(weight).to(x.dtype), bias.to(x.dtype))
         return _as_maps(out, x)
 
     @staticmethod
@@ -50,26 +55,12 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         given = gradient.to(x.dtype).permute(0, 2, 3, 1).reshape(-1, len(weight))
-        by_x = _gather(_product(given, _rows(weight).to(x.dtype).T), x)
-        by_weight, columns = torch.empty_like(_rows(weight)), _patches(x).T
-        for part, rows in zip(by_weight.split(FEW), given.T.split(FEW), strict=True):
-            part.copy_(
-                _product(rows, columns)
-            )  # no second large block of memory beside the gradient
+        by_x = _gather(given @ _rows(weight).to(x.dtype), x)
+        by_weight, patches = torch.empty_like(_rows(weight)), _patches(x)
+        for first in range(0, len(weight), FEW):  # no second large block beside the gradient
+            by_weight[first : first + FEW] = given[:, first : first + FEW].T @ patches
         by_bias = given.sum(0, dtype=weight.dtype)
         return by_x, by_weight.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2), by_bias
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """a (M, K), b (N, K) -> a bᵀ (M, N) by oneDNN.
-
-    PyTorch asks oneDNN for bfloat16, and in float32 another library, which is half as fast on AMD's
-    processors.
-    """
-    if a.dtype == torch.float32 and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-        return out
-    return functional.linear(a, b)
 
 
 def _rows(weight: Tensor) -> Tensor:
