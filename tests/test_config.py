@@ -183,7 +183,7 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("adam_b2", 1.0), ("ema_decay", 1), ("ema_decay", math.nan), ("grad_clip", 0), ("grad_clip", -1),
     ("grad_clip", math.nan), ("min_noise", 0), ("min_noise", 1), ("min_noise", math.nan), ("lag", 1),
     ("lag", -0.1), ("lag", math.nan), ("seed", -1), ("seed", 2**63), ("device", "gpu"),
-    ("precision", "fp16"), ("compile", "yes"), ("checkpoint_freq", 0), ("viz_freq", -1),
+    ("precision", "fp8"), ("compile", "yes"), ("checkpoint_freq", 0), ("viz_freq", -1),
     ("eval_freq", -1), ("keep", -1),
     ("eval_samples", 1), ("eval_sampling_steps", -1), ("eval_time", 0), ("eval_time", -1),
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.config import DataConfig, RunConfig, configure, read_yaml
 from nkca.errors import InputError
 from nkca.evaluation import Collecting
-from nkca.image_sets import SampleOptions, Samples
+from nkca.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.measure import make_report
 from nkca.metrics.extractors import open_extractor
 from nkca.pictures import contact_sheet
@@ -278,6 +278,30 @@ def test_evaluation_says_beforehand_how_long_it_takes_and_is_given_up_after_its_
     assert sum("given up after" in m and "--eval-time" in m for m in caplog.messages) == 2
     assert not (tmp_path / BEST).exists()
     assert "evaluation/kid" not in scalars_of(tmp_path)
+
+
+@pytest.mark.parametrize(("accumulate", "at_once"), [(1, 5), (2, 3), (5, 1)])
+def test_an_evaluation_takes_no_more_at_once_than_training(
+    accumulate: int, at_once: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that only fits in parts can be evaluated."""
+    sizes = {"samples": 0, "reference": 0}
+    sample, read = Samples.batch, ImageFiles.batch
+
+    def count_samples(self: Samples, rows: range, *rest: Any) -> Tensor:
+        sizes["samples"] = max(sizes["samples"], len(rows))
+        return sample(self, rows, *rest)
+
+    def count_images(self: ImageFiles, rows: range, *rest: Any) -> Tensor:
+        sizes["reference"] = max(sizes["reference"], len(rows))
+        return read(self, rows, *rest)
+
+    monkeypatch.setattr(Samples, "batch", count_samples)
+    monkeypatch.setattr(ImageFiles, "batch", count_images)
+    asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 2, "cache": False}
+    train_until({**asked, "accumulate": accumulate}, tmp_path)
+    assert sizes == {"samples": at_once, "reference": at_once}
+    assert len(scalars_of(tmp_path)["evaluation/kid"]) == 1
 
 
 def test_an_evaluation_that_cannot_fit_its_time_is_refused_before_training(

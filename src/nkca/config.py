@@ -124,7 +124,7 @@ class TrainingConfig:
     lag: float | None = option(None, "Lag w of the chain; default: 0.5, with --discrete 0.95.")
     seed: int = option(0, "Seed of weights, order and noise.")
     device: str = option("auto", "Where to compute.", ("auto", "cpu", "cuda", "mps"))
-    precision: str = option("auto", "Arithmetic of the network.", ("auto", "fp32", "bf16"))
+    precision: str = option("auto", "Arithmetic of the network.", ("auto", "fp32", "bf16", "fp16"))
     compile: str = option(
         "auto",
         "Compile for this processor, or with 'on' for a GPU; auto: where that takes seconds.",

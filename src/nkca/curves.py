@@ -27,8 +27,8 @@ class Curves:
         self._waiting: list[StepReport] = []
 
     def add(self, report: StepReport) -> None:
-        """Take one step's report; skipped steps only count."""
-        if not report.was_skipped and self._writer is not None:
+        """Take one step's report; steps that moved no weight only count."""
+        if not (report.was_skipped or report.overflowed) and self._writer is not None:
             self._waiting.append(report)
         if report.progress.step % INTERVAL == 0:
             self.flush(report.progress.step)

@@ -11,14 +11,19 @@ from nkca.kernels import Denoiser
 
 
 @dataclass(frozen=True)
-class BFloat16:
-    """A denoiser whose convolutions and products run in bfloat16; p(z|x) itself is float32."""
+class HalfPrecision:
+    """A denoiser whose convolutions and products run in ``dtype``; p(z|x) itself is float32.
+
+    Args:
+        dtype: bfloat16 or float16.
+    """
 
     denoiser: nn.Module
+    dtype: torch.dtype
 
     def __call__(self, x: Tensor, noise_level: Tensor) -> Posterior:
         """Return p(z|x) for states x (B, C, H, W) at levels (B,)."""
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with torch.autocast(x.device.type, self.dtype):
             posterior: Posterior = self.denoiser(x, noise_level)
             return posterior
 
@@ -51,8 +56,26 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def with_precision(denoiser: nn.Module, name: str, device: torch.device) -> Denoiser:
-    """The denoiser in the arithmetic ``name``: fp32, bf16, or auto: bf16 where it is fast."""
+def has_fast_float16(device: torch.device) -> bool:
+    """Whether the device computes in float16 faster than in float32: NVIDIA from Volta on."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
+def dtype_named(name: str, device: torch.device) -> torch.dtype:
+    """What fp32, bf16 or fp16 mean; auto: bfloat16 where it is fast, else float16, else float32."""
     if name == "bf16" or (name == "auto" and has_fast_bfloat16(device)):
-        return BFloat16(denoiser)
-    return denoiser
+        return torch.bfloat16
+    if name == "fp16" or (name == "auto" and has_fast_float16(device)):
+        return torch.float16
+    return torch.float32
+
+
+def with_precision(denoiser: nn.Module, name: str, device: torch.device) -> Denoiser:
+    """The denoiser in the arithmetic ``name``, see `dtype_named`."""
+    dtype = dtype_named(name, device)
+    return denoiser if dtype == torch.float32 else HalfPrecision(denoiser, dtype)
+
+
+def needs_loss_scale(denoiser: Denoiser) -> bool:
+    """Whether gradients of the denoiser may fall out of the range of its numbers: in float16."""
+    return isinstance(denoiser, HalfPrecision) and denoiser.dtype == torch.float16

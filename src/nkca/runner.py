@@ -20,7 +20,7 @@ from nkca.data.cache import DecodedImages
 from nkca.data.dataset import batches, load_dataset
 from nkca.errors import InputError, out_of_memory_says
 from nkca.files import locked
-from nkca.precision import choose_device
+from nkca.precision import choose_device, needs_loss_scale
 from nkca.ranks import ALONE, Ranks, lost_rank_says
 from nkca.rundir import (
     Run,
@@ -89,7 +89,7 @@ def prepare(
         run = _assemble(directory, config, images, spec, checkpoint, ranks)
         messages.extend(fit_step(run.learner, run.average, config))
         if config.cadence.eval_freq:
-            scorer = prepare_scorer(run.average, images, config, ranks)
+            scorer = prepare_scorer(run.average, images, config, run.learner.part_size, ranks)
             run = replace(run, scorer=scorer)
             messages.append(scorer.announcement())
     return Prepared(run, tuple(messages))
@@ -233,6 +233,7 @@ def _assemble(
         for weights in (taught, average)
     ]
     learner = Learner(models[0].chain, taught, average, training, ranks)
+    ranks.check_same("kind of precision", needs_loss_scale(learner.chain.denoiser))
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
         learner.optimizer.load(checkpoint.optimizer)
@@ -255,6 +256,12 @@ def _known(progress: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_finite(report: StepReport) -> None:
+    if report.overflowed:
+        logger.info(
+            "step %d moved nothing: a gradient beyond float16, loss scale now %g",
+            report.progress.step,
+            report.progress.loss_scale,
+        )
     if report.was_skipped:
         logger.warning(
             "step %d skipped: loss %g, gradient norm %g",

@@ -32,7 +32,7 @@ from nkca.sharing import GivenUpError, together
 logger = logging.getLogger("nkca")
 
 REFERENCE_IMAGES = 2048
-EVAL_BATCH = 64  # images at once, at most
+EVAL_BATCH = 64  # images at once, at most; no more than training takes
 FEWEST_SAMPLES = 16  # with fewer a score is noise
 
 
@@ -108,11 +108,18 @@ class Scorer:
 
 
 def prepare_scorer(
-    model: Model, images: DecodedImages, config: RunConfig, ranks: Ranks = ALONE
+    model: Model,
+    images: DecodedImages,
+    config: RunConfig,
+    part_size: int,
+    ranks: Ranks = ALONE,
 ) -> Scorer:
     """Take the reference's features, which a cache keeps, and measure what an evaluation takes.
 
     Without a cache each rank takes them all.
+
+    Args:
+        part_size: images that training takes at once on this rank, for which there is memory.
 
     Raises:
         InputError: if the extractor or the images cannot be had, or ``eval_time`` is too short.
@@ -122,7 +129,7 @@ def prepare_scorer(
     wanted = cadence.eval_features
     name = best_extractor(height, width) if wanted == "auto" else wanted
     extractor = open_extractor(name, model.device)
-    batch_size = min(config.training.batch_size, EVAL_BATCH)
+    batch_size = min(EVAL_BATCH, int(-ranks.largest(-part_size)))  # the same on all ranks
     options = Collecting(model.device, cache_place(config.data), batch_size)
     schedule = Schedule(num_steps=cadence.eval_sampling_steps)
     still, moving = ranks.largest_of(*_seconds_per_batch(model, extractor, options, schedule))

@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from nkca import levels
+from nkca import levels, loss_scale
 from nkca.adam import Adam
 from nkca.chain import Chain
 from nkca.config import TrainingConfig
 from nkca.ema import decay_at, update_average
 from nkca.noise import Noise, derive_seed
+from nkca.precision import needs_loss_scale
 from nkca.ranks import ALONE, Ranks, bare, unsummed
 
 
@@ -56,7 +57,9 @@ class Progress:
     """How far a run is; all that randomness, order and schedules depend on.
 
     ``seconds`` is training time over all sessions; ``skipped`` counts steps without an update;
-    ``best_score`` is the lowest kernel distance of an evaluation so far.
+    ``skipped_in_a_row`` those since the last update or overflow, see `StepReport`;
+    ``best_score`` is the lowest kernel distance of an evaluation so far; ``loss_scale`` and the good
+    steps it has had since it changed are of float16 alone.
     """
 
     step: int = 0
@@ -65,6 +68,8 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     best_score: float | None = None
+    loss_scale: float = loss_scale.START
+    good_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,13 @@ class StepReport:
 
     @property
     def was_skipped(self) -> bool:
-        """Whether the loss or gradient was not finite, so that no weight moved."""
+        """Whether the loss or gradient was not finite for no good reason; no weight moved."""
         return self.progress.skipped_in_a_row > 0
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether float16 did not hold the gradient; no weight moved, and the loss scale was halved."""
+        return not self.was_skipped and not math.isfinite(self.gradient_norm)
 
 
 @torch.no_grad()
@@ -120,13 +130,15 @@ class Learner:
     ) -> None:
         """``chain`` denoises with ``network``; ``average`` is a second network of the same shape.
 
-        ``parts``, in how many a batch is taken, may change between steps.
+        ``parts``, in how many a batch is taken, may change between steps, and ``patience``, the good
+        steps after which a larger loss scale is tried.
 
         Of several ranks, all step together, and ``network`` comes from `Ranks.parallel`.
         """
         self.chain, self.average, self.config, self.ranks = chain, average, config, ranks
         self.network, self._shared_network = bare(network), network
         self.parts = config.accumulate if isinstance(config.accumulate, int) else 1
+        self.patience = loss_scale.PATIENCE
         self.progress = Progress()
         average.requires_grad_(False)
         self.optimizer = Adam(self.network.named_parameters(), (config.adam_b1, config.adam_b2))
@@ -135,7 +147,8 @@ class Learner:
         """Learn from clean states z (B, C, H, W), with one random stream for each image.
 
         It is taken in ``parts`` parts whose gradients add up. Where the loss or the gradient is not
-        finite no weight moves. Of several ranks each brings its share of the config's batch.
+        finite no weight moves; where it is float16 that did not hold a gradient, the loss scale is
+        halved. Of several ranks each brings its share of the config's batch.
 
         Returns:
             A report of all images, on the first rank and on the others.
@@ -154,7 +167,7 @@ class Learner:
         ]
         here = torch.stack(columns, dim=1).cpu()  # all that the host waits for in a step
         level, loss, above_floor, production, norm = self.ranks.gather(here, batch_size).unbind(1)
-        mean_loss, first_norm = loss.mean().item(), norm[0].item()
+        mean_loss, first_norm = loss.mean().item(), norm[0].item() / self.scale
         rate = self._update(batch_size, mean_loss, first_norm)
         return StepReport(
             progress=self.progress,
@@ -165,6 +178,11 @@ class Learner:
             loss_above_floor=above_floor,
             entropy_production=production,
         )
+
+    @property
+    def scale(self) -> float:
+        """What the loss is multiplied by before its gradient is taken; 1 but in float16."""
+        return self.progress.loss_scale if needs_loss_scale(self.chain.denoiser) else 1.0
 
     @property
     def part_size(self) -> int:
@@ -178,18 +196,20 @@ class Learner:
     def _add_gradients(self, z: Tensor, b: Tensor, noise: Noise, batch_size: int) -> Terms:
         """Set the gradient of the mean loss of all ranks' images; without a gradient, the terms of z.
 
+        The gradient is ``scale`` times too large, which `_update` takes back.
         PyTorch takes the mean over ranks, whose shares differ: so the sum over rows is divided by
         ``batch_size / ranks``. Ranks talk in the last part alone.
         """
         self.network.zero_grad()
         count = min(self.parts, len(z))
+        divisor = batch_size / self.ranks.count / self.scale
         bounds = [len(z) * part // count for part in range(count + 1)]
         parts = []
         for first, last in itertools.pairwise(bounds):
             rows = slice(first, last)
             with contextlib.nullcontext() if last == len(z) else self.alone():
                 terms = contrastive_adjustment(self.chain, z[rows], b[rows], noise[rows])
-                torch.autograd.backward(terms.loss.sum() / (batch_size / self.ranks.count))
+                torch.autograd.backward(terms.loss.sum() / divisor)
             parts.append(Terms(terms.loss.detach(), terms.entropy_production))
         return Terms(
             torch.cat([part.loss for part in parts]),
@@ -201,20 +221,32 @@ class Learner:
         config, progress = self.config, self.progress
         rate = config.lr * min(1.0, (progress.step + 1) / max(config.lr_warmup, 1))
         if math.isfinite(norm) and math.isfinite(loss):
+            factor = 1 / self.scale
             if config.grad_clip is not None and norm > config.grad_clip:
-                torch._foreach_mul_(gradients_of(self.network), config.grad_clip / norm)
+                factor *= config.grad_clip / norm
+            if factor != 1.0:
+                torch._foreach_mul_(gradients_of(self.network), factor)
             self.optimizer.step(rate)
             update = progress.step - progress.skipped + 1
             decay = decay_at(update, config.ema_decay, config.ema_warmup)
             update_average(self.average, self.network, decay)
-            progress = replace(progress, skipped_in_a_row=0)
-        else:
-            progress = replace(
-                progress,
-                skipped=progress.skipped + 1,
-                skipped_in_a_row=progress.skipped_in_a_row + 1,
-            )
         self.progress = replace(
-            progress, step=progress.step + 1, images=progress.images + batch_size
+            self._counted(loss, norm),
+            step=progress.step + 1,
+            images=progress.images + batch_size,
         )
         return rate
+
+    def _counted(self, loss: float, norm: float) -> Progress:
+        """The progress with the loss scale, and the steps skipped, as this step leaves them."""
+        progress, scaled = self.progress, needs_loss_scale(self.chain.denoiser)
+        scale, good_steps = progress.loss_scale, progress.good_steps
+        if math.isfinite(norm) and math.isfinite(loss):
+            if scaled:
+                scale, good_steps = loss_scale.after_update(scale, good_steps, self.patience)
+            return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
+        progress = replace(progress, skipped=progress.skipped + 1)
+        if scaled and math.isfinite(loss) and scale > loss_scale.LEAST:
+            scale, good_steps = loss_scale.after_overflow(scale)
+            return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
+        return replace(progress, skipped_in_a_row=progress.skipped_in_a_row + 1)

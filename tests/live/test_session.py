@@ -127,7 +127,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "truth": ({"seed": True}, "'seed' must be a whole number"),
     "lag": ({"lag": 1.0}, r"in \[0, 1\)"),
     "level": ({"level": 0}, r"in \(0, 1\]"),
-    "precision": ({"precision": "fp8"}, "fp32 or bf16"),
+    "precision": ({"precision": "fp8"}, "fp32, bf16 or fp16"),
     "images": ({"images": [1]}, "not base64"),
     "image": ({"images": ["aGVsbG8="]}, "cannot take the image"),
     "path": ({"images": ["/etc/passwd"]}, "cannot take the image"),

@@ -38,7 +38,6 @@ def test_value_and_gradients(sizes: Sizes, threads: int) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        assert is_suited(inputs[0], inputs[1])
         out = convolve(*inputs)
         assert out.is_contiguous(memory_format=torch.channels_last)
         given = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
@@ -83,16 +82,17 @@ def test_not_finite_stays_not_finite() -> None:
 
 
 def test_where_it_is_used() -> None:
-    conv = Conv3x3(32, 16).to(memory_format=torch.channels_last)
-    x = torch.randn(2, 32, 6, 6).contiguous(memory_format=torch.channels_last)
+    conv = Conv3x3(48, 32).to(memory_format=torch.channels_last)
+    x = torch.randn(4, 48, 6, 5).contiguous(memory_format=torch.channels_last)
     assert is_suited(x, conv.weight)
     assert type(conv(x).grad_fn).__name__ == "_WinogradBackward"
     assert not is_suited(x.contiguous(), conv.weight)
     assert not is_suited(x, conv.weight.contiguous())
     assert not is_suited(x.bfloat16(), conv.weight)
-    assert not is_suited(x[:, :, :1], conv.weight)
-    few = Conv3x3(24, 16).to(memory_format=torch.channels_last)
-    assert not is_suited(x[:, :24].contiguous(memory_format=torch.channels_last), few.weight)
-    assert not is_suited(x[:0], conv.weight)
+    assert not is_suited(x[:3], conv.weight)
+    for width_in, width_out in ((48, 16), (48, 40), (40, 32)):
+        other = Conv3x3(width_in, width_out).to(memory_format=torch.channels_last)
+        few = x[:, :width_in].contiguous(memory_format=torch.channels_last)
+        assert not is_suited(few, other.weight)
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_suited(x, conv.weight)

@@ -173,7 +173,7 @@ def device_options() -> Decorator:
         ),
         click.option(
             "--precision",
-            type=click.Choice(["fp32", "bf16"]),
+            type=click.Choice(["fp32", "bf16", "fp16"]),
             help="Arithmetic of the network.  [default: fp32]",
         ),
         click.option(

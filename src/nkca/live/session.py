@@ -212,7 +212,7 @@ _FIELDS: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
     "version": (str, _is_text, "text"),
     "checkpoint": (str, _is_text, "text"),
     "checkpoint_sha256": (str, _is_text, "text"),
-    "precision": (str, {"fp32", "bf16"}.__contains__, "fp32 or bf16"),
+    "precision": (str, {"fp32", "bf16", "fp16"}.__contains__, "fp32, bf16 or fp16"),
     "device": (str, _is_text, "text"),
     "data_shape": (list, _is_shape, "[1, 3 or 4, height, width]"),
     "lag": (int | float, lambda lag: 0 <= lag < 1, "a number in [0, 1)"),

@@ -9,16 +9,17 @@ from torch.autograd.function import once_differentiable
 from nkca.networks.kernels import call, have_kernels_for
 
 LANES = 16  # widths are multiples of the longest vectors there are, in floats
+WIDTH, TILES = 32, 32  # with fewer channels or tiles of 2 x 2 oneDNN is as fast
 
 
 def is_suited(x: Tensor, weight: Tensor) -> bool:
-    """Whether `convolve` takes x (B, C, H, W) and weight (D, C, 3, 3)."""
+    """Whether `convolve` takes x (B, C, H, W) and weight (D, C, 3, 3), and is the faster way."""
     return (
         have_kernels_for(x)
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and min(x.shape[2:]) > 1
-        and len(x) > 0
+        and len(x) * ((x.shape[2] + 1) // 2) * ((x.shape[3] + 1) // 2) >= TILES
+        and min(weight.shape[:2]) >= WIDTH
         and weight.shape[0] % LANES == weight.shape[1] % LANES == 0
         and weight.is_contiguous(memory_format=torch.channels_last)
     )
