@@ -55,10 +55,10 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         given = gradient.to(x.dtype).permute(0, 2, 3, 1).reshape(-1, len(weight))
-        by_x = _gather(given @ _rows(weight).to(x.dtype), x)
         by_weight, patches = torch.empty_like(_rows(weight)), _patches(x)
         for first in range(0, len(weight), FEW):  # no second large block beside the gradient
             by_weight[first : first + FEW] = given[:, first : first + FEW].T @ patches
+        by_x = _gather(given @ _rows(weight).to(x.dtype), x)
         by_bias = given.sum(0, dtype=weight.dtype)
         return by_x, by_weight.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2), by_bias
 
