@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -23,6 +23,7 @@ from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
 from nkca.config import ModelConfig, TrainingConfig
+from nkca.curves import Curves
 from nkca.noise import step_noise
 from nkca.precision import dtype_named
 from nkca.rundir import Run
@@ -31,11 +32,9 @@ from nkca.training import Learner, Progress, StepReport, Terms
 
 CPU = torch.device("cpu")
 MODELS = {
-    "paper": ModelConfig(hidden_size=8, dim_mults=(1, 2)),
-    "preconditioned": ModelConfig(
-        hidden_size=8, dim_mults=(1, 2), parametrisation="preconditioned"
-    ),
-    "categorical": ModelConfig(hidden_size=8, dim_mults=(1, 2), discrete=True, num_classes=4),
+    "paper": ModelConfig(hidden_size=8, dim_mults=(1,)),
+    "preconditioned": ModelConfig(hidden_size=8, dim_mults=(1,), parametrisation="preconditioned"),
+    "categorical": ModelConfig(hidden_size=8, dim_mults=(1,), discrete=True, num_classes=4),
 }
 TINY: dict[str, Any] = {
     "hidden_size": 8,
@@ -109,15 +108,14 @@ def test_the_rule_by_hand() -> None:
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_it_learns_what_float32_learns(kind: str) -> None:
-    half, full = learner(kind), learner(kind, "fp32")
-    pairs = [(take(half, kind), take(full, kind)) for _ in range(20)]
+    """One batch, again and again."""
+    half, full = learner(kind, lr=3e-3), learner(kind, "fp32", lr=3e-3)
+    pairs = [(take(half, kind, 7), take(full, kind, 7)) for _ in range(15)]
     assert not any(a.overflowed for a, _ in pairs)
     for a, b in pairs:
-        assert a.loss == pytest.approx(b.loss, rel=0.01, abs=0.5)
+        assert a.loss == pytest.approx(b.loss, abs=0.8)
     assert any(a.loss != b.loss for a, b in pairs)  # it was float16
-    still = learner(kind, "fp32", lr=1e-12)
-    untaught = [take(still, kind).loss for _ in range(20)]
-    assert abs(untaught[-1] - pairs[-1][1].loss) > 20  # control: what was learnt
+    assert pairs[-1][0].loss < pairs[0][0].loss - 4  # control: what was learnt
 
 
 def test_the_scale_changes_no_gradient_and_no_norm() -> None:
@@ -153,7 +151,7 @@ def test_accumulation_is_the_large_batch(parts: int) -> None:
 def test_an_overflow_halves_the_scale_and_moves_nothing() -> None:
     subject = learner()
     take(subject)
-    subject.progress = replace(subject.progress, loss_scale=2.0**40, skipped_in_a_row=3)
+    subject.progress = replace(subject.progress, loss_scale=2.0**34, skipped_in_a_row=3)
     before = state(subject)
     report = take(subject)
     assert report.overflowed
@@ -162,21 +160,21 @@ def test_an_overflow_halves_the_scale_and_moves_nothing() -> None:
     assert not math.isfinite(report.gradient_norm)
     assert same(before, state(subject))
     assert report.progress == Progress(
-        step=2, images=64, skipped=1, skipped_in_a_row=0, loss_scale=2.0**39
+        step=2, images=16, skipped=1, skipped_in_a_row=0, loss_scale=2.0**33
     )
 
 
 def test_after_overflows_the_step_is_the_one_that_the_scale_left_allows() -> None:
-    subject = learner(scale=2.0**40, ema_warmup=True)
+    subject = learner(scale=2.0**34, ema_warmup=True)
     reports = [take(subject, number=7)]
     while reports[-1].overflowed:
         assert len(reports) < 60
         reports.append(take(subject, number=7))
     count = len(reports) - 1
     assert count > MAX_SKIPPED_IN_A_ROW
-    assert subject.progress.loss_scale == 2.0 ** (40 - count)
+    assert subject.progress.loss_scale == 2.0 ** (34 - count)
     assert (subject.progress.skipped, subject.progress.good_steps) == (count, 1)
-    other = learner(scale=2.0 ** (40 - count), ema_warmup=True)
+    other = learner(scale=2.0 ** (34 - count), ema_warmup=True)
     assert not take(other, number=7).overflowed
     assert same(state(subject), state(other))
     assert not same(state(subject), state(learner()))
@@ -190,9 +188,9 @@ def test_good_steps_double_the_scale_and_an_overflow_begins_their_count_again() 
         take(subject)
         seen.append((subject.progress.loss_scale, subject.progress.good_steps))
     assert seen == [(1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (4, 0), (4, 1)]
-    subject.progress = replace(subject.progress, loss_scale=2.0**40)
+    subject.progress = replace(subject.progress, loss_scale=2.0**34)
     take(subject)
-    assert (subject.progress.loss_scale, subject.progress.good_steps) == (2.0**39, 0)
+    assert (subject.progress.loss_scale, subject.progress.good_steps) == (2.0**33, 0)
 
 
 def steep(subject: Learner) -> Callable[..., Terms]:
@@ -217,7 +215,7 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(
     reports = [take(subject), take(subject)]
     assert all(report.was_skipped and not report.overflowed for report in reports)
     assert subject.progress == Progress(
-        step=2, images=64, skipped=2, skipped_in_a_row=2, loss_scale=scale
+        step=2, images=16, skipped=2, skipped_in_a_row=2, loss_scale=scale
     )
     assert same(before, [p.detach() for p in subject.network.parameters()])
 
@@ -240,19 +238,19 @@ def test_a_loss_that_is_not_finite_is_no_overflow() -> None:
     assert report.was_skipped
     assert not report.overflowed
     assert report.progress == replace(
-        Progress(step=2, images=64, skipped=1, skipped_in_a_row=1), loss_scale=4.0, good_steps=1
+        Progress(step=2, images=16, skipped=1, skipped_in_a_row=1), loss_scale=4.0, good_steps=1
     )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_elsewhere_the_scale_is_one(precision: str) -> None:
-    subject, other = learner(precision=precision), learner(precision=precision, scale=2.0**40)
+    subject, other = learner(precision=precision), learner(precision=precision, scale=2.0**34)
     subject.patience = other.patience = 1
     assert subject.scale == other.scale == 1.0
     a, b = take(subject), take(other)
     assert same(state(subject), state(other))
     assert a.gradient_norm == b.gradient_norm
-    assert (a.progress.loss_scale, b.progress.loss_scale) == (4.0, 2.0**40)  # untouched
+    assert (a.progress.loss_scale, b.progress.loss_scale) == (4.0, 2.0**34)  # untouched
     assert a.progress.good_steps == b.progress.good_steps == 0
 
 
@@ -306,9 +304,10 @@ def test_a_checkpoint_from_before_resumes_with_the_first_scale(
 def test_more_overflows_in_a_row_than_may_be_skipped_do_not_end_a_run(
     photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = {**TINY, "dataset": str(photos), "max_steps": 60, "checkpoint_freq": 2}
+    asked = {**TINY, "dataset": str(photos), "max_steps": 60}
+    caplog.set_level("INFO", "nkca")
     with open_run(asked, tmp_path) as run:
-        run.learner.progress = replace(run.learner.progress, loss_scale=2.0**50)
+        run.learner.progress = replace(run.learner.progress, loss_scale=2.0**42)
         reports = list(train(run))
     overflows = [report.overflowed for report in reports]
     first_good = overflows.index(False)
@@ -316,14 +315,23 @@ def test_more_overflows_in_a_row_than_may_be_skipped_do_not_end_a_run(
     assert reports[-1].progress.skipped == sum(overflows) < 60
     said = [record for record in caplog.records if "beyond float16" in record.message]
     assert [record.levelname for record in said] == ["INFO"] * sum(overflows)
-    assert "step 1 moved nothing: a gradient beyond float16, loss scale now 5.6" in said[0].message
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    assert (
+        "step 1 moved nothing: a gradient beyond float16, loss scale now 2.19902e+12"
+        in said[0].message
+    )
+    drawn: dict[str, list[float]] = {}
 
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    norms = [event.value for event in events.Scalars("train/gradient_norm")]
-    assert norms
-    assert all(map(math.isfinite, norms))
+    class Writer:
+        def add_scalar(self, name: str, value: float, _step: int) -> None:
+            drawn.setdefault(name, []).append(value)
+
+    curves = Curves(cast(Any, Writer()))
+    for report in reports:
+        curves.add(report)
+    curves.flush(60)
+    assert drawn["train/gradient_norm"]
+    assert all(map(math.isfinite, drawn["train/gradient_norm"]))
+    assert drawn["train/skipped_steps"][-1] == sum(overflows)
 
 
 def run_command(command: Command, *arguments: object) -> None:
@@ -341,7 +349,7 @@ def test_the_commands_take_it(photos: Path, tmp_path: Path) -> None:
     pictures = sorted(samples.glob("*.png"))
     assert len(pictures) == 4
     with Image.open(pictures[0]) as picture:
-        assert json.loads(picture.text["nkca"])["precision"] == "fp16"  # type: ignore[attr-defined]
+        assert json.loads(picture.text["nkca"])["precision"] == "fp16"
     scores = tmp_path / "scores"
     run_command(
         nkca_metrics, run, photos, *few, "--features=pixels", "--no-cache", f"--save-dir={scores}"

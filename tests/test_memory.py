@@ -332,6 +332,22 @@ def test_a_run_goes_on_with_other_parts_and_levels(photos: str, tmp_path: Path) 
 
 
 @linux
+def test_gradients_stay_in_place_between_steps_of_several_parts(
+    photos: str, tmp_path: Path
+) -> None:
+    """Taken anew at each step, they lie between what a part takes and frees: a half more memory."""
+    asked = {**TINY, "dataset": photos, "max_memory": "64G"}
+    for parts in (1, 2):
+        run = prepare({**asked, "accumulate": parts}, tmp_path / "run").run
+        weights = list(run.learner.network.parameters())
+        before = [weight.grad for weight in weights]
+        assert all(gradient is None for gradient in before) is (parts == 1)
+        run.learner.step(torch.zeros(6, *run.average.data_shape), sample_noise(range(6)))
+        after = [weight.grad for weight in weights]
+        assert all(one is two for one, two in zip(before, after, strict=True)) is (parts == 2)
+
+
+@linux
 @pytest.mark.slow
 def test_the_estimate_holds(tmp_path: Path) -> None:
     """Against the peak of the step itself, with whole images that are larger than what is tried."""

@@ -1,12 +1,14 @@
 """Two processes do what one does: the same curves, weights, samples and scores, to rounding."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from PIL import Image
 from toys import random_pictures, save_pictures, write_checkpoint
 
 from nkca.build import load_model
-from nkca.checkpoint import FINAL, LATEST, load_checkpoint
+from nkca.checkpoint import FINAL, LATEST, load_checkpoint, save_checkpoint
 from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
@@ -127,6 +129,36 @@ def test_the_curve_is_that_of_one_process(
     assert_same_model(tmp_path / "one", tmp_path / "two")
     other = [report["loss"] for report in one[1:]]
     assert other != pytest.approx([report["loss"] for report in two[:-1]], rel=2e-4)
+
+
+def test_float16_on_two_ranks(start: Start, photos: Path, tmp_path: Path) -> None:
+    """From a scale that holds every gradient the curve is that of one process; ranks agree before."""
+    asked = {**TINY, "dataset": str(photos), "precision": "fp16", "batch_size": 7, "max_steps": 3}
+    curve({**asked, "max_steps": 1}, str(tmp_path / "one"), str(tmp_path / "one.json"))
+    begun = load_checkpoint(tmp_path / "one")
+    begun = replace(begun, progress={**begun.progress, "loss_scale": 1.0})
+    (tmp_path / "two").mkdir()
+    for name in ("one", "two"):
+        save_checkpoint(tmp_path / name / LATEST, begun)
+    curve(asked, str(tmp_path / "one"), str(tmp_path / "one.json"))
+    codes, _, said = start("curve", asked, tmp_path / "two", tmp_path / "two.json")
+    assert codes == [0, 0], said
+    one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("one", "two"))
+    assert len(one) == len(two) == 2
+    for a, b in zip(one, two, strict=True):
+        for name in ("loss", "gradient_norm"):
+            assert b[name] == pytest.approx(a[name], rel=1e-2), name
+    asked |= {"max_steps": 24}
+    codes, _, said = start("curve", asked, tmp_path / "falls", tmp_path / "falls.json")
+    assert codes == [0, 0], said
+    progress = load_checkpoint(tmp_path / "falls").progress
+    assert 0 < progress["skipped"] < 20
+    assert progress["loss_scale"] == 65536 / 2 ** progress["skipped"]
+    norms = [
+        report["gradient_norm"] for report in json.loads((tmp_path / "falls.json").read_text())
+    ]
+    assert sum(map(math.isfinite, norms)) == 24 - progress["skipped"]
+    assert norms[-1] < 1e3  # divided by the scale on both ranks
 
 
 def test_a_run_goes_on_with_another_number_of_processes(

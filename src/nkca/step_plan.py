@@ -88,13 +88,13 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> list[str]:
     trial = _Trial(learner, model, unit, -(-training.batch_size // ranks.count), limit)
     trial.prepare()
     plan = _search(trial, config)
-    learner.network.zero_grad()
-    memory.release(model.device)
     if ranks.any(plan is None):
         raise InputError(_too_large(config, limit))
     assert plan is not None
     parts, levels, peak = map(int, ranks.largest_of(plan.parts, plan.levels, plan.peak))
     learner.parts = parts
+    learner.network.zero_grad(set_to_none=parts == 1)
+    memory.release(model.device)
     recompute_levels(learner.network, levels)
     return [StepPlan(parts, levels, peak).describe(training.batch_size, limit)]
 

@@ -200,8 +200,8 @@ class Learner:
         PyTorch takes the mean over ranks, whose shares differ: so the sum over rows is divided by
         ``batch_size / ranks``. Ranks talk in the last part alone.
         """
-        self.network.zero_grad()
         count = min(self.parts, len(z))
+        self.network.zero_grad(set_to_none=count == 1)  # taken anew they tear holes between parts
         divisor = batch_size / self.ranks.count / self.scale
         bounds = [len(z) * part // count for part in range(count + 1)]
         parts = []

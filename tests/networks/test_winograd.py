@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
+from nkca.networks.kernels import have_kernel
 from nkca.networks.layers import Conv3x3
 from nkca.networks.winograd import convolve, is_suited
 
@@ -33,23 +35,45 @@ def example(sizes: Sizes) -> list[Tensor]:
 
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_value_and_gradients(sizes: Sizes, threads: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_value_and_gradients(sizes: Sizes, threads: int, dtype: torch.dtype) -> None:
+    if not have_kernel("winograd", dtype):
+        pytest.skip(f"this processor has no kernel for {dtype}")
     inputs = example(sizes)
+    inputs[0] = inputs[0].detach().to(dtype).requires_grad_()
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
         out = convolve(*inputs)
         assert out.is_contiguous(memory_format=torch.channels_last)
-        given = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+        assert out.dtype == dtype
+        given = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
         found = [out, *torch.autograd.grad(out, inputs, given)]
     finally:
         torch.set_num_threads(before)
     exact = [t.detach().double().requires_grad_() for t in inputs]
     truth = functional.conv2d(exact[0], exact[1], exact[2], padding=1)
     wanted = [truth, *torch.autograd.grad(truth, exact, given.double())]
-    for ours, theirs in zip(found, wanted, strict=True):
+    rounded = [dtype, dtype, torch.float32, torch.float32]  # the weights' gradients are not
+    for ours, theirs, kind in zip(found, wanted, rounded, strict=True):
         assert ours.shape == theirs.shape
-        assert (ours - theirs).abs().max() <= 3e-6 * theirs.abs().max()
+        tolerance = 3e-6 if kind == torch.float32 else 1.5e-2
+        assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_tiles_of_few_and_of_many_channels(dtype: torch.dtype) -> None:
+    """Each thread's own sums of weights' gradients, and shared ones, over several turns."""
+    if not have_kernel("winograd", dtype):
+        pytest.skip(f"this processor has no kernel for {dtype}")
+    for channels in (32, 96):
+        x, weight, bias = example((9, channels, channels, 21, 16))
+        x = x.detach().to(dtype)
+        out = convolve(x, weight, bias)
+        given = torch.ones_like(out)
+        (found,) = torch.autograd.grad(out, weight, given)
+        wanted = conv2d_weight(x.double(), weight.shape, given.double(), padding=1)
+        assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
 def test_an_image_does_not_depend_on_the_batch() -> None:
@@ -57,19 +81,6 @@ def test_an_image_does_not_depend_on_the_batch() -> None:
     together = convolve(x, weight, bias)
     alone = torch.cat([convolve(x[i : i + 1], weight, bias) for i in range(5)])
     assert torch.equal(together, alone)
-
-
-def test_the_gradient_does_not_depend_on_threads() -> None:
-    inputs = example((9, 32, 48, 12, 14))
-    before, found = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            found.append(torch.autograd.grad(convolve(*inputs).square().sum(), inputs[:2]))
-    finally:
-        torch.set_num_threads(before)
-    for one, two in zip(*found, strict=True):
-        assert torch.equal(one, two)
 
 
 def test_not_finite_stays_not_finite() -> None:
@@ -88,11 +99,17 @@ def test_where_it_is_used() -> None:
     assert type(conv(x).grad_fn).__name__ == "_WinogradBackward"
     assert not is_suited(x.contiguous(), conv.weight)
     assert not is_suited(x, conv.weight.contiguous())
-    assert not is_suited(x.bfloat16(), conv.weight)
     assert not is_suited(x[:3], conv.weight)
     for width_in, width_out in ((48, 16), (48, 40), (40, 32)):
         other = Conv3x3(width_in, width_out).to(memory_format=torch.channels_last)
         few = x[:, :width_in].contiguous(memory_format=torch.channels_last)
         assert not is_suited(few, other.weight)
+    wide = Conv3x3(64, 64).to(memory_format=torch.channels_last)
+    x = torch.randn(4, 64, 6, 5).contiguous(memory_format=torch.channels_last)
+    there = have_kernel("winograd", torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not is_suited(x, conv.weight)
+        assert is_suited(x, wide.weight) == there
+        assert wide(x).dtype == torch.bfloat16
+        assert not is_suited(x[:, :48].contiguous(memory_format=torch.channels_last), conv.weight)
+    with torch.autocast("cpu", torch.float16):
+        assert not is_suited(x, wide.weight)

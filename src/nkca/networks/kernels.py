@@ -32,12 +32,21 @@ def load_kernels() -> None:
 
 def have_kernels_for(x: Tensor) -> bool:
     """Whether `call` takes x (B, C, H, W)."""
+    return x.dtype in (torch.float32, torch.bfloat16) and has_layout(x)
+
+
+def has_layout(x: Tensor) -> bool:
+    """Whether there are kernels, and x (B, C, H, W) lies in memory as they take it."""
     return (
         _library is not None
         and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
         and x.is_contiguous(memory_format=torch.channels_last)
     )
+
+
+def have_kernel(name: str, dtype: torch.dtype) -> bool:
+    """Whether this processor has the kernel ``name`` for images of ``dtype``."""
+    return hasattr(_library, f"{name}_{str(dtype).removeprefix('torch.')}")
 
 
 def call(

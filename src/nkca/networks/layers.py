@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nkca.networks import small_maps, winograd
+from nkca.networks import winograd
 from nkca.networks.attention import HEAD_WIDTH, HEADS, linear_attention
 from nkca.networks.mish import mish
 from nkca.networks.norm_mish import GateAndSkip, norm_mish
@@ -50,8 +50,6 @@ class Conv3x3(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.bias is not None and winograd.is_suited(x, self.weight):
             return winograd.convolve(x, self.weight, self.bias)
-        if self.bias is not None and small_maps.is_suited(x, self.weight):
-            return small_maps.convolve(x, self.weight, self.bias)
         return super().forward(x)
 
 

@@ -1,12 +1,14 @@
-// 3 x 3 convolutions, padding 1, of float images in channels-last memory, by Winograd's minimal filtering
+// 3 x 3 convolutions, padding 1, of images in channels-last memory, by Winograd's minimal filtering
 // F(2 x 2, 3 x 3) (Lavin and Gray 2016, arXiv 1509.09308): 16 multiplications for four results, not 36.
+// Images are float, or bfloat16 where the processor multiplies pairs of them; weights are float.
 //
 // A map is cut into tiles of 2 x 2 results, each from 4 x 4 numbers d of the image. For each pair of channels,
 // with weights g and results y:
 //     U = G g G^T    V = B^T d B    M = sum over channels of U V, number by number    y = A^T M A
 // so that each of the 16 places is a matrix product of its own: (tiles, channels in) (channels in, out).
-// Rounding is that of a few more additions than the plain sum's. A tile's numbers do not depend on what else
-// is in the batch. Channels are multiples of LANES.
+// In float, rounding is that of a few additions. For bfloat16 images U and V are rounded to bfloat16, sums are
+// float, and the gradient of weights is computed in float throughout. A tile's numbers do not depend on what
+// else is in the batch. Channels are multiples of LANES.
 
 #include <algorithm>
 #include <cstdint>
@@ -14,6 +16,11 @@
 #include <memory>
 
 #include <omp.h>
+
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__) // with AMX, oneDNN is the faster one
+#include <immintrin.h>
+#define PAIRS
+#endif
 
 namespace {
 
@@ -28,37 +35,90 @@ const int ROWS = 6, WIDE = 2;
 const int ROWS = 6, WIDE = 2;
 #endif
 const int LANES = BYTES / 4, PLACES = 16;
-typedef float Lanes __attribute__((vector_size(BYTES), aligned(4), may_alias)); // of GCC and Clang
+typedef float Lanes __attribute__((vector_size(BYTES))); // of GCC and Clang
+typedef float Memory __attribute__((vector_size(BYTES), aligned(4), may_alias));
 
-inline Lanes get(const float *from) { return *reinterpret_cast<const Lanes *>(from); }
-inline void put(float *to, Lanes x) { *reinterpret_cast<Lanes *>(to) = x; }
+inline Lanes get(const float *from) { return *reinterpret_cast<const Memory *>(from); }
+inline void put(float *to, Lanes x) { *reinterpret_cast<Memory *>(to) = x; }
 
-using Floats = std::unique_ptr<float[]>;
-inline Floats floats(int64_t count) { return Floats(new float[count]); }
+// Numbers of a sum over channels: one in a float, or two of bfloat16 in a Pair.
+template <typename T> struct Step {
+    using Numbers = float;
+    static const int COUNT = 1;
+};
+
+inline Lanes add_product(Lanes sum, float a, Lanes b) { return sum + a * b; }
+
+#ifdef PAIRS
+struct bfloat16 {
+    uint16_t bits;
+};
+
+struct Pair {
+    uint32_t bits;
+};
+
+template <> struct Step<bfloat16> {
+    using Numbers = Pair;
+    static const int COUNT = 2;
+};
+
+inline Lanes add_product(Lanes sum, Pair a, Lanes b) {
+    float both; // only its bits: it is spread from memory as a float is
+    std::memcpy(&both, &a, 4);
+    return Lanes(_mm512_dpbf16_ps(__m512(sum), __m512bh(_mm512_set1_ps(both)), __m512bh(b)));
+}
+
+inline Lanes get(const bfloat16 *from) {
+    __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
+    return Lanes(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+inline void put(bfloat16 *to, Lanes x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to), __m256i(_mm512_cvtneps_pbh(__m512(x))));
+}
+
+inline void put_pairs(Pair *to, const Lanes x[2]) {
+    __m512i low = _mm512_cvtepu16_epi32(__m256i(_mm512_cvtneps_pbh(__m512(x[0]))));
+    __m512i high = _mm512_cvtepu16_epi32(__m256i(_mm512_cvtneps_pbh(__m512(x[1]))));
+    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+#endif
+
+inline void put_pairs(float *to, const Lanes x[1]) { put(to, x[0]); }
+
+template <typename T> std::unique_ptr<T[]> array(int64_t count) {
+    return std::unique_ptr<T[]>(new T[count]);
+}
+
+template <typename T> std::unique_ptr<T[]> zero_array(int64_t count) {
+    return std::unique_ptr<T[]>(new T[count]());
+}
 
 inline int64_t up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 // out (R, V LANES) = or += the sum over k of a[r][k] b[k]
-template <int R, int V>
-void product(const float *a, int64_t a_row, int64_t a_step, const float *b, int64_t b_step, float *out,
+template <int R, int V, typename N>
+void product(const N *a, int64_t a_row, int64_t a_step, const N *b, int64_t b_step, float *out,
              int64_t out_row, int64_t steps, bool add) {
     Lanes sum[R][V];
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++) sum[r][v] = add ? get(out + r * out_row + v * LANES) : Lanes{};
     for (int64_t k = 0; k < steps; k++) {
         Lanes right[V];
-        for (int v = 0; v < V; v++) right[v] = get(b + k * b_step + v * LANES);
+        for (int v = 0; v < V; v++) right[v] = get(reinterpret_cast<const float *>(b + k * b_step + v * LANES));
         for (int r = 0; r < R; r++)
-            for (int v = 0; v < V; v++) sum[r][v] += a[r * a_row + k * a_step] * right[v];
+            for (int v = 0; v < V; v++)
+                sum[r][v] = add_product(sum[r][v], a[r * a_row + k * a_step], right[v]);
     }
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++) put(out + r * out_row + v * LANES, sum[r][v]);
 }
 
 // The same for any even number of rows and any number of LANES up to WIDE.
-template <int V, typename... Rest>
-void product_rows(int64_t rows, const float *a, int64_t a_row, int64_t a_step, const float *b,
-                  int64_t b_step, float *out, int64_t out_row, int64_t steps, bool add) {
+template <int V, typename N>
+void product_rows(int64_t rows, const N *a, int64_t a_row, int64_t a_step, const N *b, int64_t b_step,
+                  float *out, int64_t out_row, int64_t steps, bool add) {
     int64_t r = 0;
     for (; r + ROWS <= rows; r += ROWS)
         product<ROWS, V>(a + r * a_row, a_row, a_step, b, b_step, out + r * out_row, out_row, steps, add);
@@ -66,12 +126,13 @@ void product_rows(int64_t rows, const float *a, int64_t a_row, int64_t a_step, c
         product<2, V>(a + r * a_row, a_row, a_step, b, b_step, out + r * out_row, out_row, steps, add);
 }
 
-void product_any(int64_t wide, int64_t rows, const float *a, int64_t a_row, int64_t a_step, const float *b,
+template <typename N>
+void product_any(int64_t wide, int64_t rows, const N *a, int64_t a_row, int64_t a_step, const N *b,
                  int64_t b_step, float *out, int64_t out_row, int64_t steps, bool add) {
-    auto run = wide == 1   ? product_rows<1>
-               : wide == 2 ? product_rows<2>
-               : wide == 3 ? product_rows<WIDE < 3 ? 1 : 3>
-                           : product_rows<WIDE < 4 ? 1 : 4>;
+    auto run = wide == 1   ? product_rows<1, N>
+               : wide == 2 ? product_rows<2, N>
+               : wide == 3 ? product_rows<WIDE < 3 ? 1 : 3, N>
+                           : product_rows<WIDE < 4 ? 1 : 4, N>;
     run(rows, a, a_row, a_step, b, b_step, out, out_row, steps, add);
 }
 
@@ -97,9 +158,10 @@ struct Tiles {
 };
 
 // V = B^T d B of one tile; place p goes to to + p * stride.
-void tile_of_image(const Tiles &tiles, int64_t index, const float *image, int64_t channels,
-                   const float *zeros, float *to, int64_t stride) {
-    const float *d[4][4];
+template <typename T, typename To>
+void tile_of_image(const Tiles &tiles, int64_t index, const T *image, int64_t channels, const T *zeros,
+                   To *to, int64_t stride) {
+    const T *d[4][4];
     tiles.find<4>(index, -1, image, channels, zeros, d);
     for (int64_t c = 0; c < channels; c += LANES) {
         Lanes t[4][4];
@@ -108,7 +170,7 @@ void tile_of_image(const Tiles &tiles, int64_t index, const float *image, int64_
             t[0][j] = d0 - d2, t[1][j] = d1 + d2, t[2][j] = d2 - d1, t[3][j] = d1 - get(d[3][j] + c);
         }
         for (int i = 0; i < 4; i++) {
-            float *row = to + 4 * i * stride + c;
+            To *row = to + 4 * i * stride + c;
             put(row, t[i][0] - t[i][2]);
             put(row + stride, t[i][1] + t[i][2]);
             put(row + 2 * stride, t[i][2] - t[i][1]);
@@ -118,9 +180,10 @@ void tile_of_image(const Tiles &tiles, int64_t index, const float *image, int64_
 }
 
 // A dy A^T of one tile of gradients.
-void tile_of_gradient(const Tiles &tiles, int64_t index, const float *gradient, int64_t channels,
-                      const float *zeros, float *to, int64_t stride) {
-    const float *y[2][2];
+template <typename T>
+void tile_of_gradient(const Tiles &tiles, int64_t index, const T *gradient, int64_t channels,
+                      const T *zeros, float *to, int64_t stride) {
+    const T *y[2][2];
     tiles.find<2>(index, 0, gradient, channels, zeros, y);
     for (int64_t c = 0; c < channels; c += LANES) {
         Lanes t[4][2];
@@ -139,9 +202,10 @@ void tile_of_gradient(const Tiles &tiles, int64_t index, const float *gradient, 
 }
 
 // y = A^T M A + bias of one tile; place p of M is at from + p * stride.
+template <typename T>
 void tile_of_result(const Tiles &tiles, int64_t index, const float *from, int64_t stride,
-                    const float *bias, float *map, int64_t channels, float *nowhere) {
-    float *y[2][2];
+                    const float *bias, T *map, int64_t channels, T *nowhere) {
+    T *y[2][2];
     tiles.find<2>(index, 0, map, channels, nowhere, y);
     for (int64_t c = 0; c < channels; c += LANES) {
         Lanes t[2][4], b = bias ? get(bias + c) : Lanes{};
@@ -173,16 +237,34 @@ inline void spread(const float *g, int64_t stride, bool flipped, Lanes u[PLACES]
     }
 }
 
+// The transpose of `spread`: G^T dU G.
+inline void gather(const float *du, int64_t stride, float *to, int64_t step) {
+    Lanes t[3][4];
+    for (int j = 0; j < 4; j++) {
+        Lanes u1 = get(du + (4 + j) * stride), u2 = get(du + (8 + j) * stride);
+        t[0][j] = get(du + j * stride) + 0.5f * (u1 + u2), t[1][j] = 0.5f * (u1 - u2);
+        t[2][j] = 0.5f * (u1 + u2) + get(du + (12 + j) * stride);
+    }
+    for (int i = 0; i < 3; i++) {
+        put(to + 3 * i * step, t[i][0] + 0.5f * (t[i][1] + t[i][2]));
+        put(to + (3 * i + 1) * step, 0.5f * (t[i][1] - t[i][2]));
+        put(to + (3 * i + 2) * step, 0.5f * (t[i][1] + t[i][2]) + t[i][3]);
+    }
+}
+
 const int PANEL = WIDE * LANES; // channels out of a product
 
-// Where channel `out` of place p begins in U: places, panels of channels out, channels in, the panel's own.
-inline int64_t in_panels(int64_t p, int64_t out, int64_t in, int64_t outs, int64_t ins) {
+// Where channel `out` of place p begins in U: places, panels of channels out, steps of channels in, the
+// panel's own.
+inline int64_t in_panels(int64_t p, int64_t out, int64_t step, int64_t outs, int64_t steps) {
     int64_t first = out / PANEL * PANEL, wide = std::min<int64_t>(PANEL, outs - first);
-    return p * ins * outs + first * ins + in * wide + out - first;
+    return p * steps * outs + first * steps + step * wide + out - first;
 }
 
 // Weights (outs, 3, 3, ins) to U.
-void spread_forward(const float *weight, int64_t outs, int64_t ins, float *u_all) {
+template <typename T>
+void spread_forward(const float *weight, int64_t outs, int64_t ins, typename Step<T>::Numbers *u_all) {
+    const int EACH = Step<T>::COUNT;
 #pragma omp parallel for schedule(static)
     for (int64_t out = 0; out < outs; out += LANES)
         for (int64_t in = 0; in < ins; in += LANES) {
@@ -193,22 +275,30 @@ void spread_forward(const float *weight, int64_t outs, int64_t ins, float *u_all
                 for (int p = 0; p < PLACES; p++) put(block[o][p], u[p]);
             }
             for (int p = 0; p < PLACES; p++)
-                for (int i = 0; i < LANES; i++) {
-                    Lanes turned;
-                    for (int o = 0; o < LANES; o++) turned[o] = block[o][p][i];
-                    put(u_all + in_panels(p, out, in + i, outs, ins), turned);
+                for (int i = 0; i < LANES; i += EACH) {
+                    Lanes turned[EACH];
+                    for (int e = 0; e < EACH; e++)
+                        for (int o = 0; o < LANES; o++) turned[e][o] = block[o][p][i + e];
+                    put_pairs(u_all + in_panels(p, out, (in + i) / EACH, outs, ins / EACH), turned);
                 }
         }
 }
 
 // Weights (ins, 3, 3, outs) to U of the convolution that takes gradients back.
-void spread_backward(const float *weight, int64_t outs, int64_t ins, float *u_all) {
+template <typename T>
+void spread_backward(const float *weight, int64_t outs, int64_t ins, typename Step<T>::Numbers *u_all) {
+    const int EACH = Step<T>::COUNT;
 #pragma omp parallel for schedule(static)
-    for (int64_t in = 0; in < ins; in++)
+    for (int64_t in = 0; in < ins; in += EACH)
         for (int64_t out = 0; out < outs; out += LANES) {
-            Lanes u[PLACES];
-            spread(weight + in * 9 * outs + out, outs, true, u);
-            for (int p = 0; p < PLACES; p++) put(u_all + in_panels(p, out, in, outs, ins), u[p]);
+            Lanes u[EACH][PLACES];
+            for (int e = 0; e < EACH; e++)
+                spread(weight + (in + e) * 9 * outs + out, outs, true, u[e]);
+            for (int p = 0; p < PLACES; p++) {
+                Lanes both[EACH];
+                for (int e = 0; e < EACH; e++) both[e] = u[e][p];
+                put_pairs(u_all + in_panels(p, out, in / EACH, outs, ins / EACH), both);
+            }
         }
 }
 
@@ -219,16 +309,19 @@ int64_t tiles_at_once(int64_t count, int64_t most) {
     return up((each + turns - 1) / turns, ROWS);
 }
 
-void convolve(const float *x, const float *u, const float *bias, float *y, int64_t images, int64_t height,
-              int64_t width, int64_t ins, int64_t outs) {
+template <typename T>
+void convolve(const T *x, const typename Step<T>::Numbers *u, const float *bias, T *y, int64_t images,
+              int64_t height, int64_t width, int64_t ins, int64_t outs) {
+    using Numbers = typename Step<T>::Numbers;
     const Tiles tiles(images, height, width);
     const int64_t some = tiles_at_once(tiles.count, ins * outs < 1 << 17 ? 48 : 96);
-    const auto zeros = floats(ins);
-    std::fill_n(zeros.get(), ins, 0.0f);
+    const int64_t steps = ins / Step<T>::COUNT;
+    const auto zeros = zero_array<T>(ins);
 #pragma omp parallel
     {
-        auto v = floats(PLACES * some * ins), m = floats(PLACES * some * outs), nowhere = floats(outs);
-        std::fill_n(v.get(), PLACES * some * ins, 0.0f);
+        auto v = zero_array<T>(PLACES * some * ins);
+        auto m = array<float>(PLACES * some * outs);
+        auto nowhere = array<T>(outs);
 #pragma omp for schedule(static)
         for (int64_t first = 0; first < tiles.count; first += some) {
             const int64_t here = std::min(some, tiles.count - first);
@@ -237,9 +330,10 @@ void convolve(const float *x, const float *u, const float *bias, float *y, int64
             for (int64_t p = 0; p < PLACES; p++)
                 for (int64_t out = 0; out < outs; out += PANEL) {
                     const int64_t wide = std::min<int64_t>(PANEL, outs - out);
-                    product_any(wide / LANES, up(here, 2), v.get() + p * some * ins, ins, 1,
-                                u + in_panels(p, out, 0, outs, ins), wide,
-                                m.get() + p * some * outs + out, outs, ins, false);
+                    const T *a = v.get() + p * some * ins;
+                    product_any(wide / LANES, up(here, 2), reinterpret_cast<const Numbers *>(a), steps, 1,
+                                u + in_panels(p, out, 0, outs, steps), wide,
+                                m.get() + p * some * outs + out, outs, steps, false);
                 }
             for (int64_t t = 0; t < here; t++)
                 tile_of_result(tiles, first + t, m.get() + t * outs, some * outs, bias, y, outs,
@@ -248,70 +342,108 @@ void convolve(const float *x, const float *u, const float *bias, float *y, int64
     }
 }
 
-const int64_t CHUNK = 256; // tiles at once, for all threads together
+// The sum over tiles of (A dy A^T) (B^T d B)^T, place by place; tiles `first` ... of at most `most` at once.
+template <typename T> struct WeightSum {
+    const Tiles &tiles;
+    const T *x, *dy, *zeros;
+    const int64_t ins, outs, most;
+    const int64_t panels = (ins + PANEL - 1) / PANEL, tasks = PLACES * panels;
 
-// dL/dweight (outs, 3, 3, ins) = G^T dU G, dU the sum over tiles of (A dy A^T) (B^T d B)^T, place by place.
-void gradient_of_weight(const float *x, const float *dy, float *dweight, int64_t images, int64_t height,
+    void transform(int64_t first, int64_t t, float *v, float *m) const {
+        tile_of_image(tiles, first + t, x, ins, zeros, v + t * ins, most * ins);
+        tile_of_gradient(tiles, first + t, dy, outs, zeros, m + t * outs, most * outs);
+    }
+
+    void multiply(int64_t task, int64_t here, const float *v, const float *m, float *du, bool add) const {
+        const int64_t p = task / panels, in = task % panels * PANEL;
+        product_any(std::min<int64_t>(PANEL, ins - in) / LANES, outs, m + p * most * outs, 1, outs,
+                    v + p * most * ins + in, ins, du + p * outs * ins + in, ins, here, add);
+    }
+};
+
+// dL/dweight (outs, 3, 3, ins) = G^T dU G. Where dU is small each thread has one of its own for its tiles;
+// otherwise all take the same tiles and share the products.
+template <typename T>
+void gradient_of_weight(const T *x, const T *dy, float *dweight, int64_t images, int64_t height,
                         int64_t width, int64_t ins, int64_t outs) {
     const Tiles tiles(images, height, width);
-    auto du = floats(PLACES * outs * ins), v = floats(PLACES * CHUNK * ins), m = floats(PLACES * CHUNK * outs);
-    const auto zeros = floats(std::max(ins, outs));
-    std::fill_n(zeros.get(), std::max(ins, outs), 0.0f);
-    const int64_t panels = (ins + PANEL - 1) / PANEL;
-#pragma omp parallel
+    const int64_t size = PLACES * outs * ins, threads = omp_get_max_threads();
+    const bool apart = size <= 1 << 16; // with the tiles in the second cache
+    const int64_t most = apart ? 64 : 256, own = PLACES * most;
+    const auto zeros = zero_array<T>(std::max(ins, outs));
+    const WeightSum<T> sum{tiles, x, dy, zeros.get(), ins, outs, most};
+    auto du = apart ? zero_array<float>(size * threads) : array<float>(size);
+    auto v_all = array<float>(own * ins * (apart ? threads : 1));
+    auto m_all = array<float>(own * outs * (apart ? threads : 1));
+#pragma omp parallel num_threads(threads)
     {
-        for (int64_t first = 0; first < tiles.count; first += CHUNK) {
-            const int64_t here = std::min(CHUNK, tiles.count - first);
+        const int64_t thread = apart ? omp_get_thread_num() : 0;
+        float *v = v_all.get() + thread * own * ins, *m = m_all.get() + thread * own * outs;
+        if (apart) {
 #pragma omp for schedule(static)
-            for (int64_t t = 0; t < here; t++) {
-                tile_of_image(tiles, first + t, x, ins, zeros.get(), v.get() + t * ins, CHUNK * ins);
-                tile_of_gradient(tiles, first + t, dy, outs, zeros.get(), m.get() + t * outs, CHUNK * outs);
+            for (int64_t first = 0; first < tiles.count; first += most) {
+                const int64_t here = std::min(most, tiles.count - first);
+                for (int64_t t = 0; t < here; t++) sum.transform(first, t, v, m);
+                for (int64_t task = 0; task < sum.tasks; task++)
+                    sum.multiply(task, here, v, m, du.get() + thread * size, true);
             }
+        } else {
+            for (int64_t first = 0; first < tiles.count; first += most) {
+                const int64_t here = std::min(most, tiles.count - first);
 #pragma omp for schedule(static)
-            for (int64_t task = 0; task < PLACES * panels; task++) {
-                const int64_t p = task / panels, in = task % panels * PANEL;
-                product_any(std::min<int64_t>(PANEL, ins - in) / LANES, outs,
-                            m.get() + p * CHUNK * outs, 1, outs, v.get() + p * CHUNK * ins + in, ins,
-                            du.get() + p * outs * ins + in, ins, here, first > 0);
+                for (int64_t t = 0; t < here; t++) sum.transform(first, t, v, m);
+#pragma omp for schedule(static)
+                for (int64_t task = 0; task < sum.tasks; task++)
+                    sum.multiply(task, here, v, m, du.get(), first > 0);
             }
         }
 #pragma omp for schedule(static)
         for (int64_t out = 0; out < outs; out++)
             for (int64_t in = 0; in < ins; in += LANES) {
-                Lanes t[3][4];
-                const float *from = du.get() + out * ins + in;
-                const int64_t stride = outs * ins;
-                for (int j = 0; j < 4; j++) {
-                    Lanes u1 = get(from + (4 + j) * stride), u2 = get(from + (8 + j) * stride);
-                    t[0][j] = get(from + j * stride) + 0.5f * (u1 + u2), t[1][j] = 0.5f * (u1 - u2);
-                    t[2][j] = 0.5f * (u1 + u2) + get(from + (12 + j) * stride);
-                }
-                float *to = dweight + out * 9 * ins + in;
-                for (int i = 0; i < 3; i++) {
-                    put(to + 3 * i * ins, t[i][0] + 0.5f * (t[i][1] + t[i][2]));
-                    put(to + (3 * i + 1) * ins, 0.5f * (t[i][1] - t[i][2]));
-                    put(to + (3 * i + 2) * ins, 0.5f * (t[i][1] + t[i][2]) + t[i][3]);
-                }
+                float *from = du.get() + out * ins + in;
+                for (int64_t other = 1; apart && other < threads; other++)
+                    for (int64_t p = 0; p < PLACES; p++) {
+                        float *to = from + p * outs * ins;
+                        put(to, get(to) + get(to + other * size));
+                    }
+                gather(from, outs * ins, dweight + out * 9 * ins + in, ins);
             }
     }
 }
 
-} // namespace
-
-extern "C" void winograd_float32(const float *x, const float *weight, const float *bias, float *y,
-                                 int64_t images, int64_t height, int64_t width, int64_t ins, int64_t outs) {
-    auto u = floats(PLACES * ins * outs);
-    spread_forward(weight, outs, ins, u.get());
+template <typename T>
+void forward(const T *x, const float *weight, const float *bias, T *y, int64_t images, int64_t height,
+             int64_t width, int64_t ins, int64_t outs) {
+    auto u = array<typename Step<T>::Numbers>(PLACES * ins * outs / Step<T>::COUNT);
+    spread_forward<T>(weight, outs, ins, u.get());
     convolve(x, u.get(), bias, y, images, height, width, ins, outs);
 }
 
-extern "C" void winograd_backward_float32(const float *x, const float *weight, const float *dy, float *dx,
-                                          float *dweight, int64_t images, int64_t height, int64_t width,
-                                          int64_t ins, int64_t outs) {
-    {
-        auto u = floats(PLACES * ins * outs);
-        spread_backward(weight, ins, outs, u.get());
-        convolve(dy, u.get(), nullptr, dx, images, height, width, outs, ins);
-    }
+template <typename T>
+void backward(const T *x, const float *weight, const T *dy, T *dx, float *dweight, int64_t images,
+              int64_t height, int64_t width, int64_t ins, int64_t outs) {
     gradient_of_weight(x, dy, dweight, images, height, width, ins, outs);
+    auto u = array<typename Step<T>::Numbers>(PLACES * ins * outs / Step<T>::COUNT);
+    spread_backward<T>(weight, ins, outs, u.get());
+    convolve(dy, u.get(), nullptr, dx, images, height, width, outs, ins);
 }
+
+} // namespace
+
+#define EXPORT(NAME, T)                                                                               \
+    extern "C" void winograd_##NAME(const T *x, const float *weight, const float *bias, T *y,         \
+                                    int64_t images, int64_t height, int64_t width, int64_t ins,       \
+                                    int64_t outs) {                                                   \
+        forward(x, weight, bias, y, images, height, width, ins, outs);                                \
+    }                                                                                                 \
+    extern "C" void winograd_backward_##NAME(const T *x, const float *weight, const T *dy, T *dx,     \
+                                             float *dweight, int64_t images, int64_t height,          \
+                                             int64_t width, int64_t ins, int64_t outs) {              \
+        backward(x, weight, dy, dx, dweight, images, height, width, ins, outs);                       \
+    }
+
+EXPORT(float32, float)
+#ifdef PAIRS
+EXPORT(bfloat16, bfloat16)
+#endif
+

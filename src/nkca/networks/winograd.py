@@ -1,4 +1,4 @@
-"""3 x 3 convolutions in float32 by Winograd's minimal filtering (`winograd.cpp`)."""
+"""3 x 3 convolutions by Winograd's minimal filtering (`winograd.cpp`), in float32 and bfloat16."""
 
 from typing import Any
 
@@ -6,29 +6,41 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.kernels import call, have_kernels_for
+from nkca.networks.kernels import call, has_layout, have_kernel
 
 LANES = 16  # widths are multiples of the longest vectors there are, in floats
-WIDTH, TILES = 32, 32  # with fewer channels or tiles of 2 x 2 oneDNN is as fast
+WIDTHS = {torch.float32: 32, torch.bfloat16: 64}  # with fewer channels oneDNN is as fast
+TILES = 32  # with fewer tiles of 2 x 2 too: the weights' share is too large
 
 
 def is_suited(x: Tensor, weight: Tensor) -> bool:
     """Whether `convolve` takes x (B, C, H, W) and weight (D, C, 3, 3), and is the faster way."""
+    dtype = _dtype(x)
     return (
-        have_kernels_for(x)
-        and x.dtype == weight.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and len(x) * ((x.shape[2] + 1) // 2) * ((x.shape[3] + 1) // 2) >= TILES
-        and min(weight.shape[:2]) >= WIDTH
+        has_layout(x)
+        and dtype in WIDTHS
+        and weight.dtype == torch.float32
+        and have_kernel("winograd", dtype)
+        and min(weight.shape[:2]) >= WIDTHS[dtype]
         and weight.shape[0] % LANES == weight.shape[1] % LANES == 0
         and weight.is_contiguous(memory_format=torch.channels_last)
+        and len(x) * ((x.shape[2] + 1) // 2) * ((x.shape[3] + 1) // 2) >= TILES
     )
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """As `functional.conv2d` with padding 1: (B, D, H, W) in channels-last memory, nearer the exact sum."""
-    out: Tensor = _Winograd.apply(x, weight, bias)
+    """As `functional.conv2d` with padding 1: (B, D, H, W) in channels-last memory.
+
+    The dtype is autocast's or that of x. In float32 it is nearer the exact sum than the plain one; in
+    bfloat16 the weights are not rounded beforehand, and their gradient is computed in float32.
+    """
+    out: Tensor = _Winograd.apply(x.to(_dtype(x)), weight, bias)
     return out
+
+
+def _dtype(x: Tensor) -> torch.dtype:
+    """In which the convolution is computed."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
 class _Winograd(torch.autograd.Function):
@@ -46,8 +58,8 @@ class _Winograd(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         batch, width_in, height, width = x.shape
-        given = gradient.contiguous(memory_format=torch.channels_last)
+        given = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
         by_x, by_weight = torch.empty_like(x), torch.empty_like(weight)
         sizes = (batch, height, width, width_in, len(weight))
         call("winograd_backward", x.dtype, [x, weight, given, by_x, by_weight], *sizes)
-        return by_x, by_weight, given.sum((0, 2, 3))
+        return by_x, by_weight, given.sum((0, 2, 3), dtype=weight.dtype)
