@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from train_step import (
     CASES,
     CPU,
@@ -74,6 +73,8 @@ def measure(case: Case, images: int, variant: str, seconds: float) -> dict[str, 
 def flops_an_image(case: Case) -> float:
     """Convolutions and matrix products of a step."""
     chain = assemble(spec_of(case), plain_network_of(case), device=CPU).chain
+    from torch.utils.flop_counter import FlopCounterMode  # not in the processes that are measured
+
     with FlopCounterMode(display=False) as counter:
         step(chain, torch.zeros(2, 3, case.side, case.side), 0.5)
     return float(counter.get_total_flops()) / 2

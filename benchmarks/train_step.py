@@ -27,7 +27,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from nkca import compilation, levels
 from nkca.allocator import keep_freed_memory
@@ -161,6 +160,8 @@ def measure(case: Case, variant: str, seconds: float) -> dict[str, float]:
 def flops_an_image(case: Case) -> float:
     """Convolutions and matrix products of a step: two evaluations and one backward pass."""
     learner = learner_of(case, "fp32", "off")
+    from torch.utils.flop_counter import FlopCounterMode  # not in the processes that are measured
+
     with FlopCounterMode(display=False) as counter:
         learner.step(torch.zeros(2, 3, case.side, case.side), step_noise(0, 0, 0, 2))
     return float(counter.get_total_flops()) / 2

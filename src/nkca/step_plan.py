@@ -1,9 +1,10 @@
 """How a training step fits into memory: in how many parts, and how many levels are computed twice.
 
-A part of n images of H x W pixels takes, nearly, a + s n H W bytes beyond what the process holds: a is
-gradients and copies of weights, s activations and the scratch memory of the layers. Both are measured
-on two small pieces of work that move no weight: on the CPU few images, cropped small, as memory is the
-same for every pixel; on CUDA one and two whole images, then the part that was chosen, to be sure.
+A part of n images of H x W pixels takes, nearly, a + s n H W bytes beyond what the process holds, which
+is weights, gradients and Adam's numbers: a is copies of weights, s activations and the scratch memory of
+the layers. Both are measured on two small pieces of work that move no weight: on the CPU few images,
+cropped small, as memory is the same for every pixel; on CUDA one and two whole images, then the part
+that was chosen, to be sure.
 
 More parts come first, for they cost next to nothing; then levels, outermost first, for a level that is
 computed twice costs another forward pass of it.
