@@ -44,8 +44,9 @@ class Adam:
                 raise RuntimeError(f"{name} has no gradient")
         weights = list(self.weights.values())
         gradients = [weight.grad for weight in weights]
+        orders = [sorted(range(w.dim()), key=w.stride, reverse=True) for w in weights]
         lists = (weights, gradients, self._means, self._squares)
-        rows = [_as_laid_out(weights, tensors) for tensors in lists]
+        rows = [_reordered(tensors, orders) for tensors in lists]
         self.steps += 1
         count = torch.tensor(float(self.steps), device=weights[0].device)
         torch._fused_adam_(
@@ -76,7 +77,6 @@ class Adam:
                 tensor.copy_(state[kind][name]) if self.steps else tensor.zero_()
 
 
-def _as_laid_out(weights: list[Tensor], tensors: list[Any]) -> list[Tensor]:
+def _reordered(tensors: list[Any], orders: list[list[int]]) -> list[Tensor]:
     """Each tensor with its dimensions in the order in which its weight lies in memory, contiguous."""
-    orders = [sorted(range(w.dim()), key=w.stride, reverse=True) for w in weights]
     return [t.permute(order).contiguous() for t, order in zip(tensors, orders, strict=True)]

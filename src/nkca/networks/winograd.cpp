@@ -446,4 +446,3 @@ EXPORT(float32, float)
 #ifdef PAIRS
 EXPORT(bfloat16, bfloat16)
 #endif
-
