@@ -16,7 +16,7 @@ STEPS, BATCH = 25, 32
 
 def measure(keep: bool) -> tuple[float, float]:
     """Images/s and page faults a step of the demo's model, in this process."""
-    from nkca.allocator import keep_freed_memory
+    from nkca.system.allocator import keep_freed_memory
 
     if keep and not keep_freed_memory():
         sys.exit("malloc cannot be told here")

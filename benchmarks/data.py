@@ -31,7 +31,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nkca.allocator import keep_freed_memory
 from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config import ModelConfig, TrainingConfig
 from nkca.data.cache import load_images
@@ -40,6 +39,7 @@ from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
 from nkca.noise import step_noise
 from nkca.pixels import ContinuousPixels
+from nkca.system.allocator import keep_freed_memory
 from nkca.training import Learner
 
 Row = dict[str, Any]

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-from nkca.allocator import keep_freed_memory
 from nkca.build import assemble
 from nkca.config import configure, read_yaml
 from nkca.data.dataset import batches
@@ -24,6 +23,7 @@ from nkca.noise import step_noise
 from nkca.pixels import as_tensor
 from nkca.rundir import Run
 from nkca.runner import prepare
+from nkca.system.allocator import keep_freed_memory
 from nkca.training import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent

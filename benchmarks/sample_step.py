@@ -29,10 +29,10 @@ from train_step import (
 )
 
 from nkca import compilation
-from nkca.allocator import keep_freed_memory
 from nkca.build import assemble
 from nkca.chain import Chain
 from nkca.noise import sample_noise
+from nkca.system.allocator import keep_freed_memory
 
 WARM_UP = 3
 VARIANTS = {"fp32": ("fp32", "auto"), "bf16": ("bf16", "auto"), "eager": ("fp32", "off")}

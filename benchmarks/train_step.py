@@ -29,13 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nkca import compilation, levels
-from nkca.allocator import keep_freed_memory
 from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config import ModelConfig, TrainingConfig
 from nkca.networks import layers
 from nkca.networks.layers import EmbeddingBlock
 from nkca.networks.norm_mish import GateAndSkip
 from nkca.noise import Noise, step_noise
+from nkca.system.allocator import keep_freed_memory
 from nkca.training import Learner, contrastive_adjustment
 
 WARM_UP = 3

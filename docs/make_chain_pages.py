@@ -28,11 +28,11 @@ from nkca.kernels import ContinuousKernel
 from nkca.levels import expand
 from nkca.metrics.extractors import open_extractor
 from nkca.pixels import ContinuousPixels, as_tensor
-from nkca.places import default_cache_dir
 from nkca.sampling import Model
 from nkca.study.findings import StudyOptions
 from nkca.study.record import Judge
 from nkca.study.stationarity import study_chain
+from nkca.system.cache_dir import default_cache_dir
 
 CPU = torch.device("cpu")
 KNOWN = 200

@@ -24,7 +24,7 @@ from nkca.metrics.features import Extractor
 from nkca.metrics.statistics import Statistics
 from nkca.pictures import grid, save_png
 from nkca.pixels import as_pictures, as_tensor
-from nkca.places import default_cache_dir
+from nkca.system.cache_dir import default_cache_dir
 
 COUNT, SHOWN = 1000, 16
 HEAD = "FID|FID∞|KID x 1000|IS|precision|recall|density|coverage|data copying|copies"

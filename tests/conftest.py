@@ -8,7 +8,7 @@ import torch
 
 from nkca import compilation
 from nkca.networks import kernels as compiled_kernels
-from nkca.networks.native import CannotCompileError
+from nkca.system.compiler import CannotCompileError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -8,7 +8,7 @@ import pytest
 
 LOOP = """
 import resource, sys
-from nkca.allocator import keep_freed_memory
+from nkca.system.allocator import keep_freed_memory
 assert sys.argv[1] == "default" or keep_freed_memory()
 bytearray(1 << 26)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

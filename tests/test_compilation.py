@@ -16,8 +16,8 @@ from nkca.checkpoint import Checkpoint
 from nkca.compilation import describe, prepare
 from nkca.config import ModelConfig, TrainingConfig
 from nkca.networks import kernels
-from nkca.networks.native import CannotCompileError, find_compiler
 from nkca.noise import step_noise
+from nkca.system.compiler import CannotCompileError, find_compiler
 from nkca.training import Learner
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nkca.errors import InputError
-from nkca.files import atomic_write, fresh_directory, locked, write_text
+from nkca.system.files import atomic_write, fresh_directory, locked, write_text
 
 
 class StopError(Exception):
@@ -57,7 +57,7 @@ def test_a_crash_leaves_the_old_file(tmp_path: Path) -> None:
     code = """
 import os, sys
 from pathlib import Path
-from nkca.files import atomic_write
+from nkca.system.files import atomic_write
 with atomic_write(Path(sys.argv[1])) as file:
     file.write(b"new and not finished")
     file.flush()

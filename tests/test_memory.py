@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 from toys import random_pictures, save_pictures
 
-from nkca import memory, step_plan
+from nkca import step_plan
 from nkca.adam import Adam
 from nkca.checkpoint import load_checkpoint
 from nkca.config import configure
 from nkca.errors import InputError
-from nkca.memory import Peak
 from nkca.networks.unet import UNet
 from nkca.noise import sample_noise
 from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train
+from nkca.system import memory
+from nkca.system.memory import Peak
 from nkca.values import parse_size
 
 CPU, MIB = torch.device("cpu"), 2**20

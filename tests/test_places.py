@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nkca.errors import InputError
-from nkca.places import default_cache_dir
+from nkca.system.cache_dir import default_cache_dir
 
 
 def test_default_cache_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

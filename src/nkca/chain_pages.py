@@ -13,7 +13,6 @@ from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.evaluation import Collecting, collect
-from nkca.files import write_text
 from nkca.image_sets import ImageFiles
 from nkca.metrics.features import Extractor
 from nkca.metrics.frechet import factored_distance, factorise, factorise_features
@@ -25,6 +24,7 @@ from nkca.study.findings import ChainReport, LevelReport, StudyOptions
 from nkca.study.record import Judge
 from nkca.study.stationarity import study_chain
 from nkca.subjects import Measurement
+from nkca.system.files import write_text
 from nkca.version import __version__
 
 SURE = 0.01  # p-values below are called a finding

@@ -34,8 +34,8 @@ from torch import Tensor
 
 from nkca import original
 from nkca.errors import InputError
-from nkca.files import atomic_write
 from nkca.pretrained import DEMO, model_path
+from nkca.system.files import atomic_write
 from nkca.version import __version__
 
 logger = logging.getLogger("nkca")

@@ -62,7 +62,7 @@ def describe(device: "torch.device", choice: str) -> str:
 def lacking() -> str:
     """Load the kernels for the CPU, once in a process; "" or why that cannot be done."""
     from nkca.networks.kernels import load_kernels
-    from nkca.networks.native import CannotCompileError
+    from nkca.system.compiler import CannotCompileError
 
     try:
         load_kernels()

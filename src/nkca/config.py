@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from nkca.errors import InputError, nearest
-from nkca.files import write_text
+from nkca.system.files import write_text
 from nkca.values import DURATION, SIZE, convert, describe, parse_duration, parse_size
 
 

@@ -26,7 +26,7 @@ from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
 from nkca.ranks import ALONE, Ranks
 from nkca.sharing import of_share
-from nkca.transfer import send
+from nkca.system.device import send
 
 FORMAT = 1  # of what the cache holds
 _LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power

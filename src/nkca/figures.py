@@ -7,7 +7,7 @@ Ito's, told apart by the colour-blind.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nkca.files import atomic_write
+from nkca.system.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nkca.transfer import send
+from nkca.system.device import send
 
 
 def derive_seed(*key: int | str) -> int:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
 from nkca.errors import InputError
-from nkca.files import atomic_write
+from nkca.system.files import atomic_write
 
 Pictures = npt.NDArray[np.uint8]
 METADATA_KEY = "nkca"

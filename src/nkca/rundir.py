@@ -32,8 +32,8 @@ from nkca.ranks import ALONE, LostRankError, Ranks
 from nkca.sampling import Model
 from nkca.scoring import Scorer
 from nkca.sharing import GivenUpError, together
+from nkca.system.device import send
 from nkca.training import Learner, StepReport, evaluate
-from nkca.transfer import send
 
 logger = logging.getLogger("nkca")
 

@@ -19,7 +19,6 @@ from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import batches, load_dataset
 from nkca.errors import InputError, out_of_memory_says
-from nkca.files import locked
 from nkca.precision import choose_device, needs_loss_scale
 from nkca.ranks import ALONE, Ranks, lost_rank_says
 from nkca.rundir import (
@@ -34,6 +33,7 @@ from nkca.rundir import (
 )
 from nkca.scoring import prepare_scorer
 from nkca.step_plan import advice_on_memory, fit_step
+from nkca.system.files import locked
 from nkca.training import Learner, Progress, StepReport
 
 logger = logging.getLogger("nkca")

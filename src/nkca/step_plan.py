@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nkca import memory
 from nkca.config import RunConfig
 from nkca.errors import InputError
-from nkca.memory import Peak, as_text
 from nkca.networks.unet import recompute_levels
 from nkca.noise import sample_noise
 from nkca.sampling import Model
+from nkca.system import memory
+from nkca.system.memory import Peak, as_text
 from nkca.training import Learner, contrastive_adjustment
 
 MARGIN = 1.3  # of what a part takes: the heap of a run has holes, more so with uneven parts

@@ -28,7 +28,7 @@ from PIL import Image
 from torch import Tensor
 from toys import random_pictures, save_pictures, write_checkpoint
 
-import nkca.files
+import nkca.system.files
 from nkca.data.decode import DecodeOptions
 from nkca.errors import InputError
 from nkca.metrics.features import Features
@@ -448,7 +448,10 @@ def test_a_full_disk_under_the_results(
 
 def test_errors_name_the_file_not_its_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
-    with pytest.raises(OSError, match="No such file") as caught, nkca.files.atomic_write(path):
+    with (
+        pytest.raises(OSError, match="No such file") as caught,
+        nkca.system.files.atomic_write(path),
+    ):
         pass
     assert caught.value.filename == str(path)
 
@@ -457,7 +460,7 @@ def test_errors_name_the_file_not_its_temporary_one(tmp_path: Path) -> None:
 
 
 def test_no_other_process_gets_a_directory_that_is_still_empty(tmp_path: Path) -> None:
-    claimed_directory, path = nkca.files.claimed_directory, tmp_path / "out"
+    claimed_directory, path = nkca.system.files.claimed_directory, tmp_path / "out"
     with claimed_directory(path) as first, claimed_directory(path) as second:
         assert (first, second) == (path, tmp_path / "out-2")
         with claimed_directory(path) as third:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nkca.networks import native
-from nkca.networks.native import CannotCompileError, compiled, find_compiler
+from nkca.system import compiler
+from nkca.system.compiler import CannotCompileError, compiled, find_compiler
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 
@@ -36,7 +36,7 @@ def test_compiles_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert library.answer() == 42
     assert len(made(tmp_path / "cache")) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(native, "_compile", None)  # not called again
+        patch.setattr(compiler, "_compile", None)  # not called again
         assert compiled(source).answer() == 42
     source.write_text(SOURCE.replace("42", "43"), encoding="utf-8")
     assert compiled(source).answer() == 43
@@ -46,7 +46,7 @@ def test_compiles_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_damaged_is_made_again(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = []
     with monkeypatch.context() as patch:
-        patch.setattr(native, "_compile", lambda _command, _sources, target: names.append(target))
+        patch.setattr(compiler, "_compile", lambda _command, _sources, target: names.append(target))
         with pytest.raises(CannotCompileError):
             compiled(source)
     (target,) = names
@@ -67,7 +67,7 @@ def test_what_is_no_library_is_said(source: Path, monkeypatch: pytest.MonkeyPatc
         target.parent.mkdir(parents=True)
         target.write_bytes(b"not a library")
 
-    monkeypatch.setattr(native, "_compile", garbage)
+    monkeypatch.setattr(compiler, "_compile", garbage)
     with pytest.raises(CannotCompileError, match=r"answer-\w+\.so"):
         compiled(source)
 
@@ -108,7 +108,7 @@ def test_a_compiler_with_arguments(source: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_fails_late(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_SECONDS", 0)
+    monkeypatch.setattr(compiler, "_SECONDS", 0)
     with pytest.raises(CannotCompileError, match="took longer than 0 s"):
         compiled(source)
     assert made(tmp_path / "cache") == []

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.allocator import keep_freed_memory
 from nkca.cli.options import command, device_options, messages, signals_interrupt
 from nkca.errors import InputError
+from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

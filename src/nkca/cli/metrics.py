@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.allocator import keep_freed_memory
 from nkca.cli.options import (
     command,
     computing_options,
@@ -23,6 +22,7 @@ from nkca.cli.options import (
 from nkca.cli.progress import Bars
 from nkca.config import DataConfig
 from nkca.errors import InputError
+from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from nkca.evaluation import Collecting

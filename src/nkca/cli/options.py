@@ -15,7 +15,7 @@ import click
 from nkca import compilation
 from nkca.config import DURATIONS, OPTIONS, SIZES, TYPES
 from nkca.errors import InputError
-from nkca.files import claimed_directory, fresh_directory
+from nkca.system.files import claimed_directory, fresh_directory
 from nkca.version import __version__
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

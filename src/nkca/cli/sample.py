@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.allocator import keep_freed_memory
 from nkca.cli.options import (
     chosen_directory,
     command,
@@ -17,6 +16,7 @@ from nkca.cli.options import (
     schedule_options,
 )
 from nkca.errors import InputError
+from nkca.system.allocator import keep_freed_memory
 from nkca.version import __version__
 
 if TYPE_CHECKING:

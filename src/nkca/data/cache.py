@@ -36,7 +36,7 @@ from nkca.data.reading import (
     read_pixels,
 )
 from nkca.errors import InputError
-from nkca.files import atomic_write, write_text
+from nkca.system.files import atomic_write, write_text
 
 FORMAT_VERSION = 1
 _STALE_SECONDS = 24 * 3600

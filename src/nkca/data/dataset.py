@@ -18,7 +18,7 @@ from nkca.data.reading import LoadOptions
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
 from nkca.pixels import as_tensor
-from nkca.places import default_cache_dir
+from nkca.system.cache_dir import default_cache_dir
 
 DEMO = "demo"
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from nkca.errors import InputError
-from nkca.files import atomic_write
+from nkca.system.files import atomic_write
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
 _PREFIXES = {"train": "train", "test": "t10k"}

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from nkca.errors import InputError
-from nkca.files import atomic_write
 from nkca.live.desk import Desk
 from nkca.live.session import to_json
-from nkca.places import default_cache_dir
+from nkca.system.cache_dir import default_cache_dir
+from nkca.system.files import atomic_write
 
 logger = logging.getLogger("nkca")
 

@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-from nkca.files import atomic_write
 from nkca.gallery import Outputs, Step
 from nkca.live.events import Record
 from nkca.live.explorer import Explorer
 from nkca.live.export import animation, shelf_files, shelf_grid, tile_files, tile_grid
 from nkca.live.session import Origin, Session, check_model, replay
 from nkca.sampling import Model
+from nkca.system.files import atomic_write
 
 
 def repeat(

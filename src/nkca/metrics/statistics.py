@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from nkca.errors import InputError
-from nkca.files import atomic_write
 from nkca.metrics.features import Array, Description
 from nkca.metrics.moments import Gaussian, moments_of
+from nkca.system.files import atomic_write
 
 _DAMAGED = (  # what np.load and zipfile raise of files that are none, or broken
     *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError),

@@ -16,8 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.files import locked, write_text
 from nkca.metrics.features import Array, Features
+from nkca.system.files import locked, write_text
 
 _PROGRESS, _FILES = "progress.json", ("features.f32", "logits.f32")
 _SAVE_SECONDS = 5

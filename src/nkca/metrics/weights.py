@@ -17,7 +17,7 @@ import torch
 
 from nkca.errors import InputError
 from nkca.metrics.tensors import Weights, read_weights
-from nkca.places import default_cache_dir
+from nkca.system.cache_dir import default_cache_dir
 
 _TIMEOUT = 30.0  # seconds without an answer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nkca.networks.native import CannotCompileError, compiled
+from nkca.system.compiler import CannotCompileError, compiled
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "winograd.cpp"))
 _library: ctypes.CDLL | None = None

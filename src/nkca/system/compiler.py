@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 
 from nkca.errors import InputError
-from nkca.places import default_cache_dir
+from nkca.system.cache_dir import default_cache_dir
 
 FLAGS = (
     "-O3",

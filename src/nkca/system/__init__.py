@@ -1,0 +1,1 @@
+"""The machine: files, memory, devices, the compiler, the cache's folder."""
