@@ -1,7 +1,7 @@
 """The model in the package, from a finished run: python docs/make_demo_model.py RUN [FILE] [KEY=TEXT ...]
 
 The average of weights in half precision, without weights, optimizer and the paths of this machine, and a
-card. FILE is src/nkca/data/demo.pt unless it is said. KEY=TEXT adds to the card, or changes it, as in
+card. FILE is src/nkca/demo/demo.pt unless it is said. KEY=TEXT adds to the card, or changes it, as in
 scores="FID ..., see docs/demo-model.md".
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 
 from nkca.build import restore
 from nkca.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, slimmed
+from nkca.demo import MODEL
 from nkca.errors import InputError
-from nkca.pretrained import MODEL
 
 MOST_BYTES = 8_000_000
 CARD = {

@@ -20,9 +20,9 @@ import nkca
 from nkca.checkpoint import LATEST, digest, find_checkpoint, load_checkpoint, slimmed
 from nkca.cli import metrics, sample, train
 from nkca.config import configure
+from nkca.demo import MODEL, model_path, path_as_argument
 from nkca.errors import InputError
 from nkca.image_sets import ImageFiles, Samples
-from nkca.pretrained import MODEL, model_path, path_as_argument
 from nkca.subjects import DEMO_SAMPLES, Request, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,7 +134,7 @@ def test_a_string_is_the_name_a_path_is_a_path(
 def test_an_installation_without_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nkca.pretrained.MODEL", tmp_path / "gone.pt")
+    monkeypatch.setattr("nkca.demo.MODEL", tmp_path / "gone.pt")
     result = run(sample.main, "demo", f"--save-dir={tmp_path / 'out'}", code=2)
     (line,) = result.stderr.splitlines()
     assert "the model 'demo' is missing from this installation of nkca" in line

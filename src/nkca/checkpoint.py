@@ -33,8 +33,8 @@ import torch
 from torch import Tensor
 
 from nkca import original
+from nkca.demo import DEMO, model_path
 from nkca.errors import InputError
-from nkca.pretrained import DEMO, model_path
 from nkca.system.files import atomic_write
 from nkca.version import __version__
 

@@ -15,13 +15,13 @@ from nkca.caveats import TRAINED_ON, identity, mismatches
 from nkca.checkpoint import digest, find_checkpoint, load_checkpoint
 from nkca.config import DataConfig, RunConfig, configure
 from nkca.data.dataset import dataset_path, load_dataset
+from nkca.demo import DEMO, MODEL
 from nkca.errors import InputError
 from nkca.evaluation import Subject
 from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.extractors import best_extractor
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.pixels import CategoricalPixels
-from nkca.pretrained import DEMO, MODEL
 from nkca.sampling import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")

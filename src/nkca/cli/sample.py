@@ -185,9 +185,9 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
     """The request of ``--like``, if any, changed by the flags that were given."""
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.data.listing import IMAGE_EXTENSIONS
+    from nkca.demo import DEMO, MODEL
     from nkca.gallery import Request, request_like
     from nkca.joining import is_first_of_many
-    from nkca.pretrained import DEMO, MODEL
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
