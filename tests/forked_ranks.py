@@ -22,7 +22,7 @@ import torch._dynamo  # what Adam imports when it is first made: most of a secon
 import torch.utils.tensorboard.writer
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from nkca.joining import joined
+from nkca.distributed.launch import joined
 from nkca.runner import open_run, train
 
 

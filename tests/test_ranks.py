@@ -25,7 +25,7 @@ from nkca.checkpoint import FINAL, LATEST, load_checkpoint, save_checkpoint
 from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
-from nkca.ranks import ALONE, Ranks
+from nkca.distributed.ranks import ALONE, Ranks
 from nkca.runner import open_run, train
 from nkca.training import evaluate
 

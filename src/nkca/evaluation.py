@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from nkca.distributed.ranks import ALONE, Ranks
+from nkca.distributed.sharing import of_share
 from nkca.errors import InputError, out_of_memory_says
 from nkca.image_sets import ImageSet, Part, Tick
 from nkca.metrics.features import Array, Extractor, Features
@@ -24,8 +26,6 @@ from nkca.metrics.neighbours import Manifold, manifold
 from nkca.metrics.statistics import Statistics
 from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
-from nkca.ranks import ALONE, Ranks
-from nkca.sharing import of_share
 from nkca.system.device import send
 
 FORMAT = 1  # of what the cache holds

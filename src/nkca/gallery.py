@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nkca.chain import State
+from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
 from nkca.inputs import fit_picture, parse_seeds, read_mask
 from nkca.pictures import (
@@ -25,7 +26,6 @@ from nkca.pictures import (
     save_png,
 )
 from nkca.pixels import as_pictures
-from nkca.ranks import ALONE, Ranks
 from nkca.sampling import Model, Schedule, Task, run_task, show
 
 logger = logging.getLogger("nkca")

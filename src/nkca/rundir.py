@@ -23,15 +23,15 @@ from nkca.config import RunConfig, configure, read_yaml, write_yaml
 from nkca.curves import Curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import augment
+from nkca.distributed.ranks import ALONE, LostRankError, Ranks
+from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
 from nkca.image_sets import Samples
 from nkca.noise import step_noise
 from nkca.pictures import contact_sheet, save_png
 from nkca.pixels import as_pictures, as_tensor
-from nkca.ranks import ALONE, LostRankError, Ranks
 from nkca.sampling import Model
 from nkca.scoring import Scorer
-from nkca.sharing import GivenUpError, together
 from nkca.system.device import send
 from nkca.training import Learner, StepReport, evaluate
 

@@ -15,6 +15,8 @@ from torch import Tensor
 from nkca.config import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import cache_place, dataset_path, load_dataset
+from nkca.distributed.ranks import ALONE, Ranks
+from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
 from nkca.evaluation import Collecting, collect, extract, fill
 from nkca.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
@@ -25,9 +27,7 @@ from nkca.metrics.kernel import kernel_distance
 from nkca.metrics.moments import moments_of
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import CategoricalPixels
-from nkca.ranks import ALONE, Ranks
 from nkca.sampling import Model, Schedule
-from nkca.sharing import GivenUpError, together
 
 logger = logging.getLogger("nkca")
 

@@ -25,9 +25,9 @@ from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
+    from nkca.distributed.ranks import Ranks
     from nkca.evaluation import Collecting
     from nkca.metrics.features import Extractor
-    from nkca.ranks import Ranks
     from nkca.subjects import Measurement, Request
 
 
@@ -156,8 +156,8 @@ def main(
 
     After Ctrl-C the same command goes on where it was.
     """
-    from nkca.joining import joined
-    from nkca.ranks import ALONE, lost_rank_says
+    from nkca.distributed.launch import joined
+    from nkca.distributed.ranks import ALONE, lost_rank_says
 
     keep_freed_memory()
     keep = _keep(save_stats, stats_only)

@@ -44,7 +44,7 @@ class Command(click.Command):
 
 
 def fail(name: str, message: str) -> None:
-    """Print one line, on one of several processes (see `nkca.joining`), and exit with code 2."""
+    """Print one line, on one of several processes (see `nkca.distributed.launch`), and exit with code 2."""
     if _has_the_word():
         click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
@@ -53,7 +53,7 @@ def fail(name: str, message: str) -> None:
 def _has_the_word() -> bool:
     if "WORLD_SIZE" not in os.environ:
         return True
-    from nkca.joining import has_the_word
+    from nkca.distributed.launch import has_the_word
 
     return has_the_word()
 

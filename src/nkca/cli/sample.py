@@ -118,9 +118,9 @@ def _sample(
 ) -> None:
     """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
     from nkca.build import load_model
+    from nkca.distributed.launch import joined
+    from nkca.distributed.ranks import lost_rank_says
     from nkca.gallery import make_samples, plan_samples
-    from nkca.joining import joined
-    from nkca.ranks import lost_rank_says
 
     with joined(device) as ranks, lost_rank_says("the samples so far are written"):
         silent = not ranks.is_first
@@ -155,7 +155,7 @@ def _repeat(
     """Do a session again."""
     from nkca.build import load_model
     from nkca.checkpoint import digest, find_checkpoint
-    from nkca.joining import is_one_of_many
+    from nkca.distributed.launch import is_one_of_many
     from nkca.live.repeat import origin_here, repeat
     from nkca.live.session import caveat, read_session
 
@@ -186,8 +186,8 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
     from nkca.checkpoint import digest, find_checkpoint
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import DEMO, MODEL
+    from nkca.distributed.launch import is_first_of_many
     from nkca.gallery import Request, request_like
-    from nkca.joining import is_first_of_many
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:

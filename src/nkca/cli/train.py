@@ -76,8 +76,8 @@ def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path
 
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.checkpoint import FINAL, LATEST
-    from nkca.joining import joined
-    from nkca.ranks import lost_rank_says
+    from nkca.distributed.launch import joined
+    from nkca.distributed.ranks import lost_rank_says
     from nkca.runner import open_run, train
 
     with joined(str(options.get("device", "auto"))) as ranks:
@@ -189,7 +189,7 @@ def duration(seconds: float) -> str:
 
 
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
-    from nkca.joining import is_one_of_many
+    from nkca.distributed.launch import is_one_of_many
     from nkca.pictures import save_png
     from nkca.rehearsal import rehearse
     from nkca.runner import prepare

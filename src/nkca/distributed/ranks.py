@@ -1,4 +1,4 @@
-"""Several processes that learn, sample or measure as one; `nkca.joining` brings them together.
+"""Several processes that learn, sample or measure as one; `nkca.distributed.launch` brings them together.
 
 Each of N ranks takes a contiguous share of numbered things: images of a batch, samples, images to
 measure. Noise depends on those numbers alone, so the result does not depend on N, up to rounding. The

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from nkca.distributed.ranks import Ranks
 from nkca.errors import InputError
-from nkca.ranks import Ranks
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
+from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError
-from nkca.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
