@@ -23,7 +23,7 @@ def measure(keep: bool) -> tuple[float, float]:
     import torch
 
     from nkca.build import ModelSpec, assemble, new_denoiser
-    from nkca.config import ModelConfig, TrainingConfig
+    from nkca.config.schema import ModelConfig, TrainingConfig
     from nkca.noise import step_noise
     from nkca.training import Learner
 

@@ -32,7 +32,7 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.build import ModelSpec, assemble, new_denoiser
-from nkca.config import ModelConfig, TrainingConfig
+from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.data.cache import load_images
 from nkca.data.dataset import augment, batches, epoch_order
 from nkca.data.listing import list_images

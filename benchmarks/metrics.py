@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.evaluation import Collecting, collect
 from nkca.image_sets import ImageFiles, Part

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from nkca.build import assemble
-from nkca.config import configure, read_yaml
+from nkca.config.schema import configure, read_yaml
 from nkca.data.dataset import batches
 from nkca.noise import step_noise
 from nkca.pixels import as_tensor

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from nkca import compilation, levels
 from nkca.build import ModelSpec, assemble, new_denoiser
-from nkca.config import ModelConfig, TrainingConfig
+from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.networks import layers
 from nkca.networks.layers import EmbeddingBlock
 from nkca.networks.norm_mish import GateAndSkip

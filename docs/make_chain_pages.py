@@ -18,7 +18,7 @@ from tqdm import tqdm
 from nkca.build import load_model
 from nkca.chain import Chain
 from nkca.chain_pages import ChainPage, distances_to
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.distributions import Distribution, Posterior
 from nkca.evaluation import Collecting, collect

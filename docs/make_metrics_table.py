@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from nkca.build import load_model
 from nkca.checkpoint import digest
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.evaluation import Collecting, Scores, collect, score
 from nkca.image_sets import ImageSet, Pictures, Samples

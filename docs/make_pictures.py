@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import nkca
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.pictures import Pictures, save_animation
 from nkca.pixels import as_pictures

@@ -24,7 +24,7 @@ from nkca.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from nkca.config import configure
+from nkca.config.schema import configure
 from nkca.distributions import Categorical, Normal
 from nkca.errors import InputError
 from nkca.version import __version__

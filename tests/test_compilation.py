@@ -14,7 +14,7 @@ from nkca import compilation
 from nkca.build import ModelSpec, assemble, new_denoiser, restore
 from nkca.checkpoint import Checkpoint
 from nkca.compilation import describe, prepare
-from nkca.config import ModelConfig, TrainingConfig
+from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.networks import kernels
 from nkca.noise import step_noise
 from nkca.system.compiler import CannotCompileError, find_compiler

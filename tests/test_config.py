@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nkca.config import (
+from nkca.config.parsing import parse_duration
+from nkca.config.schema import (
     OPTIONS,
     SECTIONS,
     TYPES,
@@ -18,7 +19,6 @@ from nkca.config import (
     write_yaml,
 )
 from nkca.errors import InputError
-from nkca.values import parse_duration
 
 UNUSUAL: dict[str, Any] = {
     "hidden_size": 16, "dim_mults": [1, 1, 3], "discrete": True, "num_classes": 7, "dataset": "a: b #c",

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.data.dataset import augment, batches, dataset_path, epoch_order, load_dataset, parse_color
 from nkca.errors import InputError
 from nkca.noise import Noise, step_noise

@@ -14,7 +14,7 @@ from toys import image_files, random_pictures, save_pictures, write_checkpoint
 
 from nkca import image_sets
 from nkca.build import load_model
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.image_sets import ImageFiles, ImageSet, Part, Pictures, SampleOptions, Samples
 from nkca.pixels import CategoricalPixels, to_rgb

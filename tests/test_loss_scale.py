@@ -22,7 +22,7 @@ from nkca.checkpoint import LATEST, load_checkpoint, save_checkpoint
 from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
-from nkca.config import ModelConfig, TrainingConfig
+from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.curves import Curves
 from nkca.noise import step_noise
 from nkca.precision import dtype_named

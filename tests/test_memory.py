@@ -15,7 +15,8 @@ from toys import random_pictures, save_pictures
 from nkca import step_plan
 from nkca.adam import Adam
 from nkca.checkpoint import load_checkpoint
-from nkca.config import configure
+from nkca.config.parsing import parse_size
+from nkca.config.schema import configure
 from nkca.errors import InputError
 from nkca.networks.unet import UNet
 from nkca.noise import sample_noise
@@ -23,7 +24,6 @@ from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train
 from nkca.system import memory
 from nkca.system.memory import Peak
-from nkca.values import parse_size
 
 CPU, MIB = torch.device("cpu"), 2**20
 linux = pytest.mark.skipif(not memory.is_measurable(CPU), reason="memory is not measured here")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nkca.build import ModelSpec, build_denoiser, build_kernel, load_model, load_weights
 from nkca.chain import Chain, run
 from nkca.checkpoint import load_checkpoint
-from nkca.config import ModelConfig, TrainingConfig
+from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.distributions import Categorical, Distribution, Normal, Posterior, Scramble
 from nkca.ema import update_average
 from nkca.kernels import Kernel

@@ -19,7 +19,7 @@ from PIL import Image
 import nkca
 from nkca.checkpoint import LATEST, digest, find_checkpoint, load_checkpoint, slimmed
 from nkca.cli import metrics, sample, train
-from nkca.config import configure
+from nkca.config.schema import configure
 from nkca.demo import MODEL, model_path, path_as_argument
 from nkca.errors import InputError
 from nkca.image_sets import ImageFiles, Samples

@@ -17,7 +17,7 @@ from torch import Tensor
 import nkca
 from nkca import runner
 from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
-from nkca.config import DataConfig, RunConfig, configure, read_yaml
+from nkca.config.schema import DataConfig, RunConfig, configure, read_yaml
 from nkca.errors import InputError
 from nkca.evaluation import Collecting
 from nkca.image_sets import ImageFiles, SampleOptions, Samples

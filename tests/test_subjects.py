@@ -11,7 +11,7 @@ import torch
 from toys import ToyExtractor, image_files, random_pictures, save_pictures, write_checkpoint
 
 from nkca.checkpoint import LATEST, digest
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 from nkca.evaluation import Collecting, Subject, collect
 from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nkca import levels
 from nkca.build import ModelSpec, build_kernel, new_denoiser
 from nkca.chain import Chain
-from nkca.config import ModelConfig, TrainingConfig
+from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.distributions import Categorical, Normal
 from nkca.ema import decay_at
 from nkca.exact import GaussianDenoiser, PixelPriorDenoiser

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nkca.build import ModelSpec, new_denoiser
 from nkca.checkpoint import Checkpoint, save_checkpoint
-from nkca.config import configure
+from nkca.config.schema import configure
 from nkca.data.cache import DecodedImages
 from nkca.evaluation import Subject
 from nkca.image_sets import ImageFiles

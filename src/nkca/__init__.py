@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nkca.build import load_model
     from nkca.chain import Chain, State
     from nkca.chain import run as run_chain
-    from nkca.config import configure
+    from nkca.config.schema import configure
     from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
     from nkca.kernels import CategoricalKernel, ContinuousKernel
     from nkca.levels import anneal
@@ -48,7 +48,7 @@ _HOME = {
     "StudyOptions": "nkca.study.findings",
     "anneal": "nkca.levels",
     "compare": "nkca.measure",
-    "configure": "nkca.config",
+    "configure": "nkca.config.schema",
     "contact_sheet": "nkca.pictures",
     "grid": "nkca.pictures",
     "load_model": "nkca.build",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nkca import compilation
 from nkca.chain import Chain
 from nkca.checkpoint import Checkpoint, load_checkpoint
-from nkca.config import ModelConfig, configure, require
+from nkca.config.schema import ModelConfig, configure, require
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.networks.denoisers import (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
-from nkca.config import RunConfig, configure, field_name
+from nkca.config.schema import RunConfig, configure, field_name
 from nkca.errors import InputError
 
 

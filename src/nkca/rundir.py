@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nkca.build import ModelSpec
 from nkca.checkpoint import BEST, Checkpoint, save_checkpoint
-from nkca.config import RunConfig, configure, read_yaml, write_yaml
+from nkca.config.schema import RunConfig, configure, read_yaml, write_yaml
 from nkca.curves import Curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import augment

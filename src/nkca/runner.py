@@ -14,7 +14,7 @@ from typing import Any
 
 from nkca import build, compilation, resume
 from nkca.checkpoint import FINAL, LATEST, Checkpoint
-from nkca.config import RunConfig
+from nkca.config.schema import RunConfig
 from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import batches, load_dataset

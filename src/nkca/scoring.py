@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nkca.config import RunConfig
+from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import cache_place, dataset_path, load_dataset
 from nkca.distributed.ranks import ALONE, Ranks

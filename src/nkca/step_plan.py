@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nkca.config import RunConfig
+from nkca.config.schema import RunConfig
 from nkca.errors import InputError
 from nkca.networks.unet import recompute_levels
 from nkca.noise import sample_noise

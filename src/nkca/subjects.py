@@ -13,7 +13,7 @@ from pathlib import Path
 from nkca.build import restore
 from nkca.caveats import TRAINED_ON, identity, mismatches
 from nkca.checkpoint import digest, find_checkpoint, load_checkpoint
-from nkca.config import DataConfig, RunConfig, configure
+from nkca.config.schema import DataConfig, RunConfig, configure
 from nkca.data.dataset import dataset_path, load_dataset
 from nkca.demo import DEMO, MODEL
 from nkca.errors import InputError

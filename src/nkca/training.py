@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from nkca import levels, loss_scale
 from nkca.adam import Adam
 from nkca.chain import Chain
-from nkca.config import TrainingConfig
+from nkca.config.schema import TrainingConfig
 from nkca.distributed.ranks import ALONE, Ranks, bare, unsummed
 from nkca.ema import decay_at, update_average
 from nkca.noise import Noise, derive_seed

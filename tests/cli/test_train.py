@@ -18,7 +18,7 @@ from PIL import Image
 
 from nkca.checkpoint import FINAL, LATEST, load_checkpoint
 from nkca.cli import train as train_command
-from nkca.config import OPTIONS, RunConfig, configure, read_yaml
+from nkca.config.schema import OPTIONS, RunConfig, configure, read_yaml
 
 Call = Callable[..., Result]
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from toys import save_pictures
 
 from nkca.cli.metrics import main
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.evaluation import Collecting, collect, concatenate, score, shards
 from nkca.image_sets import Pictures
 from nkca.measure import make_report

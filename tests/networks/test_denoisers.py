@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.build import ModelSpec, build_denoiser, check_size, new_denoiser
-from nkca.config import ModelConfig
+from nkca.config.schema import ModelConfig
 from nkca.distributions import Categorical, Normal
 from nkca.errors import InputError
 from nkca.networks.denoisers import (

@@ -11,7 +11,7 @@ from oracles import default_dtype
 from torch import Tensor, nn
 
 from nkca.build import ModelSpec, assemble, new_denoiser
-from nkca.config import ModelConfig, TrainingConfig
+from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.networks.layers import Residual
 from nkca.networks.unet import UNet, recompute_levels
 from nkca.noise import step_noise

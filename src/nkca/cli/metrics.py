@@ -20,7 +20,7 @@ from nkca.cli.options import (
     signals_interrupt,
 )
 from nkca.cli.progress import Bars
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from nkca import compilation
-from nkca.config import DURATIONS, OPTIONS, SIZES, TYPES
+from nkca.config.schema import DURATIONS, OPTIONS, SIZES, TYPES
 from nkca.errors import InputError
 from nkca.system.files import claimed_directory, fresh_directory
 from nkca.version import __version__

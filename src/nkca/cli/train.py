@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.options import command, config_options, messages, stop_on_signal
-from nkca.config import configure, field_name, read_yaml
+from nkca.config.schema import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_says
 from nkca.system.allocator import keep_freed_memory

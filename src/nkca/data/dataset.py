@@ -11,7 +11,7 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
-from nkca.config import DataConfig
+from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from nkca.config import require
+from nkca.config.schema import require
 from nkca.study.autocorrelation import Autocorrelation
 from nkca.study.drift import Drift, PictureDrift
 from nkca.study.reversibility import Reversibility

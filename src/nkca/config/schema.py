@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import yaml
 
+from nkca.config.parsing import DURATION, SIZE, convert, describe, parse_duration, parse_size
 from nkca.errors import InputError, nearest
 from nkca.system.files import write_text
-from nkca.values import DURATION, SIZE, convert, describe, parse_duration, parse_size
 
 
 def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:

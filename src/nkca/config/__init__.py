@@ -1,0 +1,1 @@
+"""The configuration of a run: every option once, and how text becomes values."""
