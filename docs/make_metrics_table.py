@@ -22,7 +22,7 @@ from nkca.image_sets import ImageSet, Pictures, Samples
 from nkca.metrics.extractors import open_extractor
 from nkca.metrics.features import Extractor
 from nkca.metrics.statistics import Statistics
-from nkca.pictures import grid, save_png
+from nkca.pictures.grid import grid, save_png
 from nkca.pixels import as_pictures, as_tensor
 from nkca.system.cache_dir import default_cache_dir
 

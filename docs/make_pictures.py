@@ -14,7 +14,7 @@ import torch
 import nkca
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
-from nkca.pictures import Pictures, save_animation
+from nkca.pictures.grid import Pictures, save_animation
 from nkca.pixels import as_pictures
 from nkca.sampling import Model, Schedule
 

@@ -21,7 +21,7 @@ import nkca
 from nkca.build import load_model
 from nkca.cli.sample import main
 from nkca.gallery import ANIMATION_FRAMES, Outputs, Request, make_samples, plan_samples
-from nkca.pictures import contact_sheet, read_settings
+from nkca.pictures.grid import contact_sheet, read_settings
 from nkca.sampling import Model
 
 Pixels = npt.NDArray[np.uint8]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nkca.errors import InputError
-from nkca.pictures import (
+from nkca.pictures.grid import (
     FRAME_PIXELS,
     VISIBLE_SIZE,
     Pictures,

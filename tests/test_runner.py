@@ -23,7 +23,7 @@ from nkca.evaluation import Collecting
 from nkca.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.measure import make_report
 from nkca.metrics.extractors import open_extractor
-from nkca.pictures import contact_sheet
+from nkca.pictures.grid import contact_sheet
 from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train
 from nkca.sampling import Schedule

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nkca.levels import anneal
     from nkca.measure import compare
     from nkca.noise import sample_noise
-    from nkca.pictures import contact_sheet, grid, save_png
+    from nkca.pictures.grid import contact_sheet, grid, save_png
     from nkca.pixels import CategoricalPixels, ContinuousPixels
     from nkca.plots import plot_chain_report
     from nkca.runner import open_run, train
@@ -49,15 +49,15 @@ _HOME = {
     "anneal": "nkca.levels",
     "compare": "nkca.measure",
     "configure": "nkca.config.schema",
-    "contact_sheet": "nkca.pictures",
-    "grid": "nkca.pictures",
+    "contact_sheet": "nkca.pictures.grid",
+    "grid": "nkca.pictures.grid",
     "load_model": "nkca.build",
     "open_run": "nkca.runner",
     "plot_chain_report": "nkca.plots",
     "run_chain": "nkca.chain:run",
     "sample": "nkca.sampling",
     "sample_noise": "nkca.noise",
-    "save_png": "nkca.pictures",
+    "save_png": "nkca.pictures.grid",
     "study_chain": "nkca.study.stationarity",
     "train": "nkca.runner",
 }

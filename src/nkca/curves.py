@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nkca.pictures import Pictures
+from nkca.pictures.grid import Pictures
 from nkca.training import StepReport
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from nkca.chain import State
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
 from nkca.inputs import fit_picture, parse_seeds, read_mask
-from nkca.pictures import (
+from nkca.pictures.grid import (
     Pictures,
     animation_frame,
     check_animation,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nkca.figures import (
+from nkca.pictures.figure import (
     COLOURS,
     GREY,
     MARKERS,

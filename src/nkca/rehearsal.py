@@ -9,7 +9,7 @@ import torch
 
 from nkca.data.dataset import augment, batches
 from nkca.noise import step_noise
-from nkca.pictures import Pictures, contact_sheet
+from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pixels import as_pictures
 from nkca.rundir import Run, take_step
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from nkca.evaluation import Scores
 from nkca.metrics.features import Description
 from nkca.metrics.statistics import Statistics
-from nkca.pictures import contact_sheet, save_png
+from nkca.pictures.grid import contact_sheet, save_png
 from nkca.pixels import as_pictures, to_rgb
 from nkca.plots import plot_fid_line
 from nkca.subjects import Measurement

@@ -28,7 +28,7 @@ from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
 from nkca.image_sets import Samples
 from nkca.noise import step_noise
-from nkca.pictures import contact_sheet, save_png
+from nkca.pictures.grid import contact_sheet, save_png
 from nkca.pixels import as_pictures, as_tensor
 from nkca.sampling import Model
 from nkca.scoring import Scorer

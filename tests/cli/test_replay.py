@@ -17,7 +17,7 @@ from nkca.live.events import Anneal, Keep, Level, Lock, Paint, Restart, Spread, 
 from nkca.live.explorer import Explorer, Setup
 from nkca.live.export import shelf_files, tile_files
 from nkca.live.session import Origin, session_of, to_json
-from nkca.pictures import read_settings
+from nkca.pictures.grid import read_settings
 
 Call = Callable[..., Result]
 MASK = "//8AAAAAAAA="  # the two upper rows of 8x8

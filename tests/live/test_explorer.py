@@ -44,7 +44,7 @@ from nkca.live.explorer import NOTED_EVERY, Explorer, Setup
 from nkca.live.moment import Moment
 from nkca.live.story import MAX_RECENT, PassedError
 from nkca.live.views import mask_bits
-from nkca.pictures import png_bytes
+from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 
 BOUND = 4.5  # standard errors

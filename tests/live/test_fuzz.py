@@ -24,7 +24,7 @@ from nkca.live.server import make_app
 from nkca.live.session import parse_session, replay
 from nkca.live.story import Story
 from nkca.live.worker import Worker
-from nkca.pictures import png_bytes
+from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 
 TILES = 4

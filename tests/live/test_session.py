@@ -26,7 +26,7 @@ from nkca.live.session import (
     to_json,
 )
 from nkca.live.story import Story
-from nkca.pictures import png_bytes
+from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 
 TILES = 5

@@ -190,7 +190,7 @@ def duration(seconds: float) -> str:
 
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
-    from nkca.pictures import save_png
+    from nkca.pictures.grid import save_png
     from nkca.rehearsal import rehearse
     from nkca.runner import prepare
     from nkca.step_plan import advice_on_memory

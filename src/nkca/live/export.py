@@ -15,7 +15,7 @@ from nkca.live.recording import Recording
 from nkca.live.session import Origin, Session, to_json
 from nkca.live.story import Kept, kept_from
 from nkca.live.views import name_of
-from nkca.pictures import Pictures, animation_frame, contact_sheet, png_bytes, save_animation
+from nkca.pictures.grid import Pictures, animation_frame, contact_sheet, png_bytes, save_animation
 from nkca.pixels import as_pictures
 from nkca.version import __version__
 

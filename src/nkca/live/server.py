@@ -31,7 +31,7 @@ from nkca.live.offers import DOWNLOADS, Snapshot, describe
 from nkca.live.session import MAX_BYTES, Session, caveat, parse_session
 from nkca.live.views import View, name_of, thumbnail
 from nkca.live.worker import Worker
-from nkca.pictures import png_bytes
+from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from nkca.errors import InputError
 from nkca.live.actions import read_exact_image
 from nkca.live.events import MAX_SEED, Event, Step, as_json, parse_event
 from nkca.live.explorer import Explorer, Setup
-from nkca.pictures import png_bytes
+from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 from nkca.sampling import Model
 from nkca.version import __version__

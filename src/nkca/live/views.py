@@ -12,7 +12,7 @@ from torch import Tensor
 from nkca.live.history import History
 from nkca.live.moment import Moment
 from nkca.live.story import Kept, Story
-from nkca.pictures import Pictures, grid, png_bytes, to_pillow
+from nkca.pictures.grid import Pictures, grid, png_bytes, to_pillow
 from nkca.pixels import as_pictures
 from nkca.sampling import Model
 

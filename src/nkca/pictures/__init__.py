@@ -1,0 +1,1 @@
+"""Pictures that people see: grids, PNG files, animations, figures."""
