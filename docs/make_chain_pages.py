@@ -20,7 +20,7 @@ from nkca.chain import Chain
 from nkca.chain_pages import ChainPage, distances_to
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
-from nkca.distributions import Distribution, Posterior
+from nkca.distributions.contracts import Distribution, Posterior
 from nkca.evaluation import Collecting, collect
 from nkca.exact import ImageListDenoiser
 from nkca.image_sets import Pictures

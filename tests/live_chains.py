@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nkca.chain import Chain
-from nkca.distributions import Posterior
+from nkca.distributions.contracts import Posterior
 from nkca.exact import ImageListDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.live.explorer import Explorer, Setup

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nkca.distributions import Distribution, Mixture, Normal, Posterior
+from nkca.distributions.contracts import Distribution, Mixture, Normal, Posterior
 from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.noise import Noise

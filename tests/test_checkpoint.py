@@ -25,7 +25,7 @@ from nkca.checkpoint import (
     save_checkpoint,
 )
 from nkca.config.schema import configure
-from nkca.distributions import Categorical, Normal
+from nkca.distributions.contracts import Categorical, Normal
 from nkca.errors import InputError
 from nkca.version import __version__
 

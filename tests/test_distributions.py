@@ -7,7 +7,14 @@ import torch
 from oracles import FixedNoise, counts_of, log_normal, z_scores
 from torch import Tensor
 
-from nkca.distributions import Categorical, ImageList, Mixture, Normal, PointLevels, Scramble
+from nkca.distributions.contracts import (
+    Categorical,
+    ImageList,
+    Mixture,
+    Normal,
+    PointLevels,
+    Scramble,
+)
 from nkca.noise import sample_noise
 
 BOUND = 5.0  # standard errors

@@ -13,7 +13,7 @@ from nkca import levels
 from nkca.build import ModelSpec, build_kernel, new_denoiser
 from nkca.chain import Chain
 from nkca.config.schema import ModelConfig, TrainingConfig
-from nkca.distributions import Categorical, Normal
+from nkca.distributions.contracts import Categorical, Normal
 from nkca.ema import decay_at
 from nkca.exact import GaussianDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions import Distribution, Posterior
+from nkca.distributions.contracts import Distribution, Posterior
 from nkca.kernels import Denoiser, Kernel
 from nkca.noise import Noise
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions import Categorical, ImageList, Normal
+from nkca.distributions.contracts import Categorical, ImageList, Normal
 from nkca.kernels import Kernel
 from nkca.levels import expand
 

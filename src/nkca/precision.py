@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nkca.distributions import Posterior
+from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
 from nkca.kernels import Denoiser
 

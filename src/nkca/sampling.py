@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nkca import levels
 from nkca.chain import Chain, State, run
-from nkca.distributions import Posterior
+from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
 from nkca.kernels import Denoiser
 from nkca.noise import sample_noise

@@ -20,7 +20,7 @@ from nkca.build import ModelSpec, build_kernel, new_denoiser
 from nkca.chain import Chain
 from nkca.checkpoint import SCHEMA, Checkpoint, save_checkpoint
 from nkca.config.schema import RunConfig, configure
-from nkca.distributions import Categorical, Normal
+from nkca.distributions.contracts import Categorical, Normal
 from nkca.networks.layers import Residual
 from nkca.noise import step_noise
 from nkca.training import Learner

@@ -21,7 +21,7 @@ from oracles import (
 from torch import Tensor
 
 from nkca.chain import Chain
-from nkca.distributions import Distribution, Normal, Posterior, Scramble
+from nkca.distributions.contracts import Distribution, Normal, Posterior, Scramble
 from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel
 from nkca.levels import anneal, expand

@@ -12,7 +12,7 @@ from live_chains import SHAPE, calls_of, exact_model, origin_of, ten_pictures
 from PIL import Image
 from torch import Tensor, nn
 
-from nkca.distributions import Normal
+from nkca.distributions.contracts import Normal
 from nkca.errors import InputError
 from nkca.live.desk import BusyError, Desk, Frame, Turn, parse_turn
 from nkca.live.events import Anneal, Keep, Level, Lock, Paint, Pause, Run, Spread, Step, Stop

@@ -19,7 +19,7 @@ from live_chains import SHAPE, exact_model, origin_of, ten_pictures
 from PIL import Image
 from torch import Tensor, nn
 
-from nkca.distributions import Normal
+from nkca.distributions.contracts import Normal
 from nkca.live.desk import Desk
 from nkca.live.explorer import Setup
 from nkca.live.guard import HEADERS, Access

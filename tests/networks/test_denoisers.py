@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nkca.build import ModelSpec, build_denoiser, check_size, new_denoiser
 from nkca.config.schema import ModelConfig
-from nkca.distributions import Categorical, Normal
+from nkca.distributions.contracts import Categorical, Normal
 from nkca.errors import InputError
 from nkca.networks.denoisers import (
     CategoricalDenoiser,

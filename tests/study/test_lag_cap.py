@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nkca.distributions import Distribution, Posterior
+from nkca.distributions.contracts import Distribution, Posterior
 from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.levels import anneal, expand

@@ -11,7 +11,7 @@ from oracles import log_normal
 from torch import Tensor
 
 from nkca.chain import Chain
-from nkca.distributions import Distribution, Factored, Posterior
+from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
 from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel

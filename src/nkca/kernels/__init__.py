@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from nkca.distributions import Distribution, Factored, Posterior
+from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions import Distribution, PointLevels, Posterior, Scramble
+from nkca.distributions.contracts import Distribution, PointLevels, Posterior, Scramble
 from nkca.levels import expand
 
 

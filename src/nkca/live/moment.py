@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions import Posterior
+from nkca.distributions.contracts import Posterior
 from nkca.noise import Noise, derive_seed
 from nkca.sampling import Model
 

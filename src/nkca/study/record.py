@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nkca.chain import Chain
-from nkca.distributions import Posterior
+from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
 from nkca.metrics.features import Extractor
 from nkca.noise import Noise
