@@ -20,9 +20,9 @@ from nkca.chain import Chain
 from nkca.chain_pages import ChainPage, distances_to
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
+from nkca.denoisers.exact import ImageListDenoiser
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.evaluation import Collecting, collect
-from nkca.exact import ImageListDenoiser
 from nkca.image_sets import Pictures
 from nkca.kernels import ContinuousKernel
 from nkca.levels import expand

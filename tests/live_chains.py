@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.denoisers.exact import ImageListDenoiser
 from nkca.distributions.contracts import Posterior
-from nkca.exact import ImageListDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.live.explorer import Explorer, Setup
 from nkca.live.session import Origin

@@ -8,8 +8,8 @@ from oracles import counts_of, z_scores
 from torch import Tensor
 
 from nkca.chain import Chain, State, run
+from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.distributions.contracts import ImageList
-from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.levels import anneal
 from nkca.noise import sample_noise

@@ -24,8 +24,8 @@ from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.curves import Curves
+from nkca.denoisers.precision import dtype_named
 from nkca.noise import step_noise
-from nkca.precision import dtype_named
 from nkca.rundir import Run
 from nkca.runner import MAX_SKIPPED_IN_A_ROW, open_run, train
 from nkca.training import Learner, Progress, StepReport, Terms

@@ -15,10 +15,10 @@ from nkca.build import ModelSpec, build_denoiser, build_kernel, load_model, load
 from nkca.chain import Chain, run
 from nkca.checkpoint import load_checkpoint
 from nkca.config.schema import ModelConfig, TrainingConfig
+from nkca.denoisers.learned import PAPER_LEVEL_SCALE
 from nkca.distributions.contracts import Categorical, Distribution, Normal, Posterior, Scramble
 from nkca.ema import update_average
 from nkca.kernels import Kernel
-from nkca.networks.denoisers import PAPER_LEVEL_SCALE
 from nkca.networks.layers import SinusoidalEmbedding
 from nkca.original import translate_name, translate_weights
 from nkca.training import Learner, reverse_loss

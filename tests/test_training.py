@@ -13,12 +13,12 @@ from nkca import levels
 from nkca.build import ModelSpec, build_kernel, new_denoiser
 from nkca.chain import Chain
 from nkca.config.schema import ModelConfig, TrainingConfig
+from nkca.denoisers.exact import GaussianDenoiser, PixelPriorDenoiser
+from nkca.denoisers.precision import with_precision
 from nkca.distributions.contracts import Categorical, Normal
 from nkca.ema import decay_at
-from nkca.exact import GaussianDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser
 from nkca.noise import Noise, sample_noise, step_noise
-from nkca.precision import with_precision
 from nkca.training import (
     Learner,
     Progress,

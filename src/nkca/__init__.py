@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nkca.chain import Chain, State
     from nkca.chain import run as run_chain
     from nkca.config.schema import configure
-    from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
+    from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
     from nkca.kernels import CategoricalKernel, ContinuousKernel
     from nkca.levels import anneal
     from nkca.measure import compare
@@ -39,10 +39,10 @@ _HOME = {
     "Chain": "nkca.chain",
     "ContinuousKernel": "nkca.kernels",
     "ContinuousPixels": "nkca.pixels",
-    "GaussianDenoiser": "nkca.exact",
-    "ImageListDenoiser": "nkca.exact",
+    "GaussianDenoiser": "nkca.denoisers.exact",
+    "ImageListDenoiser": "nkca.denoisers.exact",
     "Model": "nkca.sampling",
-    "PixelPriorDenoiser": "nkca.exact",
+    "PixelPriorDenoiser": "nkca.denoisers.exact",
     "Schedule": "nkca.sampling",
     "State": "nkca.chain",
     "StudyOptions": "nkca.study.findings",

@@ -12,17 +12,17 @@ from nkca import compilation
 from nkca.chain import Chain
 from nkca.checkpoint import Checkpoint, load_checkpoint
 from nkca.config.schema import ModelConfig, configure, require
-from nkca.errors import InputError
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
-from nkca.networks.denoisers import (
+from nkca.denoisers.learned import (
     CategoricalDenoiser,
     ContinuousDenoiser,
     PreconditionedDenoiser,
 )
+from nkca.denoisers.precision import choose_device, with_precision
+from nkca.errors import InputError
+from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
-from nkca.precision import choose_device, with_precision
 from nkca.sampling import Model
 
 logger = logging.getLogger("nkca")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from nkca.caveats import too_few
+from nkca.denoisers.precision import choose_device
 from nkca.distributed.ranks import Ranks
 from nkca.evaluation import Collecting, Scores, check_comparable, collect, fill, score
 from nkca.image_sets import Pictures
@@ -16,7 +17,6 @@ from nkca.metrics.extractors import open_extractor
 from nkca.metrics.features import Description, Extractor
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor
-from nkca.precision import choose_device
 from nkca.report import Report
 from nkca.subjects import Measurement
 

@@ -18,9 +18,9 @@ from nkca.config.schema import RunConfig
 from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import batches, load_dataset
+from nkca.denoisers.precision import choose_device, needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, lost_rank_says
 from nkca.errors import InputError, out_of_memory_says
-from nkca.precision import choose_device, needs_loss_scale
 from nkca.rundir import (
     Run,
     keep_numbered,

@@ -21,10 +21,10 @@ from nkca import levels, loss_scale
 from nkca.adam import Adam
 from nkca.chain import Chain
 from nkca.config.schema import TrainingConfig
+from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, bare, unsummed
 from nkca.ema import decay_at, update_average
 from nkca.noise import Noise, derive_seed
-from nkca.precision import needs_loss_scale
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from oracles import (
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.distributions.contracts import Distribution, Normal, Posterior, Scramble
-from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel
 from nkca.levels import anneal, expand
 from nkca.noise import sample_noise

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from nkca.build import ModelSpec, build_denoiser, check_size, new_denoiser
 from nkca.config.schema import ModelConfig
-from nkca.distributions.contracts import Categorical, Normal
-from nkca.errors import InputError
-from nkca.networks.denoisers import (
+from nkca.denoisers.learned import (
     CategoricalDenoiser,
     ContinuousDenoiser,
     PreconditionedDenoiser,
 )
+from nkca.distributions.contracts import Categorical, Normal
+from nkca.errors import InputError
 from nkca.networks.layers import Residual
 
 KINDS = {

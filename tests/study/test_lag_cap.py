@@ -18,8 +18,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.distributions.contracts import Distribution, Posterior
-from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.levels import anneal, expand
 from nkca.noise import Noise, derive_seed

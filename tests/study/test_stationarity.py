@@ -11,9 +11,9 @@ from oracles import log_normal
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
-from nkca.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.levels import expand
 from nkca.metrics.features import Description, Features

@@ -213,10 +213,10 @@ class _Asked:
 def _prepare(asked: _Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitStack) -> _Job:
     """Open all that is asked for; of several ranks each extracts its share of the features, too."""
     from nkca.data.dataset import cache_place
+    from nkca.denoisers.precision import choose_device
     from nkca.evaluation import Collecting
     from nkca.measure import extract_together
     from nkca.metrics.extractors import open_extractor
-    from nkca.precision import choose_device
     from nkca.subjects import prepare
 
     request, cache_dir = asked.request, cache_place(asked.request.data)

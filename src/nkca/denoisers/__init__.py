@@ -1,0 +1,1 @@
+"""What gives p(z|x): exact, learned, in which arithmetic."""
