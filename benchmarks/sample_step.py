@@ -28,9 +28,9 @@ from train_step import (
     spec_of,
 )
 
-from nkca import compilation
 from nkca.build import assemble
 from nkca.chain import Chain
+from nkca.networks import compilation
 from nkca.noise import sample_noise
 from nkca.system.allocator import keep_freed_memory
 

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nkca import compilation, levels
+from nkca import levels
 from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config.schema import ModelConfig, TrainingConfig
-from nkca.networks import layers
+from nkca.networks import compilation, layers
 from nkca.networks.layers import EmbeddingBlock
 from nkca.networks.norm_mish import GateAndSkip
 from nkca.noise import Noise, step_noise

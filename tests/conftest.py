@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nkca import compilation
-from nkca.networks import kernels as compiled_kernels
+from nkca.networks import compilation
+from nkca.networks.cpu import library as compiled_kernels
 from nkca.system.compiler import CannotCompileError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from nkca import compilation
 from nkca.build import ModelSpec, assemble, new_denoiser, restore
 from nkca.checkpoint import Checkpoint
-from nkca.compilation import describe, prepare
 from nkca.config.schema import ModelConfig, TrainingConfig
-from nkca.networks import kernels
+from nkca.networks import compilation
+from nkca.networks.compilation import describe, prepare
+from nkca.networks.cpu import library
 from nkca.noise import step_noise
 from nkca.system.compiler import CannotCompileError, find_compiler
 from nkca.training import Learner
@@ -28,7 +28,7 @@ SPEC = ModelSpec(ModelConfig(hidden_size=16, dim_mults=(1, 2)), (3, 8, 8), 0.5)
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that has begun just now."""
-    monkeypatch.setattr(kernels, "_library", None)
+    monkeypatch.setattr(library, "_library", None)
     compilation.lacking.cache_clear()
 
 
@@ -71,7 +71,7 @@ def losses(learner: Learner, discrete: bool, steps: int = STEPS, skip: int = 0) 
 def test_fifty_steps_agree_with_the_plain_ones(discrete: bool) -> None:
     plain = losses(learner(discrete, "off"), discrete)
     ours = losses(learner(discrete, "auto"), discrete)
-    assert kernels._library is not None
+    assert library._library is not None
     assert not torch.equal(ours, plain)  # another way of computing it
     assert (ours - plain).abs().max() < 1e-4
     assert discrete or plain[-1] < plain[0] - 0.01
@@ -133,7 +133,7 @@ def test_without_a_compiler_one_line_and_the_plain_network(
 def test_off_by_default_and_by_choice() -> None:
     for choice in (None, "off"):
         prepare(nn.Conv2d(8, 8, 3), CPU, choice)
-    assert kernels._library is None
+    assert library._library is None
     assert describe(CPU, "off") == ""
 
 

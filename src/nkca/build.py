@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nkca import compilation
 from nkca.chain import Chain
 from nkca.checkpoint import Checkpoint, load_checkpoint
 from nkca.config.schema import ModelConfig, configure, require
@@ -20,6 +19,7 @@ from nkca.denoisers.learned import (
 from nkca.denoisers.precision import choose_device, with_precision
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
+from nkca.networks import compilation
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nkca import build, compilation, resume
+from nkca import build, resume
 from nkca.checkpoint import FINAL, LATEST, Checkpoint
 from nkca.config.schema import RunConfig
 from nkca.curves import Curves, open_curves
@@ -21,6 +21,7 @@ from nkca.data.dataset import batches, load_dataset
 from nkca.denoisers.precision import choose_device, needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, lost_rank_says
 from nkca.errors import InputError, out_of_memory_says
+from nkca.networks import compilation
 from nkca.rundir import (
     Run,
     keep_numbered,

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nkca.networks.kernels import have_kernel
+from nkca.networks.cpu.library import have_kernel
+from nkca.networks.cpu.winograd import convolve, is_suited
 from nkca.networks.layers import Conv3x3
-from nkca.networks.winograd import convolve, is_suited
 
 pytestmark = pytest.mark.usefixtures("kernels")
 SIZES = [  # images, channels in and out, height, width: odd sides, panels that are not full, many tiles

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from nkca import compilation
 from nkca.config.schema import DURATIONS, OPTIONS, SIZES, TYPES
 from nkca.errors import InputError
+from nkca.networks import compilation
 from nkca.system.files import claimed_directory, fresh_directory
 from nkca.version import __version__
 

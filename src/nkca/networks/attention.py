@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.kernels import call, have_kernels_for
+from nkca.networks.cpu.library import call, have_kernels_for
 
 HEADS, HEAD_WIDTH = 4, 32  # the width is the kernel's too
 

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nkca.networks import winograd
 from nkca.networks.attention import HEAD_WIDTH, HEADS, linear_attention
+from nkca.networks.cpu import winograd
 from nkca.networks.mish import mish
 from nkca.networks.norm_mish import GateAndSkip, norm_mish
 

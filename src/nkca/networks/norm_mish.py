@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.kernels import call, have_kernels_for
+from nkca.networks.cpu.library import call, have_kernels_for
 from nkca.networks.mish import mish
 
 GateAndSkip = tuple[Tensor, Tensor]  # (1, C, 1, 1) and (B, C, H, W)

@@ -61,7 +61,7 @@ def describe(device: "torch.device", choice: str) -> str:
 @functools.cache
 def lacking() -> str:
     """Load the kernels for the CPU, once in a process; "" or why that cannot be done."""
-    from nkca.networks.kernels import load_kernels
+    from nkca.networks.cpu.library import load_kernels
     from nkca.system.compiler import CannotCompileError
 
     try:

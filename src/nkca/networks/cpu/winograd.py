@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.kernels import call, has_layout, have_kernel
+from nkca.networks.cpu.library import call, has_layout, have_kernel
 
 LANES = 16  # widths are multiples of the longest vectors there are, in floats
 WIDTHS = {torch.float32: 32, torch.bfloat16: 64}  # with fewer channels oneDNN is as fast
