@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nkca.data.decode import fit, read_image
 from nkca.data.listing import Source
-from nkca.data.opening import opened
+from nkca.data.pillow import opened
 from nkca.errors import InputError
 
 

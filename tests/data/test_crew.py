@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 from unsent import answer
 
-from nkca.data import crew
+from nkca.data import workers as crew
 from nkca.data.cache import DecodedImages, load_images
-from nkca.data.crew import hired
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
+from nkca.data.workers import hired
 from nkca.errors import InputError
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence, PngImagePlugin
 
 from nkca.data.decode import DecodeOptions, Probe, decode, fit, probe, read_image
 from nkca.data.listing import UnreadableImageError
-from nkca.data.opening import quiet
+from nkca.data.pillow import quiet
 from nkca.errors import InputError
 
 RGB = np.array(

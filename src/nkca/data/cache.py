@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nkca.data.crew import hired
 from nkca.data.decode import Pixels
 from nkca.data.listing import Listing, open_source
-from nkca.data.opening import quiet
+from nkca.data.pillow import quiet
 from nkca.data.reading import (
     Batch,
     LoadOptions,
@@ -35,6 +34,7 @@ from nkca.data.reading import (
     read_headers,
     read_pixels,
 )
+from nkca.data.workers import hired
 from nkca.errors import InputError
 from nkca.system.files import atomic_write, write_text
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from nkca.data.listing import Source, UnreadableImageError
-from nkca.data.opening import opened
+from nkca.data.pillow import opened
 from nkca.errors import InputError
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]

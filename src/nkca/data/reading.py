@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from nkca.data.crew import Crew
 from nkca.data.decode import WHITE, Color, DecodeOptions, Pixels, Probe, decode, probe
 from nkca.data.listing import Listing, ReadImage, Source, UnreadableImageError
+from nkca.data.workers import Crew
 from nkca.errors import InputError
 
 Progress: TypeAlias = Callable[[int, int], None]

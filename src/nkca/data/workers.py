@@ -79,9 +79,7 @@ def _processes(count: int) -> Iterator[Call]:
     """
     started: list[subprocess.Popen[bytes]] = []
     idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-    program = (
-        f"import sys; sys.path[:] = {_search_path()!r}; from nkca.data.crew import serve; serve()"
-    )
+    program = f"import sys; sys.path[:] = {_search_path()!r}; from nkca.data.workers import serve; serve()"
 
     def call(function: Callable[[Any], Any], argument: Any) -> Any:
         process = idle.get()
