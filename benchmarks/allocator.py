@@ -22,8 +22,8 @@ def measure(keep: bool) -> tuple[float, float]:
         sys.exit("malloc cannot be told here")
     import torch
 
-    from nkca.build import ModelSpec, assemble, new_denoiser
     from nkca.config.schema import ModelConfig, TrainingConfig
+    from nkca.models.build import ModelSpec, assemble, new_denoiser
     from nkca.noise import step_noise
     from nkca.training import Learner
 

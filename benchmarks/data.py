@@ -31,12 +31,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.data.cache import load_images
 from nkca.data.dataset import augment, batches, epoch_order
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
+from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.noise import step_noise
 from nkca.pixels import ContinuousPixels
 from nkca.system.allocator import keep_freed_memory

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
-from nkca.build import load_model
 from nkca.live.explorer import Explorer, Setup
+from nkca.models.build import load_model
 from nkca.noise import sample_noise
 from nkca.sampling import Model
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from nkca.build import assemble
 from nkca.config.schema import configure, read_yaml
 from nkca.data.dataset import batches
+from nkca.models.build import assemble
 from nkca.noise import step_noise
 from nkca.pixels import as_tensor
 from nkca.rundir import Run

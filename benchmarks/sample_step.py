@@ -28,8 +28,8 @@ from train_step import (
     spec_of,
 )
 
-from nkca.build import assemble
 from nkca.chain import Chain
+from nkca.models.build import assemble
 from nkca.networks import compilation
 from nkca.noise import sample_noise
 from nkca.system.allocator import keep_freed_memory

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nkca import levels
-from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config.schema import ModelConfig, TrainingConfig
+from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.networks import compilation, layers
 from nkca.networks.layers import EmbeddingBlock
 from nkca.networks.norm_mish import GateAndSkip

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from nkca.build import load_model
 from nkca.chain import Chain
 from nkca.chain_pages import ChainPage, distances_to
 from nkca.config.schema import DataConfig
@@ -27,6 +26,7 @@ from nkca.image_sets import Pictures
 from nkca.kernels import ContinuousKernel
 from nkca.levels import expand
 from nkca.metrics.extractors import open_extractor
+from nkca.models.build import load_model
 from nkca.pixels import ContinuousPixels, as_tensor
 from nkca.sampling import Model
 from nkca.study.findings import StudyOptions

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nkca.build import restore
-from nkca.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, slimmed
 from nkca.demo import MODEL
 from nkca.errors import InputError
+from nkca.models.build import restore
+from nkca.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, slimmed
 
 MOST_BYTES = 8_000_000
 CARD = {

@@ -13,8 +13,6 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 from tqdm import tqdm
 
-from nkca.build import load_model
-from nkca.checkpoint import digest
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.evaluation import Collecting, Scores, collect, score
@@ -22,6 +20,8 @@ from nkca.image_sets import ImageSet, Pictures, Samples
 from nkca.metrics.extractors import open_extractor
 from nkca.metrics.features import Extractor
 from nkca.metrics.statistics import Statistics
+from nkca.models.build import load_model
+from nkca.models.checkpoint import digest
 from nkca.pictures.grid import grid, save_png
 from nkca.pixels import as_pictures, as_tensor
 from nkca.system.cache_dir import default_cache_dir

@@ -13,8 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from nkca.build import ModelSpec, load_model, new_denoiser
-from nkca.checkpoint import (
+from nkca.config.schema import configure
+from nkca.distributions.contracts import Categorical, Normal
+from nkca.errors import InputError
+from nkca.models.build import ModelSpec, load_model, new_denoiser
+from nkca.models.checkpoint import (
     FINAL,
     LATEST,
     SCHEMA,
@@ -24,9 +27,6 @@ from nkca.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from nkca.config.schema import configure
-from nkca.distributions.contracts import Categorical, Normal
-from nkca.errors import InputError
 from nkca.version import __version__
 
 GOLDEN = Path(__file__).parent / "golden"

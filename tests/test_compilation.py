@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from nkca.build import ModelSpec, assemble, new_denoiser, restore
-from nkca.checkpoint import Checkpoint
 from nkca.config.schema import ModelConfig, TrainingConfig
+from nkca.models.build import ModelSpec, assemble, new_denoiser, restore
+from nkca.models.checkpoint import Checkpoint
 from nkca.networks import compilation
 from nkca.networks.compilation import describe, prepare
 from nkca.networks.cpu import library

@@ -18,9 +18,9 @@ from PIL import Image
 from toys import write_checkpoint
 
 import nkca
-from nkca.build import load_model
 from nkca.cli.sample import main
 from nkca.gallery import ANIMATION_FRAMES, Outputs, Request, make_samples, plan_samples
+from nkca.models.build import load_model
 from nkca.pictures.grid import contact_sheet, read_settings
 from nkca.sampling import Model
 

@@ -14,10 +14,10 @@ from toys import random_pictures, save_pictures
 
 from nkca import step_plan
 from nkca.adam import Adam
-from nkca.checkpoint import load_checkpoint
 from nkca.config.parsing import parse_size
 from nkca.config.schema import configure
 from nkca.errors import InputError
+from nkca.models.checkpoint import load_checkpoint
 from nkca.networks.unet import UNet
 from nkca.noise import sample_noise
 from nkca.rundir import Run

@@ -20,12 +20,12 @@ from forked_ranks import curve
 from PIL import Image
 from toys import random_pictures, save_pictures, write_checkpoint
 
-from nkca.build import load_model
-from nkca.checkpoint import FINAL, LATEST, load_checkpoint, save_checkpoint
 from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
 from nkca.distributed.ranks import ALONE, Ranks
+from nkca.models.build import load_model
+from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint, save_checkpoint
 from nkca.runner import open_run, train
 from nkca.training import evaluate
 

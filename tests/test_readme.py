@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from nkca.build import load_model
-from nkca.checkpoint import digest, find_checkpoint
 from nkca.cli import interactive, metrics, sample, train
 from nkca.live.events import Keep, Step
 from nkca.live.explorer import Explorer, Setup
 from nkca.live.session import Origin, session_of, to_json
+from nkca.models.build import load_model
+from nkca.models.checkpoint import digest, find_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

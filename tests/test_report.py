@@ -21,12 +21,12 @@ from toys import (
 )
 
 import nkca
-from nkca.build import load_model
 from nkca.evaluation import Collecting, Scores, Subject
 from nkca.image_sets import ImageSet, Part, SampleOptions, Samples
 from nkca.measure import make_report
 from nkca.metrics.features import Description
 from nkca.metrics.statistics import Statistics
+from nkca.models.build import load_model
 from nkca.report import Report, save_closest_pairs, save_report, table
 from nkca.sampling import Schedule
 

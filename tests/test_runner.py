@@ -16,13 +16,13 @@ from torch import Tensor
 
 import nkca
 from nkca import runner
-from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.config.schema import DataConfig, RunConfig, configure, read_yaml
 from nkca.errors import InputError
 from nkca.evaluation import Collecting
 from nkca.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.measure import make_report
 from nkca.metrics.extractors import open_extractor
+from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train

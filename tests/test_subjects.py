@@ -10,12 +10,12 @@ import pytest
 import torch
 from toys import ToyExtractor, image_files, random_pictures, save_pictures, write_checkpoint
 
-from nkca.checkpoint import LATEST, digest
 from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 from nkca.evaluation import Collecting, Subject, collect
 from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
+from nkca.models.checkpoint import LATEST, digest
 from nkca.pixels import CategoricalPixels
 from nkca.sampling import Schedule
 from nkca.subjects import Measurement, Request, is_checkpoint, prepare

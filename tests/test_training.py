@@ -10,7 +10,6 @@ from oracles import PixelData, default_dtype, doubles
 from torch import Tensor, nn
 
 from nkca import levels
-from nkca.build import ModelSpec, build_kernel, new_denoiser
 from nkca.chain import Chain
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.denoisers.exact import GaussianDenoiser, PixelPriorDenoiser
@@ -18,6 +17,7 @@ from nkca.denoisers.precision import with_precision
 from nkca.distributions.contracts import Categorical, Normal
 from nkca.ema import decay_at
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser
+from nkca.models.build import ModelSpec, build_kernel, new_denoiser
 from nkca.noise import Noise, sample_noise, step_noise
 from nkca.training import (
     Learner,

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from nkca.build import ModelSpec, new_denoiser
-from nkca.checkpoint import Checkpoint, save_checkpoint
 from nkca.config.schema import configure
 from nkca.data.cache import DecodedImages
 from nkca.evaluation import Subject
 from nkca.image_sets import ImageFiles
 from nkca.metrics.features import Description, Features
+from nkca.models.build import ModelSpec, new_denoiser
+from nkca.models.checkpoint import Checkpoint, save_checkpoint
 from nkca.pixels import Pixels
 from nkca.subjects import Measurement
 

@@ -16,7 +16,6 @@ from nkca.errors import InputError
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.build import load_model
     from nkca.chain import Chain, State
     from nkca.chain import run as run_chain
     from nkca.config.schema import configure
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from nkca.kernels import CategoricalKernel, ContinuousKernel
     from nkca.levels import anneal
     from nkca.measure import compare
+    from nkca.models.build import load_model
     from nkca.noise import sample_noise
     from nkca.pictures.grid import contact_sheet, grid, save_png
     from nkca.pixels import CategoricalPixels, ContinuousPixels
@@ -51,7 +51,7 @@ _HOME = {
     "configure": "nkca.config.schema",
     "contact_sheet": "nkca.pictures.grid",
     "grid": "nkca.pictures.grid",
-    "load_model": "nkca.build",
+    "load_model": "nkca.models.build",
     "open_run": "nkca.runner",
     "plot_chain_report": "nkca.plots",
     "run_chain": "nkca.chain:run",

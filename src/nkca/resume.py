@@ -5,9 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nkca.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.config.schema import RunConfig, configure, field_name
 from nkca.errors import InputError
+from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 
 
 def newest_checkpoint(directory: Path) -> Path | None:

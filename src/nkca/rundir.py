@@ -17,8 +17,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nkca.build import ModelSpec
-from nkca.checkpoint import BEST, Checkpoint, save_checkpoint
 from nkca.config.schema import RunConfig, configure, read_yaml, write_yaml
 from nkca.curves import Curves
 from nkca.data.cache import DecodedImages
@@ -27,6 +25,8 @@ from nkca.distributed.ranks import ALONE, LostRankError, Ranks
 from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
 from nkca.image_sets import Samples
+from nkca.models.build import ModelSpec
+from nkca.models.checkpoint import BEST, Checkpoint, save_checkpoint
 from nkca.noise import step_noise
 from nkca.pictures.grid import contact_sheet, save_png
 from nkca.pixels import as_pictures, as_tensor

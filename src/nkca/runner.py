@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nkca import build, resume
-from nkca.checkpoint import FINAL, LATEST, Checkpoint
+from nkca import resume
 from nkca.config.schema import RunConfig
 from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
@@ -21,6 +20,8 @@ from nkca.data.dataset import batches, load_dataset
 from nkca.denoisers.precision import choose_device, needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, lost_rank_says
 from nkca.errors import InputError, out_of_memory_says
+from nkca.models import build
+from nkca.models.checkpoint import FINAL, LATEST, Checkpoint
 from nkca.networks import compilation
 from nkca.rundir import (
     Run,

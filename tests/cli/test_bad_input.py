@@ -15,7 +15,7 @@ import torch
 from click.testing import Result
 from PIL import Image
 
-from nkca.checkpoint import load_checkpoint
+from nkca.models.checkpoint import load_checkpoint
 
 Call = Callable[..., Result]
 

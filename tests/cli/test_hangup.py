@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nkca.checkpoint import LATEST, load_checkpoint
+from nkca.models.checkpoint import LATEST, load_checkpoint
 
 pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from nkca.checkpoint import FINAL, LATEST, load_checkpoint
+from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint
 from nkca.resume import newest_checkpoint
 
 Call = Callable[..., Result]

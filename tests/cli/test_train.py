@@ -16,9 +16,9 @@ import yaml
 from click.testing import Result
 from PIL import Image
 
-from nkca.checkpoint import FINAL, LATEST, load_checkpoint
 from nkca.cli import train as train_command
 from nkca.config.schema import OPTIONS, RunConfig, configure, read_yaml
+from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint
 
 Call = Callable[..., Result]
 

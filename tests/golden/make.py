@@ -1,6 +1,6 @@
 """Make the checkpoints of one schema that every later nkca must still open.
 
-Run it once for each schema, when `nkca.checkpoint.SCHEMA` has been raised, and commit what it writes:
+Run it once for each schema, when `nkca.models.checkpoint.SCHEMA` has been raised, and commit what it writes:
 
     PYTHONPATH=src python tests/golden/make.py
 
@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nkca.build import ModelSpec, build_kernel, new_denoiser
 from nkca.chain import Chain
-from nkca.checkpoint import SCHEMA, Checkpoint, save_checkpoint
 from nkca.config.schema import RunConfig, configure
 from nkca.distributions.contracts import Categorical, Normal
+from nkca.models.build import ModelSpec, build_kernel, new_denoiser
+from nkca.models.checkpoint import SCHEMA, Checkpoint, save_checkpoint
 from nkca.networks.layers import Residual
 from nkca.noise import step_noise
 from nkca.training import Learner

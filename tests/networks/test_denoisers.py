@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nkca.build import ModelSpec, build_denoiser, check_size, new_denoiser
 from nkca.config.schema import ModelConfig
 from nkca.denoisers.learned import (
     CategoricalDenoiser,
@@ -16,6 +15,7 @@ from nkca.denoisers.learned import (
 )
 from nkca.distributions.contracts import Categorical, Normal
 from nkca.errors import InputError
+from nkca.models.build import ModelSpec, build_denoiser, check_size, new_denoiser
 from nkca.networks.layers import Residual
 
 KINDS = {

@@ -10,8 +10,8 @@ import torch
 from oracles import default_dtype
 from torch import Tensor, nn
 
-from nkca.build import ModelSpec, assemble, new_denoiser
 from nkca.config.schema import ModelConfig, TrainingConfig
+from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.networks.layers import Residual
 from nkca.networks.unet import UNet, recompute_levels
 from nkca.noise import step_noise

@@ -120,11 +120,11 @@ def main(
 
 
 def _desk(checkpoint: str, session: Path | None, device: str, **given: Any) -> "Desk":
-    from nkca.build import load_model
-    from nkca.checkpoint import digest, find_checkpoint
     from nkca.live.desk import Desk
     from nkca.live.explorer import Setup
     from nkca.live.session import MAX_BATCH, Origin, caveat, read_session
+    from nkca.models.build import load_model
+    from nkca.models.checkpoint import digest, find_checkpoint
 
     if len(given["images"]) > MAX_BATCH:
         raise InputError(f"at most {MAX_BATCH} pictures, got {len(given['images'])}")

@@ -117,10 +117,10 @@ def _sample(
     quiet: bool,
 ) -> None:
     """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
-    from nkca.build import load_model
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import lost_rank_says
     from nkca.gallery import make_samples, plan_samples
+    from nkca.models.build import load_model
 
     with joined(device) as ranks, lost_rank_says("the samples so far are written"):
         silent = not ranks.is_first
@@ -153,11 +153,11 @@ def _repeat(
     given: dict[str, Any],
 ) -> None:
     """Do a session again."""
-    from nkca.build import load_model
-    from nkca.checkpoint import digest, find_checkpoint
     from nkca.distributed.launch import is_one_of_many
     from nkca.live.repeat import origin_here, repeat
     from nkca.live.session import caveat, read_session
+    from nkca.models.build import load_model
+    from nkca.models.checkpoint import digest, find_checkpoint
 
     if is_one_of_many():
         raise InputError("--replay is for one process: leave out torchrun")
@@ -183,11 +183,11 @@ def _repeat(
 
 def _request(like: Path | None, given: dict[str, Any]) -> "Request":
     """The request of ``--like``, if any, changed by the flags that were given."""
-    from nkca.checkpoint import digest, find_checkpoint
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import DEMO, MODEL
     from nkca.distributed.launch import is_first_of_many
     from nkca.gallery import Request, request_like
+    from nkca.models.checkpoint import digest, find_checkpoint
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:

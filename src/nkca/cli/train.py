@@ -75,9 +75,9 @@ def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path
 
 
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
-    from nkca.checkpoint import FINAL, LATEST
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import lost_rank_says
+    from nkca.models.checkpoint import FINAL, LATEST
     from nkca.runner import open_run, train
 
     with joined(str(options.get("device", "auto"))) as ranks:

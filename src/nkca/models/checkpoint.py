@@ -32,9 +32,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nkca import original
 from nkca.demo import DEMO, model_path
 from nkca.errors import InputError
+from nkca.models import original_checkpoint
 from nkca.system.files import atomic_write
 from nkca.version import __version__
 
@@ -131,7 +131,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     path = model_path(name)
     content = _unpickle(find_checkpoint(path))
     _tell_of_namesake(name)
-    if isinstance(content, Mapping) and original.is_original(content):
+    if isinstance(content, Mapping) and original_checkpoint.is_original(content):
         return _from_original(content, path)
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
         raise InputError(f"{path} is a PyTorch file, but not a checkpoint of nkca")
@@ -234,12 +234,12 @@ def _weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
 def _from_original(content: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
         return Checkpoint(
-            config=original.translate_session(content["session"]),
+            config=original_checkpoint.translate_session(content["session"]),
             data_shape=tuple(content["session"]["data_shape"]),
             data_std=1.0,
             progress={"step": int(content["session"]["global_step"])},
-            model=original.translate_weights(content["model_state"]),
-            ema=original.translate_weights(content["ema"]),
+            model=original_checkpoint.translate_weights(content["model_state"]),
+            ema=original_checkpoint.translate_weights(content["ema"]),
             version="original",
         )
     except (KeyError, TypeError, AttributeError) as error:

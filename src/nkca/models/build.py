@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from nkca.chain import Chain
-from nkca.checkpoint import Checkpoint, load_checkpoint
 from nkca.config.schema import ModelConfig, configure, require
 from nkca.denoisers.learned import (
     CategoricalDenoiser,
@@ -19,6 +18,7 @@ from nkca.denoisers.learned import (
 from nkca.denoisers.precision import choose_device, with_precision
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
+from nkca.models.checkpoint import Checkpoint, load_checkpoint
 from nkca.networks import compilation
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed

@@ -1,0 +1,1 @@
+"""A trained chain and the file that holds it."""
