@@ -26,7 +26,7 @@ import torch
 from nkca.live.explorer import Explorer, Setup
 from nkca.models.build import load_model
 from nkca.noise import sample_noise
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 BATCH = 16
 LEVELS = (0.3, 0.4)

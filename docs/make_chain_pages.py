@@ -28,7 +28,7 @@ from nkca.levels import expand
 from nkca.metrics.extractors import open_extractor
 from nkca.models.build import load_model
 from nkca.pixels import ContinuousPixels, as_tensor
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.study.findings import StudyOptions
 from nkca.study.record import Judge
 from nkca.study.stationarity import study_chain

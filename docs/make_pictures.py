@@ -16,7 +16,7 @@ from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.pictures.grid import Pictures, save_animation
 from nkca.pixels import as_pictures
-from nkca.sampling import Model, Schedule
+from nkca.sampling.tasks import Model, Schedule
 
 VARIANT_LEVELS = (0.1, 0.3, 0.5)
 SOURCES = (1, 905, 1607)  # of the demo set: sources of variants and inpainting

@@ -12,7 +12,7 @@ from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.live.explorer import Explorer, Setup
 from nkca.live.session import Origin
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 SPACES = ("continuous", "categorical")
 SHAPE = (1, 4, 6)

@@ -13,7 +13,7 @@ from nkca.distributions.contracts import ImageList
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.levels import anneal
 from nkca.noise import sample_noise
-from nkca.sampling import Held
+from nkca.sampling.tasks import Held
 
 SPACES = ["continuous", "categorical"]
 CLASSES = 4

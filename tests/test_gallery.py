@@ -19,10 +19,16 @@ from toys import write_checkpoint
 
 import nkca
 from nkca.cli.sample import main
-from nkca.gallery import ANIMATION_FRAMES, Outputs, Request, make_samples, plan_samples
 from nkca.models.build import load_model
 from nkca.pictures.grid import contact_sheet, read_settings
-from nkca.sampling import Model
+from nkca.sampling.sample_files import (
+    ANIMATION_FRAMES,
+    Outputs,
+    Request,
+    make_samples,
+    plan_samples,
+)
+from nkca.sampling.tasks import Model
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -338,7 +344,7 @@ def test_anneals_of_any_length_are_finite(steps: int, checkpoint: Path) -> None:
 
 
 def states_of(model: Model, steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    from nkca.sampling import Schedule, Task, run_task
+    from nkca.sampling.tasks import Schedule, Task, run_task
 
     for state in run_task(model, Task([0, 1]), Schedule(num_steps=steps)):
         yield state.x.double(), state.p_z.mode().double()

@@ -18,7 +18,7 @@ from nkca.data.dataset import load_dataset
 from nkca.image_sets import ImageFiles, ImageSet, Part, Pictures, SampleOptions, Samples
 from nkca.models.build import load_model
 from nkca.pixels import CategoricalPixels, to_rgb
-from nkca.sampling import Schedule, sample
+from nkca.sampling.tasks import Schedule, sample
 
 PICTURES = random_pictures(6, seed=1)
 FEW_STEPS = SampleOptions(Schedule(num_steps=3))

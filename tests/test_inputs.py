@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nkca.errors import InputError
-from nkca.inputs import fit_picture, parse_seeds, read_mask
+from nkca.sampling.inputs import fit_picture, parse_seeds, read_mask
 
 SEEDS: dict[str, list[int]] = {
     "7": [7],

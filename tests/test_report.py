@@ -28,7 +28,7 @@ from nkca.metrics.features import Description
 from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
 from nkca.report import Report, save_closest_pairs, save_report, table
-from nkca.sampling import Schedule
+from nkca.sampling.tasks import Schedule
 
 NOWHERE = Collecting(torch.device("cpu"), None)
 ALL = {"fid", "fid_line", "kid", "inception_score", "manifold", "memorisation"}

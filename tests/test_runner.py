@@ -26,7 +26,7 @@ from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpo
 from nkca.pictures.grid import contact_sheet
 from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train
-from nkca.sampling import Schedule
+from nkca.sampling.tasks import Schedule
 from nkca.subjects import Request
 from nkca.subjects import prepare as prepare_measurement
 from nkca.training import Learner, StepReport

@@ -17,7 +17,7 @@ from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 from nkca.models.checkpoint import LATEST, digest
 from nkca.pixels import CategoricalPixels
-from nkca.sampling import Schedule
+from nkca.sampling.tasks import Schedule
 from nkca.subjects import Measurement, Request, is_checkpoint, prepare
 
 TRAINING = random_pictures(12, seed=1)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nkca.pixels import CategoricalPixels, ContinuousPixels
     from nkca.plots import plot_chain_report
     from nkca.runner import open_run, train
-    from nkca.sampling import Model, Schedule, sample
+    from nkca.sampling.tasks import Model, Schedule, sample
     from nkca.study.findings import StudyOptions
     from nkca.study.stationarity import study_chain
 
@@ -41,9 +41,9 @@ _HOME = {
     "ContinuousPixels": "nkca.pixels",
     "GaussianDenoiser": "nkca.denoisers.exact",
     "ImageListDenoiser": "nkca.denoisers.exact",
-    "Model": "nkca.sampling",
+    "Model": "nkca.sampling.tasks",
     "PixelPriorDenoiser": "nkca.denoisers.exact",
-    "Schedule": "nkca.sampling",
+    "Schedule": "nkca.sampling.tasks",
     "State": "nkca.chain",
     "StudyOptions": "nkca.study.findings",
     "anneal": "nkca.levels",
@@ -55,7 +55,7 @@ _HOME = {
     "open_run": "nkca.runner",
     "plot_chain_report": "nkca.plots",
     "run_chain": "nkca.chain:run",
-    "sample": "nkca.sampling",
+    "sample": "nkca.sampling.tasks",
     "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures.grid",
     "study_chain": "nkca.study.stationarity",

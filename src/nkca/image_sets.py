@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nkca.data.cache import DecodedImages
 from nkca.pixels import Pixels, as_tensor
-from nkca.sampling import Model, Schedule, Task, run_task, show
+from nkca.sampling.tasks import Model, Schedule, Task, run_task, show
 
 Tick = Callable[[float], None]
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
@@ -102,7 +102,7 @@ class SampleOptions:
     """How samples are made; number i has seed ``first_seed + i``.
 
     Args:
-        visualize: "z" or "x", see `nkca.sampling.show`.
+        visualize: "z" or "x", see `nkca.sampling.tasks.show`.
     """
 
     schedule: Schedule = field(default_factory=Schedule)

@@ -30,7 +30,7 @@ from nkca.models.checkpoint import BEST, Checkpoint, save_checkpoint
 from nkca.noise import step_noise
 from nkca.pictures.grid import contact_sheet, save_png
 from nkca.pixels import as_pictures, as_tensor
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.scoring import Scorer
 from nkca.system.device import send
 from nkca.training import Learner, StepReport, evaluate

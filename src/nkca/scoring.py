@@ -27,7 +27,7 @@ from nkca.metrics.kernel import kernel_distance
 from nkca.metrics.moments import moments_of
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import CategoricalPixels
-from nkca.sampling import Model, Schedule
+from nkca.sampling.tasks import Model, Schedule
 
 logger = logging.getLogger("nkca")
 

@@ -23,7 +23,7 @@ from nkca.config.schema import RunConfig
 from nkca.errors import InputError
 from nkca.networks.unet import recompute_levels
 from nkca.noise import sample_noise
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.system import memory
 from nkca.system.memory import Peak, as_text
 from nkca.training import Learner, contrastive_adjustment

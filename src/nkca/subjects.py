@@ -22,7 +22,7 @@ from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
 from nkca.models.checkpoint import digest, find_checkpoint, load_checkpoint
 from nkca.pixels import CategoricalPixels
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
 DEMO_SAMPLES = 64

@@ -27,7 +27,7 @@ from nkca.kernels import CategoricalKernel, ContinuousKernel
 from nkca.levels import anneal, expand
 from nkca.noise import sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
-from nkca.sampling import Held, Model, Schedule, Task, run_task, show
+from nkca.sampling.tasks import Held, Model, Schedule, Task, run_task, show
 
 ROUNDING = 1e-12
 NARROW = GaussianData(mean=0.3, std=0.2)

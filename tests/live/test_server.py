@@ -25,7 +25,7 @@ from nkca.live.explorer import Setup
 from nkca.live.guard import HEADERS, Access
 from nkca.live.server import make_app, page_files
 from nkca.live.worker import FullError, Worker
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 Asked: TypeAlias = Callable[[Ask], Answer]
 

@@ -19,7 +19,7 @@ from nkca.levels import expand
 from nkca.metrics.features import Description, Features
 from nkca.noise import Noise, sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.study.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
 from nkca.study.record import Judge, walk
 from nkca.study.stationarity import Progress, study_chain

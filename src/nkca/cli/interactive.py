@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nkca.live.autosave import Autosave
     from nkca.live.desk import Desk
     from nkca.live.guard import Access
-    from nkca.sampling import Model
+    from nkca.sampling.tasks import Model
 
 CONNECTIONS = 256
 logger = logging.getLogger("nkca")
@@ -153,7 +153,7 @@ def _desk(checkpoint: str, session: Path | None, device: str, **given: Any) -> "
 def _pictures(model: "Model", images: tuple[Path, ...]) -> "Tensor | None":
     import torch
 
-    from nkca.inputs import fit_picture
+    from nkca.sampling.inputs import fit_picture
 
     fitted = [fit_picture(image, model.data_shape) for image in images]
     for _, done in fitted:

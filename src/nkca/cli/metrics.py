@@ -331,7 +331,7 @@ def _data_config(given: dict[str, Any]) -> DataConfig:
 
 def _request(given: dict[str, Any], data: DataConfig) -> "Request":
     from nkca.image_sets import SampleOptions
-    from nkca.sampling import Schedule
+    from nkca.sampling.tasks import Schedule
     from nkca.subjects import Request
 
     schedule = {

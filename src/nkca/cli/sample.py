@@ -20,7 +20,7 @@ from nkca.system.allocator import keep_freed_memory
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.gallery import Outputs, Request, Step
+    from nkca.sampling.sample_files import Outputs, Request, Step
 
 
 @command("nkca-sample")
@@ -95,7 +95,7 @@ def main(
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
     nkca-sample --like samples/seed_000017.png                           that picture again
     """
-    from nkca.gallery import Outputs
+    from nkca.sampling.sample_files import Outputs
 
     keep_freed_memory()
     outputs = Outputs(save_grid, save_intermediate, save_animation)
@@ -119,8 +119,8 @@ def _sample(
     """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import lost_rank_says
-    from nkca.gallery import make_samples, plan_samples
     from nkca.models.build import load_model
+    from nkca.sampling.sample_files import make_samples, plan_samples
 
     with joined(device) as ranks, lost_rank_says("the samples so far are written"):
         silent = not ranks.is_first
@@ -186,8 +186,8 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import DEMO, MODEL
     from nkca.distributed.launch import is_first_of_many
-    from nkca.gallery import Request, request_like
     from nkca.models.checkpoint import digest, find_checkpoint
+    from nkca.sampling.sample_files import Request, request_like
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
@@ -213,7 +213,7 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
 
 
 def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_images: bool) -> str:
-    from nkca.inputs import parse_seeds
+    from nkca.sampling.inputs import parse_seeds
 
     if seeds is None:
         first, count = seed or 0, num_samples or (1 if with_images else 16)

@@ -16,13 +16,13 @@ from torch import Tensor
 from nkca import levels
 from nkca.data.decode import probe
 from nkca.errors import InputError
-from nkca.inputs import fit_content
 from nkca.live import events as do
 from nkca.live import moment as of
 from nkca.live.moment import Moment
 from nkca.live.recording import Recording
 from nkca.live.story import Kept, Story, kept_from, labelled
-from nkca.sampling import Model
+from nkca.sampling.inputs import fit_content
+from nkca.sampling.tasks import Model
 
 GESTURE = 16  # versions: level changes that follow each other this closely are one action
 MAX_KEPT = 1000

@@ -27,7 +27,7 @@ from nkca.live.views import (
     describe_story,
     sprite,
 )
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 MAX_EVENTS = 64
 REPLAY_SECONDS = 0.1  # of a turn

@@ -19,7 +19,7 @@ from nkca.live.events import Event, Step
 from nkca.live.history import empty_history
 from nkca.live.moment import Belief
 from nkca.live.story import Story
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 NOTED_EVERY = 64  # steps between moments that are remembered unasked
 START_LEVEL = 0.5

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nkca.distributions.contracts import Posterior
 from nkca.noise import Noise, derive_seed
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from nkca.live.explorer import Setup
 from nkca.live.export import animation, shelf_grid, shelf_zip
 from nkca.live.session import Origin, Session, to_json
 from nkca.live.story import Kept, Story
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.version import __version__
 
 

@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from nkca.data.decode import MAX_SIDE, probe
 from nkca.errors import out_of_memory_says
-from nkca.inputs import fit_content
 from nkca.live import events as do
 from nkca.live.answers import file_answer, json_answer
 from nkca.live.bodies import JSON, OCTETS, read_body, read_json, watched
@@ -33,6 +32,7 @@ from nkca.live.views import View, name_of, thumbnail
 from nkca.live.worker import Worker
 from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
+from nkca.sampling.inputs import fit_content
 
 T = TypeVar("T")
 TURN_BYTES, FIT_BYTES = 8 << 20, 32 << 20

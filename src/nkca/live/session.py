@@ -25,7 +25,7 @@ from nkca.live.events import MAX_SEED, Event, Step, as_json, parse_event
 from nkca.live.explorer import Explorer, Setup
 from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.version import __version__
 
 FORMAT, SCHEMA = "nkca-session", 1

@@ -14,7 +14,7 @@ from nkca.live.moment import Moment
 from nkca.live.story import Kept, Story
 from nkca.pictures.grid import Pictures, grid, png_bytes, to_pillow
 from nkca.pixels import as_pictures
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 SHOWS = ("z", "x", "both")
 THUMBNAIL = 128

@@ -23,7 +23,7 @@ from nkca.networks import compilation
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 
 logger = logging.getLogger("nkca")
 

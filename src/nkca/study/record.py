@@ -18,7 +18,7 @@ from nkca.errors import InputError
 from nkca.metrics.features import Extractor
 from nkca.noise import Noise
 from nkca.pixels import to_rgb
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.study.autocorrelation import Autocorrelation, autocorrelation
 from nkca.study.drift import (
     PictureDrift,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
-from nkca.sampling import Model
+from nkca.sampling.tasks import Model
 from nkca.study.drift import thresholds
 from nkca.study.findings import ChainReport, LevelReport, StudyOptions
 from nkca.study.record import Judge, Record, Visit, walk

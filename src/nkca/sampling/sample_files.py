@@ -15,7 +15,6 @@ from torch import Tensor
 from nkca.chain import State
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
-from nkca.inputs import fit_picture, parse_seeds, read_mask
 from nkca.pictures.grid import (
     Pictures,
     animation_frame,
@@ -26,7 +25,8 @@ from nkca.pictures.grid import (
     save_png,
 )
 from nkca.pixels import as_pictures
-from nkca.sampling import Model, Schedule, Task, run_task, show
+from nkca.sampling.inputs import fit_picture, parse_seeds, read_mask
+from nkca.sampling.tasks import Model, Schedule, Task, run_task, show
 
 logger = logging.getLogger("nkca")
 

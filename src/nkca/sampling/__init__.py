@@ -1,0 +1,1 @@
+"""What a model is asked to do, and the files that come of it."""
