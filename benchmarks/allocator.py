@@ -25,7 +25,7 @@ def measure(keep: bool) -> tuple[float, float]:
     from nkca.config.schema import ModelConfig, TrainingConfig
     from nkca.models.build import ModelSpec, assemble, new_denoiser
     from nkca.noise import step_noise
-    from nkca.training import Learner
+    from nkca.training.learner import Learner
 
     config = ModelConfig(hidden_size=32, dim_mults=(1, 2, 2), parametrisation="preconditioned")
     spec = ModelSpec(config, (1, 28, 28), 0.7)

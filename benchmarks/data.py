@@ -40,7 +40,7 @@ from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.noise import step_noise
 from nkca.pixels import ContinuousPixels
 from nkca.system.allocator import keep_freed_memory
-from nkca.training import Learner
+from nkca.training.learner import Learner
 
 Row = dict[str, Any]
 REAL_FILES, FILES_A_FOLDER, FOLDERS_A_FOLDER = 256, 1000, 32

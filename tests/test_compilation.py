@@ -18,7 +18,7 @@ from nkca.networks.compilation import describe, prepare
 from nkca.networks.cpu import library
 from nkca.noise import step_noise
 from nkca.system.compiler import CannotCompileError, find_compiler
-from nkca.training import Learner
+from nkca.training.learner import Learner
 
 CPU = torch.device("cpu")
 STEPS = 50

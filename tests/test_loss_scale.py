@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor, nn
 from toys import random_pictures, save_pictures
 
-from nkca import loss_scale
 from nkca.chain import Chain
 from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
@@ -28,7 +27,8 @@ from nkca.models.checkpoint import LATEST, load_checkpoint, save_checkpoint
 from nkca.noise import step_noise
 from nkca.rundir import Run
 from nkca.runner import MAX_SKIPPED_IN_A_ROW, open_run, train
-from nkca.training import Learner, Progress, StepReport, Terms
+from nkca.training import loss_scale
+from nkca.training.learner import Learner, Progress, StepReport, Terms
 
 CPU = torch.device("cpu")
 MODELS = {
@@ -211,7 +211,7 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(
 ) -> None:
     subject = learner(precision=precision, scale=scale)
     before = [p.detach().clone() for p in subject.network.parameters()]
-    monkeypatch.setattr("nkca.training.contrastive_adjustment", steep(subject))
+    monkeypatch.setattr("nkca.training.learner.contrastive_adjustment", steep(subject))
     reports = [take(subject), take(subject)]
     assert all(report.was_skipped and not report.overflowed for report in reports)
     assert subject.progress == Progress(
@@ -224,7 +224,7 @@ def test_a_gradient_that_is_never_finite_ends_in_skipped_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     subject = learner(scale=loss_scale.LEAST * 4)
-    monkeypatch.setattr("nkca.training.contrastive_adjustment", steep(subject))
+    monkeypatch.setattr("nkca.training.learner.contrastive_adjustment", steep(subject))
     assert [take(subject).overflowed for _ in range(4)] == [True, True, False, False]
     assert subject.progress.loss_scale == loss_scale.LEAST
     assert subject.progress.skipped_in_a_row == 2

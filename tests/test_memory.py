@@ -13,7 +13,6 @@ from torch import Tensor
 from toys import random_pictures, save_pictures
 
 from nkca import step_plan
-from nkca.adam import Adam
 from nkca.config.parsing import parse_size
 from nkca.config.schema import configure
 from nkca.errors import InputError
@@ -24,6 +23,7 @@ from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train
 from nkca.system import memory
 from nkca.system.memory import Peak
+from nkca.training.adam import Adam
 
 CPU, MIB = torch.device("cpu"), 2**20
 linux = pytest.mark.skipif(not memory.is_measurable(CPU), reason="memory is not measured here")

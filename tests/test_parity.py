@@ -15,13 +15,13 @@ from nkca.chain import Chain, run
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.denoisers.learned import PAPER_LEVEL_SCALE
 from nkca.distributions.contracts import Categorical, Distribution, Normal, Posterior, Scramble
-from nkca.ema import update_average
 from nkca.kernels import Kernel
 from nkca.models.build import ModelSpec, build_denoiser, build_kernel, load_model, load_weights
 from nkca.models.checkpoint import load_checkpoint
 from nkca.models.original_checkpoint import translate_name, translate_weights
 from nkca.networks.layers import SinusoidalEmbedding
-from nkca.training import Learner, reverse_loss
+from nkca.training.ema import update_average
+from nkca.training.learner import Learner, reverse_loss
 
 SPACES = ["continuous", "categorical"]
 CASES = [

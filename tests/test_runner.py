@@ -29,7 +29,7 @@ from nkca.runner import open_run, prepare, train
 from nkca.sampling.tasks import Schedule
 from nkca.subjects import Request
 from nkca.subjects import prepare as prepare_measurement
-from nkca.training import Learner, StepReport
+from nkca.training.learner import Learner, StepReport
 
 TINY: dict[str, Any] = {
     "hidden_size": 8,

@@ -15,11 +15,11 @@ from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.denoisers.exact import GaussianDenoiser, PixelPriorDenoiser
 from nkca.denoisers.precision import with_precision
 from nkca.distributions.contracts import Categorical, Normal
-from nkca.ema import decay_at
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser
 from nkca.models.build import ModelSpec, build_kernel, new_denoiser
 from nkca.noise import Noise, sample_noise, step_noise
-from nkca.training import (
+from nkca.training.ema import decay_at
+from nkca.training.learner import (
     Learner,
     Progress,
     StepReport,
@@ -406,7 +406,7 @@ def test_an_infinite_loss_is_skipped_though_its_gradient_is_finite(
     def infinite(_chain: Chain, z: Tensor, *_: object) -> Terms:
         return Terms(weight.sum() + torch.full((len(z),), math.inf), torch.zeros(len(z)))
 
-    monkeypatch.setattr("nkca.training.contrastive_adjustment", infinite)
+    monkeypatch.setattr("nkca.training.learner.contrastive_adjustment", infinite)
     before = weight.detach().clone()
     report = subject.step(batch("paper", 0), step_noise(0, 0, 0, 8))
     assert math.isfinite(report.gradient_norm)

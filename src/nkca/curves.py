@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nkca.pictures.grid import Pictures
-from nkca.training import StepReport
+from nkca.training.learner import StepReport
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter

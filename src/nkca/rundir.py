@@ -33,7 +33,7 @@ from nkca.pixels import as_pictures, as_tensor
 from nkca.sampling.tasks import Model
 from nkca.scoring import Scorer
 from nkca.system.device import send
-from nkca.training import Learner, StepReport, evaluate
+from nkca.training.learner import Learner, StepReport, evaluate
 
 logger = logging.getLogger("nkca")
 

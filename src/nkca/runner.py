@@ -36,7 +36,7 @@ from nkca.rundir import (
 from nkca.scoring import prepare_scorer
 from nkca.step_plan import advice_on_memory, fit_step
 from nkca.system.files import locked
-from nkca.training import Learner, Progress, StepReport
+from nkca.training.learner import Learner, Progress, StepReport
 
 logger = logging.getLogger("nkca")
 

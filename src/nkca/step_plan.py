@@ -26,7 +26,7 @@ from nkca.noise import sample_noise
 from nkca.sampling.tasks import Model
 from nkca.system import memory
 from nkca.system.memory import Peak, as_text
-from nkca.training import Learner, contrastive_adjustment
+from nkca.training.learner import Learner, contrastive_adjustment
 
 MARGIN = 1.3  # of what a part takes: the heap of a run has holes, more so with uneven parts
 USABLE = 0.9  # of the memory that is available when the run starts

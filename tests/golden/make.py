@@ -23,7 +23,7 @@ from nkca.models.build import ModelSpec, build_kernel, new_denoiser
 from nkca.models.checkpoint import SCHEMA, Checkpoint, save_checkpoint
 from nkca.networks.layers import Residual
 from nkca.noise import step_noise
-from nkca.training import Learner
+from nkca.training.learner import Learner
 
 HERE = Path(__file__).parent
 SHAPE = (1, 8, 8)

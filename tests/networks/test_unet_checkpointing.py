@@ -15,7 +15,7 @@ from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.networks.layers import Residual
 from nkca.networks.unet import UNet, recompute_levels
 from nkca.noise import step_noise
-from nkca.training import Learner
+from nkca.training.learner import Learner
 
 H, MULTS = 8, (1, 2, 1)
 MODEL = ModelConfig(hidden_size=H, dim_mults=MULTS)

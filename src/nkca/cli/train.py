@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from nkca.rundir import Run
-    from nkca.training import StepReport
+    from nkca.training.learner import StepReport
 
 LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 

@@ -17,14 +17,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from nkca import levels, loss_scale
-from nkca.adam import Adam
+from nkca import levels
 from nkca.chain import Chain
 from nkca.config.schema import TrainingConfig
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, bare, unsummed
-from nkca.ema import decay_at, update_average
 from nkca.noise import Noise, derive_seed
+from nkca.training import loss_scale
+from nkca.training.adam import Adam
+from nkca.training.ema import decay_at, update_average
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Objectives, and the step that minimizes them."""
