@@ -19,13 +19,13 @@ import torch
 
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
-from nkca.evaluation import Collecting, collect
-from nkca.image_sets import ImageFiles, Part
-from nkca.metrics.extractors import open_extractor
-from nkca.metrics.frechet import frechet_distance, frechet_line
-from nkca.metrics.kernel import kernel_distance
-from nkca.metrics.moments import Moments
-from nkca.metrics.neighbours import manifold
+from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.extractors.by_name import open_extractor
+from nkca.metrics.image_sets import ImageFiles, Part
+from nkca.metrics.scores.frechet import frechet_distance, frechet_line
+from nkca.metrics.scores.kernel_distance import kernel_distance
+from nkca.metrics.scores.manifold import manifold
+from nkca.metrics.scores.moments import Moments
 from nkca.pixels import as_tensor, to_rgb
 
 BATCH, ROUNDS = 64, 5

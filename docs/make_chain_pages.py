@@ -21,11 +21,11 @@ from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.exact import ImageListDenoiser
 from nkca.distributions.contracts import Distribution, Posterior
-from nkca.evaluation import Collecting, collect
-from nkca.image_sets import Pictures
 from nkca.kernels import ContinuousKernel
 from nkca.levels import expand
-from nkca.metrics.extractors import open_extractor
+from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.extractors.by_name import open_extractor
+from nkca.metrics.image_sets import Pictures
 from nkca.models.build import load_model
 from nkca.pixels import ContinuousPixels, as_tensor
 from nkca.sampling.tasks import Model

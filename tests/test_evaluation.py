@@ -11,7 +11,7 @@ import torch
 from toys import ToyExtractor, image_files, random_pictures
 
 from nkca.errors import InputError
-from nkca.evaluation import (
+from nkca.metrics.collect import (
     Collecting,
     Scores,
     check_comparable,
@@ -20,9 +20,9 @@ from nkca.evaluation import (
     score,
     shards,
 )
-from nkca.image_sets import ImageFiles, Part
-from nkca.metrics.features import Description, Features
-from nkca.metrics.moments import Gaussian, Moments, merged
+from nkca.metrics.extractors.contract import Description, Features
+from nkca.metrics.image_sets import ImageFiles, Part
+from nkca.metrics.scores.moments import Gaussian, Moments, merged
 from nkca.metrics.statistics import Statistics
 
 CPU = torch.device("cpu")

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from toys import image_files, random_pictures, save_pictures, write_checkpoint
 
-from nkca import image_sets
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
-from nkca.image_sets import ImageFiles, ImageSet, Part, Pictures, SampleOptions, Samples
+from nkca.metrics import image_sets
+from nkca.metrics.image_sets import ImageFiles, ImageSet, Part, Pictures, SampleOptions, Samples
 from nkca.models.build import load_model
 from nkca.pixels import CategoricalPixels, to_rgb
 from nkca.sampling.tasks import Schedule, sample

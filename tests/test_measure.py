@@ -10,12 +10,12 @@ import torch
 from toys import ToyExtractor, image_files, measurement_of, random_pictures, three_sets
 
 from nkca.errors import InputError
-from nkca.evaluation import Collecting, Subject
-from nkca.measure import compare, make_report
-from nkca.metrics.features import Array, Description
-from nkca.metrics.moments import Gaussian
+from nkca.metrics.collect import Collecting, Subject
+from nkca.metrics.extractors.contract import Array, Description
+from nkca.metrics.measure import compare, make_report
+from nkca.metrics.report import Report, table
+from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics
-from nkca.report import Report, table
 
 NOWHERE = Collecting(torch.device("cpu"), None)
 TOY = ToyExtractor().description

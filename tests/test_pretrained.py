@@ -21,9 +21,9 @@ from nkca.cli import metrics, sample, train
 from nkca.config.schema import configure
 from nkca.demo import MODEL, model_path, path_as_argument
 from nkca.errors import InputError
-from nkca.image_sets import ImageFiles, Samples
+from nkca.metrics.image_sets import ImageFiles, Samples
+from nkca.metrics.measurement import DEMO_SAMPLES, Request, prepare
 from nkca.models.checkpoint import LATEST, digest, find_checkpoint, load_checkpoint, slimmed
-from nkca.subjects import DEMO_SAMPLES, Request, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 

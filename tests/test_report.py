@@ -21,13 +21,13 @@ from toys import (
 )
 
 import nkca
-from nkca.evaluation import Collecting, Scores, Subject
-from nkca.image_sets import ImageSet, Part, SampleOptions, Samples
-from nkca.measure import make_report
-from nkca.metrics.features import Description
+from nkca.metrics.collect import Collecting, Scores, Subject
+from nkca.metrics.extractors.contract import Description
+from nkca.metrics.image_sets import ImageSet, Part, SampleOptions, Samples
+from nkca.metrics.measure import make_report
+from nkca.metrics.report import Report, save_closest_pairs, save_report, table
 from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
-from nkca.report import Report, save_closest_pairs, save_report, table
 from nkca.sampling.tasks import Schedule
 
 NOWHERE = Collecting(torch.device("cpu"), None)

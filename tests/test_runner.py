@@ -18,17 +18,17 @@ import nkca
 from nkca import runner
 from nkca.config.schema import DataConfig, RunConfig, configure, read_yaml
 from nkca.errors import InputError
-from nkca.evaluation import Collecting
-from nkca.image_sets import ImageFiles, SampleOptions, Samples
-from nkca.measure import make_report
-from nkca.metrics.extractors import open_extractor
+from nkca.metrics.collect import Collecting
+from nkca.metrics.extractors.by_name import open_extractor
+from nkca.metrics.image_sets import ImageFiles, SampleOptions, Samples
+from nkca.metrics.measure import make_report
+from nkca.metrics.measurement import Request
+from nkca.metrics.measurement import prepare as prepare_measurement
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.rundir import Run
 from nkca.runner import open_run, prepare, train
 from nkca.sampling.tasks import Schedule
-from nkca.subjects import Request
-from nkca.subjects import prepare as prepare_measurement
 from nkca.training.learner import Learner, StepReport
 
 TINY: dict[str, Any] = {

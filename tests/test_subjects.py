@@ -12,13 +12,13 @@ from toys import ToyExtractor, image_files, random_pictures, save_pictures, writ
 
 from nkca.config.schema import DataConfig
 from nkca.errors import InputError
-from nkca.evaluation import Collecting, Subject, collect
-from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples
+from nkca.metrics.collect import Collecting, Subject, collect
+from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
+from nkca.metrics.measurement import Measurement, Request, is_checkpoint, prepare
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 from nkca.models.checkpoint import LATEST, digest
 from nkca.pixels import CategoricalPixels
 from nkca.sampling.tasks import Schedule
-from nkca.subjects import Measurement, Request, is_checkpoint, prepare
 
 TRAINING = random_pictures(12, seed=1)
 OTHERS = random_pictures(10, seed=2)

@@ -11,13 +11,13 @@ from PIL import Image
 
 from nkca.config.schema import configure
 from nkca.data.cache import DecodedImages
-from nkca.evaluation import Subject
-from nkca.image_sets import ImageFiles
-from nkca.metrics.features import Description, Features
+from nkca.metrics.collect import Subject
+from nkca.metrics.extractors.contract import Description, Features
+from nkca.metrics.image_sets import ImageFiles
+from nkca.metrics.measurement import Measurement
 from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
 from nkca.pixels import Pixels
-from nkca.subjects import Measurement
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -96,5 +96,5 @@ def three_sets() -> dict[str, Subject]:
 
 
 def measurement_of(subjects: Mapping[str, Subject], *warnings: str) -> Measurement:
-    """What `nkca.subjects.prepare` would have opened."""
+    """What `nkca.metrics.measurement.prepare` would have opened."""
     return Measurement(dict(subjects), None, warnings)

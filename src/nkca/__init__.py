@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
     from nkca.kernels import CategoricalKernel, ContinuousKernel
     from nkca.levels import anneal
-    from nkca.measure import compare
+    from nkca.metrics.measure import compare
     from nkca.models.build import load_model
     from nkca.noise import sample_noise
     from nkca.pictures.grid import contact_sheet, grid, save_png
@@ -47,7 +47,7 @@ _HOME = {
     "State": "nkca.chain",
     "StudyOptions": "nkca.study.findings",
     "anneal": "nkca.levels",
-    "compare": "nkca.measure",
+    "compare": "nkca.metrics.measure",
     "configure": "nkca.config.schema",
     "contact_sheet": "nkca.pictures.grid",
     "grid": "nkca.pictures.grid",

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.evaluation import Collecting, collect
-from nkca.image_sets import ImageFiles
-from nkca.metrics.features import Extractor
-from nkca.metrics.frechet import factored_distance, factorise, factorise_features
-from nkca.metrics.kernel import kernel_distance
+from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.extractors.contract import Extractor
+from nkca.metrics.image_sets import ImageFiles
+from nkca.metrics.measurement import Measurement
+from nkca.metrics.scores.frechet import factored_distance, factorise, factorise_features
+from nkca.metrics.scores.kernel_distance import kernel_distance
 from nkca.metrics.statistics import Statistics
 from nkca.plots import plot_chain_report
 from nkca.study.autocorrelation import Autocorrelation
 from nkca.study.findings import ChainReport, LevelReport, StudyOptions
 from nkca.study.record import Judge
 from nkca.study.stationarity import study_chain
-from nkca.subjects import Measurement
 from nkca.system.files import write_text
 from nkca.version import __version__
 

@@ -24,7 +24,7 @@ from nkca.data.dataset import augment
 from nkca.distributed.ranks import ALONE, LostRankError, Ranks
 from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
-from nkca.image_sets import Samples
+from nkca.metrics.image_sets import Samples
 from nkca.models.build import ModelSpec
 from nkca.models.checkpoint import BEST, Checkpoint, save_checkpoint
 from nkca.noise import step_noise

@@ -18,13 +18,13 @@ from nkca.data.dataset import cache_place, dataset_path, load_dataset
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
-from nkca.evaluation import Collecting, collect, extract, fill
-from nkca.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
-from nkca.metrics.extractors import best_extractor, open_extractor
-from nkca.metrics.features import Array, Extractor
-from nkca.metrics.frechet import frechet_distance
-from nkca.metrics.kernel import kernel_distance
-from nkca.metrics.moments import moments_of
+from nkca.metrics.collect import Collecting, collect, extract, fill
+from nkca.metrics.extractors.by_name import best_extractor, open_extractor
+from nkca.metrics.extractors.contract import Array, Extractor
+from nkca.metrics.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
+from nkca.metrics.scores.frechet import frechet_distance
+from nkca.metrics.scores.kernel_distance import kernel_distance
+from nkca.metrics.scores.moments import moments_of
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import CategoricalPixels
 from nkca.sampling.tasks import Model, Schedule

@@ -14,7 +14,7 @@ from click.testing import Result
 from PIL import Image
 from torch import Tensor
 
-from nkca.image_sets import Samples
+from nkca.metrics.image_sets import Samples
 from nkca.metrics.statistics import load_statistics
 
 Call = Callable[..., Result]

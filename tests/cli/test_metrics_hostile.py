@@ -31,8 +31,8 @@ from toys import random_pictures, save_pictures, write_checkpoint
 import nkca.system.files
 from nkca.data.decode import DecodeOptions
 from nkca.errors import InputError
-from nkca.metrics.features import Features
-from nkca.metrics.pixels_extractor import PixelsExtractor
+from nkca.metrics.extractors.contract import Features
+from nkca.metrics.extractors.pixels import PixelsExtractor
 from nkca.metrics.store import open_store
 
 Call = Callable[..., Result]

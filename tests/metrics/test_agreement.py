@@ -29,17 +29,17 @@ from toys import save_pictures
 
 from nkca.cli.metrics import main
 from nkca.config.schema import DataConfig
-from nkca.evaluation import Collecting, collect, concatenate, score, shards
-from nkca.image_sets import Pictures
-from nkca.measure import make_report
-from nkca.metrics import efficientnet
-from nkca.metrics.extractors import open_extractor
-from nkca.metrics.features import Extractor
-from nkca.metrics.frechet import frechet_distance
-from nkca.metrics.moments import Moments
+from nkca.metrics.collect import Collecting, collect, concatenate, score, shards
+from nkca.metrics.extractors import efficientnet
+from nkca.metrics.extractors.by_name import open_extractor
+from nkca.metrics.extractors.contract import Extractor
+from nkca.metrics.image_sets import Pictures
+from nkca.metrics.measure import make_report
+from nkca.metrics.measurement import Request, prepare
+from nkca.metrics.report import Report
+from nkca.metrics.scores.frechet import frechet_distance
+from nkca.metrics.scores.moments import Moments
 from nkca.metrics.statistics import Statistics, load_statistics
-from nkca.report import Report
-from nkca.subjects import Request, prepare
 
 CPU = torch.device("cpu")
 SAMPLES, REFERENCE, LARGE = 22, 31, 6  # 22: parts of the Inception Score are not equal in size

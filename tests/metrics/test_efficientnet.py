@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics import efficientnet
-from nkca.metrics.efficientnet import EfficientNetExtractor, open_efficientnet, prepare
-from nkca.metrics.lite0 import EfficientNetLite0, SameConv
-from nkca.metrics.weights import UnavailableError
+from nkca.metrics.extractors import efficientnet
+from nkca.metrics.extractors.efficientnet import EfficientNetExtractor, open_efficientnet, prepare
+from nkca.metrics.extractors.lite0 import EfficientNetLite0, SameConv
+from nkca.metrics.extractors.weights import UnavailableError
 
 CPU = torch.device("cpu")
 

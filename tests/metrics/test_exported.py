@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.errors import InputError
-from nkca.metrics.exported import ExportedExtractor
+from nkca.metrics.extractors.exported import ExportedExtractor
 
 CPU = torch.device("cpu")
 AUTO = torch.export.Dim.AUTO

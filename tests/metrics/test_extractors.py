@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from nkca.errors import InputError
-from nkca.metrics import efficientnet, fidelity
-from nkca.metrics.extractors import available_extractors, known_extractors, open_extractor
-from nkca.metrics.weights import INCEPTION
+from nkca.metrics.extractors import efficientnet, fidelity
+from nkca.metrics.extractors.by_name import available_extractors, known_extractors, open_extractor
+from nkca.metrics.extractors.weights import INCEPTION
 
 CPU = torch.device("cpu")
 REASON = "torch-fidelity is needed"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
-from nkca.metrics.frechet import FID_POINTS, frechet_distance, frechet_line
-from nkca.metrics.moments import Gaussian, Moments
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores.frechet import FID_POINTS, frechet_distance, frechet_line
+from nkca.metrics.scores.moments import Gaussian, Moments
 
 EXACT = 1e-10
 

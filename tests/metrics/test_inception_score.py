@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
-from nkca.metrics.inception_score import inception_score
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores.inception_score import inception_score
 
 
 def normal(count: int, classes: int, seed: int, scale: float = 2.0) -> Array:

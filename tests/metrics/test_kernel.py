@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics import kernel
-from nkca.metrics.features import Array
-from nkca.metrics.kernel import kernel_distance
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores import kernel_distance as kernel
+from nkca.metrics.scores.kernel_distance import kernel_distance
 
 
 def normal(count: int, dimensions: int, seed: int, shift: float = 0.0) -> Array:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
-from nkca.metrics.memorisation import CLOSEST_PAIRS, memorisation
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores.memorisation import CLOSEST_PAIRS, memorisation
 
 
 def normal(count: int, dimensions: int, seed: int) -> Array:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.moments import Moments, merged
+from nkca.metrics.scores.moments import Moments, merged
 
 EXACT = 1e-12
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics import neighbours
-from nkca.metrics.features import Array
-from nkca.metrics.neighbours import Manifold, manifold, nearest, squared_radii
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores import manifold as neighbours
+from nkca.metrics.scores.manifold import Manifold, manifold, nearest, squared_radii
 
 
 def normal(count: int, dimensions: int, seed: int, scale: float = 1.0) -> Array:

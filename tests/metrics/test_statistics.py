@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array, Description
-from nkca.metrics.moments import Gaussian
+from nkca.metrics.extractors.contract import Array, Description
+from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 
 EXTRACTOR = Description("toy", "0123abcd", "bytes / 255", "not the standard one")

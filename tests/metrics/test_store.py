@@ -15,7 +15,7 @@ import torch
 
 from nkca.errors import InputError
 from nkca.metrics import store as store_module
-from nkca.metrics.features import Array, Features
+from nkca.metrics.extractors.contract import Array, Features
 from nkca.metrics.store import FeatureStore, open_store
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
@@ -266,7 +266,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from nkca.metrics import store as store_module
-from nkca.metrics.features import Features
+from nkca.metrics.extractors.contract import Features
 store_module._SAVE_SECONDS = 0.01
 with store_module.open_store(Path(sys.argv[1])) as store:
     print("open", flush=True)

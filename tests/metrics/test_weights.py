@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics.tensors import Weights, parse_weights, read_weights
-from nkca.metrics.weights import (
+from nkca.metrics.extractors.tensors import Weights, parse_weights, read_weights
+from nkca.metrics.extractors.weights import (
     INCEPTION,
     UnavailableError,
     WeightsFile,

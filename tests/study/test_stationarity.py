@@ -16,7 +16,7 @@ from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.levels import expand
-from nkca.metrics.features import Description, Features
+from nkca.metrics.extractors.contract import Description, Features
 from nkca.noise import Noise, sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
 from nkca.sampling.tasks import Model

@@ -26,9 +26,9 @@ from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from nkca.distributed.ranks import Ranks
-    from nkca.evaluation import Collecting
-    from nkca.metrics.features import Extractor
-    from nkca.subjects import Measurement, Request
+    from nkca.metrics.collect import Collecting
+    from nkca.metrics.extractors.contract import Extractor
+    from nkca.metrics.measurement import Measurement, Request
 
 
 @command("nkca-metrics")
@@ -214,10 +214,10 @@ def _prepare(asked: _Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitSt
     """Open all that is asked for; of several ranks each extracts its share of the features, too."""
     from nkca.data.dataset import cache_place
     from nkca.denoisers.precision import choose_device
-    from nkca.evaluation import Collecting
-    from nkca.measure import extract_together
-    from nkca.metrics.extractors import open_extractor
-    from nkca.subjects import prepare
+    from nkca.metrics.collect import Collecting
+    from nkca.metrics.extractors.by_name import open_extractor
+    from nkca.metrics.measure import extract_together
+    from nkca.metrics.measurement import prepare
 
     request, cache_dir = asked.request, cache_place(asked.request.data)
     device = choose_device(request.device)
@@ -256,9 +256,9 @@ def _prepare(asked: _Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitSt
 
 def _measure(job: _Job, keep: "_Keep | None") -> tuple[str, list[Path]]:
     """Score, save: the table and the files."""
-    from nkca.measure import make_report
+    from nkca.metrics.measure import make_report
+    from nkca.metrics.report import save_closest_pairs, save_report, table
     from nkca.metrics.statistics import save_statistics
-    from nkca.report import save_closest_pairs, save_report, table
 
     try:
         report, statistics = make_report(job.measurement, job.extractor, job.collecting, job.show)
@@ -330,9 +330,9 @@ def _data_config(given: dict[str, Any]) -> DataConfig:
 
 
 def _request(given: dict[str, Any], data: DataConfig) -> "Request":
-    from nkca.image_sets import SampleOptions
+    from nkca.metrics.image_sets import SampleOptions
+    from nkca.metrics.measurement import Request
     from nkca.sampling.tasks import Schedule
-    from nkca.subjects import Request
 
     schedule = {
         "max_noise": given["max_sampling_noise"],

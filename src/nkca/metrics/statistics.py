@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array, Description
-from nkca.metrics.moments import Gaussian, moments_of
+from nkca.metrics.extractors.contract import Array, Description
+from nkca.metrics.scores.moments import Gaussian, moments_of
 from nkca.system.files import atomic_write
 
 _DAMAGED = (  # what np.load and zipfile raise of files that are none, or broken

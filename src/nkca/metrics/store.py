@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array, Features
+from nkca.metrics.extractors.contract import Array, Features
 from nkca.system.files import locked, write_text
 
 _PROGRESS, _FILES = "progress.json", ("features.f32", "logits.f32")

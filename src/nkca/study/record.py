@@ -15,7 +15,7 @@ from torch import Tensor
 from nkca.chain import Chain
 from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
-from nkca.metrics.features import Extractor
+from nkca.metrics.extractors.contract import Extractor
 from nkca.noise import Noise
 from nkca.pixels import to_rgb
 from nkca.sampling.tasks import Model

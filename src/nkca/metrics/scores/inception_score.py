@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
+from nkca.metrics.extractors.contract import Array
 
 
 @dataclass(frozen=True)

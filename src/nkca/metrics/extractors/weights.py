@@ -4,7 +4,7 @@
     the user's cache, then PyTorch's                           ->  must have the expected hash
     a download into the user's cache                           ->  must have the expected hash
 
-The reading itself is in `nkca.metrics.tensors`.
+The reading itself is in `nkca.metrics.extractors.tensors`.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from nkca.errors import InputError
-from nkca.metrics.tensors import Weights, read_weights
+from nkca.metrics.extractors.tensors import Weights, read_weights
 from nkca.system.cache_dir import default_cache_dir
 
 _TIMEOUT = 30.0  # seconds without an answer

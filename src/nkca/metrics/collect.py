@@ -16,13 +16,13 @@ import torch
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import of_share
 from nkca.errors import InputError, out_of_memory_says
-from nkca.image_sets import ImageSet, Part, Tick
-from nkca.metrics.features import Array, Extractor, Features
-from nkca.metrics.frechet import FrechetLine, frechet_distance, frechet_line
-from nkca.metrics.inception_score import InceptionScore, inception_score
-from nkca.metrics.kernel import KernelDistance, kernel_distance
-from nkca.metrics.memorisation import Memorisation, memorisation
-from nkca.metrics.neighbours import Manifold, manifold
+from nkca.metrics.extractors.contract import Array, Extractor, Features
+from nkca.metrics.image_sets import ImageSet, Part, Tick
+from nkca.metrics.scores.frechet import FrechetLine, frechet_distance, frechet_line
+from nkca.metrics.scores.inception_score import InceptionScore, inception_score
+from nkca.metrics.scores.kernel_distance import KernelDistance, kernel_distance
+from nkca.metrics.scores.manifold import Manifold, manifold
+from nkca.metrics.scores.memorisation import Memorisation, memorisation
 from nkca.metrics.statistics import Statistics
 from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb

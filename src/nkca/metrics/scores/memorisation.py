@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
-from nkca.metrics.neighbours import nearest
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores.manifold import nearest
 
 CLOSEST_PAIRS = 16
 

@@ -23,9 +23,9 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from nkca.errors import InputError
-from nkca.metrics.contract import check_images
-from nkca.metrics.features import Description, Features
-from nkca.metrics.tensors import Weights, read_weights
+from nkca.metrics.extractors.contract import Description, Features
+from nkca.metrics.extractors.input_check import check_images
+from nkca.metrics.extractors.tensors import Weights, read_weights
 
 SUFFIX = ".pt2"
 _NOTE = "the file's own network: numbers compare only with others from the same file"

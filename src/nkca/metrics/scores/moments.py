@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
+from nkca.metrics.extractors.contract import Array
 
 _ROWS = 2048
 

@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nkca.caveats import too_few
 from nkca.denoisers.precision import choose_device
 from nkca.distributed.ranks import Ranks
-from nkca.evaluation import Collecting, Scores, check_comparable, collect, fill, score
-from nkca.image_sets import Pictures
-from nkca.metrics.extractors import open_extractor
-from nkca.metrics.features import Description, Extractor
+from nkca.metrics.caveats import too_few
+from nkca.metrics.collect import Collecting, Scores, check_comparable, collect, fill, score
+from nkca.metrics.extractors.by_name import open_extractor
+from nkca.metrics.extractors.contract import Description, Extractor
+from nkca.metrics.image_sets import Pictures
+from nkca.metrics.measurement import Measurement
+from nkca.metrics.report import Report
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor
-from nkca.report import Report
-from nkca.subjects import Measurement
 
 ROLES = ("samples", "reference", "train", "held_out")
 ORDER = ROLES[1:] + ROLES[:1]  # samples last: they take the longest

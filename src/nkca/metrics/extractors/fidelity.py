@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from nkca.errors import InputError
-from nkca.metrics.contract import check_images
-from nkca.metrics.features import Description, Features
-from nkca.metrics.tensors import parse_weights
-from nkca.metrics.weights import (
+from nkca.metrics.extractors.contract import Description, Features
+from nkca.metrics.extractors.input_check import check_images
+from nkca.metrics.extractors.tensors import parse_weights
+from nkca.metrics.extractors.weights import (
     INCEPTION,
     UnavailableError,
     WeightsFile,
@@ -35,7 +35,7 @@ _TF1 = "bilinear resize of TensorFlow 1"
 
 
 class FidelityExtractor:
-    """A network of torch-fidelity behind the contract of `nkca.metrics.features`."""
+    """A network of torch-fidelity behind the contract of `nkca.metrics.extractors.contract`."""
 
     def __init__(self, network: nn.Module, device: torch.device, description: Description) -> None:
         self._network = network.to(device).eval().requires_grad_(False)

@@ -17,8 +17,8 @@ from scipy.linalg.lapack import dpstrf  # type: ignore[import-untyped]
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
-from nkca.metrics.moments import Gaussian, moments_of
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores.moments import Gaussian, moments_of
 
 _RESIDUAL = 1e-9  # of the largest entry, for each row: what a factorisation may lose by rounding
 FID_POINTS = 10

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from nkca.caveats import TRAINED_ON, identity, mismatches
 from nkca.config.schema import DataConfig, RunConfig, configure
 from nkca.data.dataset import dataset_path, load_dataset
 from nkca.demo import DEMO, MODEL
 from nkca.errors import InputError
-from nkca.evaluation import Subject
-from nkca.image_sets import ImageFiles, Part, SampleOptions, Samples
-from nkca.metrics.extractors import best_extractor
+from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
+from nkca.metrics.collect import Subject
+from nkca.metrics.extractors.by_name import best_extractor
+from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
 from nkca.models.checkpoint import digest, find_checkpoint, load_checkpoint

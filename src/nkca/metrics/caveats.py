@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from nkca.evaluation import Subject
-from nkca.metrics.features import Description
+from nkca.metrics.collect import Subject
+from nkca.metrics.extractors.contract import Description
 from nkca.metrics.statistics import Statistics
 
 TRAINED_ON = (

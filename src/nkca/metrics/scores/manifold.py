@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.features import Array
+from nkca.metrics.extractors.contract import Array
 
 MANIFOLD_NEIGHBOURS = 3
 DENSITY_NEIGHBOURS = 5

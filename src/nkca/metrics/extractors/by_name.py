@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from nkca.errors import InputError, nearest
-from nkca.metrics import efficientnet, fidelity, pixels_extractor
-from nkca.metrics.features import Extractor
-from nkca.metrics.weights import INCEPTION, UnavailableError, locate_weights
+from nkca.metrics.extractors import efficientnet, fidelity, pixels
+from nkca.metrics.extractors.contract import Extractor
+from nkca.metrics.extractors.weights import INCEPTION, UnavailableError, locate_weights
 
 INCEPTION_NAME = "inception"
 _FILE = ".pt2"
@@ -22,13 +22,13 @@ def known_extractors() -> tuple[str, ...]:
         efficientnet.NAME,
         *fidelity.DINOV2,
         *fidelity.CLIP,
-        pixels_extractor.NAME,
+        pixels.NAME,
     )
 
 
 def available_extractors() -> tuple[str, ...]:
     """What `open_extractor` can open on this machine without the network."""
-    found = [pixels_extractor.NAME, f"FILE{_FILE}"]
+    found = [pixels.NAME, f"FILE{_FILE}"]
     if importlib.util.find_spec(efficientnet.PACKAGE):
         found.append(efficientnet.NAME)
     if importlib.util.find_spec(fidelity.PACKAGE):
@@ -49,7 +49,7 @@ def open_extractor(
 
     Args:
         name: one of `known_extractors`, or the path of a file that ends in ``.pt2``: such a file is
-            a program that is run, see `nkca.metrics.exported`.
+            a program that is run, see `nkca.metrics.extractors.exported`.
         weights: a file of Inception's weights to use instead of the standard one.
         download_progress: show a bar on standard error while Inception's weights are downloaded.
 
@@ -75,10 +75,10 @@ def _open(name: str, device: torch.device, weights: Path | None, progress: bool)
         return fidelity.open_dinov2(name, device)
     if name == efficientnet.NAME:
         return efficientnet.open_efficientnet(device)
-    if name == pixels_extractor.NAME:
-        return pixels_extractor.PixelsExtractor()
+    if name == pixels.NAME:
+        return pixels.PixelsExtractor()
     if name.lower().endswith(_FILE):
-        from nkca.metrics.exported import ExportedExtractor  # a second to import
+        from nkca.metrics.extractors.exported import ExportedExtractor  # a second to import
 
         return ExportedExtractor(Path(name).expanduser(), device)
     raise InputError(
@@ -97,8 +97,8 @@ def best_extractor(height: int, width: int) -> str:
     for name in (INCEPTION_NAME, efficientnet.NAME):
         if name in here:
             return name
-    if 3 * height * width <= pixels_extractor.MAX_DIMENSIONS:
-        return pixels_extractor.NAME
+    if 3 * height * width <= pixels.MAX_DIMENSIONS:
+        return pixels.NAME
     raise InputError(
         f"no extractor for images of {width}x{height} is on this machine: pip install 'nkca[metrics]', "
         f"or name a FILE{_FILE}"

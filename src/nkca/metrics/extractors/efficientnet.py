@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.contract import check_images
-from nkca.metrics.features import Description, Features
-from nkca.metrics.lite0 import EfficientNetLite0
-from nkca.metrics.tensors import parse_weights, read_weights
-from nkca.metrics.weights import UnavailableError
+from nkca.metrics.extractors.contract import Description, Features
+from nkca.metrics.extractors.input_check import check_images
+from nkca.metrics.extractors.lite0 import EfficientNetLite0
+from nkca.metrics.extractors.tensors import parse_weights, read_weights
+from nkca.metrics.extractors.weights import UnavailableError
 
 NAME = "efficientnet-lite0"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
