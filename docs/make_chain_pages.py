@@ -16,10 +16,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nkca.chain import Chain
-from nkca.chain_pages import ChainPage, distances_to
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.exact import ImageListDenoiser
+from nkca.diagnostics.findings import StudyOptions
+from nkca.diagnostics.page import ChainPage, distances_to
+from nkca.diagnostics.record import Judge
+from nkca.diagnostics.study import study_chain
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.kernels import ContinuousKernel
 from nkca.levels import expand
@@ -29,9 +32,6 @@ from nkca.metrics.image_sets import Pictures
 from nkca.models.build import load_model
 from nkca.pixels import ContinuousPixels, as_tensor
 from nkca.sampling.tasks import Model
-from nkca.study.findings import StudyOptions
-from nkca.study.record import Judge
-from nkca.study.stationarity import study_chain
 from nkca.system.cache_dir import default_cache_dir
 
 CPU = torch.device("cpu")

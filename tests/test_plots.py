@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nkca.plots import plot_chain_report, plot_fid_line
-from nkca.study.autocorrelation import Autocorrelation
-from nkca.study.drift import STATISTICS, Drift, PictureDrift
-from nkca.study.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
-from nkca.study.reversibility import Reversibility
+from nkca.diagnostics.autocorrelation import Autocorrelation
+from nkca.diagnostics.drift import STATISTICS, Drift, PictureDrift
+from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
+from nkca.diagnostics.plots import plot_chain_report, plot_fid_line
+from nkca.diagnostics.reversibility import Reversibility
 
 
 def level(noise_level: float, z: float = 1.0, accuracy: float = 0.5) -> LevelReport:
@@ -94,5 +94,5 @@ def test_a_line_of_fid(tmp_path: Path, intercept: float, slope: float) -> None:
 
 
 def test_matplotlib_is_imported_only_to_draw() -> None:
-    code = "import sys, nkca.plots; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, nkca.diagnostics.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

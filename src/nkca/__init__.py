@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nkca.chain import run as run_chain
     from nkca.config.schema import configure
     from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
+    from nkca.diagnostics.findings import StudyOptions
+    from nkca.diagnostics.plots import plot_chain_report
+    from nkca.diagnostics.study import study_chain
     from nkca.kernels import CategoricalKernel, ContinuousKernel
     from nkca.levels import anneal
     from nkca.metrics.measure import compare
@@ -27,11 +30,8 @@ if TYPE_CHECKING:
     from nkca.noise import sample_noise
     from nkca.pictures.grid import contact_sheet, grid, save_png
     from nkca.pixels import CategoricalPixels, ContinuousPixels
-    from nkca.plots import plot_chain_report
     from nkca.runner import open_run, train
     from nkca.sampling.tasks import Model, Schedule, sample
-    from nkca.study.findings import StudyOptions
-    from nkca.study.stationarity import study_chain
 
 _HOME = {
     "CategoricalKernel": "nkca.kernels",
@@ -45,7 +45,7 @@ _HOME = {
     "PixelPriorDenoiser": "nkca.denoisers.exact",
     "Schedule": "nkca.sampling.tasks",
     "State": "nkca.chain",
-    "StudyOptions": "nkca.study.findings",
+    "StudyOptions": "nkca.diagnostics.findings",
     "anneal": "nkca.levels",
     "compare": "nkca.metrics.measure",
     "configure": "nkca.config.schema",
@@ -53,12 +53,12 @@ _HOME = {
     "grid": "nkca.pictures.grid",
     "load_model": "nkca.models.build",
     "open_run": "nkca.runner",
-    "plot_chain_report": "nkca.plots",
+    "plot_chain_report": "nkca.diagnostics.plots",
     "run_chain": "nkca.chain:run",
     "sample": "nkca.sampling.tasks",
     "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures.grid",
-    "study_chain": "nkca.study.stationarity",
+    "study_chain": "nkca.diagnostics.study",
     "train": "nkca.runner",
 }
 

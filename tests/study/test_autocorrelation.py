@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nkca.study.autocorrelation import autocorrelation
+from nkca.diagnostics.autocorrelation import autocorrelation
 
 
 def ar1(phi: float, length: int, chains: int, seed: int = 0, functions: int = 3) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nkca.study.drift import (
+from nkca.diagnostics.drift import (
     STATISTICS,
     measure_drift,
     measure_picture_drift,

@@ -7,7 +7,7 @@ At one level the cap never binds, so no study of a chain sees it; on the way dow
 and y is compared with draws x_0 ~ p(x|z) at b_y of the same z. Given z the two differ in law, for y has
 forgotten some of z; over independent z they do not, E[h(y)] = E[h(x_0)] for every function h. So for
 each of N independent images d = h(y) - mean of h(x_0) has mean 0, and what the images themselves
-differ by is in both. This is what `nkca.study.drift.measure_drift` tests.
+differ by is in both. This is what `nkca.diagnostics.drift.measure_drift` tests.
 """
 
 import math
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
+from nkca.diagnostics.drift import Drift, measure_drift, state_statistics, thresholds
+from nkca.diagnostics.study import STARTS
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.levels import anneal, expand
 from nkca.noise import Noise, derive_seed
-from nkca.study.drift import Drift, measure_drift, state_statistics, thresholds
-from nkca.study.stationarity import STARTS
 
 SHAPE = (3, 8, 8)
 IMAGES = 256

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from nkca.diagnostics.reversibility import Lessons, Pairs, arrow_of_time
 from nkca.errors import InputError
-from nkca.study.reversibility import Lessons, Pairs, arrow_of_time
 
 QUICK = Lessons(num_steps=50)
 

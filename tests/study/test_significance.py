@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nkca.study.significance import (
+from nkca.diagnostics.significance import (
     CERTAIN,
     combined,
     p_value,

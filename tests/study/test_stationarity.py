@@ -12,6 +12,9 @@ from torch import Tensor
 
 from nkca.chain import Chain
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
+from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
+from nkca.diagnostics.record import Judge, walk
+from nkca.diagnostics.study import Progress, study_chain
 from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
@@ -20,9 +23,6 @@ from nkca.metrics.extractors.contract import Description, Features
 from nkca.noise import Noise, sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
 from nkca.sampling.tasks import Model
-from nkca.study.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
-from nkca.study.record import Judge, walk
-from nkca.study.stationarity import Progress, study_chain
 
 SHAPE = (3, 8, 8)
 IMAGES = 256

@@ -280,8 +280,8 @@ def _measure(job: _Job, keep: "_Keep | None") -> tuple[str, list[Path]]:
 
 def _study(job: _Job, levels: tuple[float, ...], given: dict[str, Any]) -> tuple[str, list[Path]]:
     """Study the chain, save: the table and the files."""
-    from nkca.chain_pages import study_measurement
-    from nkca.study.findings import StudyOptions
+    from nkca.diagnostics.findings import StudyOptions
+    from nkca.diagnostics.page import study_measurement
 
     options = StudyOptions(
         levels=levels,

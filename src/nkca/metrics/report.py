@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nkca.diagnostics.plots import plot_fid_line
 from nkca.metrics.collect import Scores
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.measurement import Measurement
 from nkca.metrics.statistics import Statistics
 from nkca.pictures.grid import contact_sheet, save_png
 from nkca.pixels import as_pictures, to_rgb
-from nkca.plots import plot_fid_line
 from nkca.system.files import write_text
 from nkca.version import __version__
 

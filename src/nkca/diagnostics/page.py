@@ -11,6 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nkca.diagnostics.autocorrelation import Autocorrelation
+from nkca.diagnostics.findings import ChainReport, LevelReport, StudyOptions
+from nkca.diagnostics.plots import plot_chain_report
+from nkca.diagnostics.record import Judge
+from nkca.diagnostics.study import study_chain
 from nkca.errors import InputError
 from nkca.metrics.collect import Collecting, collect
 from nkca.metrics.extractors.contract import Extractor
@@ -19,11 +24,6 @@ from nkca.metrics.measurement import Measurement
 from nkca.metrics.scores.frechet import factored_distance, factorise, factorise_features
 from nkca.metrics.scores.kernel_distance import kernel_distance
 from nkca.metrics.statistics import Statistics
-from nkca.plots import plot_chain_report
-from nkca.study.autocorrelation import Autocorrelation
-from nkca.study.findings import ChainReport, LevelReport, StudyOptions
-from nkca.study.record import Judge
-from nkca.study.stationarity import study_chain
 from nkca.system.files import write_text
 from nkca.version import __version__
 

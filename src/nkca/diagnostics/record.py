@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.diagnostics.autocorrelation import Autocorrelation, autocorrelation
+from nkca.diagnostics.drift import (
+    PictureDrift,
+    measure_drift,
+    measure_picture_drift,
+    state_statistics,
+)
+from nkca.diagnostics.findings import EntropyProduction, LevelReport, StudyOptions
+from nkca.diagnostics.reversibility import Lessons, Pairs, arrow_of_time
 from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Extractor
 from nkca.noise import Noise
 from nkca.pixels import to_rgb
 from nkca.sampling.tasks import Model
-from nkca.study.autocorrelation import Autocorrelation, autocorrelation
-from nkca.study.drift import (
-    PictureDrift,
-    measure_drift,
-    measure_picture_drift,
-    state_statistics,
-)
-from nkca.study.findings import EntropyProduction, LevelReport, StudyOptions
-from nkca.study.reversibility import Lessons, Pairs, arrow_of_time
 
 PAIRS = 8  # successive states kept of each chain, for the arrow of time
 PAIR_SIDE = 48  # pixels: of larger images it sees the middle
@@ -84,7 +84,7 @@ class Record:
     """What is kept, on the CPU, by step; each list has one entry for each batch of chains.
 
     Args:
-        limits: of `nkca.study.drift.state_statistics`.
+        limits: of `nkca.diagnostics.drift.state_statistics`.
     """
 
     model: Model

@@ -3,9 +3,9 @@
 At each noise level b:   z = data,   x_0 ~ p(x|z),   then T transitions x_t -> x_(t+1) at b.
 
 x_0 has the noised data distribution, the one that the chain should keep. So whatever changes with t
-betrays the chain: it is not stationary (`nkca.study.drift`, and scores of the pictures it shows); and where
-(x_t, x_(t+1)) differs in law from (x_(t+1), x_t), it is not reversible (`nkca.study.reversibility`, and
-entropy production). One denoiser evaluation a step serves all (`nkca.study.record.walk`).
+betrays the chain: it is not stationary (`nkca.diagnostics.drift`, and scores of the pictures it shows); and where
+(x_t, x_(t+1)) differs in law from (x_(t+1), x_t), it is not reversible (`nkca.diagnostics.reversibility`, and
+entropy production). One denoiser evaluation a step serves all (`nkca.diagnostics.record.walk`).
 """
 
 import math
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nkca.diagnostics.drift import thresholds
+from nkca.diagnostics.findings import ChainReport, LevelReport, StudyOptions
+from nkca.diagnostics.record import Judge, Record, Visit, walk
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
 from nkca.sampling.tasks import Model
-from nkca.study.drift import thresholds
-from nkca.study.findings import ChainReport, LevelReport, StudyOptions
-from nkca.study.record import Judge, Record, Visit, walk
 
 STARTS = 8  # draws of x_0 that drift is measured from: they cost no denoiser evaluation
 

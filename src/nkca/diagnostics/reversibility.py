@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nkca.diagnostics.significance import p_value_above, standard_error, z_scores
 from nkca.errors import InputError
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
-from nkca.study.significance import p_value_above, standard_error, z_scores
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from nkca.config.schema import require
-from nkca.study.autocorrelation import Autocorrelation
-from nkca.study.drift import Drift, PictureDrift
-from nkca.study.reversibility import Reversibility
-from nkca.study.significance import combined, p_value, standard_error, z_scores
+from nkca.diagnostics.autocorrelation import Autocorrelation
+from nkca.diagnostics.drift import Drift, PictureDrift
+from nkca.diagnostics.reversibility import Reversibility
+from nkca.diagnostics.significance import combined, p_value, standard_error, z_scores
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nkca.diagnostics.autocorrelation import Autocorrelation
+from nkca.diagnostics.findings import ChainReport, LevelReport
+from nkca.diagnostics.significance import threshold
 from nkca.pictures.figure import (
     COLOURS,
     GREY,
@@ -17,9 +20,6 @@ from nkca.pictures.figure import (
     new_figure,
     save_figure,
 )
-from nkca.study.autocorrelation import Autocorrelation
-from nkca.study.findings import ChainReport, LevelReport
-from nkca.study.significance import threshold
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
