@@ -20,13 +20,13 @@ from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
 from nkca.config.schema import ModelConfig, TrainingConfig
-from nkca.curves import Curves
 from nkca.denoisers.precision import dtype_named
 from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.models.checkpoint import LATEST, load_checkpoint, save_checkpoint
 from nkca.noise import step_noise
-from nkca.rundir import Run
-from nkca.runner import MAX_SKIPPED_IN_A_ROW, open_run, train
+from nkca.runs.curves import Curves
+from nkca.runs.loop import MAX_SKIPPED_IN_A_ROW, open_run, train
+from nkca.runs.run import Run
 from nkca.training import loss_scale
 from nkca.training.learner import Learner, Progress, StepReport, Terms
 

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from toys import random_pictures, save_pictures
 
-from nkca import step_plan
 from nkca.config.parsing import parse_size
 from nkca.config.schema import configure
 from nkca.errors import InputError
 from nkca.models.checkpoint import load_checkpoint
 from nkca.networks.unet import UNet
 from nkca.noise import sample_noise
-from nkca.rundir import Run
-from nkca.runner import open_run, prepare, train
+from nkca.runs import memory_fit
+from nkca.runs.loop import open_run, prepare, train
+from nkca.runs.run import Run
 from nkca.system import memory
 from nkca.system.memory import Peak
 from nkca.training.adam import Adam
@@ -198,7 +198,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(memory, "peak", peak)
     monkeypatch.setattr(memory, "is_measurable", lambda _: True)
-    monkeypatch.setattr(step_plan, "MARGIN", 1.0)
+    monkeypatch.setattr(memory_fit, "MARGIN", 1.0)
     yield seen
 
 

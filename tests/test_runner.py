@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 import nkca
-from nkca import runner
 from nkca.config.schema import DataConfig, RunConfig, configure, read_yaml
 from nkca.errors import InputError
 from nkca.metrics.collect import Collecting
@@ -26,8 +25,9 @@ from nkca.metrics.measurement import Request
 from nkca.metrics.measurement import prepare as prepare_measurement
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
-from nkca.rundir import Run
-from nkca.runner import open_run, prepare, train
+from nkca.runs import loop
+from nkca.runs.loop import open_run, prepare, train
+from nkca.runs.run import Run
 from nkca.sampling.tasks import Schedule
 from nkca.training.learner import Learner, StepReport
 
@@ -549,7 +549,7 @@ def test_viz_freq_0_makes_no_preview_and_a_due_one_is_made_once(
 ) -> None:
     made: list[int] = []
     monkeypatch.setattr(
-        runner, "save_preview", lambda run, *_: made.append(run.learner.progress.step)
+        loop, "save_preview", lambda run, *_: made.append(run.learner.progress.step)
     )
     for freq, expected in ((0, []), (2, [2, 4]), (3, [3, 4]), (9, [4])):
         made.clear()

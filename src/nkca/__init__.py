@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nkca.noise import sample_noise
     from nkca.pictures.grid import contact_sheet, grid, save_png
     from nkca.pixels import CategoricalPixels, ContinuousPixels
-    from nkca.runner import open_run, train
+    from nkca.runs.loop import open_run, train
     from nkca.sampling.tasks import Model, Schedule, sample
 
 _HOME = {
@@ -52,14 +52,14 @@ _HOME = {
     "contact_sheet": "nkca.pictures.grid",
     "grid": "nkca.pictures.grid",
     "load_model": "nkca.models.build",
-    "open_run": "nkca.runner",
+    "open_run": "nkca.runs.loop",
     "plot_chain_report": "nkca.diagnostics.plots",
     "run_chain": "nkca.chain:run",
     "sample": "nkca.sampling.tasks",
     "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures.grid",
     "study_chain": "nkca.diagnostics.study",
-    "train": "nkca.runner",
+    "train": "nkca.runs.loop",
 }
 
 __all__ = [

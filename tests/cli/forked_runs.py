@@ -18,7 +18,7 @@ import torch
 import torch._dynamo  # what Adam imports when it is first made: most of a second
 import torch.utils.tensorboard.writer
 
-import nkca.runner
+import nkca.runs.loop
 from nkca.cli.train import main
 
 
@@ -57,6 +57,6 @@ def run_for(seconds: float, log: Path, flags: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    assert nkca.runner.train is not None
+    assert nkca.runs.loop.train is not None
     for line in sys.stdin:
         print(run_for(float(line), Path(sys.argv[1]), sys.argv[2:]), flush=True)

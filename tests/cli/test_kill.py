@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 
 from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint
-from nkca.resume import newest_checkpoint
+from nkca.runs.start import newest_checkpoint
 
 Call = Callable[..., Result]
 

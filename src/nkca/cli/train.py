@@ -17,7 +17,7 @@ from nkca.system.allocator import keep_freed_memory
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from nkca.rundir import Run
+    from nkca.runs.run import Run
     from nkca.training.learner import StepReport
 
 LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
@@ -78,7 +78,7 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import lost_rank_says
     from nkca.models.checkpoint import FINAL, LATEST
-    from nkca.runner import open_run, train
+    from nkca.runs.loop import open_run, train
 
     with joined(str(options.get("device", "auto"))) as ranks:
         silent = not ranks.is_first
@@ -191,9 +191,9 @@ def duration(seconds: float) -> str:
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
     from nkca.pictures.grid import save_png
-    from nkca.rehearsal import rehearse
-    from nkca.runner import prepare
-    from nkca.step_plan import advice_on_memory
+    from nkca.runs.dry_run import rehearse
+    from nkca.runs.loop import prepare
+    from nkca.runs.memory_fit import advice_on_memory
 
     if is_one_of_many():
         raise InputError("--dry-run is for one process: leave out torchrun")

@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nkca import resume
 from nkca.config.schema import RunConfig
-from nkca.curves import Curves, open_curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import batches, load_dataset
 from nkca.denoisers.precision import choose_device, needs_loss_scale
@@ -23,7 +21,10 @@ from nkca.errors import InputError, out_of_memory_says
 from nkca.models import build
 from nkca.models.checkpoint import FINAL, LATEST, Checkpoint
 from nkca.networks import compilation
-from nkca.rundir import (
+from nkca.runs import start
+from nkca.runs.curves import Curves, open_curves
+from nkca.runs.memory_fit import advice_on_memory, fit_step
+from nkca.runs.run import (
     Run,
     keep_numbered,
     log_file,
@@ -33,8 +34,7 @@ from nkca.rundir import (
     take_step,
     write_config,
 )
-from nkca.scoring import prepare_scorer
-from nkca.step_plan import advice_on_memory, fit_step
+from nkca.runs.scorer import prepare_scorer
 from nkca.system.files import locked
 from nkca.training.learner import Learner, Progress, StepReport
 
@@ -68,7 +68,7 @@ def prepare(
     Raises:
         InputError: if options, images or the checkpoint there do not fit.
     """
-    config, checkpoint, changes = resume.resolve(options, directory)
+    config, checkpoint, changes = start.resolve(options, directory)
     if config.training.batch_size < ranks.count:
         raise InputError(
             f"batch_size {config.training.batch_size} is less than one image for each of "
@@ -79,7 +79,7 @@ def prepare(
     shape = (channels, height, width)
     messages = [f"skipped unreadable image {name}: {why}" for name, why in images.unreadable]
     if checkpoint is not None:
-        resume.check_data_shape(checkpoint, shape, directory)
+        start.check_data_shape(checkpoint, shape, directory)
         messages.append(f"resuming {directory} at step {checkpoint.progress['step']}")
         messages.extend(f"changed option {name}: {change}" for name, change in changes.items())
     std = images.std if checkpoint is None else checkpoint.data_std
@@ -115,7 +115,7 @@ def open_run(
         return
     with contextlib.ExitStack() as stack:
         lock = locked(directory / ".lock")
-        has_begun = resume.newest_checkpoint(directory) is not None
+        has_begun = start.newest_checkpoint(directory) is not None
         if has_begun:
             stack.enter_context(lock)
         prepared = prepare(options, directory, on_decode, ranks)

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from nkca.config.schema import RunConfig, configure, read_yaml, write_yaml
-from nkca.curves import Curves
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import augment
 from nkca.distributed.ranks import ALONE, LostRankError, Ranks
@@ -30,8 +29,9 @@ from nkca.models.checkpoint import BEST, Checkpoint, save_checkpoint
 from nkca.noise import step_noise
 from nkca.pictures.grid import contact_sheet, save_png
 from nkca.pixels import as_pictures, as_tensor
+from nkca.runs.curves import Curves
+from nkca.runs.scorer import Scorer
 from nkca.sampling.tasks import Model
-from nkca.scoring import Scorer
 from nkca.system.device import send
 from nkca.training.learner import Learner, StepReport, evaluate
 

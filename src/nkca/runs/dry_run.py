@@ -11,7 +11,7 @@ from nkca.data.dataset import augment, batches
 from nkca.noise import step_noise
 from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pixels import as_pictures
-from nkca.rundir import Run, take_step
+from nkca.runs.run import Run, take_step
 
 COLUMNS = 8
 SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
