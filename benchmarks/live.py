@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from nkca.live.explorer import Explorer, Setup
+from nkca.live.chains.explorer import Explorer, Setup
 from nkca.models.build import load_model
 from nkca.noise import sample_noise
 from nkca.sampling.tasks import Model

@@ -9,8 +9,8 @@ from nkca.chain import Chain
 from nkca.denoisers.exact import ImageListDenoiser
 from nkca.distributions.contracts import Posterior
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
-from nkca.live.explorer import Explorer, Setup
-from nkca.live.session import Origin
+from nkca.live.chains.explorer import Explorer, Setup
+from nkca.live.session.file import Origin
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
 from nkca.sampling.tasks import Model
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nkca.cli import interactive, metrics, sample, train
-from nkca.live.events import Keep, Step
-from nkca.live.explorer import Explorer, Setup
-from nkca.live.session import Origin, session_of, to_json
+from nkca.live.chains.events import Keep, Step
+from nkca.live.chains.explorer import Explorer, Setup
+from nkca.live.session.file import Origin, session_of, to_json
 from nkca.models.build import load_model
 from nkca.models.checkpoint import digest, find_checkpoint
 

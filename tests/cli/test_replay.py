@@ -11,10 +11,10 @@ from click.testing import Result
 from PIL import Image
 from toys import write_checkpoint
 
-from nkca.live.events import Anneal, Keep, Level, Lock, Paint, Restart, Spread, Step, Undo
-from nkca.live.explorer import Explorer, Setup
-from nkca.live.export import shelf_files, tile_files
-from nkca.live.session import Origin, session_of, to_json
+from nkca.live.chains.events import Anneal, Keep, Level, Lock, Paint, Restart, Spread, Step, Undo
+from nkca.live.chains.explorer import Explorer, Setup
+from nkca.live.session.export import shelf_files, tile_files
+from nkca.live.session.file import Origin, session_of, to_json
 from nkca.models.build import load_model
 from nkca.models.checkpoint import digest, find_checkpoint
 from nkca.pictures.grid import read_settings

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from nkca.distributions.contracts import Normal
 from nkca.errors import InputError
-from nkca.live.desk import BusyError, Desk, Frame, Turn, parse_turn
-from nkca.live.events import Anneal, Keep, Level, Lock, Paint, Pause, Run, Spread, Step, Stop
-from nkca.live.explorer import Setup
-from nkca.live.session import parse_session, to_json
-from nkca.live.views import View
+from nkca.live.chains.events import Anneal, Keep, Level, Lock, Paint, Pause, Run, Spread, Step, Stop
+from nkca.live.chains.explorer import Setup
+from nkca.live.session.file import parse_session, to_json
+from nkca.live.web.desk import BusyError, Desk, Frame, Turn, parse_turn
+from nkca.live.web.frames import View
 
 TILES = 4
 
@@ -137,7 +137,7 @@ def test_a_session_is_loaded_and_replayed_turn_by_turn() -> None:
 
 
 def test_a_replay_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nkca.live.desk.REPLAY_SECONDS", 0.0)
+    monkeypatch.setattr("nkca.live.web.desk.REPLAY_SECONDS", 0.0)
     desk = desk_of()
     desk.turn(Turn(events=(Step(40), Level(0.3), Step(40))))
     session = parse_session(to_json(desk.session))

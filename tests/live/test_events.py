@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nkca.errors import InputError
-from nkca.live.events import EVENTS, Level, Lock, Pick, Restart, Spread, as_json, parse_event
+from nkca.live.chains.events import EVENTS, Level, Lock, Pick, Restart, Spread, as_json, parse_event
 
 GOOD: list[dict[str, Any]] = [
     {"do": "run"},

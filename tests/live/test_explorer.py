@@ -18,7 +18,7 @@ from oracles import z_scores
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.live.events import (
+from nkca.live.chains.events import (
     Anneal,
     Event,
     Jump,
@@ -40,10 +40,10 @@ from nkca.live.events import (
     Step,
     Undo,
 )
-from nkca.live.explorer import NOTED_EVERY, Explorer, Setup
-from nkca.live.moment import Moment
-from nkca.live.story import MAX_RECENT, PassedError
-from nkca.live.views import mask_bits
+from nkca.live.chains.explorer import NOTED_EVERY, Explorer, Setup
+from nkca.live.chains.moment import Moment
+from nkca.live.chains.story import MAX_RECENT, PassedError
+from nkca.live.web.frames import mask_bits
 from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 

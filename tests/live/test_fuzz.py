@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from live_chains import SHAPE, exact_model, origin_of, ten_pictures
 from starlette.types import ASGIApp
 
-from nkca.live.desk import Desk
-from nkca.live.events import EVENTS, OneOf, Within
-from nkca.live.explorer import Setup
-from nkca.live.guard import Access
-from nkca.live.moment import Moment
-from nkca.live.server import make_app
-from nkca.live.session import parse_session, replay
-from nkca.live.story import Story
-from nkca.live.worker import Worker
+from nkca.live.chains.events import EVENTS, OneOf, Within
+from nkca.live.chains.explorer import Setup
+from nkca.live.chains.moment import Moment
+from nkca.live.chains.story import Story
+from nkca.live.session.file import parse_session, replay
+from nkca.live.web.desk import Desk
+from nkca.live.web.guard import Access
+from nkca.live.web.server import make_app
+from nkca.live.web.worker import Worker
 from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 

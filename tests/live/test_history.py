@@ -8,8 +8,8 @@ import torch
 from live_chains import explorer_of
 
 from nkca.errors import InputError
-from nkca.live.history import MAX_BYTES, MAX_ENTRIES, MIN_ENTRIES, History, empty_history
-from nkca.live.moment import Moment
+from nkca.live.chains.history import MAX_BYTES, MAX_ENTRIES, MIN_ENTRIES, History, empty_history
+from nkca.live.chains.moment import Moment
 
 
 def moments(count: int) -> list[Moment]:

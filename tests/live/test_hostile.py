@@ -17,13 +17,13 @@ from live_chains import exact_model, origin_of
 from PIL import Image
 from starlette.types import ASGIApp
 
-from nkca.live.desk import Desk
-from nkca.live.explorer import Setup
-from nkca.live.guard import Access
-from nkca.live.moment import Moment
-from nkca.live.server import FIT_BYTES, MAX_PIXELS, TURN_BYTES, make_app
-from nkca.live.session import MAX_BYTES
-from nkca.live.worker import Worker
+from nkca.live.chains.explorer import Setup
+from nkca.live.chains.moment import Moment
+from nkca.live.session.file import MAX_BYTES
+from nkca.live.web.desk import Desk
+from nkca.live.web.guard import Access
+from nkca.live.web.server import FIT_BYTES, MAX_PIXELS, TURN_BYTES, make_app
+from nkca.live.web.worker import Worker
 
 TOKEN = "right-token"
 WRONG = "a\xe9" + 30 * "x"

@@ -24,16 +24,16 @@ from live_chains import exact_model, origin_of
 from PIL import Image
 
 from nkca.cli.interactive import main
-from nkca.live import prompt
-from nkca.live.autosave import Autosave
-from nkca.live.desk import Desk, Turn
-from nkca.live.door import access_at, addresses, listen
-from nkca.live.events import Keep, Step, Stop
-from nkca.live.explorer import Setup
-from nkca.live.guard import LOOPBACK, Access
-from nkca.live.server import make_app
-from nkca.live.session import read_session, to_json
-from nkca.live.worker import Worker
+from nkca.live.chains.events import Keep, Step, Stop
+from nkca.live.chains.explorer import Setup
+from nkca.live.session.autosave import Autosave
+from nkca.live.session.file import read_session, to_json
+from nkca.live.web import uvicorn_timeout
+from nkca.live.web.address import access_at, addresses, listen
+from nkca.live.web.desk import Desk, Turn
+from nkca.live.web.guard import LOOPBACK, Access
+from nkca.live.web.server import make_app
+from nkca.live.web.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = {"events": [{"do": "step", "times": 2}, {"do": "keep", "tile": 1}]}
@@ -298,10 +298,10 @@ def test_a_session_that_another_replaces_is_saved_though_nothing_was_kept(
 
 
 def test_connections_that_say_nothing_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt, "SECONDS", 0.3)
+    monkeypatch.setattr(uvicorn_timeout, "SECONDS", 0.3)
     config = uvicorn.Config(
         make_app(Desk(exact_model(), origin_of(exact_model()), Setup(2)), Worker(), Access()),
-        http=prompt.PromptProtocol,
+        http=uvicorn_timeout.PromptProtocol,
         lifespan="off",
         log_config=None,
     )

@@ -20,11 +20,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from nkca.distributions.contracts import Normal
-from nkca.live.desk import Desk
-from nkca.live.explorer import Setup
-from nkca.live.guard import HEADERS, Access
-from nkca.live.server import make_app, page_files
-from nkca.live.worker import FullError, Worker
+from nkca.live.chains.explorer import Setup
+from nkca.live.web.desk import Desk
+from nkca.live.web.guard import HEADERS, Access
+from nkca.live.web.server import make_app, page_files
+from nkca.live.web.worker import FullError, Worker
 from nkca.sampling.tasks import Model
 
 Asked: TypeAlias = Callable[[Ask], Answer]
@@ -332,7 +332,7 @@ def test_a_turn_whose_page_has_gone_before_it_began(
         drawn += 1
         return b""
 
-    monkeypatch.setattr("nkca.live.desk.sprite", draw)
+    monkeypatch.setattr("nkca.live.web.desk.sprite", draw)
     network = Slow()
     desk = slow_desk(network)
     app = make_app(desk, Worker(), Access())
@@ -437,7 +437,7 @@ def test_whatever_goes_wrong_is_an_answer(
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr("nkca.live.explorer.of.step", fail)
+        broken.setattr("nkca.live.chains.explorer.of.step", fail)
         got = answer(app, turn(seen=before["version"], steps=1))
     assert got.status == status
     assert said in got.json["error"]
@@ -452,7 +452,7 @@ def test_a_client_that_goes_in_the_middle_of_its_body(ask: Asked) -> None:
 
 
 def test_a_body_that_does_not_come(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nkca.live.bodies.SECONDS", 0.05)
+    monkeypatch.setattr("nkca.live.web.requests.SECONDS", 0.05)
     app = make_app(desk, Worker(), Access())
     assert answer(app, Ask("/api/turn", "POST", [("Content-Type", JSON)], [b"{}"])).status == 200
 

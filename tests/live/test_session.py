@@ -13,10 +13,11 @@ import torch
 from live_chains import SHAPE, SPACES, exact_model, origin_of, ten_pictures
 
 from nkca.errors import InputError
-from nkca.live import events as do
-from nkca.live.events import Event, Keep, Level, Run, Spread, Step
-from nkca.live.explorer import Explorer, Setup
-from nkca.live.session import (
+from nkca.live.chains import events as do
+from nkca.live.chains.events import Event, Keep, Level, Run, Spread, Step
+from nkca.live.chains.explorer import Explorer, Setup
+from nkca.live.chains.story import Story
+from nkca.live.session.file import (
     caveat,
     check_model,
     parse_session,
@@ -25,7 +26,6 @@ from nkca.live.session import (
     session_of,
     to_json,
 )
-from nkca.live.story import Story
 from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 

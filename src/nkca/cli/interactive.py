@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from torch import Tensor
 
-    from nkca.live.autosave import Autosave
-    from nkca.live.desk import Desk
-    from nkca.live.guard import Access
+    from nkca.live.session.autosave import Autosave
+    from nkca.live.web.desk import Desk
+    from nkca.live.web.guard import Access
     from nkca.sampling.tasks import Model
 
 CONNECTIONS = 256
@@ -96,11 +96,11 @@ def main(
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
     """
-    from nkca.live.autosave import Autosave
-    from nkca.live.door import access_at, listen
-    from nkca.live.server import make_app
-    from nkca.live.views import View
-    from nkca.live.worker import Worker
+    from nkca.live.session.autosave import Autosave
+    from nkca.live.web.address import access_at, listen
+    from nkca.live.web.frames import View
+    from nkca.live.web.server import make_app
+    from nkca.live.web.worker import Worker
 
     keep_freed_memory()
     with messages(), signals_interrupt():
@@ -120,9 +120,9 @@ def main(
 
 
 def _desk(checkpoint: str, session: Path | None, device: str, **given: Any) -> "Desk":
-    from nkca.live.desk import Desk
-    from nkca.live.explorer import Setup
-    from nkca.live.session import MAX_BATCH, Origin, caveat, read_session
+    from nkca.live.chains.explorer import Setup
+    from nkca.live.session.file import MAX_BATCH, Origin, caveat, read_session
+    from nkca.live.web.desk import Desk
     from nkca.models.build import load_model
     from nkca.models.checkpoint import digest, find_checkpoint
 
@@ -164,7 +164,7 @@ def _pictures(model: "Model", images: tuple[Path, ...]) -> "Tensor | None":
 
 def _announce(door: socket.socket, access: "Access") -> str:
     """Print where the page is; returns the address on this machine."""
-    from nkca.live.door import addresses
+    from nkca.live.web.address import addresses
 
     here, *elsewhere = addresses(door, access)
     click.echo(f"nkca-interactive: {here}   (Ctrl-C ends)")
@@ -190,7 +190,7 @@ def _serve(app: "ASGIApp", door: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM; in a thread, so that those are heard at once."""
     import uvicorn
 
-    from nkca.live.prompt import PromptProtocol
+    from nkca.live.web.uvicorn_timeout import PromptProtocol
 
     config = uvicorn.Config(
         app,

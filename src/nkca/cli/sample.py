@@ -154,8 +154,8 @@ def _repeat(
 ) -> None:
     """Do a session again."""
     from nkca.distributed.launch import is_one_of_many
-    from nkca.live.repeat import origin_here, repeat
-    from nkca.live.session import caveat, read_session
+    from nkca.live.session.file import caveat, read_session
+    from nkca.live.session.replay import origin_here, repeat
     from nkca.models.build import load_model
     from nkca.models.checkpoint import digest, find_checkpoint
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from nkca import levels
 from nkca.data.decode import probe
 from nkca.errors import InputError
-from nkca.live import events as do
-from nkca.live import moment as of
-from nkca.live.moment import Moment
-from nkca.live.recording import Recording
-from nkca.live.story import Kept, Story, kept_from, labelled
+from nkca.live.chains import events as do
+from nkca.live.chains import moment as of
+from nkca.live.chains.moment import Moment
+from nkca.live.chains.recording import Recording
+from nkca.live.chains.story import Kept, Story, kept_from, labelled
 from nkca.sampling.inputs import fit_content
 from nkca.sampling.tasks import Model
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nkca.live.moment import Moment
-from nkca.live.recording import Recording
-from nkca.live.session import Origin, Session, to_json
-from nkca.live.story import Kept, kept_from
-from nkca.live.views import name_of
+from nkca.live.chains.moment import Moment
+from nkca.live.chains.recording import Recording
+from nkca.live.chains.story import Kept, kept_from
+from nkca.live.session.file import Origin, Session, to_json
+from nkca.live.web.frames import name_of
 from nkca.pictures.grid import Pictures, animation_frame, contact_sheet, png_bytes, save_animation
 from nkca.pixels import as_pictures
 from nkca.version import __version__

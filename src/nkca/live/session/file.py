@@ -4,7 +4,7 @@ format, schema, version     "nkca-session", 1, of the nkca that wrote it
 checkpoint, checkpoint_sha256, data_shape, lag, precision, device
 batch_size, seed, level     what the session began with
 images                      PNGs of the model's size in base64, that it started from
-events                      see `nkca.live.events`; versions count from 0
+events                      see `nkca.live.chains.events`; versions count from 0
 """
 
 import base64
@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from nkca.errors import InputError
-from nkca.live.actions import read_exact_image
-from nkca.live.events import MAX_SEED, Event, Step, as_json, parse_event
-from nkca.live.explorer import Explorer, Setup
+from nkca.live.chains.actions import read_exact_image
+from nkca.live.chains.events import MAX_SEED, Event, Step, as_json, parse_event
+from nkca.live.chains.explorer import Explorer, Setup
 from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 from nkca.sampling.tasks import Model

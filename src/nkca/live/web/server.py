@@ -19,17 +19,17 @@ from starlette.routing import Route
 
 from nkca.data.decode import MAX_SIDE, probe
 from nkca.errors import out_of_memory_says
-from nkca.live import events as do
-from nkca.live.answers import file_answer, json_answer
-from nkca.live.bodies import JSON, OCTETS, read_body, read_json, watched
-from nkca.live.desk import Desk, Frame, Turn, parse_turn
-from nkca.live.export import kept_png
-from nkca.live.failures import ERRORS, Survival
-from nkca.live.guard import Access, Guard
-from nkca.live.offers import DOWNLOADS, Snapshot, describe
-from nkca.live.session import MAX_BYTES, Session, caveat, parse_session
-from nkca.live.views import View, name_of, thumbnail
-from nkca.live.worker import Worker
+from nkca.live.chains import events as do
+from nkca.live.session.export import kept_png
+from nkca.live.session.file import MAX_BYTES, Session, caveat, parse_session
+from nkca.live.web.desk import Desk, Frame, Turn, parse_turn
+from nkca.live.web.downloads import DOWNLOADS, Snapshot, describe
+from nkca.live.web.failures import ERRORS, Survival
+from nkca.live.web.frames import View, name_of, thumbnail
+from nkca.live.web.guard import Access, Guard
+from nkca.live.web.requests import JSON, OCTETS, read_body, read_json, watched
+from nkca.live.web.responses import file_answer, json_answer
+from nkca.live.web.worker import Worker
 from nkca.pictures.grid import png_bytes
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_content

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from nkca.errors import InputError
-from nkca.live.desk import Desk
-from nkca.live.session import to_json
+from nkca.live.session.file import to_json
+from nkca.live.web.desk import Desk
 from nkca.system.cache_dir import default_cache_dir
 from nkca.system.files import atomic_write
 

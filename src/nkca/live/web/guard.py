@@ -3,7 +3,7 @@
 A page of another site can send requests here as well, and read the answers if a name of that site leads
 here (DNS rebinding). So a request must call the server by one of its own names, and must not come from a
 page of another origin; only following a link to the page itself may. (What changes anything also has a
-body that forms cannot send; see `nkca.live.bodies`.)
+body that forms cannot send; see `nkca.live.web.requests`.)
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nkca.live.answers import error_answer
+from nkca.live.web.responses import error_answer
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 HEADERS = {

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nkca.errors import InputError
-from nkca.live.answers import error_answer
-from nkca.live.desk import BusyError
-from nkca.live.story import PassedError
-from nkca.live.worker import FullError
+from nkca.live.chains.story import PassedError
+from nkca.live.web.desk import BusyError
+from nkca.live.web.responses import error_answer
+from nkca.live.web.worker import FullError
 
 logger = logging.getLogger("nkca")
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nkca.live.history import History
-from nkca.live.moment import Moment
-from nkca.live.story import Kept, Story
+from nkca.live.chains.history import History
+from nkca.live.chains.moment import Moment
+from nkca.live.chains.story import Kept, Story
 from nkca.pictures.grid import Pictures, grid, png_bytes, to_pillow
 from nkca.pixels import as_pictures
 from nkca.sampling.tasks import Model

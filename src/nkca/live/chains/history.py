@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from nkca.errors import InputError
-from nkca.live.moment import Moment
+from nkca.live.chains.moment import Moment
 
 MAX_BYTES = 256 << 20
 MAX_ENTRIES, MIN_ENTRIES = 200, 8

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nkca.kernels import CategoricalKernel
-from nkca.live.desk import BusyError
-from nkca.live.explorer import Setup
-from nkca.live.export import animation, shelf_grid, shelf_zip
-from nkca.live.session import Origin, Session, to_json
-from nkca.live.story import Kept, Story
+from nkca.live.chains.explorer import Setup
+from nkca.live.chains.story import Kept, Story
+from nkca.live.session.export import animation, shelf_grid, shelf_zip
+from nkca.live.session.file import Origin, Session, to_json
+from nkca.live.web.desk import BusyError
 from nkca.sampling.tasks import Model
 from nkca.version import __version__
 

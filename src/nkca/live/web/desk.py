@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nkca.errors import InputError
-from nkca.live import events as do
-from nkca.live.events import MAX_TIMES, Event, parse_event
-from nkca.live.explorer import Explorer, Setup
-from nkca.live.interruption import Interrupted, interruptible
-from nkca.live.session import Origin, Session, check_model, replay, session_of
-from nkca.live.story import Story
-from nkca.live.views import (
+from nkca.live.chains import events as do
+from nkca.live.chains.events import MAX_TIMES, Event, parse_event
+from nkca.live.chains.explorer import Explorer, Setup
+from nkca.live.chains.story import Story
+from nkca.live.session.file import Origin, Session, check_model, replay, session_of
+from nkca.live.web.cancellation import Interrupted, interruptible
+from nkca.live.web.frames import (
     SHOWS,
     View,
     describe_history,

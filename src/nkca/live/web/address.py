@@ -6,7 +6,7 @@ import secrets
 import socket
 
 from nkca.errors import InputError
-from nkca.live.guard import LOOPBACK, Access
+from nkca.live.web.guard import LOOPBACK, Access
 
 PORT = 8000
 BACKLOG = 128

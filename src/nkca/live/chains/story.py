@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.live.events import MAX_TIMES, Event, Step
-from nkca.live.history import History
-from nkca.live.moment import Moment
-from nkca.live.recording import Recording
+from nkca.live.chains.events import MAX_TIMES, Event, Step
+from nkca.live.chains.history import History
+from nkca.live.chains.moment import Moment
+from nkca.live.chains.recording import Recording
 
 MIN_RECENT, MAX_RECENT = 16, 64  # moments that events may refer to as seen
 RECENT_BYTES = 128 << 20

@@ -1,0 +1,1 @@
+"""Chains that a person steers: events, actions, moments, history."""
