@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
-from nkca.distributions.contracts import Distribution, Mixture, Normal, Posterior
+from nkca.distributions.contracts import Distribution, Posterior
+from nkca.distributions.image_list import Mixture
+from nkca.distributions.normal import Normal
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.noise import Noise
 

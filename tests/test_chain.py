@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nkca.chain import Chain, State, run
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
-from nkca.distributions.contracts import ImageList
+from nkca.distributions.image_list import ImageList
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.levels import anneal
 from nkca.noise import sample_noise

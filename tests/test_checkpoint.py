@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from nkca.config.schema import configure
-from nkca.distributions.contracts import Categorical, Normal
+from nkca.distributions.categorical import Categorical
+from nkca.distributions.normal import Normal
 from nkca.errors import InputError
 from nkca.models.build import ModelSpec, load_model, new_denoiser
 from nkca.models.checkpoint import (

@@ -7,14 +7,9 @@ import torch
 from oracles import FixedNoise, counts_of, log_normal, z_scores
 from torch import Tensor
 
-from nkca.distributions.contracts import (
-    Categorical,
-    ImageList,
-    Mixture,
-    Normal,
-    PointLevels,
-    Scramble,
-)
+from nkca.distributions.categorical import Categorical, PointLevels, Scramble
+from nkca.distributions.image_list import ImageList, Mixture
+from nkca.distributions.normal import Normal
 from nkca.noise import sample_noise
 
 BOUND = 5.0  # standard errors

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from nkca.chain import Chain, run
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.denoisers.learned import PAPER_LEVEL_SCALE
-from nkca.distributions.contracts import Categorical, Distribution, Normal, Posterior, Scramble
+from nkca.distributions.categorical import Categorical, Scramble
+from nkca.distributions.contracts import Distribution, Posterior
+from nkca.distributions.normal import Normal
 from nkca.kernels import Kernel
 from nkca.models.build import ModelSpec, build_denoiser, build_kernel, load_model, load_weights
 from nkca.models.checkpoint import load_checkpoint

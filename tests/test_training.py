@@ -14,7 +14,8 @@ from nkca.chain import Chain
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.denoisers.exact import GaussianDenoiser, PixelPriorDenoiser
 from nkca.denoisers.precision import with_precision
-from nkca.distributions.contracts import Categorical, Normal
+from nkca.distributions.categorical import Categorical
+from nkca.distributions.normal import Normal
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser
 from nkca.models.build import ModelSpec, build_kernel, new_denoiser
 from nkca.noise import Noise, sample_noise, step_noise

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nkca.data.fashion_mnist import SOURCE, main, read_split, select
 
 from nkca.data.cache import load_images
-from nkca.data.fashion_mnist import SOURCE, main, read_split, select
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
 
@@ -75,7 +75,7 @@ def test_bad_input_is_one_line_and_exit_2(
 
 
 def test_the_bundled_set_is_what_it_says() -> None:
-    with zipfile.ZipFile(str(files("nkca.data") / "demo.zip")) as archive:
+    with zipfile.ZipFile(str(files("nkca.demo") / "demo.zip")) as archive:
         names = archive.namelist()
     assert [sum(name.endswith(f"-{label}.png") for name in names) for label in range(10)] == [
         200
@@ -86,5 +86,5 @@ def test_the_bundled_set_has_the_pixels_of_the_source() -> None:
     if not SOURCE.exists():
         pytest.skip("dataset-fashion-mnist is not installed")
     images, labels = read_split(SOURCE, "train")
-    loaded = load_images(list_images(str(files("nkca.data") / "demo.zip")), LoadOptions(), None, 2)
+    loaded = load_images(list_images(str(files("nkca.demo") / "demo.zip")), LoadOptions(), None, 2)
     assert np.array_equal(loaded.images[..., 0], images[select(labels, per_class=200)])

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from nkca.chain import Chain
 from nkca.config.schema import RunConfig, configure
-from nkca.distributions.contracts import Categorical, Normal
+from nkca.distributions.categorical import Categorical
+from nkca.distributions.normal import Normal
 from nkca.models.build import ModelSpec, build_kernel, new_denoiser
 from nkca.models.checkpoint import SCHEMA, Checkpoint, save_checkpoint
 from nkca.networks.layers import Residual

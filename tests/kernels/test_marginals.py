@@ -22,7 +22,9 @@ from torch import Tensor
 
 from nkca.chain import Chain
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
-from nkca.distributions.contracts import Distribution, Normal, Posterior, Scramble
+from nkca.distributions.categorical import Scramble
+from nkca.distributions.contracts import Distribution, Posterior
+from nkca.distributions.normal import Normal
 from nkca.kernels import CategoricalKernel, ContinuousKernel
 from nkca.levels import anneal, expand
 from nkca.noise import sample_noise

@@ -12,7 +12,7 @@ from live_chains import SHAPE, calls_of, exact_model, origin_of, ten_pictures
 from PIL import Image
 from torch import Tensor, nn
 
-from nkca.distributions.contracts import Normal
+from nkca.distributions.normal import Normal
 from nkca.errors import InputError
 from nkca.live.chains.events import Anneal, Keep, Level, Lock, Paint, Pause, Run, Spread, Step, Stop
 from nkca.live.chains.explorer import Setup

@@ -19,7 +19,7 @@ from live_chains import SHAPE, exact_model, origin_of, ten_pictures
 from PIL import Image
 from torch import Tensor, nn
 
-from nkca.distributions.contracts import Normal
+from nkca.distributions.normal import Normal
 from nkca.live.chains.explorer import Setup
 from nkca.live.web.desk import Desk
 from nkca.live.web.guard import HEADERS, Access

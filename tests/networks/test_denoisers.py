@@ -13,7 +13,8 @@ from nkca.denoisers.learned import (
     ContinuousDenoiser,
     PreconditionedDenoiser,
 )
-from nkca.distributions.contracts import Categorical, Normal
+from nkca.distributions.categorical import Categorical
+from nkca.distributions.normal import Normal
 from nkca.errors import InputError
 from nkca.models.build import ModelSpec, build_denoiser, check_size, new_denoiser
 from nkca.networks.layers import Residual

@@ -10,7 +10,7 @@ from pathlib import Path
 from nkca.errors import InputError
 
 DEMO = "demo"
-MODEL = Path(__file__).parent / "data" / "demo.pt"
+MODEL = Path(__file__).with_name("demo.pt")
 
 
 def model_path(name: str | Path) -> Path:

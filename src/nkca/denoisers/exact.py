@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.contracts import Categorical, ImageList, Normal
+from nkca.distributions.categorical import Categorical
+from nkca.distributions.image_list import ImageList
+from nkca.distributions.normal import Normal
 from nkca.kernels import Kernel
 from nkca.levels import expand
 

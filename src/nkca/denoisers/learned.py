@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nkca.distributions.contracts import Categorical, Normal
+from nkca.distributions.categorical import Categorical
+from nkca.distributions.normal import Normal
 from nkca.levels import expand
 from nkca.networks.layers import Block, LevelEmbedding
 from nkca.networks.unet import UNet

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.contracts import Distribution, PointLevels, Posterior, Scramble
+from nkca.distributions.categorical import PointLevels, Scramble
+from nkca.distributions.contracts import Distribution, Posterior
 from nkca.levels import expand
 
 

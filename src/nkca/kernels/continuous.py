@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.contracts import Distribution, Normal, Posterior
+from nkca.distributions.contracts import Distribution, Posterior
+from nkca.distributions.normal import Normal
 from nkca.levels import expand
 
 MIN_NOISE_LEVEL = 1e-7  # below it, levels are clamped: variances stay positive

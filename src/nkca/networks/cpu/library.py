@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nkca.system.compiler import CannotCompileError, compiled
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("kernels.cpp", "winograd.cpp"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("elementwise.cpp", "winograd.cpp"))
 _library: ctypes.CDLL | None = None
 
 

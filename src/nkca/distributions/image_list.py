@@ -1,0 +1,65 @@
+"""Exactly one of n images, and what a kernel makes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nkca.distributions.categorical import Categorical, PointLevels, Scramble
+from nkca.distributions.contracts import Distribution
+from nkca.distributions.normal import Normal
+from nkca.noise import Noise
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Exactly one of n images: ``log_weights`` (B, n) normalised, ``images`` (B or 1, n, C, H, W)."""
+
+    log_weights: Tensor
+    images: Tensor
+
+    def mode(self) -> Tensor:
+        """The most probable image, (B, C, H, W)."""
+        return self.pick(self.log_weights.argmax(1))
+
+    def pick(self, index: Tensor) -> Tensor:
+        """Image ``index[b]`` of each row's list: int64 (B,) -> (B, C, H, W)."""
+        rows = torch.arange(len(index), device=index.device)
+        return self.images.expand(len(index), *self.images.shape[1:])[rows, index]
+
+    def hold(self, mask: Tensor, image: Tensor) -> "ImageList":
+        """Every image of the list shows ``image`` where ``mask`` is True; the weights stay."""
+        held = mask.expand(image.shape).unsqueeze(1)
+        return ImageList(self.log_weights, torch.where(held, image.unsqueeze(1), self.images))
+
+    def affine(self, shift: Tensor, scale: Tensor, variance: Tensor) -> "Mixture":
+        """The distribution of ``shift + scale z + N(0, variance)``."""
+        return Mixture(self, lambda z: Normal(shift + scale * z, variance.sqrt()))
+
+    def mix(self, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int) -> "Mixture":
+        """Scrambled with probability ``scrambled``, else x with ``keep``, else z."""
+        return Mixture(self, lambda z: Scramble(scrambled, keep, x, PointLevels(z), num_classes))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """z is drawn from ``p_z``, then the state from ``push(z)``: pixels are dependent."""
+
+    p_z: ImageList
+    push: Callable[[Tensor], Distribution]
+
+    def sample(self, noise: Noise) -> Tensor:
+        """Draw (B, C, H, W)."""
+        chosen = Categorical(self.p_z.log_weights.unsqueeze(1)).sample(noise).squeeze(1)
+        return self.push(self.p_z.pick(chosen)).sample(noise)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density (or log-probability) in nats: (B,)."""
+        rows = [
+            log_weight + self.push(images).log_prob(value)
+            for log_weight, images in zip(
+                self.p_z.log_weights.unbind(1), self.p_z.images.unbind(1), strict=True
+            )
+        ]
+        return torch.stack(rows).logsumexp(0)
