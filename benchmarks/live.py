@@ -25,8 +25,8 @@ import torch
 
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.models.build import load_model
+from nkca.models.model import Model
 from nkca.noise import sample_noise
-from nkca.sampling.tasks import Model
 
 BATCH = 16
 LEVELS = (0.3, 0.4)

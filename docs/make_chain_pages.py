@@ -30,8 +30,8 @@ from nkca.metrics.collect import Collecting, collect
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.image_sets import Pictures
 from nkca.models.build import load_model
+from nkca.models.model import Model
 from nkca.pixels import ContinuousPixels, as_tensor
-from nkca.sampling.tasks import Model
 from nkca.system.cache_dir import default_cache_dir
 
 CPU = torch.device("cpu")

@@ -14,9 +14,10 @@ import torch
 import nkca
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
+from nkca.models.model import Model
 from nkca.pictures.grid import Pictures, save_animation
 from nkca.pixels import as_pictures
-from nkca.sampling.tasks import Model, Schedule
+from nkca.sampling.tasks import Schedule
 
 VARIANT_LEVELS = (0.1, 0.3, 0.5)
 SOURCES = (1, 905, 1607)  # of the demo set: sources of variants and inpainting

@@ -11,8 +11,8 @@ from nkca.distributions.contracts import Posterior
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.session.file import Origin
+from nkca.models.model import Model
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
-from nkca.sampling.tasks import Model
 
 SPACES = ("continuous", "categorical")
 SHAPE = (1, 4, 6)

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from nkca.chain import Chain, State, run
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
+from nkca.denoisers.held import Held
 from nkca.distributions.image_list import ImageList
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.levels import anneal
 from nkca.noise import sample_noise
-from nkca.sampling.tasks import Held
 
 SPACES = ["continuous", "categorical"]
 CLASSES = 4

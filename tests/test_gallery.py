@@ -20,6 +20,7 @@ from toys import write_checkpoint
 import nkca
 from nkca.cli.sample import main
 from nkca.models.build import load_model
+from nkca.models.model import Model
 from nkca.pictures.grid import contact_sheet, read_settings
 from nkca.sampling.sample_files import (
     ANIMATION_FRAMES,
@@ -28,7 +29,6 @@ from nkca.sampling.sample_files import (
     make_samples,
     plan_samples,
 )
-from nkca.sampling.tasks import Model
 
 Pixels = npt.NDArray[np.uint8]
 

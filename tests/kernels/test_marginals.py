@@ -22,14 +22,16 @@ from torch import Tensor
 
 from nkca.chain import Chain
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
+from nkca.denoisers.held import Held
 from nkca.distributions.categorical import Scramble
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.normal import Normal
 from nkca.kernels import CategoricalKernel, ContinuousKernel
 from nkca.levels import anneal, expand
+from nkca.models.model import Model
 from nkca.noise import sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
-from nkca.sampling.tasks import Held, Model, Schedule, Task, run_task, show
+from nkca.sampling.tasks import Schedule, Task, run_task, show
 
 ROUNDING = 1e-12
 NARROW = GaussianData(mean=0.3, std=0.2)

@@ -25,7 +25,7 @@ from nkca.live.web.desk import Desk
 from nkca.live.web.guard import HEADERS, Access
 from nkca.live.web.server import make_app, page_files
 from nkca.live.web.worker import FullError, Worker
-from nkca.sampling.tasks import Model
+from nkca.models.model import Model
 
 Asked: TypeAlias = Callable[[Ask], Answer]
 

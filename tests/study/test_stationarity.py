@@ -20,9 +20,9 @@ from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
 from nkca.levels import expand
 from nkca.metrics.extractors.contract import Description, Features
+from nkca.models.model import Model
 from nkca.noise import Noise, sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
-from nkca.sampling.tasks import Model
 
 SHAPE = (3, 8, 8)
 IMAGES = 256

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nkca.live.session.autosave import Autosave
     from nkca.live.web.desk import Desk
     from nkca.live.web.guard import Access
-    from nkca.sampling.tasks import Model
+    from nkca.models.model import Model
 
 CONNECTIONS = 256
 logger = logging.getLogger("nkca")

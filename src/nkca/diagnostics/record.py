@@ -25,9 +25,9 @@ from nkca.diagnostics.reversibility import Lessons, Pairs, arrow_of_time
 from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Extractor
+from nkca.models.model import Model
 from nkca.noise import Noise
 from nkca.pixels import to_rgb
-from nkca.sampling.tasks import Model
 
 PAIRS = 8  # successive states kept of each chain, for the arrow of time
 PAIR_SIDE = 48  # pixels: of larger images it sees the middle

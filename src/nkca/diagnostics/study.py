@@ -19,8 +19,8 @@ from nkca.diagnostics.drift import thresholds
 from nkca.diagnostics.findings import ChainReport, LevelReport, StudyOptions
 from nkca.diagnostics.record import Judge, Record, Visit, walk
 from nkca.errors import InputError
+from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
-from nkca.sampling.tasks import Model
 
 STARTS = 8  # draws of x_0 that drift is measured from: they cost no denoiser evaluation
 

@@ -12,8 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from nkca.data.cache import DecodedImages
+from nkca.models.model import Model
 from nkca.pixels import Pixels, as_tensor
-from nkca.sampling.tasks import Model, Schedule, Task, run_task, show
+from nkca.sampling.tasks import Schedule, Task, run_task, show
 
 Tick = Callable[[float], None]
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")

@@ -21,8 +21,8 @@ from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
 from nkca.models.checkpoint import digest, find_checkpoint, load_checkpoint
+from nkca.models.model import Model
 from nkca.pixels import CategoricalPixels
-from nkca.sampling.tasks import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
 DEMO_SAMPLES = 64

@@ -19,11 +19,11 @@ from nkca.denoisers.precision import choose_device, with_precision
 from nkca.errors import InputError
 from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
 from nkca.models.checkpoint import Checkpoint, load_checkpoint
+from nkca.models.model import Model
 from nkca.networks import compilation
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
-from nkca.sampling.tasks import Model
 
 logger = logging.getLogger("nkca")
 

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from nkca.config.schema import RunConfig
 from nkca.errors import InputError
+from nkca.models.model import Model
 from nkca.networks.unet import recompute_levels
 from nkca.noise import sample_noise
-from nkca.sampling.tasks import Model
 from nkca.system import memory
 from nkca.system.memory import Peak, as_text
 from nkca.training.learner import Learner, contrastive_adjustment

@@ -26,12 +26,12 @@ from nkca.errors import InputError
 from nkca.metrics.image_sets import Samples
 from nkca.models.build import ModelSpec
 from nkca.models.checkpoint import BEST, Checkpoint, save_checkpoint
+from nkca.models.model import Model
 from nkca.noise import step_noise
 from nkca.pictures.grid import contact_sheet, save_png
 from nkca.pixels import as_pictures, as_tensor
 from nkca.runs.curves import Curves
 from nkca.runs.scorer import Scorer
-from nkca.sampling.tasks import Model
 from nkca.system.device import send
 from nkca.training.learner import Learner, StepReport, evaluate
 

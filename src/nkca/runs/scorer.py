@@ -26,8 +26,9 @@ from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.kernel_distance import kernel_distance
 from nkca.metrics.scores.moments import moments_of
 from nkca.metrics.statistics import Statistics
+from nkca.models.model import Model
 from nkca.pixels import CategoricalPixels
-from nkca.sampling.tasks import Model, Schedule
+from nkca.sampling.tasks import Schedule
 
 logger = logging.getLogger("nkca")
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from nkca.chain import State
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
+from nkca.models.model import Model
 from nkca.pictures.grid import (
     Pictures,
     animation_frame,
@@ -26,7 +27,7 @@ from nkca.pictures.grid import (
 )
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, parse_seeds, read_mask
-from nkca.sampling.tasks import Model, Schedule, Task, run_task, show
+from nkca.sampling.tasks import Schedule, Task, run_task, show
 
 logger = logging.getLogger("nkca")
 

@@ -13,29 +13,12 @@ import torch
 from torch import Tensor
 
 from nkca import levels
-from nkca.chain import Chain, State, run
-from nkca.distributions.contracts import Posterior
+from nkca.chain import State, run
+from nkca.denoisers.held import Held
 from nkca.errors import InputError
-from nkca.kernels import Denoiser
+from nkca.models.model import Model
 from nkca.noise import sample_noise
-from nkca.pixels import Pixels, as_pictures, as_tensor
-
-
-@dataclass(frozen=True)
-class Model:
-    """A chain with what it takes to talk to it in images.
-
-    Args:
-        data_shape: (C, H, W).
-        min_noise: the lowest level the denoiser was trained at.
-        device: where states live.
-    """
-
-    chain: Chain
-    pixels: Pixels
-    data_shape: tuple[int, int, int]
-    min_noise: float
-    device: torch.device
+from nkca.pixels import as_pictures, as_tensor
 
 
 @dataclass(frozen=True)
@@ -58,19 +41,6 @@ class Schedule:
                 f"samples from noise start at level 1, not {self.max_noise}: give an image to start "
                 "lower"
             )
-
-
-@dataclass(frozen=True)
-class Held:
-    """A denoiser that knows some pixels: its p(z|x) is a point mass where ``mask`` is True."""
-
-    denoiser: Denoiser
-    mask: Tensor
-    z: Tensor
-
-    def __call__(self, x: Tensor, noise_level: Tensor) -> Posterior:
-        """Return p(z|x) with the held pixels of z."""
-        return self.denoiser(x, noise_level).hold(self.mask, self.z)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from nkca.live.chains import moment as of
 from nkca.live.chains.moment import Moment
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.story import Kept, Story, kept_from, labelled
+from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
-from nkca.sampling.tasks import Model
 
 GESTURE = 16  # versions: level changes that follow each other this closely are one action
 MAX_KEPT = 1000

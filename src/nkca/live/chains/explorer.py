@@ -19,7 +19,7 @@ from nkca.live.chains.events import Event, Step
 from nkca.live.chains.history import empty_history
 from nkca.live.chains.moment import Belief
 from nkca.live.chains.story import Story
-from nkca.sampling.tasks import Model
+from nkca.models.model import Model
 
 NOTED_EVERY = 64  # steps between moments that are remembered unasked
 START_LEVEL = 0.5

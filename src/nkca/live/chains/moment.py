@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from nkca.distributions.contracts import Posterior
+from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
-from nkca.sampling.tasks import Model
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from nkca.live.web.frames import (
     describe_story,
     sprite,
 )
-from nkca.sampling.tasks import Model
+from nkca.models.model import Model
 
 MAX_EVENTS = 64
 REPLAY_SECONDS = 0.1  # of a turn

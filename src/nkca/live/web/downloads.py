@@ -11,7 +11,7 @@ from nkca.live.chains.story import Kept, Story
 from nkca.live.session.export import animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.live.web.desk import BusyError
-from nkca.sampling.tasks import Model
+from nkca.models.model import Model
 from nkca.version import __version__
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from nkca.live.chains.history import History
 from nkca.live.chains.moment import Moment
 from nkca.live.chains.story import Kept, Story
+from nkca.models.model import Model
 from nkca.pictures.grid import Pictures, grid, png_bytes, to_pillow
 from nkca.pixels import as_pictures
-from nkca.sampling.tasks import Model
 
 SHOWS = ("z", "x", "both")
 THUMBNAIL = 128
