@@ -24,7 +24,7 @@ from nkca.diagnostics.page import ChainPage, distances_to
 from nkca.diagnostics.record import Judge
 from nkca.diagnostics.study import study_chain
 from nkca.distributions.contracts import Distribution, Posterior
-from nkca.kernels import ContinuousKernel
+from nkca.kernels.continuous import ContinuousKernel
 from nkca.levels import expand
 from nkca.metrics.collect import Collecting, collect
 from nkca.metrics.extractors.by_name import open_extractor

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.exact import ImageListDenoiser
 from nkca.distributions.contracts import Posterior
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.contract import Kernel
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.session.file import Origin
 from nkca.models.model import Model

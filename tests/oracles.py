@@ -14,7 +14,9 @@ from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPrior
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.image_list import Mixture
 from nkca.distributions.normal import Normal
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.contract import Kernel
 from nkca.noise import Noise
 
 CONTINUOUS = ContinuousKernel()

@@ -11,7 +11,9 @@ from nkca.chain import Chain, State, run
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.denoisers.held import Held
 from nkca.distributions.image_list import ImageList
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.contract import Kernel
 from nkca.levels import anneal
 from nkca.noise import sample_noise
 

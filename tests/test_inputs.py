@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from nkca.errors import InputError
-from nkca.sampling.inputs import fit_picture, parse_seeds, read_mask
+from nkca.sampling.inputs import fit_picture, read_mask
+from nkca.sampling.request import parse_seeds
 
 SEEDS: dict[str, list[int]] = {
     "7": [7],

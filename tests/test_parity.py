@@ -17,7 +17,7 @@ from nkca.denoisers.learned import PAPER_LEVEL_SCALE
 from nkca.distributions.categorical import Categorical, Scramble
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.normal import Normal
-from nkca.kernels import Kernel
+from nkca.kernels.contract import Kernel
 from nkca.models.build import ModelSpec, build_denoiser, build_kernel, load_model, load_weights
 from nkca.models.checkpoint import load_checkpoint
 from nkca.models.original_checkpoint import translate_name, translate_weights

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from nkca import levels
 from nkca.chain import Chain
 from nkca.config.schema import ModelConfig, TrainingConfig
+from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.exact import GaussianDenoiser, PixelPriorDenoiser
 from nkca.denoisers.precision import with_precision
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.normal import Normal
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
 from nkca.models.build import ModelSpec, build_kernel, new_denoiser
 from nkca.noise import Noise, sample_noise, step_noise
 from nkca.training.ema import decay_at

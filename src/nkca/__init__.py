@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from nkca.diagnostics.findings import StudyOptions
     from nkca.diagnostics.plots import plot_chain_report
     from nkca.diagnostics.study import study_chain
-    from nkca.kernels import CategoricalKernel, ContinuousKernel
+    from nkca.kernels.categorical import CategoricalKernel
+    from nkca.kernels.continuous import ContinuousKernel
     from nkca.levels import anneal
     from nkca.metrics.measure import compare
     from nkca.models.build import load_model
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
     from nkca.sampling.tasks import Schedule, sample
 
 _HOME = {
-    "CategoricalKernel": "nkca.kernels",
+    "CategoricalKernel": "nkca.kernels.categorical",
     "CategoricalPixels": "nkca.pixels",
     "Chain": "nkca.chain",
-    "ContinuousKernel": "nkca.kernels",
+    "ContinuousKernel": "nkca.kernels.continuous",
     "ContinuousPixels": "nkca.pixels",
     "GaussianDenoiser": "nkca.denoisers.exact",
     "ImageListDenoiser": "nkca.denoisers.exact",

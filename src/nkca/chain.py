@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nkca.denoisers.contract import Denoiser
 from nkca.distributions.contracts import Distribution, Posterior
-from nkca.kernels import Denoiser, Kernel
+from nkca.kernels.contract import Kernel
 from nkca.noise import Noise
 
 

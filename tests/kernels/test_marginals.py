@@ -26,7 +26,8 @@ from nkca.denoisers.held import Held
 from nkca.distributions.categorical import Scramble
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.normal import Normal
-from nkca.kernels import CategoricalKernel, ContinuousKernel
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
 from nkca.levels import anneal, expand
 from nkca.models.model import Model
 from nkca.noise import sample_noise

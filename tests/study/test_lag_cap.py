@@ -18,11 +18,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.diagnostics.drift import Drift, measure_drift, state_statistics, thresholds
 from nkca.diagnostics.study import STARTS
 from nkca.distributions.contracts import Distribution, Posterior
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.contract import Kernel
 from nkca.levels import anneal, expand
 from nkca.noise import Noise, derive_seed
 

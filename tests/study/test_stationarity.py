@@ -11,13 +11,16 @@ from oracles import log_normal
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
 from nkca.diagnostics.record import Judge, walk
 from nkca.diagnostics.study import Progress, study_chain
 from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Denoiser, Kernel
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.contract import Kernel
 from nkca.levels import expand
 from nkca.metrics.extractors.contract import Description, Features
 from nkca.models.model import Model

@@ -20,7 +20,8 @@ from nkca.system.allocator import keep_freed_memory
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.sampling.sample_files import Outputs, Request, Step
+    from nkca.sampling.request import Outputs, Request
+    from nkca.sampling.sample_files import Step
 
 
 @command("nkca-sample")
@@ -95,7 +96,7 @@ def main(
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
     nkca-sample --like samples/seed_000017.png                           that picture again
     """
-    from nkca.sampling.sample_files import Outputs
+    from nkca.sampling.request import Outputs
 
     keep_freed_memory()
     outputs = Outputs(save_grid, save_intermediate, save_animation)
@@ -187,7 +188,7 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
     from nkca.demo import DEMO, MODEL
     from nkca.distributed.launch import is_first_of_many
     from nkca.models.checkpoint import digest, find_checkpoint
-    from nkca.sampling.sample_files import Request, request_like
+    from nkca.sampling.request import Request, request_like
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
@@ -213,7 +214,7 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
 
 
 def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_images: bool) -> str:
-    from nkca.sampling.inputs import parse_seeds
+    from nkca.sampling.request import parse_seeds
 
     if seeds is None:
         first, count = seed or 0, num_samples or (1 if with_images else 16)

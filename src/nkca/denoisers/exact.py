@@ -11,7 +11,7 @@ from torch import Tensor
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.image_list import ImageList
 from nkca.distributions.normal import Normal
-from nkca.kernels import Kernel
+from nkca.kernels.contract import Kernel
 from nkca.levels import expand
 
 IMPOSSIBLE = -1e4  # nats for a pixel of probability 0: exp of it is 0, and sums of it still compare

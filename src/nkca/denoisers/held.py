@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from nkca.denoisers.contract import Denoiser
 from nkca.distributions.contracts import Posterior
-from nkca.kernels import Denoiser
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nkca.denoisers.contract import Denoiser
 from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
-from nkca.kernels import Denoiser
 
 
 @dataclass(frozen=True)

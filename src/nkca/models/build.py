@@ -17,7 +17,9 @@ from nkca.denoisers.learned import (
 )
 from nkca.denoisers.precision import choose_device, with_precision
 from nkca.errors import InputError
-from nkca.kernels import CategoricalKernel, ContinuousKernel, Kernel
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.contract import Kernel
 from nkca.models.checkpoint import Checkpoint, load_checkpoint
 from nkca.models.model import Model
 from nkca.networks import compilation

@@ -1,6 +1,5 @@
 """The user's own pictures, masks and seeds, fitted to a model."""
 
-import re
 from pathlib import Path
 from typing import Literal, cast
 
@@ -79,21 +78,3 @@ def _non_zero(path: Path) -> npt.NDArray[np.bool_]:
         if image.mode.startswith(("I", "F")):  # label masks: 1 of 65,535 counts
             return np.asarray(np.asarray(image) > 0)
     return np.asarray(read_image(path, 1, (0, 0, 0))) > 0
-
-
-def parse_seeds(text: str) -> list[range]:
-    """Parse ``0-99``, ``7`` or ``0-9,50,60-69``: runs of seeds, in order.
-
-    Raises:
-        InputError: for anything else, and for a run that goes down.
-    """
-    runs = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
-        if match is None:
-            raise InputError(f"seeds must look like 0-99 or 3,5,10-19, got '{text}'")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last >= 2**63:
-            raise InputError(f"seeds must rise and be below 2^63, got '{part.strip()}'")
-        runs.append(range(first, last + 1))
-    return runs

@@ -9,7 +9,8 @@ from nkca.live.chains.explorer import Explorer
 from nkca.live.session.export import animation, shelf_files, shelf_grid, tile_files, tile_grid
 from nkca.live.session.file import Origin, Session, check_model, replay
 from nkca.models.model import Model
-from nkca.sampling.sample_files import Outputs, Step
+from nkca.sampling.request import Outputs
+from nkca.sampling.sample_files import Step
 from nkca.system.files import atomic_write
 
 

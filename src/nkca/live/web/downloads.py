@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nkca.kernels import CategoricalKernel
+from nkca.kernels.categorical import CategoricalKernel
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.story import Kept, Story
 from nkca.live.session.export import animation, shelf_grid, shelf_zip

@@ -1,0 +1,15 @@
+"""The contract of a denoiser."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from nkca.distributions.contracts import Posterior
+
+
+class Denoiser(Protocol):
+    """Gives p(z|x)."""
+
+    def __call__(self, x: Tensor, noise_level: Tensor) -> Posterior:
+        """Return p(z|x) for states x (B, C, H, W) at levels (B,) in (0, 1]."""
+        ...

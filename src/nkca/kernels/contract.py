@@ -1,0 +1,34 @@
+"""The contract of a noise kernel."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from nkca.distributions.contracts import Distribution, Factored, Posterior
+
+
+class Kernel(Protocol):
+    """A transition p(y|x) that keeps the noised data distribution."""
+
+    @property
+    def default_lag(self) -> float:
+        """The paper's lag w for this state space."""
+        ...
+
+    def add_noise(self, z: Tensor, noise_level: Tensor) -> Factored:
+        """p(x|z): clean states (B, C, H, W) noised to levels (B,)."""
+        ...
+
+    def transition(
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+    ) -> Distribution:
+        """p(y|x): from states x at ``level_x`` (B,) to ``level_y`` (B,), with lag in [0, 1)."""
+        ...
+
+    def prior(self, shape: tuple[int, ...]) -> Distribution:
+        """The states at noise level 1, on the CPU: ``shape`` (B, C, H, W)."""
+        ...
+
+    def loss_floor(self, noise_level: Tensor, lag: float) -> Tensor:
+        """Nats per dimension that -log p(x|y) keeps even if z were known from y: (B,)."""
+        ...

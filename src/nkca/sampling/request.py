@@ -1,0 +1,121 @@
+"""What a user asks nkca-sample for, as a PNG remembers it."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nkca.errors import InputError
+from nkca.pictures.grid import (
+    read_settings,
+)
+from nkca.sampling.tasks import Schedule
+
+VARIANT_NOISE = 0.5  # where variants start when no level is given: some of the image is left
+
+
+@dataclass(frozen=True)
+class Request:
+    """What decides the pixels of samples; plain values, so that it fits into a PNG.
+
+    Args:
+        seeds: such as "0-99"; with images, each is made with every seed.
+        max_sampling_noise: None is 1 from noise and for inpainting, else `VARIANT_NOISE`.
+        min_sampling_noise: None is the lowest level the model was trained at.
+        lag: None is the run's.
+        checkpoint_sha256: of the file, so that a repetition can tell if it is the same.
+    """
+
+    checkpoint: str
+    seeds: str = "0-15"
+    images: tuple[str, ...] = ()
+    inpainting_mask: str | None = None
+    invert_mask: bool = False
+    max_sampling_noise: float | None = None
+    min_sampling_noise: float | None = None
+    num_sampling_steps: int = 100
+    lag: float | None = None
+    visualize: str = "z"
+    precision: str = "fp32"
+    checkpoint_sha256: str = ""
+    version: str = ""
+
+    def schedule(self) -> Schedule:
+        """The anneal that the request asks for."""
+        level = self.max_sampling_noise
+        if level is None:
+            level = VARIANT_NOISE if self.images and self.inpainting_mask is None else 1.0
+        return Schedule(level, self.min_sampling_noise, self.num_sampling_steps)
+
+    def jobs(self) -> Iterator["Job"]:
+        """One job for each sample: images outside, seeds inside."""
+        stems = [Path(image).stem for image in self.images]
+        unique = len(set(stems)) == len(stems)
+        for number, image in enumerate(self.images or (None,)):
+            prefix = "" if image is None else f"{stems[number]}_"
+            prefix = prefix if unique else f"{number:04d}_{prefix}"
+            for seed in itertools.chain(*parse_seeds(self.seeds)):
+                yield Job(f"{prefix}seed_{seed:06d}", seed, image)
+
+    def count(self) -> int:
+        """The number of samples."""
+        return sum(map(len, parse_seeds(self.seeds))) * max(1, len(self.images))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sample: the name of its file, its seed, the image it starts from."""
+
+    name: str
+    seed: int
+    image: str | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written besides one PNG for each sample.
+
+    Args:
+        animation: "gif", "mp4" or "webp".
+    """
+
+    grid: bool = False
+    intermediate: bool = False
+    animation: str | None = None
+
+
+def request_like(path: Path) -> dict[str, Any]:
+    """The request in a PNG, as keyword arguments of `Request`.
+
+    Raises:
+        InputError: if the file carries none, or one that this version does not know.
+    """
+    settings = read_settings(path)
+    if "tile" in settings:
+        raise InputError(
+            f"{path} is from nkca-interactive: nkca-sample CKPT --replay=session.json makes it again"
+        )
+    unknown = settings.keys() - {f.name for f in fields(Request)}
+    if unknown or "checkpoint" not in settings:
+        raise InputError(f"{path} carries settings of another kind: {', '.join(sorted(unknown))}")
+    return {**settings, "images": tuple(settings.get("images", ()))}
+
+
+def parse_seeds(text: str) -> list[range]:
+    """Parse ``0-99``, ``7`` or ``0-9,50,60-69``: runs of seeds, in order.
+
+    Raises:
+        InputError: for anything else, and for a run that goes down.
+    """
+    runs = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        if match is None:
+            raise InputError(f"seeds must look like 0-99 or 3,5,10-19, got '{text}'")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last >= 2**63:
+            raise InputError(f"seeds must rise and be below 2^63, got '{part.strip()}'")
+        runs.append(range(first, last + 1))
+    return runs
