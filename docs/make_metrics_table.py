@@ -22,7 +22,8 @@ from nkca.metrics.image_sets import ImageSet, Pictures, Samples
 from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
 from nkca.models.checkpoint import digest
-from nkca.pictures.grid import grid, save_png
+from nkca.pictures.grid import grid
+from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures, as_tensor
 from nkca.system.cache_dir import default_cache_dir
 

@@ -15,7 +15,8 @@ import nkca
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.models.model import Model
-from nkca.pictures.grid import Pictures, save_animation
+from nkca.pictures.animation import save_animation
+from nkca.pictures.grid import Pictures
 from nkca.pixels import as_pictures
 from nkca.sampling.tasks import Schedule
 

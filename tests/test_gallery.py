@@ -21,7 +21,8 @@ import nkca
 from nkca.cli.sample import main
 from nkca.models.build import load_model
 from nkca.models.model import Model
-from nkca.pictures.grid import contact_sheet, read_settings
+from nkca.pictures.grid import contact_sheet
+from nkca.pictures.png import read_settings
 from nkca.sampling.request import Outputs, Request
 from nkca.sampling.sample_files import ANIMATION_FRAMES, make_samples, plan_samples
 

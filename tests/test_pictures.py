@@ -9,19 +9,9 @@ import pytest
 from PIL import Image
 
 from nkca.errors import InputError
-from nkca.pictures.grid import (
-    FRAME_PIXELS,
-    VISIBLE_SIZE,
-    Pictures,
-    animation_frame,
-    check_animation,
-    contact_sheet,
-    grid,
-    read_settings,
-    save_animation,
-    save_png,
-    to_pillow,
-)
+from nkca.pictures.animation import FRAME_PIXELS, animation_frame, check_animation, save_animation
+from nkca.pictures.grid import VISIBLE_SIZE, Pictures, contact_sheet, grid, to_pillow
+from nkca.pictures.png import read_settings, save_png
 
 
 def flat(*values: int, height: int = 1, width: int = 2, channels: int = 1) -> Pictures:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from nkca.models.build import load_model
     from nkca.models.model import Model
     from nkca.noise import sample_noise
-    from nkca.pictures.grid import contact_sheet, grid, save_png
+    from nkca.pictures.grid import contact_sheet, grid
+    from nkca.pictures.png import save_png
     from nkca.pixels import CategoricalPixels, ContinuousPixels
     from nkca.runs.loop import open_run, train
     from nkca.sampling.tasks import Schedule, sample

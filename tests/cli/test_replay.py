@@ -17,7 +17,7 @@ from nkca.live.session.export import shelf_files, tile_files
 from nkca.live.session.file import Origin, session_of, to_json
 from nkca.models.build import load_model
 from nkca.models.checkpoint import digest, find_checkpoint
-from nkca.pictures.grid import read_settings
+from nkca.pictures.png import read_settings
 
 Call = Callable[..., Result]
 MASK = "//8AAAAAAAA="  # the two upper rows of 8x8

@@ -44,7 +44,7 @@ from nkca.live.chains.explorer import NOTED_EVERY, Explorer, Setup
 from nkca.live.chains.moment import Moment
 from nkca.live.chains.story import MAX_RECENT, PassedError
 from nkca.live.web.frames import mask_bits
-from nkca.pictures.grid import png_bytes
+from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
 BOUND = 4.5  # standard errors

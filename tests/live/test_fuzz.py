@@ -24,7 +24,7 @@ from nkca.live.web.desk import Desk
 from nkca.live.web.guard import Access
 from nkca.live.web.server import make_app
 from nkca.live.web.worker import Worker
-from nkca.pictures.grid import png_bytes
+from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
 TILES = 4

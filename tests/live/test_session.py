@@ -26,7 +26,7 @@ from nkca.live.session.file import (
     session_of,
     to_json,
 )
-from nkca.pictures.grid import png_bytes
+from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
 TILES = 5

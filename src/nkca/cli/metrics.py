@@ -213,11 +213,11 @@ class _Asked:
 def _prepare(asked: _Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitStack) -> _Job:
     """Open all that is asked for; of several ranks each extracts its share of the features, too."""
     from nkca.data.dataset import cache_place
-    from nkca.denoisers.precision import choose_device
     from nkca.metrics.collect import Collecting
     from nkca.metrics.extractors.by_name import open_extractor
     from nkca.metrics.measure import extract_together
     from nkca.metrics.measurement import prepare
+    from nkca.system.device import choose_device
 
     request, cache_dir = asked.request, cache_place(asked.request.data)
     device = choose_device(request.device)

@@ -190,7 +190,7 @@ def duration(seconds: float) -> str:
 
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
-    from nkca.pictures.grid import save_png
+    from nkca.pictures.png import save_png
     from nkca.runs.dry_run import rehearse
     from nkca.runs.loop import prepare
     from nkca.runs.memory_fit import advice_on_memory

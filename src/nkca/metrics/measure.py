@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nkca.denoisers.precision import choose_device
 from nkca.distributed.ranks import Ranks
 from nkca.metrics.caveats import too_few
 from nkca.metrics.collect import Collecting, Scores, check_comparable, collect, fill, score
@@ -19,6 +18,7 @@ from nkca.metrics.measurement import Measurement
 from nkca.metrics.report import Report
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor
+from nkca.system.device import choose_device
 
 ROLES = ("samples", "reference", "train", "held_out")
 ORDER = ROLES[1:] + ROLES[:1]  # samples last: they take the longest

@@ -14,7 +14,8 @@ from nkca.metrics.collect import Scores
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.measurement import Measurement
 from nkca.metrics.statistics import Statistics
-from nkca.pictures.grid import contact_sheet, save_png
+from nkca.pictures.grid import contact_sheet
+from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures, to_rgb
 from nkca.system.files import write_text
 from nkca.version import __version__

@@ -15,7 +15,7 @@ from nkca.denoisers.learned import (
     ContinuousDenoiser,
     PreconditionedDenoiser,
 )
-from nkca.denoisers.precision import choose_device, with_precision
+from nkca.denoisers.precision import with_precision
 from nkca.errors import InputError
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
@@ -26,6 +26,7 @@ from nkca.networks import compilation
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
+from nkca.system.device import choose_device
 
 logger = logging.getLogger("nkca")
 

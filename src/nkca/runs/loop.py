@@ -15,7 +15,7 @@ from typing import Any
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import batches, load_dataset
-from nkca.denoisers.precision import choose_device, needs_loss_scale
+from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, lost_rank_says
 from nkca.errors import InputError, out_of_memory_says
 from nkca.models import build
@@ -35,6 +35,7 @@ from nkca.runs.run import (
     write_config,
 )
 from nkca.runs.scorer import prepare_scorer
+from nkca.system.device import choose_device
 from nkca.system.files import locked
 from nkca.training.learner import Learner, Progress, StepReport
 

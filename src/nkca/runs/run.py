@@ -28,7 +28,8 @@ from nkca.models.build import ModelSpec
 from nkca.models.checkpoint import BEST, Checkpoint, save_checkpoint
 from nkca.models.model import Model
 from nkca.noise import step_noise
-from nkca.pictures.grid import contact_sheet, save_png
+from nkca.pictures.grid import contact_sheet
+from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures, as_tensor
 from nkca.runs.curves import Curves
 from nkca.runs.scorer import Scorer

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nkca.errors import InputError
-from nkca.pictures.grid import (
-    read_settings,
-)
+from nkca.pictures.png import read_settings
 from nkca.sampling.tasks import Schedule
 
 VARIANT_NOISE = 0.5  # where variants start when no level is given: some of the image is left

@@ -15,14 +15,9 @@ from nkca.chain import State
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
 from nkca.models.model import Model
-from nkca.pictures.grid import (
-    Pictures,
-    animation_frame,
-    check_animation,
-    contact_sheet,
-    save_animation,
-    save_png,
-)
+from nkca.pictures.animation import animation_frame, check_animation, save_animation
+from nkca.pictures.grid import Pictures, contact_sheet
+from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
 from nkca.sampling.request import Job, Outputs, Request, parse_seeds

@@ -15,7 +15,9 @@ from nkca.live.chains.recording import Recording
 from nkca.live.chains.story import Kept, kept_from
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.live.web.frames import name_of
-from nkca.pictures.grid import Pictures, animation_frame, contact_sheet, png_bytes, save_animation
+from nkca.pictures.animation import animation_frame, save_animation
+from nkca.pictures.grid import Pictures, contact_sheet
+from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 from nkca.version import __version__
 

@@ -24,7 +24,7 @@ from nkca.live.chains.actions import read_exact_image
 from nkca.live.chains.events import MAX_SEED, Event, Step, as_json, parse_event
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.models.model import Model
-from nkca.pictures.grid import png_bytes
+from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 from nkca.version import __version__
 

@@ -13,7 +13,8 @@ from nkca.live.chains.history import History
 from nkca.live.chains.moment import Moment
 from nkca.live.chains.story import Kept, Story
 from nkca.models.model import Model
-from nkca.pictures.grid import Pictures, grid, png_bytes, to_pillow
+from nkca.pictures.grid import Pictures, grid, to_pillow
+from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
 SHOWS = ("z", "x", "both")

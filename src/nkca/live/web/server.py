@@ -30,7 +30,7 @@ from nkca.live.web.guard import Access, Guard
 from nkca.live.web.requests import JSON, OCTETS, read_body, read_json, watched
 from nkca.live.web.responses import file_answer, json_answer
 from nkca.live.web.worker import Worker
-from nkca.pictures.grid import png_bytes
+from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_content
 
