@@ -24,7 +24,7 @@ from nkca.pixels import as_tensor
 from nkca.runs.loop import prepare
 from nkca.runs.run import Run
 from nkca.system.allocator import keep_freed_memory
-from nkca.training.learner import evaluate
+from nkca.training.objective import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
 HELD_OUT = 10  # every so many-th picture of the demo's set

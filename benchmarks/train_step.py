@@ -36,7 +36,8 @@ from nkca.networks.layers import EmbeddingBlock
 from nkca.networks.norm_mish import GateAndSkip
 from nkca.noise import Noise, step_noise
 from nkca.system.allocator import keep_freed_memory
-from nkca.training.learner import Learner, contrastive_adjustment
+from nkca.training.learner import Learner
+from nkca.training.objective import contrastive_adjustment
 
 WARM_UP = 3
 CPU = torch.device("cpu")

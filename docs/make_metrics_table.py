@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
-from nkca.metrics.collect import Collecting, Scores, collect, score
+from nkca.metrics.collect import Collecting, collect
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ImageSet, Pictures, Samples
+from nkca.metrics.scores.score import Scores, score
 from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
 from nkca.models.checkpoint import digest

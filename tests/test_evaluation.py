@@ -11,18 +11,11 @@ import torch
 from toys import ToyExtractor, image_files, random_pictures
 
 from nkca.errors import InputError
-from nkca.metrics.collect import (
-    Collecting,
-    Scores,
-    check_comparable,
-    collect,
-    concatenate,
-    score,
-    shards,
-)
+from nkca.metrics.collect import Collecting, collect, concatenate, shards
 from nkca.metrics.extractors.contract import Description, Features
 from nkca.metrics.image_sets import ImageFiles, Part
 from nkca.metrics.scores.moments import Gaussian, Moments, merged
+from nkca.metrics.scores.score import Scores, check_comparable, score
 from nkca.metrics.statistics import Statistics
 
 CPU = torch.device("cpu")

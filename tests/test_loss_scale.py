@@ -28,7 +28,8 @@ from nkca.runs.curves import Curves
 from nkca.runs.loop import MAX_SKIPPED_IN_A_ROW, open_run, train
 from nkca.runs.run import Run
 from nkca.training import loss_scale
-from nkca.training.learner import Learner, Progress, StepReport, Terms
+from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.objective import Terms
 
 CPU = torch.device("cpu")
 MODELS = {
@@ -211,7 +212,7 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(
 ) -> None:
     subject = learner(precision=precision, scale=scale)
     before = [p.detach().clone() for p in subject.network.parameters()]
-    monkeypatch.setattr("nkca.training.learner.contrastive_adjustment", steep(subject))
+    monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", steep(subject))
     reports = [take(subject), take(subject)]
     assert all(report.was_skipped and not report.overflowed for report in reports)
     assert subject.progress == Progress(
@@ -224,7 +225,7 @@ def test_a_gradient_that_is_never_finite_ends_in_skipped_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     subject = learner(scale=loss_scale.LEAST * 4)
-    monkeypatch.setattr("nkca.training.learner.contrastive_adjustment", steep(subject))
+    monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", steep(subject))
     assert [take(subject).overflowed for _ in range(4)] == [True, True, False, False]
     assert subject.progress.loss_scale == loss_scale.LEAST
     assert subject.progress.skipped_in_a_row == 2

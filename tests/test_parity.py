@@ -23,7 +23,8 @@ from nkca.models.checkpoint import load_checkpoint
 from nkca.models.original_checkpoint import translate_name, translate_weights
 from nkca.networks.layers import SinusoidalEmbedding
 from nkca.training.ema import update_average
-from nkca.training.learner import Learner, reverse_loss
+from nkca.training.learner import Learner
+from nkca.training.objective import reverse_loss
 
 SPACES = ["continuous", "categorical"]
 CASES = [

@@ -12,8 +12,9 @@ from PIL import Image
 from nkca.diagnostics.autocorrelation import Autocorrelation
 from nkca.diagnostics.drift import STATISTICS, Drift, PictureDrift
 from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
-from nkca.diagnostics.plots import plot_chain_report, plot_fid_line
+from nkca.diagnostics.plots import plot_chain_report
 from nkca.diagnostics.reversibility import Reversibility
+from nkca.metrics.plots import plot_fid_line
 
 
 def level(noise_level: float, z: float = 1.0, accuracy: float = 0.5) -> LevelReport:

@@ -27,7 +27,7 @@ from nkca.distributed.ranks import ALONE, Ranks
 from nkca.models.build import load_model
 from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint, save_checkpoint
 from nkca.runs.loop import open_run, train
-from nkca.training.learner import evaluate
+from nkca.training.objective import evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}

@@ -21,11 +21,12 @@ from toys import (
 )
 
 import nkca
-from nkca.metrics.collect import Collecting, Scores, Subject
+from nkca.metrics.collect import Collecting, Subject
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.image_sets import ImageSet, Part, SampleOptions, Samples
 from nkca.metrics.measure import make_report
 from nkca.metrics.report import Report, save_closest_pairs, save_report, table
+from nkca.metrics.scores.score import Scores
 from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
 from nkca.sampling.tasks import Schedule

@@ -22,15 +22,8 @@ from nkca.kernels.continuous import ContinuousKernel
 from nkca.models.build import ModelSpec, build_kernel, new_denoiser
 from nkca.noise import Noise, sample_noise, step_noise
 from nkca.training.ema import decay_at
-from nkca.training.learner import (
-    Learner,
-    Progress,
-    StepReport,
-    Terms,
-    contrastive_adjustment,
-    evaluate,
-    reverse_loss,
-)
+from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.objective import Terms, contrastive_adjustment, evaluate, reverse_loss
 
 MODELS = {
     "paper": ModelConfig(hidden_size=8, dim_mults=(1,)),
@@ -409,7 +402,7 @@ def test_an_infinite_loss_is_skipped_though_its_gradient_is_finite(
     def infinite(_chain: Chain, z: Tensor, *_: object) -> Terms:
         return Terms(weight.sum() + torch.full((len(z),), math.inf), torch.zeros(len(z)))
 
-    monkeypatch.setattr("nkca.training.learner.contrastive_adjustment", infinite)
+    monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", infinite)
     before = weight.detach().clone()
     report = subject.step(batch("paper", 0), step_noise(0, 0, 0, 8))
     assert math.isfinite(report.gradient_norm)

@@ -29,7 +29,7 @@ from toys import save_pictures
 
 from nkca.cli.metrics import main
 from nkca.config.schema import DataConfig
-from nkca.metrics.collect import Collecting, collect, concatenate, score, shards
+from nkca.metrics.collect import Collecting, collect, concatenate, shards
 from nkca.metrics.extractors import efficientnet
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
@@ -39,6 +39,7 @@ from nkca.metrics.measurement import Request, prepare
 from nkca.metrics.report import Report
 from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.moments import Moments
+from nkca.metrics.scores.score import score
 from nkca.metrics.statistics import Statistics, load_statistics
 
 CPU = torch.device("cpu")

@@ -10,12 +10,13 @@ import torch
 
 from nkca.distributed.ranks import Ranks
 from nkca.metrics.caveats import too_few
-from nkca.metrics.collect import Collecting, Scores, check_comparable, collect, fill, score
+from nkca.metrics.collect import Collecting, collect, fill
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Description, Extractor
 from nkca.metrics.image_sets import Pictures
 from nkca.metrics.measurement import Measurement
 from nkca.metrics.report import Report
+from nkca.metrics.scores.score import Scores, check_comparable, score
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor
 from nkca.system.device import choose_device

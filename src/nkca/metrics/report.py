@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nkca.diagnostics.plots import plot_fid_line
-from nkca.metrics.collect import Scores
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.measurement import Measurement
+from nkca.metrics.plots import plot_fid_line
+from nkca.metrics.scores.score import Scores
 from nkca.metrics.statistics import Statistics
 from nkca.pictures.grid import contact_sheet
 from nkca.pictures.png import save_png

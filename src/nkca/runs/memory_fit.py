@@ -26,7 +26,8 @@ from nkca.networks.unet import recompute_levels
 from nkca.noise import sample_noise
 from nkca.system import memory
 from nkca.system.memory import Peak, as_text
-from nkca.training.learner import Learner, contrastive_adjustment
+from nkca.training.learner import Learner
+from nkca.training.objective import contrastive_adjustment
 
 MARGIN = 1.3  # of what a part takes: the heap of a run has holes, more so with uneven parts
 USABLE = 0.9  # of the memory that is available when the run starts

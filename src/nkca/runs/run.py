@@ -34,7 +34,8 @@ from nkca.pixels import as_pictures, as_tensor
 from nkca.runs.curves import Curves
 from nkca.runs.scorer import Scorer
 from nkca.system.device import send
-from nkca.training.learner import Learner, StepReport, evaluate
+from nkca.training.learner import Learner, StepReport
+from nkca.training.objective import evaluate
 
 logger = logging.getLogger("nkca")
 

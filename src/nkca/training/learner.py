@@ -22,35 +22,11 @@ from nkca.chain import Chain
 from nkca.config.schema import TrainingConfig
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, bare, unsummed
-from nkca.noise import Noise, derive_seed
+from nkca.noise import Noise
 from nkca.training import loss_scale
 from nkca.training.adam import Adam
 from nkca.training.ema import decay_at, update_average
-
-
-@dataclass(frozen=True)
-class Terms:
-    """One value for each image of a batch, (B,) float32, in nats summed over pixels."""
-
-    loss: Tensor
-    entropy_production: Tensor
-
-
-def contrastive_adjustment(chain: Chain, z: Tensor, noise_level: Tensor, noise: Noise) -> Terms:
-    """The loss of clean states z (B, C, H, W) at levels (B,): Algorithm 2."""
-    x = chain.kernel.add_noise(z, noise_level).sample(noise)
-    with torch.no_grad():
-        _, p_y = chain.step(x, noise_level, noise_level)
-        y = p_y.sample(noise)
-        forward = p_y.log_prob(y)
-    loss = reverse_loss(chain, x, y, noise_level)
-    return Terms(loss, forward + loss.detach())
-
-
-def reverse_loss(chain: Chain, x: Tensor, y: Tensor, noise_level: Tensor) -> Tensor:
-    """-log p(x|y) at equal levels, nats summed over pixels: (B,)."""
-    _, p_x = chain.step(y, noise_level, noise_level)
-    return -p_x.log_prob(x)
+from nkca.training.objective import Terms, contrastive_adjustment
 
 
 @dataclass(frozen=True)
@@ -94,16 +70,6 @@ class StepReport:
     def overflowed(self) -> bool:
         """Whether float16 did not hold the gradient; no weight moved, and the loss scale was halved."""
         return not self.was_skipped and not math.isfinite(self.gradient_norm)
-
-
-@torch.no_grad()
-def evaluate(chain: Chain, z: Tensor, min_noise: float, first: int = 0) -> Terms:
-    """The loss of clean states z (B, C, H, W), images ``first`` ... of a set, with fixed draws.
-
-    The draws depend on an image's number alone, so losses of different weights can be compared.
-    """
-    noise = Noise([derive_seed("evaluate", first + row) for row in range(len(z))])
-    return contrastive_adjustment(chain, z, levels.draw(noise, min_noise, z.device), noise)
 
 
 def gradients_of(network: nn.Module) -> list[Tensor]:

@@ -1,0 +1,131 @@
+"""All scores that statistics allow."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+from nkca.errors import InputError
+from nkca.metrics.collect import Progress, T
+from nkca.metrics.extractors.contract import Array
+from nkca.metrics.scores.frechet import FrechetLine, frechet_distance, frechet_line
+from nkca.metrics.scores.inception_score import InceptionScore, inception_score
+from nkca.metrics.scores.kernel_distance import KernelDistance, kernel_distance
+from nkca.metrics.scores.manifold import Manifold, manifold
+from nkca.metrics.scores.memorisation import Memorisation, memorisation
+from nkca.metrics.statistics import Statistics
+
+_LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Everything that one pass gives; None where ``missing`` says why."""
+
+    fid: float | None = None
+    fid_line: FrechetLine | None = None
+    kid: KernelDistance | None = None
+    inception_score: InceptionScore | None = None
+    manifold: Manifold | None = None
+    memorisation: Memorisation | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def score(
+    samples: Statistics,
+    reference: Statistics | None = None,
+    train: Statistics | None = None,
+    held_out: Statistics | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> Scores:
+    """All scores that these statistics allow.
+
+    Args:
+        reference: real images; None: only the Inception Score.
+        train: what the samples may be copies of.
+        held_out: images that were not trained on.
+        progress: called with (scores done, total); of many images the last two take minutes.
+
+    Raises:
+        InputError: if features of different extractors, or dimensions, are to be compared.
+    """
+    for other in (reference, train, held_out):
+        if other is not None:
+            check_comparable(samples, other)
+    missing: dict[str, str] = {}
+    names = [f.name for f in fields(Scores)][:-1]
+
+    def attempt(name: str, work: Callable[[], T]) -> T | None:
+        progress(names.index(name), len(names))
+        try:
+            return work()
+        except InputError as error:
+            missing[name] = str(error)
+            return None
+
+    return Scores(
+        fid=attempt("fid", lambda: _fid(samples, _required(reference))),
+        fid_line=attempt(
+            "fid_line", lambda: frechet_line(_features(samples), _required(reference).gaussian())
+        ),
+        kid=attempt(
+            "kid", lambda: kernel_distance(_features(samples), _features(_required(reference)))
+        ),
+        inception_score=attempt("inception_score", lambda: inception_score(_logits(samples))),
+        manifold=attempt(
+            "manifold", lambda: manifold(_features(samples), _features(_required(reference)))
+        ),
+        memorisation=attempt("memorisation", lambda: _memorisation(samples, train, held_out)),
+        missing=missing,
+    )
+
+
+def check_comparable(a: Statistics, b: Statistics) -> None:
+    """Raise `InputError` if two statistics come from different extractors."""
+    if a.extractor is not None and b.extractor is not None and a.extractor != b.extractor:
+        raise InputError(
+            f"features of {a.extractor.name} (weights {a.extractor.weights_sha256[:8] or 'none'}) and "
+            f"of {b.extractor.name} ({b.extractor.weights_sha256[:8] or 'none'}) cannot be compared"
+        )
+    if a.dimensions != b.dimensions:
+        raise InputError(
+            f"features of {a.dimensions} and of {b.dimensions} dimensions cannot be compared"
+        )
+
+
+def _fid(samples: Statistics, reference: Statistics) -> float:
+    return frechet_distance(samples.gaussian(), reference.gaussian())
+
+
+def _memorisation(
+    samples: Statistics, train: Statistics | None, held_out: Statistics | None
+) -> Memorisation:
+    if train is None:
+        raise InputError("no training images were named: --train=DIR")
+    return memorisation(
+        _features(samples), _features(train), None if held_out is None else _features(held_out)
+    )
+
+
+def _required(reference: Statistics | None) -> Statistics:
+    if reference is None:
+        raise InputError("there is no reference to compare with")
+    return reference
+
+
+def _features(statistics: Statistics) -> Array:
+    if statistics.features is None:
+        raise InputError("the statistics file holds moments only, not features")
+    _check_finite(statistics.features, "features")
+    return statistics.features
+
+
+def _logits(statistics: Statistics) -> Array:
+    if statistics.logits is None:
+        raise InputError("the extractor does not classify, or its statistics file has no logits")
+    _check_finite(statistics.logits, "logits")
+    return statistics.logits
+
+
+def _check_finite(values: Array, name: str) -> None:
+    """Raise `InputError` if a value is not a number, or so large that scores would not be one."""
+    if not (values.min() > -_LARGEST and values.max() < _LARGEST):
+        raise InputError(f"the extractor gave {name} that are not finite numbers, or astronomical")
