@@ -17,8 +17,8 @@ from nkca.config.schema import configure, read_yaml
 from nkca.data.dataset import batches
 from nkca.noise import derive_seed, sample_noise, step_noise
 from nkca.pixels import as_tensor
-from nkca.runs.loop import prepare
 from nkca.runs.run import Run
+from nkca.runs.start import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = (0.01, 0.03, 0.1, 0.3, 0.6)

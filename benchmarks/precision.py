@@ -21,8 +21,8 @@ from nkca.data.dataset import batches
 from nkca.models.build import assemble
 from nkca.noise import step_noise
 from nkca.pixels import as_tensor
-from nkca.runs.loop import prepare
 from nkca.runs.run import Run
+from nkca.runs.start import prepare
 from nkca.system.allocator import keep_freed_memory
 from nkca.training.objective import evaluate
 

@@ -23,7 +23,8 @@ import torch.utils.tensorboard.writer
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from nkca.distributed.launch import joined
-from nkca.runs.loop import open_run, train
+from nkca.runs.loop import train
+from nkca.runs.start import open_run
 
 
 def curve(options: dict[str, Any], directory: str, answer: str) -> None:

@@ -25,8 +25,9 @@ from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.models.checkpoint import LATEST, load_checkpoint, save_checkpoint
 from nkca.noise import step_noise
 from nkca.runs.curves import Curves
-from nkca.runs.loop import MAX_SKIPPED_IN_A_ROW, open_run, train
+from nkca.runs.loop import MAX_SKIPPED_IN_A_ROW, train
 from nkca.runs.run import Run
+from nkca.runs.start import open_run
 from nkca.training import loss_scale
 from nkca.training.learner import Learner, Progress, StepReport
 from nkca.training.objective import Terms

@@ -19,8 +19,9 @@ from nkca.models.checkpoint import load_checkpoint
 from nkca.networks.unet import UNet
 from nkca.noise import sample_noise
 from nkca.runs import memory_fit
-from nkca.runs.loop import open_run, prepare, train
+from nkca.runs.loop import train
 from nkca.runs.run import Run
+from nkca.runs.start import open_run, prepare
 from nkca.system import memory
 from nkca.system.memory import Peak
 from nkca.training.adam import Adam

@@ -26,7 +26,8 @@ from nkca.cli.train import main as nkca_train
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.models.build import load_model
 from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint, save_checkpoint
-from nkca.runs.loop import open_run, train
+from nkca.runs.loop import train
+from nkca.runs.start import open_run
 from nkca.training.objective import evaluate
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -26,8 +26,9 @@ from nkca.metrics.measurement import prepare as prepare_measurement
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.runs import loop
-from nkca.runs.loop import open_run, prepare, train
+from nkca.runs.loop import train
 from nkca.runs.run import Run
+from nkca.runs.start import open_run, prepare
 from nkca.sampling.tasks import Schedule
 from nkca.training.learner import Learner, StepReport
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from nkca.pictures.grid import contact_sheet, grid
     from nkca.pictures.png import save_png
     from nkca.pixels import CategoricalPixels, ContinuousPixels
-    from nkca.runs.loop import open_run, train
+    from nkca.runs.loop import train
+    from nkca.runs.start import open_run
     from nkca.sampling.tasks import Schedule, sample
 
 _HOME = {

@@ -78,7 +78,8 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import lost_rank_says
     from nkca.models.checkpoint import FINAL, LATEST
-    from nkca.runs.loop import open_run, train
+    from nkca.runs.loop import train
+    from nkca.runs.start import open_run
 
     with joined(str(options.get("device", "auto"))) as ranks:
         silent = not ranks.is_first
@@ -192,8 +193,8 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
     from nkca.pictures.png import save_png
     from nkca.runs.dry_run import rehearse
-    from nkca.runs.loop import prepare
     from nkca.runs.memory_fit import advice_on_memory
+    from nkca.runs.start import prepare
 
     if is_one_of_many():
         raise InputError("--dry-run is for one process: leave out torchrun")

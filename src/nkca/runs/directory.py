@@ -1,0 +1,73 @@
+"""What a run's directory holds, and how it gets there."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from nkca.config.schema import configure, read_yaml, write_yaml
+from nkca.errors import InputError
+from nkca.models.checkpoint import Checkpoint, save_checkpoint
+from nkca.runs.run import Run
+
+logger = logging.getLogger("nkca")
+
+
+def save(run: Run, name: str) -> None:
+    """Write the run's checkpoint ``name``, atomically; on the first rank."""
+    if not run.ranks.is_first:
+        return
+    learner = run.learner
+    checkpoint = Checkpoint(
+        config=run.config.to_flat(),
+        data_shape=run.spec.data_shape,
+        data_std=run.spec.data_std,
+        progress=asdict(learner.progress),
+        model=learner.network.state_dict(),
+        ema=learner.average.state_dict(),
+        optimizer=learner.optimizer.state(),
+    )
+    save_checkpoint(run.directory / name, checkpoint)
+    logger.info("saved %s at step %d", run.directory / name, learner.progress.step)
+
+
+def keep_numbered(run: Run) -> None:
+    """Save a numbered checkpoint too, and remove the oldest beyond ``keep``."""
+    if not run.config.cadence.keep or not run.ranks.is_first:
+        return
+    save(run, f"checkpoint_{run.learner.progress.step:09d}.pth")
+    numbered = sorted(run.directory.glob("checkpoint_[0-9]*.pth"))
+    for old in numbered[: -run.config.cadence.keep]:
+        old.unlink()
+
+
+def write_config(run: Run) -> None:
+    """Write config.yaml; one that says something else is kept beside it."""
+    path = run.directory / "config.yaml"
+    if path.exists():
+        try:
+            if configure(read_yaml(path)) == run.config:
+                return
+        except InputError:
+            logger.warning("%s was not a readable config", path)
+        kept = run.directory / f"config-until-step-{run.learner.progress.step}.yaml"
+        if not kept.exists():
+            path.rename(kept)
+    write_yaml(path, run.config)
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Append what "nkca" logs to ``path`` while the block runs."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

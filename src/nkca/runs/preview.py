@@ -1,0 +1,53 @@
+"""Samples of the average, now and then."""
+
+import logging
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nkca.distributed.sharing import GivenUpError, together
+from nkca.metrics.image_sets import Samples
+from nkca.pictures.grid import contact_sheet
+from nkca.pictures.png import save_png
+from nkca.pixels import as_pictures
+from nkca.runs.curves import Curves
+from nkca.runs.run import Run, never
+
+logger = logging.getLogger("nkca")
+
+PREVIEW_SAMPLES = 16
+
+
+def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = never) -> None:
+    """Sample the average from fixed seeds, each rank some: a PNG and an image in TensorBoard.
+
+    Args:
+        should_stop: asked again and again; True on any rank ends it without a preview.
+    """
+    step, began = run.learner.progress.step, time.monotonic()
+    pictures = _preview(run, should_stop)
+    if pictures is None or not run.ranks.is_first:
+        return
+    picture = contact_sheet(as_pictures(pictures))
+    (run.directory / "previews").mkdir(exist_ok=True)
+    save_png(run.directory / "previews" / f"step_{step:09d}.png", picture)
+    curves.image("samples", picture, step)
+    logger.info("preview at step %d took %.1f s", step, time.monotonic() - began)
+
+
+def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
+    """The first samples, uint8 (N, C, H, W), or None."""
+    samples = Samples(run.average, ("", ""), PREVIEW_SAMPLES)
+    size = min(PREVIEW_SAMPLES, run.learner.part_size)
+
+    def watch(_share: float) -> None:
+        if should_stop():
+            raise GivenUpError
+
+    def make(rows: range) -> Tensor:
+        firsts = range(0, len(rows), size)
+        return torch.cat([samples.batch(rows[first : first + size], watch) for first in firsts])
+
+    return together(make, PREVIEW_SAMPLES, run.ranks)
