@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.options import command, device_options, messages, signals_interrupt
+from nkca.cli.command import command
+from nkca.cli.options import device_options, messages
+from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 

@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.options import (
-    command,
-    computing_options,
-    messages,
-    output_directory,
-    schedule_options,
-    signals_interrupt,
-)
+from nkca.cli.command import command
+from nkca.cli.options import computing_options, messages, output_directory, schedule_options
 from nkca.cli.progress import Bars
+from nkca.cli.signals import signals_interrupt
 from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory

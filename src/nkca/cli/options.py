@@ -1,78 +1,19 @@
 """What the commands share: one-line errors, options made from the config, output."""
 
 import logging
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from nkca.config.schema import DURATIONS, OPTIONS, SIZES, TYPES
-from nkca.errors import InputError
 from nkca.networks import compilation
 from nkca.system.files import claimed_directory, fresh_directory
-from nkca.version import __version__
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class Command(click.Command):
-    """A command whose bad input is one line on stderr and exit code 2, never a traceback."""
-
-    def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> Any:
-        """Run and exit: 0 when done, 2 on bad input, 130 when interrupted."""
-        name = self.name or "nkca"
-        try:
-            result = super().main(args, name, standalone_mode=False)
-            sys.exit(result if isinstance(result, int) else 0)
-        except click.ClickException as error:
-            fail(name, error.format_message())
-        except InputError as error:
-            fail(name, str(error))
-        except OSError as error:
-            where = f": {error.filename}" if error.filename else ""
-            fail(name, f"{error.strerror or error}{where}")
-        except (click.Abort, KeyboardInterrupt):
-            if _has_the_word():
-                click.echo(f"{name}: interrupted", err=True)
-            sys.exit(130)
-
-
-def fail(name: str, message: str) -> None:
-    """Print one line, on one of several processes (see `nkca.distributed.launch`), and exit with code 2."""
-    if _has_the_word():
-        click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
-    sys.exit(2)
-
-
-def _has_the_word() -> bool:
-    if "WORLD_SIZE" not in os.environ:
-        return True
-    from nkca.distributed.launch import has_the_word
-
-    return has_the_word()
-
-
-def command(
-    name: str, ignore_unknown_options: bool = False
-) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare one of the four commands."""
-
-    def declare(function: Callable[..., Any]) -> click.Command:
-        function = click.version_option(__version__, prog_name=name)(function)
-        settings = {
-            "help_option_names": ["-h", "--help"],
-            "max_content_width": 100,
-            "ignore_unknown_options": ignore_unknown_options,
-        }
-        return click.command(name, cls=Command, context_settings=settings)(function)
-
-    return declare
 
 
 def config_options() -> Decorator:
@@ -241,62 +182,3 @@ def messages(quiet: bool = False, silent: bool = False) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
-
-
-@contextmanager
-def signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does; what is ignored stays ignored."""
-
-    def receive(number: int, _: FrameType | None) -> None:
-        if number != signal.SIGTERM:
-            _silence()
-        raise KeyboardInterrupt
-
-    with _heard(("SIGTERM", "SIGHUP"), receive):
-        yield
-
-
-@contextmanager
-def _heard(
-    names: Sequence[str], receive: Callable[[int, FrameType | None], None]
-) -> Iterator[None]:
-    """Call ``receive`` for these signals while the block runs, but for those that are ignored."""
-    numbers = [
-        getattr(signal, name) for name in names if hasattr(signal, name)
-    ]  # Windows: no SIGHUP
-    heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, receive) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _silence() -> None:
-    """The terminal is gone: what would be printed there goes nowhere instead of failing."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-
-
-@contextmanager
-def stop_on_signal(silent: bool = False) -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether SIGINT, SIGTERM or SIGHUP came; a second one ends at once.
-
-    What is ignored stays ignored: under nohup, SIGHUP. After SIGHUP the terminal is gone: what would
-    be printed there goes nowhere instead of failing.
-    """
-    received: list[int] = []
-
-    def receive(number: int, _: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        if number not in (signal.SIGINT, signal.SIGTERM):
-            _silence()
-        if not silent:
-            click.echo("\nstopping after this step; once more to stop at once", err=True)
-
-    with _heard(("SIGINT", "SIGTERM", "SIGHUP"), receive):
-        yield lambda: bool(received)

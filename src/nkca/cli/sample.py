@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nkca.cli.command import command
 from nkca.cli.options import (
     chosen_directory,
-    command,
     computing_options,
     messages,
     output_directory,

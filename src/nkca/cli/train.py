@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.options import command, config_options, messages, stop_on_signal
+from nkca.cli.command import command
+from nkca.cli.options import config_options, messages
+from nkca.cli.signals import stop_on_signal
 from nkca.config.schema import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_says

@@ -1,0 +1,65 @@
+"""A command whose bad input is one line and exit code 2."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from nkca.errors import InputError
+from nkca.version import __version__
+
+
+class Command(click.Command):
+    """A command whose bad input is one line on stderr and exit code 2, never a traceback."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> Any:
+        """Run and exit: 0 when done, 2 on bad input, 130 when interrupted."""
+        name = self.name or "nkca"
+        try:
+            result = super().main(args, name, standalone_mode=False)
+            sys.exit(result if isinstance(result, int) else 0)
+        except click.ClickException as error:
+            fail(name, error.format_message())
+        except InputError as error:
+            fail(name, str(error))
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            fail(name, f"{error.strerror or error}{where}")
+        except (click.Abort, KeyboardInterrupt):
+            if _has_the_word():
+                click.echo(f"{name}: interrupted", err=True)
+            sys.exit(130)
+
+
+def fail(name: str, message: str) -> None:
+    """Print one line, on one of several processes (see `nkca.distributed.launch`), and exit with code 2."""
+    if _has_the_word():
+        click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def _has_the_word() -> bool:
+    if "WORLD_SIZE" not in os.environ:
+        return True
+    from nkca.distributed.launch import has_the_word
+
+    return has_the_word()
+
+
+def command(
+    name: str, ignore_unknown_options: bool = False
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare one of the four commands."""
+
+    def declare(function: Callable[..., Any]) -> click.Command:
+        function = click.version_option(__version__, prog_name=name)(function)
+        settings = {
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": 100,
+            "ignore_unknown_options": ignore_unknown_options,
+        }
+        return click.command(name, cls=Command, context_settings=settings)(function)
+
+    return declare
