@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import nkca
-from nkca.config.schema import configure, read_yaml
+from nkca.config.parsing import configure, read_yaml
 from nkca.data.dataset import batches
 from nkca.noise import derive_seed, sample_noise, step_noise
 from nkca.pixels import as_tensor

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from nkca.config.schema import configure, read_yaml
+from nkca.config.parsing import configure, read_yaml
 from nkca.data.dataset import batches
 from nkca.models.build import assemble
 from nkca.noise import step_noise

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from make_fashion_mnist import read_split
 
 import nkca
-from nkca.data.fashion_mnist import read_split
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
 COLUMNS, GAP = 4, 12

@@ -1,4 +1,4 @@
-"""Fashion-MNIST as PNG files: `python -m nkca.data.fashion_mnist OUT_DIR`.
+"""Fashion-MNIST as PNG files: `python docs/make_fashion_mnist.py OUT_DIR`.
 
 Reads the idx files of Debian's package `dataset-fashion-mnist`; the one module here that is a
 command, and makes the bundled demo.zip (see docs/datasets.md).
@@ -99,7 +99,7 @@ def _first_of_each(labels: npt.NDArray[np.uint8], count: int) -> list[int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m nkca.data.fashion_mnist", description=__doc__)
+    parser = argparse.ArgumentParser("python docs/make_fashion_mnist.py", description=__doc__)
     parser.add_argument("folder", metavar="OUT_DIR", type=Path, nargs="?", help="new or empty")
     parser.add_argument("--zip", metavar="FILE", type=Path, help="write this zip, not a folder")
     parser.add_argument("--source", metavar="DIR", type=Path, default=SOURCE)

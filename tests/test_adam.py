@@ -75,7 +75,8 @@ def test_a_weight_without_a_gradient_is_an_error() -> None:
 
 def test_no_compiler_is_imported() -> None:
     code = (
-        "import sys, torch; from nkca.training.adam import Adam; w = torch.ones(2); w.grad = torch.ones(2); "
+        "import sys, torch; from nkca.training.adam import Adam; "
+        "w = torch.ones(2); w.grad = torch.ones(2); "
         "Adam([('w', w)], (0.9, 0.99)).step(0.1); assert w[0] < 1; "
         "print('torch._dynamo' in sys.modules)"
     )

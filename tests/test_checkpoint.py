@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nkca.config.schema import configure
+from nkca.config.parsing import configure
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.normal import Normal
 from nkca.errors import InputError

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from nkca.config.parsing import parse_duration
-from nkca.config.schema import (
+from nkca.config.parsing import (
     OPTIONS,
     SECTIONS,
     TYPES,
-    RunConfig,
     configure,
+    parse_duration,
     parse_value,
     read_yaml,
     write_yaml,
 )
+from nkca.config.schema import RunConfig
 from nkca.errors import InputError
 
 UNUSUAL: dict[str, Any] = {

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.config.schema import DataConfig
-from nkca.data.dataset import augment, batches, dataset_path, epoch_order, load_dataset, parse_color
+from nkca.data.dataset import augment, batches, epoch_order, load_dataset, parse_color
+from nkca.demo import dataset_path
 from nkca.errors import InputError
 from nkca.noise import Noise, step_noise
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from toys import random_pictures, save_pictures
 
-from nkca.config.parsing import parse_size
-from nkca.config.schema import configure
+from nkca.config.parsing import configure, parse_size
 from nkca.errors import InputError
 from nkca.models.checkpoint import load_checkpoint
 from nkca.networks.unet import UNet

@@ -18,7 +18,7 @@ from PIL import Image
 
 import nkca
 from nkca.cli import metrics, sample, train
-from nkca.config.schema import configure
+from nkca.config.parsing import configure
 from nkca.demo import MODEL, model_path, path_as_argument
 from nkca.errors import InputError
 from nkca.metrics.image_sets import ImageFiles, Samples

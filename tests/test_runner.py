@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 import nkca
-from nkca.config.schema import DataConfig, RunConfig, configure, read_yaml
+from nkca.config.parsing import configure, read_yaml
+from nkca.config.schema import DataConfig, RunConfig
 from nkca.errors import InputError
 from nkca.metrics.collect import Collecting
 from nkca.metrics.extractors.by_name import open_extractor

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from nkca.config.schema import configure
+from nkca.config.parsing import configure
 from nkca.data.cache import DecodedImages
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.contract import Description, Features

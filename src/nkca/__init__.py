@@ -18,7 +18,7 @@ from nkca.version import __version__
 if TYPE_CHECKING:
     from nkca.chain import Chain, State
     from nkca.chain import run as run_chain
-    from nkca.config.schema import configure
+    from nkca.config.parsing import configure
     from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
     from nkca.diagnostics.findings import StudyOptions
     from nkca.diagnostics.plots import plot_chain_report

@@ -30,3 +30,9 @@ def out_of_memory_says(advice: str) -> Iterator[None]:
         if not any(words in str(error).lower() for words in said):
             raise
         raise InputError(f"out of memory {advice}") from error
+
+
+def require(condition: bool, name: str, expected: str, value: object) -> None:
+    """Raise `InputError` naming the option unless ``condition`` holds."""
+    if not condition:
+        raise InputError(f"{name} must be {expected}, got {value}")

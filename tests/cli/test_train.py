@@ -17,7 +17,8 @@ from click.testing import Result
 from PIL import Image
 
 from nkca.cli import train as train_command
-from nkca.config.schema import OPTIONS, RunConfig, configure, read_yaml
+from nkca.config.parsing import OPTIONS, configure, read_yaml
+from nkca.config.schema import RunConfig
 from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint
 
 Call = Callable[..., Result]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nkca.data.fashion_mnist import SOURCE, main, read_split, select
+from make_fashion_mnist import SOURCE, main, read_split, select
 
 from nkca.data.cache import load_images
 from nkca.data.listing import list_images

@@ -1,6 +1,7 @@
 """Make the checkpoints of one schema that every later nkca must still open.
 
-Run it once for each schema, when `nkca.models.checkpoint.SCHEMA` has been raised, and commit what it writes:
+Run it once for each schema, when `nkca.models.checkpoint.SCHEMA` has been raised, and commit
+what it writes:
 
     PYTHONPATH=src python tests/golden/make.py
 
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from nkca.chain import Chain
-from nkca.config.schema import RunConfig, configure
+from nkca.config.parsing import configure
+from nkca.config.schema import RunConfig
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.normal import Normal
 from nkca.models.build import ModelSpec, build_kernel, new_denoiser

@@ -26,10 +26,10 @@ from PIL import Image
 from nkca.cli.interactive import main
 from nkca.live.chains.events import Keep, Step, Stop
 from nkca.live.chains.explorer import Setup
-from nkca.live.session.autosave import Autosave
 from nkca.live.session.file import read_session, to_json
 from nkca.live.web import uvicorn_timeout
 from nkca.live.web.address import access_at, addresses, listen
+from nkca.live.web.autosave import Autosave
 from nkca.live.web.desk import Desk, Turn
 from nkca.live.web.guard import LOOPBACK, Access
 from nkca.live.web.server import make_app

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from torch import Tensor
 
-    from nkca.live.session.autosave import Autosave
+    from nkca.live.web.autosave import Autosave
     from nkca.live.web.desk import Desk
     from nkca.live.web.guard import Access
     from nkca.models.model import Model
@@ -98,8 +98,8 @@ def main(
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
     """
-    from nkca.live.session.autosave import Autosave
     from nkca.live.web.address import access_at, listen
+    from nkca.live.web.autosave import Autosave
     from nkca.live.web.frames import View
     from nkca.live.web.server import make_app
     from nkca.live.web.worker import Worker

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nkca.config.schema import DURATIONS, OPTIONS, SIZES, TYPES
+from nkca.config.parsing import DURATIONS, OPTIONS, SIZES, TYPES
 from nkca.networks import compilation
 from nkca.system.files import claimed_directory, fresh_directory
 

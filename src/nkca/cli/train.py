@@ -11,7 +11,7 @@ import click
 from nkca.cli.command import command
 from nkca.cli.options import config_options, messages
 from nkca.cli.signals import stop_on_signal
-from nkca.config.schema import configure, field_name, read_yaml
+from nkca.config.parsing import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_says
 from nkca.system.allocator import keep_freed_memory

@@ -1,8 +1,18 @@
 """Text, as a person or a YAML file writes it -> numbers, truth values and lists."""
 
+import dataclasses
 import re
+import types
 import typing
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from nkca.config.schema import CadenceConfig, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from nkca.errors import InputError, nearest
+from nkca.system.files import write_text
 
 DURATION = "a time such as 90 (seconds), 30m or 1h30m"
 SIZE = "an amount of memory such as 8G or 800M"
@@ -79,3 +89,127 @@ def parse_size(value: str | float) -> int:
     if match is None:
         raise ValueError
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
+
+
+DURATIONS = ("max_time", "eval_time")  # options in seconds that may be written 1h30m
+
+
+SIZES = ("max_memory",)  # options in bytes that may be written 8G
+
+
+SECTIONS: dict[str, type] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "cadence": CadenceConfig,
+}
+
+
+OPTIONS: dict[str, dataclasses.Field[Any]] = {
+    f.name: f for section in SECTIONS.values() for f in dataclasses.fields(section)
+}
+
+
+TYPES: dict[str, Any] = {
+    name: hint for s in SECTIONS.values() for name, hint in typing.get_type_hints(s).items()
+}
+
+
+def field_name(key: object) -> str:
+    """The field that a key of a YAML file or mapping means: `dim-mults` is `dim_mults`."""
+    return str(key).replace("-", "_")
+
+
+def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
+    """Build a `RunConfig` from a flat mapping; what is not named has its default.
+
+    Args:
+        options: option names to values; strings are parsed as on the command line.
+        source: said in error messages, the file's name for one.
+
+    Raises:
+        InputError: for an unknown name (with the nearest one), a wrong type or a value out of range.
+    """
+    prefix = f"{source}: " if source else ""
+    values: dict[str, Any] = {}
+    for key, value in options.items():
+        name = field_name(key)
+        if name not in OPTIONS:
+            raise InputError(f"{prefix}unknown option '{key}'{nearest(name, OPTIONS)}")
+        try:
+            values[name] = parse_value(name, value)
+        except InputError as error:
+            raise InputError(f"{prefix}{error}") from None
+    try:
+        sections = {
+            label: section(
+                **{f.name: values[f.name] for f in dataclasses.fields(section) if f.name in values}
+            )
+            for label, section in SECTIONS.items()
+        }
+        return RunConfig(**sections)
+    except InputError as error:
+        raise InputError(f"{prefix}{error}") from None
+
+
+def parse_value(name: str, value: Any) -> Any:
+    """Convert ``value`` (from YAML, JSON, Python or the command line) to the type of option ``name``."""
+    choices = OPTIONS[name].metadata["choices"]
+    if isinstance(value, bool) and "off" in choices:  # YAML reads on and off as true and false
+        value = "on" if value else "off"
+    text = value.strip().lower() if isinstance(value, str) else value
+    hints = typing.get_args(TYPES[name]) if _is_union(TYPES[name]) else (TYPES[name],)
+    if type(None) in hints and text in (None, "", "none", "null"):
+        return None
+    words = [hint for hint in hints if typing.get_origin(hint) is Literal]
+    if any(text in typing.get_args(hint) for hint in words):
+        return text
+    hint = hints[0]
+    try:
+        if name in DURATIONS:
+            parsed = parse_duration(value)
+        else:
+            parsed = parse_size(value) if name in SIZES else convert(hint, value)
+    except (TypeError, ValueError, OverflowError):
+        kinds = " or ".join(map(describe, [hint, *words]))
+        expected = DURATION if name in DURATIONS else SIZE if name in SIZES else kinds
+        raise InputError(f"{name} must be {expected}, got {value!r}") from None
+    if choices and parsed not in choices:
+        raise InputError(
+            f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}"
+            + nearest(str(value), map(str, choices))
+        )
+    return parsed
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a flat mapping of options.
+
+    Raises:
+        InputError: if the file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no such config file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read config file {path}: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise InputError(f"{path} is not valid YAML{where}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold 'option: value' lines, got {type(content).__name__}")
+    return content
+
+
+def write_yaml(path: Path, config: RunConfig) -> None:
+    """Write the resolved config so that `configure(read_yaml(path))` gives it back."""
+    text = yaml.safe_dump(config.to_flat(), sort_keys=False, default_flow_style=None)
+    write_text(path, "# The resolved configuration: nkca-train --config THIS_FILE\n" + text)

@@ -15,17 +15,11 @@ from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
+from nkca.demo import dataset_path
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
 from nkca.pixels import as_tensor
 from nkca.system.cache_dir import default_cache_dir
-
-DEMO = "demo"
-
-
-def dataset_path(name: str) -> Path:
-    """The path that ``--dataset`` means: ``demo`` is the zip in the package."""
-    return Path(__file__).with_name("demo.zip") if name == DEMO else Path(name).expanduser()
 
 
 def parse_color(text: str) -> tuple[int, int, int]:

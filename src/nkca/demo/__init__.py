@@ -11,6 +11,7 @@ from nkca.errors import InputError
 
 DEMO = "demo"
 MODEL = Path(__file__).with_name("demo.pt")
+IMAGES = Path(__file__).with_name("demo.zip")
 
 
 def model_path(name: str | Path) -> Path:
@@ -32,3 +33,8 @@ def model_path(name: str | Path) -> Path:
 def path_as_argument(path: Path) -> str:
     """``path`` as the commands take it for a MODEL: a folder that is called demo is ``./demo``."""
     return f".{os.sep}{path}" if str(path) == DEMO else str(path)
+
+
+def dataset_path(name: str) -> Path:
+    """The path that ``--dataset`` means: ``demo`` is the zip in the package."""
+    return IMAGES if name == DEMO else Path(name).expanduser()

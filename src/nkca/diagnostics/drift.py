@@ -7,7 +7,8 @@ of each the difference
     d = mean of h(x_t) over a window of steps - mean of h(x_0) over several draws of x_0
 
 has mean 0; both means only take noise away. The surprise of the mean of d over images is a z-score
-(`nkca.diagnostics.significance`), and the largest of all statistics and windows is judged by Bonferroni's rule.
+(`nkca.diagnostics.significance`), and the largest of all statistics and windows is judged by
+Bonferroni's rule.
 
 The statistics are functions of the state as real numbers, in either state space. Thresholds are values
 that clean pixels take; above the largest of them are noise, or the scrambled level.

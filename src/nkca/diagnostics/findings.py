@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from nkca.config.schema import require
 from nkca.diagnostics.autocorrelation import Autocorrelation
 from nkca.diagnostics.drift import Drift, PictureDrift
 from nkca.diagnostics.reversibility import Reversibility
 from nkca.diagnostics.significance import combined, p_value, standard_error, z_scores
+from nkca.errors import require
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 At each noise level b:   z = data,   x_0 ~ p(x|z),   then T transitions x_t -> x_(t+1) at b.
 
 x_0 has the noised data distribution, the one that the chain should keep. So whatever changes with t
-betrays the chain: it is not stationary (`nkca.diagnostics.drift`, and scores of the pictures it shows); and where
-(x_t, x_(t+1)) differs in law from (x_(t+1), x_t), it is not reversible (`nkca.diagnostics.reversibility`, and
-entropy production). One denoiser evaluation a step serves all (`nkca.diagnostics.record.walk`).
+betrays the chain: it is not stationary (`nkca.diagnostics.drift`, and scores of the pictures it
+shows); and where (x_t, x_(t+1)) differs in law from (x_(t+1), x_t), it is not reversible
+(`nkca.diagnostics.reversibility`, and entropy production). One denoiser evaluation a step
+serves all (`nkca.diagnostics.record.walk`).
 """
 
 import math

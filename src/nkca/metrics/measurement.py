@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from nkca.config.schema import DataConfig, RunConfig, configure
-from nkca.data.dataset import dataset_path, load_dataset
-from nkca.demo import DEMO, MODEL
+from nkca.config.parsing import configure
+from nkca.config.schema import DataConfig, RunConfig
+from nkca.data.dataset import load_dataset
+from nkca.demo import DEMO, MODEL, dataset_path
 from nkca.errors import InputError
 from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
 from nkca.metrics.collect import Subject

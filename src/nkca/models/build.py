@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from nkca.chain import Chain
-from nkca.config.schema import ModelConfig, configure, require
+from nkca.config.parsing import configure
+from nkca.config.schema import ModelConfig
 from nkca.denoisers.learned import (
     CategoricalDenoiser,
     ContinuousDenoiser,
     PreconditionedDenoiser,
 )
 from nkca.denoisers.precision import with_precision
-from nkca.errors import InputError
+from nkca.errors import InputError, require
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
 from nkca.kernels.contract import Kernel

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from nkca.config.schema import configure, read_yaml, write_yaml
+from nkca.config.parsing import configure, read_yaml, write_yaml
 from nkca.errors import InputError
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
 from nkca.runs.run import Run

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
-from nkca.data.dataset import cache_place, dataset_path, load_dataset
+from nkca.data.dataset import cache_place, load_dataset
+from nkca.demo import dataset_path
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError

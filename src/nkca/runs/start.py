@@ -2,12 +2,14 @@
 
 import contextlib
 import copy
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nkca.config.schema import RunConfig, configure, field_name
+from nkca.config.parsing import configure, field_name
+from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.precision import needs_loss_scale
@@ -16,7 +18,6 @@ from nkca.errors import InputError, out_of_memory_says
 from nkca.models import build
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.networks import compilation
-from nkca.runs import start
 from nkca.runs.directory import log_file, write_config
 from nkca.runs.memory_fit import advice_on_memory, fit_step
 from nkca.runs.run import Run
@@ -24,6 +25,8 @@ from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
 from nkca.system.files import locked
 from nkca.training.learner import Learner, Progress
+
+logger = logging.getLogger("nkca")
 
 
 def newest_checkpoint(directory: Path) -> Path | None:
@@ -106,7 +109,7 @@ def prepare(
     Raises:
         InputError: if options, images or the checkpoint there do not fit.
     """
-    config, checkpoint, changes = start.resolve(options, directory)
+    config, checkpoint, changes = resolve(options, directory)
     if config.training.batch_size < ranks.count:
         raise InputError(
             f"batch_size {config.training.batch_size} is less than one image for each of "
@@ -117,7 +120,7 @@ def prepare(
     shape = (channels, height, width)
     messages = [f"skipped unreadable image {name}: {why}" for name, why in images.unreadable]
     if checkpoint is not None:
-        start.check_data_shape(checkpoint, shape, directory)
+        check_data_shape(checkpoint, shape, directory)
         messages.append(f"resuming {directory} at step {checkpoint.progress['step']}")
         messages.extend(f"changed option {name}: {change}" for name, change in changes.items())
     std = images.std if checkpoint is None else checkpoint.data_std
@@ -153,7 +156,7 @@ def open_run(
         return
     with contextlib.ExitStack() as stack:
         lock = locked(directory / ".lock")
-        has_begun = start.newest_checkpoint(directory) is not None
+        has_begun = newest_checkpoint(directory) is not None
         if has_begun:
             stack.enter_context(lock)
         prepared = prepare(options, directory, on_decode, ranks)

@@ -14,7 +14,6 @@ from nkca.live.chains.moment import Moment
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.story import Kept, kept_from
 from nkca.live.session.file import Origin, Session, to_json
-from nkca.live.web.frames import name_of
 from nkca.pictures.animation import animation_frame, save_animation
 from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pictures.png import png_bytes
@@ -83,3 +82,8 @@ def _png(origin: Origin, kept: Kept, more: dict[str, int]) -> bytes:
 def _picture(kept: Kept) -> Pictures:
     picture: Pictures = as_pictures(kept.picture.unsqueeze(0))[0]
     return picture
+
+
+def name_of(kept: Kept) -> str:
+    """The name of a kept picture's file, without suffix."""
+    return f"kept_{kept.item:04d}"

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nkca.live.chains.history import History
 from nkca.live.chains.moment import Moment
-from nkca.live.chains.story import Kept, Story
+from nkca.live.chains.story import Story
+from nkca.live.session.export import name_of
 from nkca.models.model import Model
 from nkca.pictures.grid import Pictures, grid, to_pillow
 from nkca.pictures.png import png_bytes
@@ -117,11 +118,6 @@ def describe_shelf(story: Story) -> dict[str, Any]:
         "removed": len(story.removed),
         "removed_items": [kept.item for kept in story.removed],
     }
-
-
-def name_of(kept: Kept) -> str:
-    """The name of a kept picture's file, without suffix."""
-    return f"kept_{kept.item:04d}"
 
 
 def describe_masks(moment: Moment) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from starlette.routing import Route
 from nkca.data.decode import MAX_SIDE, probe
 from nkca.errors import out_of_memory_says
 from nkca.live.chains import events as do
-from nkca.live.session.export import kept_png
+from nkca.live.session.export import kept_png, name_of
 from nkca.live.session.file import MAX_BYTES, Session, caveat, parse_session
 from nkca.live.web.desk import Desk, Frame, Turn, parse_turn
 from nkca.live.web.downloads import DOWNLOADS, Snapshot, describe
-from nkca.live.web.failures import ERRORS, Survival
-from nkca.live.web.frames import View, name_of, thumbnail
+from nkca.live.web.errors import ERRORS, Survival
+from nkca.live.web.frames import View, thumbnail
 from nkca.live.web.guard import Access, Guard
 from nkca.live.web.requests import JSON, OCTETS, read_body, read_json, watched
 from nkca.live.web.responses import file_answer, json_answer

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 Array = npt.NDArray[np.float32]
@@ -58,3 +59,14 @@ class Extractor(Protocol):
         The features of an image do not depend on the batch it is in, up to float rounding.
         """
         ...
+
+
+def check_images(images: Tensor) -> None:
+    """Make sure that ``images`` are uint8 (B, 3, H, W), nothing of it empty.
+
+    Raises:
+        ValueError: if they are not; the caller's mistake, not the user's.
+    """
+    shape = tuple(images.shape)
+    if images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or 0 in shape:
+        raise ValueError(f"expected uint8 (B, 3, H, W), not {images.dtype} {shape}")

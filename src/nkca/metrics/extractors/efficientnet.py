@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features
-from nkca.metrics.extractors.input_check import check_images
+from nkca.metrics.extractors.contract import Description, Features, check_images
 from nkca.metrics.extractors.lite0 import EfficientNetLite0
 from nkca.metrics.extractors.tensors import parse_weights, read_weights
 from nkca.metrics.extractors.weights import UnavailableError

@@ -23,8 +23,7 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features
-from nkca.metrics.extractors.input_check import check_images
+from nkca.metrics.extractors.contract import Description, Features, check_images
 from nkca.metrics.extractors.tensors import Weights, read_weights
 
 SUFFIX = ".pt2"

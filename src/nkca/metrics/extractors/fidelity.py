@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features
-from nkca.metrics.extractors.input_check import check_images
+from nkca.metrics.extractors.contract import Description, Features, check_images
 from nkca.metrics.extractors.tensors import parse_weights
 from nkca.metrics.extractors.weights import (
     INCEPTION,

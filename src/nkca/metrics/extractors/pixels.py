@@ -3,8 +3,7 @@
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features
-from nkca.metrics.extractors.input_check import check_images
+from nkca.metrics.extractors.contract import Description, Features, check_images
 
 NAME = "pixels"
 MAX_DIMENSIONS = 4096
