@@ -25,7 +25,7 @@ from nkca.metrics.image_sets import ImageFiles, Samples
 from nkca.metrics.measurement import DEMO_SAMPLES, Request, prepare
 from nkca.models.checkpoint import LATEST, digest, find_checkpoint, load_checkpoint, slimmed
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(command: object, *args: object, code: int = 0) -> Result:

@@ -30,7 +30,7 @@ from nkca.models.checkpoint import (
 )
 from nkca.version import __version__
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 CONFIG = configure({"hidden_size": 8, "dim_mults": [1], "data_augmentation": ["fliph"], "seed": 3})
 
 

@@ -63,7 +63,7 @@ with atomic_write(Path(sys.argv[1])) as file:
     file.flush()
     os._exit(9)
 """
-    source = str(Path(__file__).resolve().parents[1] / "src")
+    source = str(Path(__file__).resolve().parents[2] / "src")
     environment = {**os.environ, "PYTHONPATH": source}
     ended = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=False)
     assert ended.returncode == 9

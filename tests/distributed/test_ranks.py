@@ -30,7 +30,7 @@ from nkca.runs.loop import train
 from nkca.runs.start import open_run
 from nkca.training.objective import evaluate
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 TINY: dict[str, Any] = {
     "hidden_size": 8,
