@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from nkca.denoisers.held import Held
 from oracles import counts_of, z_scores
 from torch import Tensor
 
 from nkca.chain import Chain, State, run
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
-from nkca.denoisers.held import Held
 from nkca.distributions.image_list import ImageList
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel

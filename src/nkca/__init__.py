@@ -16,7 +16,7 @@ from nkca.errors import InputError
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.chain import Chain, State
+    from nkca.chain import Chain, Moment
     from nkca.chain import run as run_chain
     from nkca.config.parsing import configure
     from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from nkca.pixels import CategoricalPixels, ContinuousPixels
     from nkca.runs.loop import train
     from nkca.runs.start import open_run
-    from nkca.sampling.tasks import Schedule, sample
+    from nkca.sampling.sample import sample
+    from nkca.sampling.tasks import Schedule
 
 _HOME = {
     "CategoricalKernel": "nkca.kernels.categorical",
@@ -48,7 +49,7 @@ _HOME = {
     "Model": "nkca.sampling.tasks",
     "PixelPriorDenoiser": "nkca.denoisers.exact",
     "Schedule": "nkca.sampling.tasks",
-    "State": "nkca.chain",
+    "Moment": "nkca.chain",
     "StudyOptions": "nkca.diagnostics.findings",
     "anneal": "nkca.levels",
     "compare": "nkca.metrics.measure",
@@ -59,7 +60,7 @@ _HOME = {
     "open_run": "nkca.runs.loop",
     "plot_chain_report": "nkca.diagnostics.plots",
     "run_chain": "nkca.chain:run",
-    "sample": "nkca.sampling.tasks",
+    "sample": "nkca.sampling.sample",
     "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures.grid",
     "study_chain": "nkca.diagnostics.study",
@@ -76,9 +77,9 @@ __all__ = [
     "ImageListDenoiser",
     "InputError",
     "Model",
+    "Moment",
     "PixelPriorDenoiser",
     "Schedule",
-    "State",
     "StudyOptions",
     "__version__",
     "anneal",

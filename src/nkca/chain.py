@@ -1,11 +1,12 @@
 """The one idea: state -> denoise -> transition -> state."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from nkca.denoisers.condition import Condition, Conditioned
 from nkca.denoisers.contract import Denoiser
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.kernels.contract import Kernel
@@ -14,21 +15,32 @@ from nkca.noise import Noise
 
 @dataclass(frozen=True)
 class Chain:
-    """A Markov chain over images: what is denoised by what, and how far each step moves."""
+    """A Markov chain over images: what is denoised by what, and how far each step moves.
+
+    Args:
+        lag: w, in [0, 1): how much of x a step keeps.
+    """
 
     kernel: Kernel
     denoiser: Denoiser
     lag: float
 
-    def step(self, x: Tensor, level_x: Tensor, level_y: Tensor) -> tuple[Posterior, Distribution]:
-        """Return p(z|x) and p(y|x) for states x (B, C, H, W) at ``level_x``, going to ``level_y`` (B,)."""
-        p_z = self.denoiser(x, level_x)
-        return p_z, self.kernel.transition(x, level_x, level_y, p_z, self.lag)
+    def believe(self, x: Tensor, level_x: Tensor) -> Posterior:
+        """p(z|x) for states x (B, C, H, W) at levels (B,): one denoiser evaluation."""
+        return self.denoiser(x, level_x)
+
+    def move(self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior) -> Distribution:
+        """p(y|x) for states x (B, C, H, W) at ``level_x`` (B,), going to ``level_y`` (B,)."""
+        return self.kernel.transition(x, level_x, level_y, p_z, self.lag)
+
+    def conditioned(self, *conditions: Condition) -> "Chain":
+        """The chain whose every p(z|x) is also conditioned on ``conditions``."""
+        return replace(self, denoiser=Conditioned(self.denoiser, conditions))
 
 
 @dataclass(frozen=True)
-class State:
-    """A moment of a chain: x at ``noise_level`` after ``step`` transitions, and p(z|x)."""
+class Moment:
+    """A chain at one moment: x at ``noise_level`` after ``step`` transitions, and p(z|x)."""
 
     step: int
     noise_level: float
@@ -36,15 +48,18 @@ class State:
     p_z: Posterior
 
 
-def run(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iterator[State]:
-    """Run the chain from x, (B, C, H, W) at ``levels[0]``, through all ``levels``.
+Sampler = Callable[[Chain, Tensor, Sequence[float], Noise], Iterator[Moment]]
 
-    Yields ``len(levels)`` states, the first before any transition; one denoiser evaluation each.
+
+def run(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iterator[Moment]:
+    """Run the chain from x, (B, C, H, W) at ``levels[0]``, through all ``levels``: the first `Sampler`.
+
+    Yields ``len(levels)`` moments, the first before any transition; one denoiser evaluation each.
     """
     for step, level in enumerate(levels):
         level_x = torch.full((len(x),), level, device=x.device)
-        level_y = torch.full((len(x),), levels[min(step + 1, len(levels) - 1)], device=x.device)
-        p_z, p_y = chain.step(x, level_x, level_y)
-        yield State(step, level, x, p_z)
+        p_z = chain.believe(x, level_x)
+        yield Moment(step, level, x, p_z)
         if step + 1 < len(levels):
-            x = p_y.sample(noise)
+            level_y = torch.full((len(x),), levels[step + 1], device=x.device)
+            x = chain.move(x, level_x, level_y, p_z).sample(noise)

@@ -1,5 +1,7 @@
 """Noise levels b in (0, 1]: to the shape of an image, anneals, training draws."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,17 @@ def anneal(max_noise: float, min_noise: float, num_steps: int) -> list[float]:
     return [max_noise + slope * i for i in range(num_steps)] + [min_noise]
 
 
-def draw(noise: Noise, min_noise: float, device: torch.device) -> Tensor:
-    """Draw a training level U(min_noise, 1) for each sample: (B,) float32 (Algorithm 2, line 3)."""
-    u = noise.uniform(torch.empty(len(noise), device=device))
-    return min_noise + (1 - min_noise) * u
+LevelDraw = Callable[[Noise, torch.device], Tensor]
+
+
+def uniform(min_noise: float) -> LevelDraw:
+    """Training levels U(min_noise, 1) (Algorithm 2, line 3), the first `LevelDraw`.
+
+    It draws one level for each stream of the noise: (B,) float32 on the device.
+    """
+
+    def draw(noise: Noise, device: torch.device) -> Tensor:
+        u = noise.uniform(torch.empty(len(noise), device=device))
+        return min_noise + (1 - min_noise) * u
+
+    return draw

@@ -9,12 +9,14 @@ The original rounds levels up, which leaves level 0 one byte value of 256; nkca 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from nkca.errors import InputError
 
 SCRAMBLED_GREY = 128  # how a scrambled pixel is shown
 
@@ -30,6 +32,22 @@ def as_pictures(images: Tensor) -> npt.NDArray[np.uint8]:
     return pictures
 
 
+def check_images(images: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
+    """Anything that NumPy reads as uint8 (N, H, W, C), C = 1, 3 or 4, or one (H, W, C): (N, H, W, C).
+
+    Raises:
+        InputError: if it is anything else; ``name`` is what the error calls it.
+    """
+    array = np.asarray(images)
+    shape = array.shape if array.ndim == 4 else (1, *array.shape)
+    if array.dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3, 4) or 0 in shape:
+        raise InputError(
+            f"{name} must be uint8 of shape (N, H, W, C) with 1, 3 or 4 channels, got "
+            f"{array.dtype} {array.shape}"
+        )
+    return array.reshape(shape)
+
+
 def to_rgb(images: Tensor) -> Tensor:
     """Show uint8 (B, C, H, W), C = 1, 3 or 4, as RGB (B, 3, H, W): grey thrice, alpha laid on white."""
     if images.shape[1] == 1:
@@ -43,6 +61,11 @@ def to_rgb(images: Tensor) -> Tensor:
 class Pixels(Protocol):
     """Conversion between uint8 pixels and the states of one state space."""
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every image is the same after `to_state` and `to_uint8`."""
+        ...
+
     def to_state(self, image: Tensor) -> Tensor:
         """Map uint8 (B, C, H, W) to the clean state z of the same shape."""
         ...
@@ -55,6 +78,8 @@ class Pixels(Protocol):
 @dataclass(frozen=True)
 class ContinuousPixels:
     """Pixels as real numbers in [-1, 1]."""
+
+    is_lossless: ClassVar[bool] = True
 
     def to_state(self, image: Tensor) -> Tensor:
         """Map uint8 (B, C, H, W) to float32 in [-1, 1]."""
@@ -70,6 +95,11 @@ class CategoricalPixels:
     """Pixels as one of ``num_classes`` ordered levels."""
 
     num_classes: int
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether there is a level for each byte."""
+        return self.num_classes == 256
 
     def to_state(self, image: Tensor) -> Tensor:
         """Map uint8 (B, C, H, W) to int64 levels in 0..K-1, rounding to nearest."""

@@ -19,7 +19,7 @@ from nkca.data import workers as crew
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
-from nkca.data.workers import hired
+from nkca.data.workers import worker_pool
 from nkca.errors import InputError
 
 
@@ -92,7 +92,7 @@ def test_few_images_start_no_process(folder: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("started")
 def test_what_a_call_raises_is_raised() -> None:
-    with hired(2, 10) as found:
+    with worker_pool(2, 10) as found:
         assert found.call(abs, -3) == 3
         with pytest.raises(ZeroDivisionError):
             found.call(partial(divmod, 1), 0)
@@ -103,7 +103,7 @@ def test_what_a_call_raises_is_raised() -> None:
 
 @pytest.mark.usefixtures("started")
 def test_what_cannot_be_sent_is_told_and_later_calls_get_their_own_answers() -> None:
-    with hired(2, 10) as found:
+    with worker_pool(2, 10) as found:
         for kind, error, said in (
             ("error", RuntimeError, "TwoPartError: a.png: odd"),
             ("result", TypeError, "pickle"),
@@ -121,7 +121,7 @@ def test_a_process_whose_answer_was_not_read_is_not_asked_again(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    with hired(2, 10) as found:
+    with worker_pool(2, 10) as found:
         with monkeypatch.context() as patch:
             patch.setattr(pickle, "load", interrupted)
             for _ in started:
@@ -175,7 +175,7 @@ def test_of_an_archive_a_few_images_are_held_at_a_time(
 def test_a_process_that_dies_is_told(started: list["subprocess.Popen[bytes]"]) -> None:
     with (
         pytest.raises(InputError, match=r"has ended .*--data-workers=1 decodes without"),
-        hired(2, 10) as found,
+        worker_pool(2, 10) as found,
     ):
         for process in started:
             process.send_signal(signal.SIGKILL)
@@ -197,5 +197,8 @@ def test_ctrl_c_in_the_middle_leaves_no_process(
 
 def test_a_process_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", os.devnull)
-    with pytest.raises(InputError, match="cannot start a process that decodes"), hired(2, 9999):
+    with (
+        pytest.raises(InputError, match="cannot start a process that decodes"),
+        worker_pool(2, 9999),
+    ):
         pass

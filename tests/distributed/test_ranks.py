@@ -452,4 +452,4 @@ def test_shares_are_contiguous_and_even() -> None:
             assert max(sizes) - min(sizes) <= 1
     assert ALONE.is_first
     assert list(ALONE.share(5)) == [0, 1, 2, 3, 4]
-    assert ALONE.largest_of(2.0, 1.0) == [2.0, 1.0]
+    assert ALONE.maxima(2.0, 1.0) == [2.0, 1.0]

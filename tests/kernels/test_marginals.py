@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from nkca.denoisers.held import Held
 from oracles import (
     EXTREME_MOVES,
     GaussianData,
@@ -22,7 +23,6 @@ from torch import Tensor
 
 from nkca.chain import Chain
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
-from nkca.denoisers.held import Held
 from nkca.distributions.categorical import Scramble
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.normal import Normal

@@ -28,24 +28,24 @@ class Command(click.Command):
             where = f": {error.filename}" if error.filename else ""
             fail(name, f"{error.strerror or error}{where}")
         except (click.Abort, KeyboardInterrupt):
-            if _has_the_word():
+            if _speaks_for_all():
                 click.echo(f"{name}: interrupted", err=True)
             sys.exit(130)
 
 
 def fail(name: str, message: str) -> None:
     """Print one line, on one of several processes (see `nkca.distributed.launch`), and exit with code 2."""
-    if _has_the_word():
+    if _speaks_for_all():
         click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
 
 
-def _has_the_word() -> bool:
+def _speaks_for_all() -> bool:
     if "WORLD_SIZE" not in os.environ:
         return True
-    from nkca.distributed.launch import has_the_word
+    from nkca.distributed.launch import speaks_for_all
 
-    return has_the_word()
+    return speaks_for_all()
 
 
 def command(

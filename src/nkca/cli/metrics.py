@@ -152,7 +152,7 @@ def main(
     After Ctrl-C the same command goes on where it was.
     """
     from nkca.distributed.launch import joined
-    from nkca.distributed.ranks import ALONE, lost_rank_says
+    from nkca.distributed.ranks import ALONE, lost_rank_advice
 
     keep_freed_memory()
     keep = _keep(save_stats, stats_only)
@@ -164,7 +164,7 @@ def main(
     asked = _Asked(request, given, features, weights, save_dir)
     with (
         joined(request.device) as ranks,
-        lost_rank_says(
+        lost_rank_advice(
             "what was done is kept, unless --no-cache was given: the same command goes on"
         ),
         signals_interrupt(),

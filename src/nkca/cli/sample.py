@@ -119,11 +119,11 @@ def _sample(
 ) -> None:
     """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
     from nkca.distributed.launch import joined
-    from nkca.distributed.ranks import lost_rank_says
+    from nkca.distributed.ranks import lost_rank_advice
     from nkca.models.build import load_model
     from nkca.sampling.sample_files import make_samples, plan_samples
 
-    with joined(device) as ranks, lost_rank_says("the samples so far are written"):
+    with joined(device) as ranks, lost_rank_advice("the samples so far are written"):
         silent = not ranks.is_first
         quiet = quiet or silent
         with messages(quiet, silent):

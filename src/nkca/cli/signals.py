@@ -19,12 +19,12 @@ def signals_interrupt() -> Iterator[None]:
             _silence()
         raise KeyboardInterrupt
 
-    with _heard(("SIGTERM", "SIGHUP"), receive):
+    with _handling(("SIGTERM", "SIGHUP"), receive):
         yield
 
 
 @contextmanager
-def _heard(
+def _handling(
     names: Sequence[str], receive: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
     """Call ``receive`` for these signals while the block runs, but for those that are ignored."""
@@ -65,5 +65,5 @@ def stop_on_signal(silent: bool = False) -> Iterator[Callable[[], bool]]:
         if not silent:
             click.echo("\nstopping after this step; once more to stop at once", err=True)
 
-    with _heard(("SIGINT", "SIGTERM", "SIGHUP"), receive):
+    with _handling(("SIGINT", "SIGTERM", "SIGHUP"), receive):
         yield lambda: bool(received)

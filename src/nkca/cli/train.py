@@ -78,7 +78,7 @@ def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path
 
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import joined
-    from nkca.distributed.ranks import lost_rank_says
+    from nkca.distributed.ranks import lost_rank_advice
     from nkca.models.checkpoint import FINAL, LATEST
     from nkca.runs.loop import train
     from nkca.runs.start import open_run
@@ -88,13 +88,13 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         quiet = quiet or silent
         on_decode = _DecodeBar(quiet)
         with messages(quiet, silent), contextlib.ExitStack() as stack:
-            with lost_rank_says("nothing was trained: the same command tries again"):
+            with lost_rank_advice("nothing was trained: the same command tries again"):
                 run = stack.enter_context(open_run(options, save_dir, on_decode, ranks))
             on_decode.close()
             with stop_on_signal(silent) as should_stop, _Progress(run, quiet) as progress:
                 for report in train(run, should_stop):
                     progress.show(report)
-            step, finished = run.learner.progress.step, run.is_finished()
+            step, finished = run.progress.step, run.is_finished()
     if quiet:
         return
     name = FINAL if finished else LATEST
@@ -143,10 +143,10 @@ class _Progress:
         from tqdm import tqdm
 
         self._run, self._quiet = run, quiet
-        self.first_step = run.learner.progress.step
+        self.first_step = run.progress.step
         self._bar = tqdm(
             total=run.total_images,
-            initial=min(run.learner.progress.images, run.total_images),
+            initial=min(run.progress.images, run.total_images),
             unit=" images",
             disable=quiet or not sys.stderr.isatty(),
             dynamic_ncols=True,
@@ -154,7 +154,7 @@ class _Progress:
         )
         self._loss: float | None = None
         self._began_at = self._said_at = time.monotonic()
-        self._began_images = run.learner.progress.images
+        self._began_images = run.progress.images
 
     def __enter__(self) -> "_Progress":
         return self
@@ -180,9 +180,9 @@ class _Progress:
 
     def _seconds_left(self, rate: float) -> float:
         """By the images or by --max-time, whichever ends first."""
-        learner, limit = self._run.learner, self._run.config.training.max_time
-        left = (self._run.total_images - learner.progress.images) / rate
-        return left if limit is None else min(left, limit - learner.progress.seconds)
+        done, limit = self._run.progress, self._run.config.training.max_time
+        left = (self._run.total_images - done.images) / rate
+        return left if limit is None else min(left, limit - done.seconds)
 
 
 def duration(seconds: float) -> str:
@@ -221,7 +221,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     for name, reason in run.images.unreadable[:10]:
         click.echo(f"             {name}: {reason}")
     click.echo(f"parameters   {found.parameters:,}")
-    click.echo(f"device       {run.average.device}")
+    click.echo(f"device       {run.ema_model.device}")
     click.echo(
         f"steps        {found.steps:,} of {batch} images, {run.config.training.epochs} epochs"
     )

@@ -34,7 +34,7 @@ from nkca.data.reading import (
     read_headers,
     read_pixels,
 )
-from nkca.data.workers import hired
+from nkca.data.workers import worker_pool
 from nkca.errors import InputError
 from nkca.system.files import atomic_write, write_text
 
@@ -119,7 +119,7 @@ def load_images(
 def _decoding(
     listing: Listing, options: LoadOptions, workers: int, progress: Progress | None
 ) -> Iterator[tuple[Plan, Iterator[Batch]]]:
-    with quiet(), open_source(listing) as read, hired(workers, len(listing)) as crew:
+    with quiet(), open_source(listing) as read, worker_pool(workers, len(listing)) as crew:
         plan = read_headers(listing, read, options, crew, progress)
         with contextlib.closing(read_pixels(listing, read, plan, crew, progress)) as batches:
             yield plan, batches

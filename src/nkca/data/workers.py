@@ -52,7 +52,7 @@ class Crew:
 
 
 @contextlib.contextmanager
-def hired(workers: int, images: int) -> Iterator[Crew]:
+def worker_pool(workers: int, images: int) -> Iterator[Crew]:
     """A crew for that many images; with one worker, or few images, without processes."""
     workers = max(1, workers)
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The contract of a denoiser."""
+"""A denoiser: whatever maps a state and its noise level to p(z|x)."""
 
 from typing import Protocol
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.image_list import ImageList
 from nkca.distributions.normal import Normal
+from nkca.kernels.continuous import signal
 from nkca.kernels.contract import Kernel
 from nkca.levels import expand
 
@@ -31,7 +32,7 @@ class GaussianDenoiser:
     def __call__(self, x: Tensor, noise_level: Tensor) -> Normal:
         """Return p(z|x) for x (B, C, H, W) at levels (B,)."""
         b = expand(noise_level, x)
-        a, prior = 1 - b, self.std.square()
+        a, prior = signal(b), self.std.square()
         total = a.square() * prior + b
         return Normal((b * self.mean + a * prior * x) / total, (prior * b / total).sqrt())
 

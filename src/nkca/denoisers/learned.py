@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.normal import Normal
+from nkca.kernels.continuous import log_sigma, signal
 from nkca.levels import expand
 from nkca.networks.layers import Block, LevelEmbedding
 from nkca.networks.unet import UNet
@@ -79,13 +80,11 @@ class PreconditionedDenoiser(nn.Module):
 
     def forward(self, x: Tensor, noise_level: Tensor) -> Normal:
         b = expand(noise_level, x)
-        a, variance = 1 - b, self.data_std**2
+        a, variance = signal(b), self.data_std**2
         total = a.square() * variance + b
         c_out = self.data_std * (b / total).sqrt()
-        log_sigma = 0.5 * noise_level.log() - (1 - noise_level).clamp(min=1e-3).log()
-        out = self.trunk(self.input(x / total.sqrt()), LOG_SIGMA_SCALE * log_sigma).to(
-            noise_level.dtype
-        )
+        t = LOG_SIGMA_SCALE * log_sigma(noise_level)
+        out = self.trunk(self.input(x / total.sqrt()), t).to(noise_level.dtype)
         factor = functional.softplus(out[:, 1::2] + math.log(math.expm1(0.5)))
         return Normal(a * variance / total * x + c_out * out[:, 0::2], c_out * factor)
 

@@ -71,7 +71,8 @@ def walk(chain: Chain, x: Tensor, level: float, steps: int, noise: Noise) -> Ite
     b = torch.full((len(x),), level, device=x.device)
     before, log_forward = None, torch.zeros(len(x), device=x.device)
     for step in range(steps + 1):
-        p_z, p_y = chain.step(x, b, b)
+        p_z = chain.believe(x, b)
+        p_y = chain.move(x, b, b, p_z)
         log_backward = 0.0 if before is None else p_y.log_prob(before)
         yield Visit(step, x, p_z, before, (log_forward - log_backward).cpu().double())
         if step < steps:

@@ -101,7 +101,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
     dist.destroy_process_group()  # not after an error: the others would see it before they hear why
 
 
-def has_the_word() -> bool:
+def speaks_for_all() -> bool:
     """Whether this process is the one to say how all failed; the others give it the time to.
 
     From here on the process ends, so SIGTERM is ignored.

@@ -77,11 +77,11 @@ class Ranks:
         self._wait(dist.all_gather(parts, mine, group=self.group, async_op=True))
         return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
-    def largest(self, value: float) -> float:
+    def max(self, value: float) -> float:
         """The largest value of all ranks."""
-        return self.largest_of(value)[0]
+        return self.maxima(value)[0]
 
-    def largest_of(self, *values: float) -> list[float]:
+    def maxima(self, *values: float) -> list[float]:
         """The largest of all ranks, of each value."""
         if self.count == 1:
             return list(values)
@@ -91,11 +91,11 @@ class Ranks:
 
     def any(self, here: bool) -> bool:
         """Whether it is so on any rank."""
-        return self.largest(here) == 1.0
+        return self.max(here) == 1.0
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Go on when all ranks are here."""
-        self.largest(0.0)
+        self.max(0.0)
 
     def check_same(self, what: str, value: object) -> None:
         """Raise `InputError` on all ranks unless they have the same ``value``."""
@@ -110,9 +110,9 @@ class Ranks:
         """Do ``work`` on the first rank of each machine, which leaves it in a cache, then on the others."""
         if self.local == 0:
             done = work()
-            self.meet()
+            self.barrier()
             return done
-        self.meet()
+        self.barrier()
         return work()
 
     def parallel(self, network: nn.Module) -> nn.Module:
@@ -159,7 +159,7 @@ class Ranks:
 ALONE = Ranks()
 
 
-def bare(network: nn.Module) -> nn.Module:
+def unwrap(network: nn.Module) -> nn.Module:
     """What `Ranks.parallel` was given."""
     if isinstance(network, DistributedDataParallel):
         module: nn.Module = network.module
@@ -167,7 +167,7 @@ def bare(network: nn.Module) -> nn.Module:
     return network
 
 
-def unsummed(network: nn.Module) -> contextlib.AbstractContextManager[None]:
+def no_gradient_sync(network: nn.Module) -> contextlib.AbstractContextManager[None]:
     """In this block, forward and backward, gradients of `Ranks.parallel` stay on their rank."""
     if isinstance(network, DistributedDataParallel):
         block: contextlib.AbstractContextManager[None] = network.no_sync()
@@ -176,7 +176,7 @@ def unsummed(network: nn.Module) -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def lost_rank_says(advice: str) -> Iterator[None]:
+def lost_rank_advice(advice: str) -> Iterator[None]:
     """Turn the loss of another rank, also in a sum of gradients, into a line that ends with ``advice``."""
     try:
         yield

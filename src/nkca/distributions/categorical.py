@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from nkca.distributions.contracts import Factored
-from nkca.distributions.normal import Normal
 from nkca.noise import Noise
 
 
@@ -43,13 +42,14 @@ class Categorical:
         point = torch.full_like(self.log_probs, -math.inf).scatter_(-1, image.unsqueeze(-1), 0.0)
         return Categorical(torch.where(mask.unsqueeze(-1), point, self.log_probs))
 
-    def affine(self, shift: Tensor, scale: Tensor, variance: Tensor) -> Normal:
-        """Not defined: levels are not real numbers."""
-        raise TypeError("the continuous kernel needs a real-valued posterior, not a Categorical")
-
-    def mix(self, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int) -> "Scramble":
-        """Scrambled with probability ``scrambled``, else x with ``keep``, else z."""
-        return Scramble(scrambled, keep, x, self, num_classes)
+    @property
+    def mean(self) -> Tensor:
+        """The expected level of each pixel, float (B, C, H, W) in 0..K-1."""
+        probabilities = self.log_probs.exp()
+        levels = torch.arange(
+            probabilities.shape[-1], dtype=probabilities.dtype, device=probabilities.device
+        )
+        return (probabilities * levels).sum(-1)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,12 @@
-"""The distributions that chains are made of.
+"""What chains ask of distributions: of p(y|x) to be drawn and rated, of p(z|x) what it says of z.
 
-A *posterior* p(z|x) says which clean images a noisy state may come from. Besides `mode` and `hold`,
-a kernel asks one thing of it: to be pushed through the transition, which gives p(y|x) in closed form.
-
-    posterior     pushed by the continuous kernel     by the categorical kernel
-    Normal        affine -> Normal
-    Categorical                                       mix -> Scramble
-    ImageList     affine -> Mixture                   mix -> Mixture
+A *posterior* p(z|x) says which clean images a noisy state may come from. How it is pushed through a
+transition, which gives p(y|x) in closed form, is the kernel's to know. One that is of no kernel's kind
+says itself how it is pushed: it is `Pushable`.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -43,14 +40,20 @@ class Posterior(Protocol):
         """The most likely clean state, (B, C, H, W)."""
         ...
 
+    @property
+    def mean(self) -> Tensor:
+        """E[z|x], float (B, C, H, W): the least-squares estimate of z."""
+        ...
+
     def hold(self, mask: Tensor, image: Tensor) -> "Posterior":
         """Put a point mass at the clean state ``image`` where the bool ``mask`` is True."""
         ...
 
-    def affine(self, shift: Tensor, scale: Tensor, variance: Tensor) -> Distribution:
-        """The distribution of ``shift + scale z + N(0, variance)``: real-valued z only."""
-        ...
 
-    def mix(self, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int) -> Distribution:
-        """Scrambled with probability ``scrambled``, else x with ``keep``, else z: levels only."""
+@runtime_checkable
+class Pushable(Protocol):
+    """What any kernel can push through its transition: a posterior with this method."""
+
+    def push(self, given: Callable[[Tensor], Distribution]) -> Distribution:
+        """The distribution of y, where z is drawn from p(z|x) and y from ``given(z)``."""
         ...

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.categorical import Categorical, PointLevels, Scramble
+from nkca.distributions.categorical import Categorical
 from nkca.distributions.contracts import Distribution
-from nkca.distributions.normal import Normal
 from nkca.noise import Noise
 
 
@@ -33,31 +32,34 @@ class ImageList:
         held = mask.expand(image.shape).unsqueeze(1)
         return ImageList(self.log_weights, torch.where(held, image.unsqueeze(1), self.images))
 
-    def affine(self, shift: Tensor, scale: Tensor, variance: Tensor) -> "Mixture":
-        """The distribution of ``shift + scale z + N(0, variance)``."""
-        return Mixture(self, lambda z: Normal(shift + scale * z, variance.sqrt()))
+    @property
+    def mean(self) -> Tensor:
+        """The weighted mean of the images, float (B, C, H, W)."""
+        weights = self.log_weights.exp()
+        images = self.images.to(weights.dtype).expand(len(weights), *self.images.shape[1:])
+        return torch.einsum("bn,bn...->b...", weights, images)
 
-    def mix(self, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int) -> "Mixture":
-        """Scrambled with probability ``scrambled``, else x with ``keep``, else z."""
-        return Mixture(self, lambda z: Scramble(scrambled, keep, x, PointLevels(z), num_classes))
+    def push(self, given: Callable[[Tensor], Distribution]) -> "Mixture":
+        """The distribution of y, where z is one of the images and y is drawn from ``given(z)``."""
+        return Mixture(self, given)
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """z is drawn from ``p_z``, then the state from ``push(z)``: pixels are dependent."""
+    """z is drawn from ``p_z``, then the state from ``given(z)``: pixels are dependent."""
 
     p_z: ImageList
-    push: Callable[[Tensor], Distribution]
+    given: Callable[[Tensor], Distribution]
 
     def sample(self, noise: Noise) -> Tensor:
         """Draw (B, C, H, W)."""
         chosen = Categorical(self.p_z.log_weights.unsqueeze(1)).sample(noise).squeeze(1)
-        return self.push(self.p_z.pick(chosen)).sample(noise)
+        return self.given(self.p_z.pick(chosen)).sample(noise)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density (or log-probability) in nats: (B,)."""
         rows = [
-            log_weight + self.push(images).log_prob(value)
+            log_weight + self.given(images).log_prob(value)
             for log_weight, images in zip(
                 self.p_z.log_weights.unbind(1), self.p_z.images.unbind(1), strict=True
             )

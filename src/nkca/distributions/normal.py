@@ -1,4 +1,4 @@
-"""Independent normals."""
+"""Independent normals: the continuous kernel's noise, and what continuous denoisers say of z."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.categorical import Scramble
 from nkca.noise import Noise
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -39,12 +38,3 @@ class Normal:
         """A point mass at ``image`` where ``mask`` is True."""
         std = self.std.expand_as(self.mean).masked_fill(mask, 0.0)
         return Normal(torch.where(mask, image, self.mean), std)
-
-    def affine(self, shift: Tensor, scale: Tensor, variance: Tensor) -> "Normal":
-        """The distribution of ``shift + scale z + N(0, variance)``."""
-        std = (variance + scale.square() * self.std.square()).sqrt()
-        return Normal(shift + scale * self.mean, std)
-
-    def mix(self, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int) -> "Scramble":
-        """Not defined: a normal is not over levels."""
-        raise TypeError("the categorical kernel needs a categorical posterior, not a Normal")

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.categorical import PointLevels, Scramble
-from nkca.distributions.contracts import Distribution, Posterior
+from nkca.distributions.categorical import Categorical, PointLevels, Scramble
+from nkca.distributions.contracts import Distribution, Posterior, Pushable
 from nkca.levels import expand
 
 
@@ -36,14 +36,22 @@ class CategoricalKernel:
         b = expand(noise_level, z)
         return Scramble(b, torch.zeros_like(b), z, PointLevels(z), self.num_classes)
 
+    def transition_given(
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+    ) -> Scramble:
+        """p(y|x, z), the ansatz with the lag cap; arguments as in `transition`, z as x."""
+        e, w = _ansatz(x, level_x, level_y, lag)
+        return Scramble(e, w, x, PointLevels(z), self.num_classes)
+
     def transition(
         self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
     ) -> Distribution:
-        """p(y|x), Eq. 27 with the lag cap: x int64 (B, C, H, W) in 0..K, levels (B,), lag in [0, 1)."""
-        b_x, b_y = expand(level_x, x), expand(level_y, x)
-        w = (b_y / b_x).clamp(max=lag)
-        e = ((b_y - w * b_x) / (1 - w * b_x)).clamp(min=0)  # the cap makes it 0 but for rounding
-        return p_z.mix(scrambled=e, keep=w, x=x, num_classes=self.num_classes)
+        """p(y|x), Eq. 27 with the lag cap: x int64 (B, C, H, W) in 0..K, levels (B,), lag in [0, 1].
+
+        Raises:
+            TypeError: unless ``p_z`` is a `Categorical` or `Pushable`.
+        """
+        return mix(p_z, *_ansatz(x, level_x, level_y, lag), x, self.num_classes)
 
     def prior(self, shape: tuple[int, ...]) -> PointLevels:
         """All pixels scrambled."""
@@ -54,6 +62,31 @@ class CategoricalKernel:
         b = noise_level
         e = b * (1 - lag) / (1 - lag * b)
         return b * _binary_entropy(e + (1 - e) * lag) + (1 - b) * _binary_entropy(e)
+
+
+def mix(
+    p_z: Posterior, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int
+) -> Distribution:
+    """Scrambled with probability ``scrambled``, else x with ``keep``, else z, drawn from ``p_z``.
+
+    Raises:
+        TypeError: unless ``p_z`` is a `Categorical` or `Pushable`.
+    """
+    if isinstance(p_z, Categorical):
+        return Scramble(scrambled, keep, x, p_z, num_classes)
+    if isinstance(p_z, Pushable):
+        return p_z.push(lambda z: Scramble(scrambled, keep, x, PointLevels(z), num_classes))
+    raise TypeError(
+        f"the categorical kernel needs a Categorical posterior, or one that is Pushable, not a "
+        f"{type(p_z).__name__}"
+    )
+
+
+def _ansatz(x: Tensor, level_x: Tensor, level_y: Tensor, lag: float) -> tuple[Tensor, Tensor]:
+    """The probabilities e of "scrambled" and w of x, for levels (B,)."""
+    b_x, b_y = expand(level_x, x), expand(level_y, x)
+    w = (b_y / b_x).clamp(max=lag)
+    return ((b_y - w * b_x) / (1 - w * b_x)).clamp(min=0), w  # the cap makes it 0 but for rounding
 
 
 def _binary_entropy(p: Tensor) -> Tensor:

@@ -20,11 +20,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.contracts import Distribution, Posterior
+from nkca.distributions.contracts import Distribution, Posterior, Pushable
 from nkca.distributions.normal import Normal
 from nkca.levels import expand
 
 MIN_NOISE_LEVEL = 1e-7  # below it, levels are clamped: variances stay positive
+MIN_SIGNAL = 1e-3  # below it a is clamped inside sigma, which stays finite at level 1
+
+
+def signal(noise_level: Tensor) -> Tensor:
+    """a = 1 - b, the factor of z in x at level b; any shape."""
+    return 1 - noise_level
+
+
+def log_sigma(noise_level: Tensor) -> Tensor:
+    """ln(sigma), sigma = sqrt(b) / a: the noise in units of the signal; any shape."""
+    return 0.5 * noise_level.log() - signal(noise_level).clamp(min=MIN_SIGNAL).log()
 
 
 @dataclass(frozen=True)
@@ -36,17 +47,24 @@ class ContinuousKernel:
     def add_noise(self, z: Tensor, noise_level: Tensor) -> Normal:
         """p(x|z) = N(a z, b): z float (B, C, H, W), levels (B,)."""
         b = expand(noise_level, z).clamp(min=MIN_NOISE_LEVEL)
-        return Normal((1 - b) * z, b.sqrt())
+        return Normal(signal(b) * z, b.sqrt())
+
+    def transition_given(
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+    ) -> Normal:
+        """p(y|x, z), the ansatz with the lag cap; arguments as in `transition`, z as x."""
+        shift, scale, variance = _ansatz(x, level_x, level_y, lag)
+        return Normal(shift + scale * z, variance.sqrt())
 
     def transition(
         self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
     ) -> Distribution:
-        """p(y|x), Eq. 19 with the lag cap: x float (B, C, H, W), levels (B,), lag in [0, 1)."""
-        b_x = expand(level_x, x).clamp(min=MIN_NOISE_LEVEL)
-        b_y = expand(level_y, x).clamp(min=MIN_NOISE_LEVEL)
-        w = (b_y / b_x).sqrt().clamp(max=lag)
-        variance = (b_y - w.square() * b_x).clamp(min=0)  # the cap makes it 0 but for rounding
-        return p_z.affine(shift=w * x, scale=(1 - b_y) - (1 - b_x) * w, variance=variance)
+        """p(y|x), Eq. 19 with the lag cap: x float (B, C, H, W), levels (B,), lag in [0, 1].
+
+        Raises:
+            TypeError: unless ``p_z`` is a `Normal` or `Pushable`.
+        """
+        return affine(p_z, *_ansatz(x, level_x, level_y, lag))
 
     def prior(self, shape: tuple[int, ...]) -> Normal:
         """N(0, 1), which is what any image becomes at level 1."""
@@ -55,3 +73,31 @@ class ContinuousKernel:
     def loss_floor(self, noise_level: Tensor, lag: float) -> Tensor:
         """The entropy of N(., b (1 - w²)), nats per dimension, (B,): negative for small b."""
         return 0.5 * (2 * math.pi * math.e * noise_level * (1 - lag**2)).log()
+
+
+def affine(p_z: Posterior, shift: Tensor, scale: Tensor, variance: Tensor) -> Distribution:
+    """The distribution of ``shift + scale z + N(0, variance)``, z drawn from ``p_z``; all broadcastable.
+
+    Raises:
+        TypeError: unless ``p_z`` is a `Normal` or `Pushable`.
+    """
+    if isinstance(p_z, Normal):
+        std = (variance + scale.square() * p_z.std.square()).sqrt()
+        return Normal(shift + scale * p_z.mean, std)
+    if isinstance(p_z, Pushable):
+        return p_z.push(lambda z: Normal(shift + scale * z, variance.sqrt()))
+    raise TypeError(
+        f"the continuous kernel needs a Normal posterior, or one that is Pushable, not a "
+        f"{type(p_z).__name__}"
+    )
+
+
+def _ansatz(
+    x: Tensor, level_x: Tensor, level_y: Tensor, lag: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Shift, scale of z and variance of y, for levels (B,)."""
+    b_x = expand(level_x, x).clamp(min=MIN_NOISE_LEVEL)
+    b_y = expand(level_y, x).clamp(min=MIN_NOISE_LEVEL)
+    w = (b_y / b_x).sqrt().clamp(max=lag)
+    variance = (b_y - w.square() * b_x).clamp(min=0)  # the cap makes it 0 but for rounding
+    return w * x, signal(b_y) - signal(b_x) * w, variance

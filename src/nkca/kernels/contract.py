@@ -1,4 +1,4 @@
-"""The contract of a noise kernel."""
+"""What every noise kernel says: p(x|z), p(y|x, z), and p(y|x) for a posterior p(z|x)."""
 
 from typing import Protocol
 
@@ -19,10 +19,20 @@ class Kernel(Protocol):
         """p(x|z): clean states (B, C, H, W) noised to levels (B,)."""
         ...
 
+    def transition_given(
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+    ) -> Factored:
+        """p(y|x, z), as `transition` for a posterior that is certain of z (B, C, H, W)."""
+        ...
+
     def transition(
         self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
     ) -> Distribution:
-        """p(y|x): from states x at ``level_x`` (B,) to ``level_y`` (B,), with lag in [0, 1)."""
+        """p(y|x): from states x at ``level_x`` (B,) to ``level_y`` (B,), with lag in [0, 1].
+
+        Raises:
+            TypeError: for a posterior over another state space that is not `Pushable`.
+        """
         ...
 
     def prior(self, shape: tuple[int, ...]) -> Distribution:

@@ -88,12 +88,12 @@ def fill(
         InputError: as `collect` does.
     """
     if not ranks.is_first:
-        rows = int(ranks.largest(0))
+        rows = int(ranks.max(0))
         for _ in extract(images, extractor, options, progress, rows, ranks):
             pass
         return
     with _place(images, extractor, options) as directory, open_store(directory, wait=True) as store:
-        ranks.largest(store.rows)
+        ranks.max(store.rows)
         for batch in extract(images, extractor, options, progress, store.rows, ranks):
             store.append(batch)
 

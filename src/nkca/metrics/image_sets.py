@@ -14,7 +14,7 @@ from torch import Tensor
 from nkca.data.cache import DecodedImages
 from nkca.models.model import Model
 from nkca.pixels import Pixels, as_tensor
-from nkca.sampling.tasks import Schedule, Task, run_task, show
+from nkca.sampling.tasks import Schedule, draw, from_noise
 
 Tick = Callable[[float], None]
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
@@ -158,11 +158,9 @@ class Samples:
 
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
         """See `ImageSet`."""
-        task = Task([self.options.first_seed + row for row in rows])
-        schedule = self.options.schedule
-        for state in run_task(self.model, task, schedule):
-            tick((state.step + 1) / (schedule.num_steps + 1))
-        return show(self.model, task, state, self.options.visualize)
+        options = self.options
+        task = from_noise([options.first_seed + row for row in rows])
+        return draw(self.model, task, options.schedule, options.visualize, tick=tick)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +189,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ArrayImages:
     """Images in memory, uint8 (N, C, H, W) on the CPU, under a name for the protocol."""
 
     images: Tensor

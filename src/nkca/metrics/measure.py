@@ -13,7 +13,7 @@ from nkca.metrics.caveats import too_few
 from nkca.metrics.collect import Collecting, collect, fill
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Description, Extractor
-from nkca.metrics.image_sets import Pictures
+from nkca.metrics.image_sets import ArrayImages
 from nkca.metrics.measurement import Measurement
 from nkca.metrics.report import Report
 from nkca.metrics.scores.score import Scores, check_comparable, score
@@ -46,7 +46,7 @@ def compare(
     extractor, options = open_extractor(features, where), Collecting(where, None)
 
     def seen(pictures: npt.NDArray[np.uint8]) -> Statistics:
-        return collect(Pictures(as_tensor(pictures)), extractor, options)
+        return collect(ArrayImages(as_tensor(pictures)), extractor, options)
 
     return score(seen(samples), seen(reference), None if train is None else seen(train))
 

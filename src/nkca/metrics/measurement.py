@@ -23,7 +23,6 @@ from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
 from nkca.models.checkpoint import digest, find_checkpoint, load_checkpoint
 from nkca.models.model import Model
-from nkca.pixels import CategoricalPixels
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
 DEMO_SAMPLES = 64
@@ -227,8 +226,8 @@ def _open_files(
     if seen_by is not None and decoded.images.shape[1:3] != (height, width):
         found = "x".join(map(str, decoded.images.shape[2:0:-1]))
         raise InputError(f"{name} holds images of {found}, the model makes {width}x{height}")
-    if request.full_depth or not isinstance(pixels, CategoricalPixels):
-        pixels = None  # continuous pixels are the bytes of the files
+    if request.full_depth or (pixels is not None and pixels.is_lossless):
+        pixels = None  # as the files are
     return ImageFiles(decoded, path, pixels)
 
 

@@ -1,4 +1,4 @@
-"""Config or checkpoint -> objects: the only place that says continuous or categorical."""
+"""Config or checkpoint -> a model."""
 
 import logging
 from collections.abc import Mapping
@@ -11,22 +11,14 @@ from torch import Tensor, nn
 from nkca.chain import Chain
 from nkca.config.parsing import configure
 from nkca.config.schema import ModelConfig
-from nkca.denoisers.learned import (
-    CategoricalDenoiser,
-    ContinuousDenoiser,
-    PreconditionedDenoiser,
-)
 from nkca.denoisers.precision import with_precision
 from nkca.errors import InputError, require
-from nkca.kernels.categorical import CategoricalKernel
-from nkca.kernels.continuous import ContinuousKernel
-from nkca.kernels.contract import Kernel
 from nkca.models.checkpoint import Checkpoint, load_checkpoint
 from nkca.models.model import Model
+from nkca.models.state_spaces import state_space
 from nkca.networks import compilation
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
-from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
 from nkca.system.device import choose_device
 
 logger = logging.getLogger("nkca")
@@ -46,34 +38,15 @@ class ModelSpec:
     data_std: float
 
 
-def build_kernel(config: ModelConfig) -> Kernel:
-    """The kernel of the config's state space."""
-    return CategoricalKernel(config.num_classes) if config.discrete else ContinuousKernel()
-
-
-def build_pixels(config: ModelConfig) -> Pixels:
-    """The conversion between uint8 and the config's state space."""
-    return CategoricalPixels(config.num_classes) if config.discrete else ContinuousPixels()
-
-
 def build_denoiser(spec: ModelSpec) -> nn.Module:
     """The network with weights that mean nothing yet, on the CPU; no global randomness is used.
 
     Raises:
         InputError: if the levels do not divide the image size; names the nearest sizes that work.
     """
-    config, channels = spec.config, spec.data_shape[0]
-    check_size(config.dim_mults, *spec.data_shape[1:])
+    check_size(spec.config.dim_mults, *spec.data_shape[1:])
     with torch.random.fork_rng(devices=[]):  # layers fill themselves from the global generator
-        if config.discrete:
-            return CategoricalDenoiser(
-                channels, config.hidden_size, config.dim_mults, config.num_classes
-            )
-        if config.parametrisation == "preconditioned":
-            return PreconditionedDenoiser(
-                channels, config.hidden_size, config.dim_mults, spec.data_std
-            )
-        return ContinuousDenoiser(channels, config.hidden_size, config.dim_mults)
+        return state_space(spec.config).build_denoiser(spec.data_shape[0], spec.data_std)
 
 
 def new_denoiser(spec: ModelSpec, seed: int) -> nn.Module:
@@ -101,13 +74,10 @@ def assemble(
         InputError: if the lag is out of range.
     """
     require(lag is None or 0 <= lag < 1, "lag", "in [0, 1)", lag)
-    kernel = build_kernel(spec.config)
-    chain = Chain(
-        kernel,
-        with_precision(network, precision, device),
-        kernel.default_lag if lag is None else lag,
-    )
-    return Model(chain, build_pixels(spec.config), spec.data_shape, min_noise, device)
+    space = state_space(spec.config)
+    denoiser = with_precision(network, precision, device)
+    chain = Chain(space.kernel, denoiser, space.kernel.default_lag if lag is None else lag)
+    return Model(chain, space.pixels, spec.data_shape, min_noise, device)
 
 
 def load_model(

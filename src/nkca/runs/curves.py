@@ -39,18 +39,18 @@ class Curves:
             return
         reports, self._waiting = self._waiting, []
         last = reports[-1]
-        production = torch.cat([r.entropy_production for r in reports])
         scalars = {
             "train/loss": sum(r.loss for r in reports) / len(reports),
-            "train/entropy_production": production.mean().item(),
             "train/gradient_norm": sum(r.gradient_norm for r in reports) / len(reports),
             "train/learning_rate": last.learning_rate,
             "train/skipped_steps": last.progress.skipped,
             "train/images_seen": last.progress.images,
         }
         level = torch.cat([r.noise_level for r in reports])
-        excess = torch.cat([r.loss_above_floor for r in reports])
-        scalars.update(by_level(level, excess))
+        for name in last.shown:
+            values = torch.cat([r.shown[name] for r in reports])
+            scalars[f"train/{name}"] = values.mean().item()
+            scalars |= by_level(name, level, values)
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
 
@@ -65,11 +65,11 @@ class Curves:
             self._writer.add_image(name, picture, step, dataformats="HWC")
 
 
-def by_level(noise_level: Tensor, loss_above_floor: Tensor) -> dict[str, float]:
-    """Mean loss above its floor, nats per dimension, for each tenth of the noise levels seen."""
+def by_level(name: str, noise_level: Tensor, values: Tensor) -> dict[str, float]:
+    """The mean of ``values`` (N,) for each tenth of the noise levels (N,) seen, as curves of ``name``."""
     bins = (noise_level * LEVEL_BINS).long().clamp(max=LEVEL_BINS - 1)
     return {
-        f"loss_above_floor/level_{b / LEVEL_BINS:.1f}": loss_above_floor[bins == b].mean().item()
+        f"{name}/level_{b / LEVEL_BINS:.1f}": values[bins == b].mean().item()
         for b in sorted(set(bins.tolist()))
     }
 

@@ -1,4 +1,11 @@
-"""What a run's directory holds, and how it gets there."""
+"""What a run's directory holds, and how it gets there.
+
+config.yaml             the resolved config (earlier ones: config-until-step-N.yaml)
+log.txt                 what happened, all sessions
+checkpoint_latest.pth   where the same command resumes; _final, _best and numbered ones beside it
+previews/               samples of the average of weights, always from the same seeds
+tensorboard/            curves
+"""
 
 import contextlib
 import logging
@@ -23,20 +30,20 @@ def save(run: Run, name: str) -> None:
         config=run.config.to_flat(),
         data_shape=run.spec.data_shape,
         data_std=run.spec.data_std,
-        progress=asdict(learner.progress),
-        model=learner.network.state_dict(),
-        ema=learner.average.state_dict(),
+        progress=asdict(run.progress),
+        model=learner.weights.state_dict(),
+        ema=learner.ema_network.state_dict(),
         optimizer=learner.optimizer.state(),
     )
     save_checkpoint(run.directory / name, checkpoint)
-    logger.info("saved %s at step %d", run.directory / name, learner.progress.step)
+    logger.info("saved %s at step %d", run.directory / name, run.progress.step)
 
 
 def keep_numbered(run: Run) -> None:
     """Save a numbered checkpoint too, and remove the oldest beyond ``keep``."""
     if not run.config.cadence.keep or not run.ranks.is_first:
         return
-    save(run, f"checkpoint_{run.learner.progress.step:09d}.pth")
+    save(run, f"checkpoint_{run.progress.step:09d}.pth")
     numbered = sorted(run.directory.glob("checkpoint_[0-9]*.pth"))
     for old in numbered[: -run.config.cadence.keep]:
         old.unlink()
@@ -51,7 +58,7 @@ def write_config(run: Run) -> None:
                 return
         except InputError:
             logger.warning("%s was not a readable config", path)
-        kept = run.directory / f"config-until-step-{run.learner.progress.step}.yaml"
+        kept = run.directory / f"config-until-step-{run.progress.step}.yaml"
         if not kept.exists():
             path.rename(kept)
     write_yaml(path, run.config)

@@ -31,7 +31,7 @@ class Rehearsal:
 def rehearse(run: Run, num_steps: int = 3) -> Rehearsal:
     """Take one step to warm up and ``num_steps`` to measure; nothing is saved."""
     training, learner = run.config.training, run.learner
-    steps = -(-max(0, run.total_images - learner.progress.images) // training.batch_size)
+    steps = -(-max(0, run.total_images - run.progress.images) // training.batch_size)
     began = 0.0
     supply = batches(run.images.images, training.batch_size, training.seed)
     for number in range(num_steps + 1):
@@ -39,17 +39,17 @@ def rehearse(run: Run, num_steps: int = 3) -> Rehearsal:
             began = time.monotonic()
         take_step(run, next(supply), number)
     return Rehearsal(
-        parameters=sum(p.numel() for p in learner.network.parameters()),
+        parameters=sum(p.numel() for p in learner.weights.parameters()),
         steps=steps,
         seconds_per_step=(time.monotonic() - began) / num_steps,
-        peak_memory=_peak_memory(run.average.device),
+        peak_memory=_peak_memory(run.ema_model.device),
         sheet=_sheet(run),
     )
 
 
 def _sheet(run: Run) -> Pictures:
     """Images as the model sees them, then the first ones at rising noise levels."""
-    model, shown = run.average, 4 * COLUMNS
+    model, shown = run.ema_model, 4 * COLUMNS
     noise = step_noise(run.config.training.seed, 0, 0, shown)
     images = next(batches(run.images.images, shown, run.config.training.seed))
     z = model.pixels.to_state(augment(images, run.config.data.data_augmentation, noise))

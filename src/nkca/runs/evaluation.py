@@ -1,9 +1,8 @@
-"""Scores and losses of the average, now and then."""
+"""Scores and losses of the average of weights, for the curves and the choice of the best."""
 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,11 +10,9 @@ from torch import Tensor
 from nkca.distributed.ranks import LostRankError
 from nkca.distributed.sharing import together
 from nkca.errors import InputError
-from nkca.models.checkpoint import BEST
 from nkca.pixels import as_tensor
 from nkca.runs.curves import Curves
-from nkca.runs.directory import save
-from nkca.runs.run import Run, never
+from nkca.runs.run import Run
 from nkca.system.device import send
 from nkca.training.objective import evaluate
 
@@ -24,31 +21,35 @@ logger = logging.getLogger("nkca")
 EVALUATION_IMAGES = 256
 
 
-def save_evaluation(run: Run, curves: Curves, should_stop: Callable[[], bool] = never) -> None:
-    """Score the average: its samples, and its loss; keep the checkpoint with the best samples.
+def save_evaluation(
+    run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False
+) -> float | None:
+    """Score the average: its samples, and its loss, and write both to the curves.
 
     Args:
         should_stop: asked again and again; True on any rank ends the evaluation without a score.
+
+    Returns:
+        The samples' kernel distance on the first rank; None where there is none, and on the others.
     """
     _save_loss(run, curves)
     began = time.monotonic()
     assert run.scorer is not None
     try:
-        features = run.scorer.features(run.average, should_stop, run.ranks)
+        features = run.scorer.features(run.ema_model, should_stop, run.ranks)
     except LostRankError:
         raise
     except InputError as error:  # no reason to end a run
-        logger.warning("evaluation at step %d failed: %s", run.learner.progress.step, error)
-        return
-    if features is None and should_stop():
-        return
-    if run.ranks.is_first:
-        _save_score(run, curves, features, began)
+        logger.warning("evaluation at step %d failed: %s", run.progress.step, error)
+        return None
+    if not run.ranks.is_first or (features is None and should_stop()):
+        return None
+    return _save_score(run, curves, features, began)
 
 
-def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float) -> None:
+def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float) -> float | None:
     """Compare the features of samples, or say why there are none."""
-    progress, scorer = run.learner.progress, run.scorer
+    progress, scorer = run.progress, run.scorer
     assert scorer is not None
     if features is None:
         logger.warning(
@@ -57,12 +58,12 @@ def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float)
             progress.step,
             time.monotonic() - began,
         )
-        return
+        return None
     try:
         score = scorer.compare(features.numpy())
     except InputError as error:  # nor is this
         logger.warning("evaluation at step %d failed: %s", progress.step, error)
-        return
+        return None
     seconds = time.monotonic() - began
     curves.scalar("evaluation/kid", score.kid, progress.step)
     curves.scalar("evaluation/fid", score.fid, progress.step)
@@ -74,28 +75,26 @@ def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float)
         score.samples,
         seconds,
     )
-    if progress.best_score is None or score.kid < progress.best_score:
-        run.learner.progress = replace(progress, best_score=score.kid)
-        save(run, BEST)
+    return score.kid
 
 
 def _save_loss(run: Run, curves: Curves) -> None:
-    """The loss and the entropy production of the average, on the first images with fixed draws."""
-    progress, training, model = run.learner.progress, run.config.training, run.average
+    """The loss of the average and what its objective shows, on the first images with fixed draws."""
+    learner, model = run.learner, run.ema_model
     total = min(EVALUATION_IMAGES, len(run.images))
-    size = run.learner.part_size
+    size, names = learner.part_size, ["loss"]
 
     def make(rows: range) -> Tensor:
         parts = []
         for first in range(rows.start, rows.stop, size):
             part = run.images.images[first : min(first + size, rows.stop)]
             z = model.pixels.to_state(send(as_tensor(part.copy()), model.device))
-            terms = evaluate(model.chain, z, training.min_noise, first)
-            parts.append(torch.stack([terms.loss, terms.entropy_production / z[0].numel()], dim=1))
+            terms = evaluate(learner.objective, learner.draw, model.chain, z, first)
+            names[1:] = terms.shown
+            parts.append(torch.stack([terms.loss, *terms.shown.values()], dim=1))
         return torch.cat(parts)
 
     seen = together(make, total, run.ranks)
     assert seen is not None
-    loss, production = seen.mean(0).tolist()
-    curves.scalar("evaluation/loss", loss, progress.step)
-    curves.scalar("evaluation/entropy_production", production, progress.step)
+    for name, value in zip(names, seen.mean(0).tolist(), strict=True):
+        curves.scalar(f"evaluation/{name}", value, run.progress.step)

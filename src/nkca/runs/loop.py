@@ -1,6 +1,7 @@
-"""A training run in a directory: prepare or resume, train, save, show.
+"""The training loop: take steps, save, show, evaluate.
 
-Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s.
+Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s. Nothing but this
+loop moves a run's progress.
 """
 
 import logging
@@ -9,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from nkca.data.dataset import batches
-from nkca.distributed.ranks import lost_rank_says
+from nkca.distributed.ranks import lost_rank_advice
 from nkca.errors import InputError, out_of_memory_says
-from nkca.models.checkpoint import FINAL, LATEST
+from nkca.models.checkpoint import BEST, FINAL, LATEST
 from nkca.runs.curves import Curves, open_curves
 from nkca.runs.directory import keep_numbered, save
 from nkca.runs.evaluation import save_evaluation
@@ -35,12 +36,12 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     Raises:
         InputError: if many steps in a row are not finite, memory does not suffice, or a rank dies.
     """
-    first = saved_step = run.learner.progress.step
+    first = saved_step = run.progress.step
     cadence, saved_at = run.config.cadence, time.monotonic()
     with (
         open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
         out_of_memory_says(advice_on_memory(run.config)),
-        lost_rank_says(
+        lost_rank_advice(
             f"checkpoints in {run.directory} are intact: the same command goes on there"
         ),
     ):
@@ -59,41 +60,49 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
             if cadence.viz_freq and step % cadence.viz_freq == 0:
                 save_preview(run, curves, should_stop)
             if cadence.eval_freq and step % cadence.eval_freq == 0:
-                save_evaluation(run, curves, should_stop)
+                _keep_best(run, save_evaluation(run, curves, should_stop))
             if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
                 save(run, LATEST)
                 keep_numbered(run)
                 saved_step, saved_at = step, time.monotonic()
-        curves.flush(run.learner.progress.step)
-        last = run.learner.progress.step
+        curves.flush(run.progress.step)
+        last = run.progress.step
         _finish(run, curves, moved=last > first, saved=last == saved_step)
 
 
 def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
     """The loop itself; all ranks leave it at the same step."""
-    training, learner = run.config.training, run.learner
-    before, began = learner.progress.seconds, time.monotonic()
-    first = learner.progress.images
+    training = run.config.training
+    before, began = run.progress.seconds, time.monotonic()
+    first = run.progress.images
     rows = run.ranks.share(training.batch_size)
     share = slice(rows.start, rows.stop)
     for images in batches(run.images.images, training.batch_size, training.seed, first, share):
         passed = before + time.monotonic() - began
-        seconds, stops = run.ranks.largest_of(passed, should_stop())
-        learner.progress = replace(learner.progress, seconds=seconds)
+        seconds, stops = run.ranks.maxima(passed, should_stop())
+        run.progress = replace(run.progress, seconds=seconds)
         if stops or run.is_finished():
             return
-        report = take_step(run, images, learner.progress.step)
-        learner.progress = replace(learner.progress, seconds=before + time.monotonic() - began)
-        yield replace(report, progress=learner.progress)
+        report = take_step(run, images, run.progress.step)
+        run.progress = replace(report.progress, seconds=before + time.monotonic() - began)
+        yield replace(report, progress=run.progress)
+
+
+def _keep_best(run: Run, score: float | None) -> None:
+    """Save the run as the best so far, if the score of its samples is the lowest."""
+    best = run.progress.best_score
+    if score is not None and (best is None or score < best):
+        run.progress = replace(run.progress, best_score=score)
+        save(run, BEST)
 
 
 def _finish(run: Run, curves: Curves, moved: bool, saved: bool) -> None:
     """Save what is not yet: ``moved`` in this session, ``saved`` as the latest at this step."""
-    if not saved and (run.is_finished() or not run.learner.progress.skipped_in_a_row):
+    if not saved and (run.is_finished() or not run.progress.skipped_in_a_row):
         save(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
         viz_freq = run.config.cadence.viz_freq
-        if viz_freq and run.learner.progress.step % viz_freq:
+        if viz_freq and run.progress.step % viz_freq:
             save_preview(run, curves)
         save(run, FINAL)
 

@@ -12,7 +12,7 @@ computed twice costs another forward pass of it.
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,6 @@ from nkca.noise import sample_noise
 from nkca.system import memory
 from nkca.system.memory import Peak, as_text
 from nkca.training.learner import Learner
-from nkca.training.objective import contrastive_adjustment
 
 MARGIN = 1.3  # of what a part takes: the heap of a run has holes, more so with uneven parts
 USABLE = 0.9  # of the memory that is available when the run starts
@@ -64,8 +63,8 @@ class Need:
         return int(max(0.0, limit - self.fixed) / self.per_image)
 
 
-def fit_step(learner: Learner, model: Model, config: RunConfig) -> list[str]:
-    """Give ``learner`` the parts and levels that the config asks for, or those that fit; say which.
+def fit_step(learner: Learner, model: Model, config: RunConfig) -> tuple[Learner, list[str]]:
+    """The learner with the parts and levels that the config asks for, or those that fit, and a message.
 
     Where the config names numbers, or nothing, this costs nothing. No weight moves.
 
@@ -78,14 +77,15 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> list[str]:
     training, ranks = config.training, learner.ranks
     asked = training.max_memory is not None or training.finds_parts or training.finds_levels
     if not asked:
-        recompute_levels(learner.network, int(training.activation_checkpointing or 0))
-        return []
+        recompute_levels(learner.weights, int(training.activation_checkpointing or 0))
+        parts = training.accumulate if isinstance(training.accumulate, int) else 1
+        return replace(learner, parts=parts), []
     if not memory.is_measurable(model.device):
         raise InputError(
             f"memory cannot be measured on {model.device.type} here: give --accumulate=N and "
             "--activation-checkpointing=N, without --max-memory"
         )
-    limit = training.max_memory or _limit(model.device, int(ranks.largest(ranks.local)) + 1)
+    limit = training.max_memory or _limit(model.device, int(ranks.max(ranks.local)) + 1)
     unit = 2 ** (len(config.model.dim_mults) - 1)
     trial = _Trial(learner, model, unit, -(-training.batch_size // ranks.count), limit)
     trial.prepare()
@@ -93,12 +93,12 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> list[str]:
     if ranks.any(plan is None):
         raise InputError(_too_large(config, limit))
     assert plan is not None
-    parts, levels, peak = map(int, ranks.largest_of(plan.parts, plan.levels, plan.peak))
-    learner.parts = parts
-    learner.network.zero_grad(set_to_none=parts == 1)
+    parts, levels, peak = map(int, ranks.maxima(plan.parts, plan.levels, plan.peak))
+    learner.weights.zero_grad(set_to_none=parts == 1)
     memory.release(model.device)
-    recompute_levels(learner.network, levels)
-    return [StepPlan(parts, levels, peak).describe(training.batch_size, limit)]
+    recompute_levels(learner.weights, levels)
+    plan = StepPlan(parts, levels, peak)
+    return replace(learner, parts=parts), [plan.describe(training.batch_size, limit)]
 
 
 def _limit(device: torch.device, processes: int) -> int:
@@ -174,12 +174,12 @@ class _Trial:
 
     def prepare(self) -> None:
         """Let libraries load, layers choose their ways and gradients take their place."""
-        recompute_levels(self.learner.network, 0)
+        recompute_levels(self.learner.weights, 0)
         self._rise(1, *self._small())
 
     def need(self, levels: int) -> Need | None:
         """What parts take with ``levels`` computed twice; None if one image is too much already."""
-        recompute_levels(self.learner.network, levels)
+        recompute_levels(self.learner.weights, levels)
         height, width = self.model.data_shape[1:]
         small = self._small()
         count, first, second = self._two_points(*small)
@@ -229,9 +229,9 @@ class _Trial:
 
     def _part(self, z: Tensor) -> None:
         """Forward and backward."""
-        b, chain = torch.full((len(z),), 0.5, device=z.device), self.learner.chain
-        with self.learner.alone(), _eager():
-            terms = contrastive_adjustment(chain, z, b, sample_noise(range(len(z))))
+        b, learner = torch.full((len(z),), 0.5, device=z.device), self.learner
+        with learner.no_gradient_sync(), _eager():
+            terms = learner.objective(learner.chain, z, b, sample_noise(range(len(z))))
             torch.autograd.backward(terms.loss.sum())
 
 

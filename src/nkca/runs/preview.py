@@ -1,4 +1,4 @@
-"""Samples of the average, now and then."""
+"""Pictures of the run's progress: samples of the average of weights, always from the same seeds."""
 
 import logging
 import time
@@ -8,25 +8,25 @@ import torch
 from torch import Tensor
 
 from nkca.distributed.sharing import GivenUpError, together
-from nkca.metrics.image_sets import Samples
 from nkca.pictures.grid import contact_sheet
 from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.runs.curves import Curves
-from nkca.runs.run import Run, never
+from nkca.runs.run import Run
+from nkca.sampling.tasks import Schedule, draw, from_noise
 
 logger = logging.getLogger("nkca")
 
 PREVIEW_SAMPLES = 16
 
 
-def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = never) -> None:
+def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False) -> None:
     """Sample the average from fixed seeds, each rank some: a PNG and an image in TensorBoard.
 
     Args:
         should_stop: asked again and again; True on any rank ends it without a preview.
     """
-    step, began = run.learner.progress.step, time.monotonic()
+    step, began = run.progress.step, time.monotonic()
     pictures = _preview(run, should_stop)
     if pictures is None or not run.ranks.is_first:
         return
@@ -39,7 +39,6 @@ def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = nev
 
 def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
     """The first samples, uint8 (N, C, H, W), or None."""
-    samples = Samples(run.average, ("", ""), PREVIEW_SAMPLES)
     size = min(PREVIEW_SAMPLES, run.learner.part_size)
 
     def watch(_share: float) -> None:
@@ -47,7 +46,9 @@ def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
             raise GivenUpError
 
     def make(rows: range) -> Tensor:
-        firsts = range(0, len(rows), size)
-        return torch.cat([samples.batch(rows[first : first + size], watch) for first in firsts])
+        parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+        return torch.cat(
+            [draw(run.ema_model, from_noise(part), Schedule(), tick=watch) for part in parts]
+        )
 
     return together(make, PREVIEW_SAMPLES, run.ranks)

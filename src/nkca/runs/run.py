@@ -1,13 +1,5 @@
-"""A run and its directory: what is kept there, and how it gets there.
+"""A training run in memory, and one step of it."""
 
-config.yaml             the resolved config (earlier ones: config-until-step-N.yaml)
-log.txt                 what happened, all sessions
-checkpoint_latest.pth   where the same command resumes; _final, _best and numbered ones beside it
-previews/               samples of the average of weights, always from the same seeds
-tensorboard/            curves
-"""
-
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,22 +14,16 @@ from nkca.models.model import Model
 from nkca.noise import step_noise
 from nkca.runs.scorer import Scorer
 from nkca.system.device import send
-from nkca.training.learner import Learner, StepReport
-
-logger = logging.getLogger("nkca")
+from nkca.training.learner import Learner, Progress, StepReport
 
 
-def never() -> bool:
-    """What never stops."""
-    return False
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Run:
     """Everything that training needs, in memory.
 
     Args:
-        average: the model with averaged weights, which samples are drawn from.
+        ema_model: the model with averaged weights, which samples are drawn from.
+        progress: how far it is; `nkca.runs.loop` alone moves it.
         scorer: None where nothing is evaluated.
         ranks: who makes it; each has a `Run`, and the first alone writes.
     """
@@ -47,14 +33,15 @@ class Run:
     images: DecodedImages
     spec: ModelSpec
     learner: Learner
-    average: Model
+    ema_model: Model
+    progress: Progress
     scorer: Scorer | None = None
     ranks: Ranks = ALONE
 
     @property
     def total_images(self) -> int:
         """Images seen when the epochs and steps asked for are done."""
-        training, done = self.config.training, self.learner.progress
+        training, done = self.config.training, self.progress
         by_epochs = training.epochs * len(self.images)
         if training.max_steps is None:
             return by_epochs
@@ -63,15 +50,18 @@ class Run:
 
     def is_finished(self) -> bool:
         """Whether the epochs, steps or time asked for are done."""
-        training, done = self.config.training, self.learner.progress
+        training, done = self.config.training, self.progress
         late = training.max_time is not None and done.seconds >= training.max_time
         return late or done.images >= self.total_images
 
 
 def take_step(run: Run, images: Tensor, number: int) -> StepReport:
-    """Learn from uint8 images (B, C, H, W), a rank's share, with the randomness of step ``number``."""
-    training, model = run.config.training, run.average
+    """Learn from uint8 images (B, C, H, W), a rank's share, with the randomness of step ``number``.
+
+    The run's progress stays as it is; that of the report is the one after the step.
+    """
+    training, model = run.config.training, run.ema_model
     rows = run.ranks.share(training.batch_size)
     noise = step_noise(training.seed, number, rows.start, len(rows))
     images = augment(send(images, model.device), run.config.data.data_augmentation, noise)
-    return run.learner.step(model.pixels.to_state(images), noise)
+    return run.learner.step(run.progress, model.pixels.to_state(images), noise)

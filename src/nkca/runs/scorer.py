@@ -28,7 +28,6 @@ from nkca.metrics.scores.kernel_distance import kernel_distance
 from nkca.metrics.scores.moments import moments_of
 from nkca.metrics.statistics import Statistics
 from nkca.models.model import Model
-from nkca.pixels import CategoricalPixels
 from nkca.sampling.tasks import Schedule
 
 logger = logging.getLogger("nkca")
@@ -131,10 +130,10 @@ def prepare_scorer(
     wanted = cadence.eval_features
     name = best_extractor(height, width) if wanted == "auto" else wanted
     extractor = open_extractor(name, model.device)
-    batch_size = min(EVAL_BATCH, int(-ranks.largest(-part_size)))  # the same on all ranks
+    batch_size = min(EVAL_BATCH, int(-ranks.max(-part_size)))  # the same on all ranks
     options = Collecting(model.device, cache_place(config.data), batch_size)
     schedule = Schedule(num_steps=cadence.eval_sampling_steps)
-    still, moving = ranks.largest_of(*_seconds_per_batch(model, extractor, options, schedule))
+    still, moving = ranks.maxima(*_seconds_per_batch(model, extractor, options, schedule))
     at_once = options.batch_size * ranks.count
     samples = _affordable(cadence.eval_samples, at_once, moving, cadence.eval_time)
     reference = _reference(model, images, config, ranks)
@@ -203,7 +202,7 @@ def _reference(model: Model, images: DecodedImages, config: RunConfig, ranks: Ra
         images = ranks.first_then_others(lambda: load_dataset(data))
         if images.images.shape[1:3] != (height, width):
             raise InputError(f"the model makes {width}x{height}, eval_dataset {name} does not fit")
-    pixels = model.pixels if isinstance(model.pixels, CategoricalPixels) else None
+    pixels = None if model.pixels.is_lossless else model.pixels
     files = ImageFiles(images, dataset_path(name or config.data.dataset), pixels)
     stride = -(-len(files) // REFERENCE_IMAGES)
     return Part(files, range(0, len(files), stride)) if stride > 1 else files

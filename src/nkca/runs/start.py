@@ -1,22 +1,24 @@
-"""What a run's directory says about the run: its newest checkpoint, and what may change."""
+"""How a run begins: options, the checkpoint in its directory, images -> a `Run`."""
 
 import contextlib
 import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nkca.config.parsing import configure, field_name
-from nkca.config.schema import RunConfig
+from nkca.config.schema import RunConfig, TrainingConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
+from nkca.levels import LevelDraw, uniform
 from nkca.models import build
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
+from nkca.models.model import Model
 from nkca.networks import compilation
 from nkca.runs.directory import log_file, write_config
 from nkca.runs.memory_fit import advice_on_memory, fit_step
@@ -24,7 +26,9 @@ from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
 from nkca.system.files import locked
-from nkca.training.learner import Learner, Progress
+from nkca.training.adam import Adam
+from nkca.training.learner import Learner, Progress, UpdateRule
+from nkca.training.objective import Objective, contrastive_adjustment
 
 logger = logging.getLogger("nkca")
 
@@ -86,6 +90,18 @@ def check_data_shape(checkpoint: Checkpoint, shape: tuple[int, int, int], direct
 
 
 @dataclass(frozen=True)
+class Method:
+    """What is learned by, where it is not what the options say.
+
+    Args:
+        draw: training levels; None: uniform from ``min_noise`` to 1.
+    """
+
+    objective: Objective = contrastive_adjustment
+    draw: LevelDraw | None = None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A run that nothing has been written for yet, and what its log begins with."""
 
@@ -94,21 +110,25 @@ class Prepared:
 
 
 def prepare(
-    options: Mapping[str, Any],
+    options: Mapping[str, Any] | RunConfig,
     directory: Path,
     on_decode: Callable[[int, int], None] | None = None,
     ranks: Ranks = ALONE,
+    method: Method = Method(),
 ) -> Prepared:
     """Read the images and build, or load, the model of a run in ``directory``; write nothing there.
 
     Args:
-        options: flat, as `configure` takes them; what a run that has begun leaves open is its own.
+        options: a config, or flat as `configure` takes them; what a mapping leaves open, in a run that
+            has begun, is the run's own.
         on_decode: called with (done, total) while images are decoded.
         ranks: who prepare and train it together; each calls this.
 
     Raises:
         InputError: if options, images or the checkpoint there do not fit.
     """
+    if isinstance(options, RunConfig):
+        options = options.to_flat()
     config, checkpoint, changes = resolve(options, directory)
     if config.training.batch_size < ranks.count:
         raise InputError(
@@ -129,21 +149,25 @@ def prepare(
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
         messages.extend(filter(None, [compilation.describe(device, choice)]))
-        run = _assemble(directory, config, images, spec, checkpoint, ranks)
-        messages.extend(fit_step(run.learner, run.average, config))
+        learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
+        learner, fitted = fit_step(learner, ema_model, config)
+        messages.extend(fitted)
+        scorer = None
         if config.cadence.eval_freq:
-            scorer = prepare_scorer(run.average, images, config, run.learner.part_size, ranks)
-            run = replace(run, scorer=scorer)
+            scorer = prepare_scorer(ema_model, images, config, learner.part_size, ranks)
             messages.append(scorer.announcement())
+    progress = Progress() if checkpoint is None else Progress(**_known(checkpoint.progress))
+    run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages))
 
 
 @contextlib.contextmanager
 def open_run(
-    options: Mapping[str, Any],
+    options: Mapping[str, Any] | RunConfig,
     directory: str | Path,
     on_decode: Callable[[int, int], None] | None = None,
     ranks: Ranks = ALONE,
+    method: Method = Method(),
 ) -> Iterator[Run]:
     """Begin a run in ``directory``, or resume the one that is there; see `prepare`.
 
@@ -152,14 +176,14 @@ def open_run(
     """
     directory = Path(directory)
     if not ranks.is_first:
-        yield prepare(options, directory, None, ranks).run
+        yield prepare(options, directory, None, ranks, method).run
         return
     with contextlib.ExitStack() as stack:
         lock = locked(directory / ".lock")
         has_begun = newest_checkpoint(directory) is not None
         if has_begun:
             stack.enter_context(lock)
-        prepared = prepare(options, directory, on_decode, ranks)
+        prepared = prepare(options, directory, on_decode, ranks, method)
         directory.mkdir(parents=True, exist_ok=True)
         if not has_begun:
             stack.enter_context(lock)
@@ -173,26 +197,27 @@ def open_run(
 
 
 def _assemble(
-    directory: Path,
     config: RunConfig,
-    images: DecodedImages,
     spec: build.ModelSpec,
     checkpoint: Checkpoint | None,
+    source: str,
     ranks: Ranks,
-) -> Run:
+    method: Method,
+) -> tuple[Learner, Model]:
+    """The learner and the model with averaged weights; ``source`` is what errors name."""
     training, device = config.training, choose_device(config.training.device)
     choice = training.compile
     if device.type == "cpu" and choice != "off" and ranks.any(bool(compilation.lacking())):
         choice = "off"  # all ranks lay their weights out alike
     network = build.new_denoiser(spec, training.seed)
-    average = copy.deepcopy(network)
+    ema_network = copy.deepcopy(network)
     if checkpoint is not None:
-        build.load_weights(network, checkpoint.model, str(directory))
-        build.load_weights(average, checkpoint.ema, str(directory))
-    for weights in (network, average):
+        build.load_weights(network, checkpoint.model, source)
+        build.load_weights(ema_network, checkpoint.ema, source)
+    for weights in (network, ema_network):
         compilation.prepare(weights.to(device), device, choice)
-    taught = ranks.parallel(network)
-    models = [
+    shared = ranks.parallel(network)
+    model, ema_model = (
         build.assemble(
             spec,
             weights,
@@ -201,15 +226,35 @@ def _assemble(
             lag=training.lag,
             min_noise=training.min_noise,
         )
-        for weights in (taught, average)
-    ]
-    learner = Learner(models[0].chain, taught, average, training, ranks)
-    ranks.check_same("kind of precision", needs_loss_scale(learner.chain.denoiser))
+        for weights in (shared, ema_network)
+    )
+    ranks.check_same("kind of precision", needs_loss_scale(model.chain.denoiser))
+    optimizer = Adam(network.named_parameters(), (training.adam_b1, training.adam_b2))
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
-        learner.optimizer.load(checkpoint.optimizer)
-        learner.progress = Progress(**_known(checkpoint.progress))
-    return Run(directory, config, images, spec, learner, models[1], ranks=ranks)
+        optimizer.load(checkpoint.optimizer)
+    learner = Learner(
+        chain=model.chain,
+        network=shared,
+        ema_network=ema_network,
+        objective=method.objective,
+        draw=method.draw or uniform(training.min_noise),
+        optimizer=optimizer,
+        rule=_update_rule(training),
+        batch_size=training.batch_size,
+        ranks=ranks,
+    )
+    return learner, ema_model
+
+
+def _update_rule(training: TrainingConfig) -> UpdateRule:
+    return UpdateRule(
+        lr=training.lr,
+        lr_warmup=training.lr_warmup,
+        grad_clip=training.grad_clip,
+        ema_decay=training.ema_decay,
+        ema_warmup=training.ema_warmup,
+    )
 
 
 def _check_same(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nkca.chain import State
+from nkca.chain import Moment
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
 from nkca.models.model import Model
@@ -21,7 +21,7 @@ from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
 from nkca.sampling.request import Job, Outputs, Request, parse_seeds
-from nkca.sampling.tasks import Schedule, Task, run_task, show
+from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show
 
 logger = logging.getLogger("nkca")
 
@@ -85,11 +85,11 @@ def make_samples(
     for number in range(num_batches):
         batch = list(itertools.islice(jobs, batch_size * ranks.count))
         with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
-            for state, pictures in _states(plan, batch, ranks):
+            for moment, pictures in _states(plan, batch, ranks):
                 if outputs.intermediate and ranks.is_first:
-                    _save_intermediate(directory, batch, state, pictures)
-                sheet.add_state(number, state.step, pictures[:batch_size])
-                yield Step(number * num_states + state.step + 1, total)
+                    _save_intermediate(directory, batch, moment, pictures)
+                sheet.add_state(number, moment.step, pictures[:batch_size])
+                yield Step(number * num_states + moment.step + 1, total)
         if ranks.is_first:
             sheet.add_samples(pictures)
             files = tuple(_save_samples(directory, request, batch, pictures))
@@ -98,22 +98,22 @@ def make_samples(
         yield Step(total, total, tuple(sheet.save(directory, request)))
 
 
-def _states(plan: Plan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[State, Pictures]]:
+def _states(plan: Plan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[Moment, Pictures]]:
     """Every state of a batch's chains, and what it shows where somebody will look, else nothing.
 
-    The state is that of this rank's share; a rank without one makes the first sample for nobody.
+    The state is that of this rank's share; a rank without a share repeats the first sample, unused.
     """
     model, share = plan.model, ranks.share(len(batch))
     mine = batch[share.start : share.stop] or batch[:1]
-    task = Task([job.seed for job in mine], _starts(model, mine), plan.repaint)
+    task = _task(plan, mine)
     seen_all = plan.outputs.intermediate or plan.outputs.animation is not None
     nothing: Pictures = np.empty((0, 0, 0, 0), np.uint8)
-    for state in run_task(model, task, plan.schedule):
-        if not seen_all and state.step < plan.schedule.num_steps:
-            yield state, nothing
+    for moment in run_task(model, task, plan.schedule):
+        if not seen_all and moment.step < plan.schedule.num_steps:
+            yield moment, nothing
             continue
-        shown = show(model, task, state, plan.request.visualize)[: len(share)]
-        yield state, as_pictures(ranks.gather(shown, len(batch)))
+        shown = show(model, task, moment, plan.request.visualize)[: len(share)]
+        yield moment, as_pictures(ranks.gather(shown, len(batch)))
 
 
 def _save_samples(
@@ -135,6 +135,16 @@ def _repaint(model: Model, request: Request) -> Tensor | None:
     return read_mask(Path(request.inpainting_mask), height, width, request.invert_mask)
 
 
+def _task(plan: Plan, batch: list[Job]) -> Task:
+    """What a batch's chains are to do."""
+    seeds, images = [job.seed for job in batch], _starts(plan.model, batch)
+    if images is None:
+        return from_noise(seeds)
+    if plan.repaint is None:
+        return around(images, seeds)
+    return inpaint(images, plan.repaint, seeds)
+
+
 def _starts(model: Model, batch: list[Job]) -> Tensor | None:
     """The images of a batch, (B, C, H, W) uint8; each file is read once."""
     read: dict[str, Tensor] = {}
@@ -144,11 +154,13 @@ def _starts(model: Model, batch: list[Job]) -> Tensor | None:
     return torch.stack([read[job.image] for job in batch if job.image]) if read else None
 
 
-def _save_intermediate(directory: Path, batch: list[Job], state: State, pictures: Pictures) -> None:
+def _save_intermediate(
+    directory: Path, batch: list[Job], moment: Moment, pictures: Pictures
+) -> None:
     for job, picture in zip(batch, pictures, strict=True):
         folder = directory / "intermediate" / job.name
         folder.mkdir(parents=True, exist_ok=True)
-        save_png(folder / f"step_{state.step:04d}_level_{state.noise_level:.4f}.png", picture)
+        save_png(folder / f"step_{moment.step:04d}_level_{moment.noise_level:.4f}.png", picture)
 
 
 @dataclass

@@ -1,24 +1,21 @@
-"""What a trained chain is asked to do: new images, variants of an image, inpainting.
+"""What a trained chain is asked to do: new images, variants of an image, inpainting, or your own task.
 
-Each task is a start, a list of levels and, for inpainting, a denoiser that holds pixels; the chain
-does the rest. The picture is the mode of p(z|x) at the last level.
+A task says where the chains start and what is known of the pictures (conditions); a sampler does the
+rest. The picture is the mode of p(z|x) at the last level.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from nkca import levels
-from nkca.chain import State, run
-from nkca.denoisers.held import Held
+from nkca.chain import Moment, Sampler, run
+from nkca.denoisers.condition import Condition, hold
 from nkca.errors import InputError
 from nkca.models.model import Model
-from nkca.noise import sample_noise
-from nkca.pixels import as_pictures, as_tensor
+from nkca.noise import Noise, sample_noise
 
 
 @dataclass(frozen=True)
@@ -45,84 +42,94 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Task:
-    """A batch of samples to make, one for each seed.
+    """A batch of samples to make, one for each seed; see `from_noise`, `around` and `inpaint`.
 
     Args:
         seeds: one for each sample; the same seed gives the same sample in any batch.
-        images: uint8 (B, C, H, W) to start from; None: from noise.
-        repaint: bool (H, W), True where pixels may change; None: everywhere.
+        start: (model, schedule, noise) -> states x (B, C, H, W) at the first level of the schedule.
+        conditions: model -> what is known of the pictures, for all samples of the batch.
+        finish: what is shown, uint8 (B, C, H, W) on the CPU -> the picture.
     """
 
     seeds: Sequence[int]
-    images: Tensor | None = None
-    repaint: Tensor | None = None
+    start: Callable[[Model, Schedule, Noise], Tensor]
+    conditions: Callable[[Model], tuple[Condition, ...]] = lambda _model: ()
+    finish: Callable[[Tensor], Tensor] = lambda picture: picture
+
+
+def from_noise(seeds: Sequence[int]) -> Task:
+    """New images: chains start from the prior, at level 1."""
+
+    def start(model: Model, schedule: Schedule, noise: Noise) -> Tensor:
+        schedule.check_start(from_noise=True)
+        prior = model.chain.kernel.prior((len(noise), *model.data_shape))
+        return prior.sample(noise).to(model.device)
+
+    return Task(seeds, start)
+
+
+def around(images: Tensor, seeds: Sequence[int]) -> Task:
+    """Variants: chains start from uint8 images (B, C, H, W), one a seed, noised to the first level."""
+
+    def start(model: Model, schedule: Schedule, noise: Noise) -> Tensor:
+        z = model.pixels.to_state(images.to(model.device))
+        level = torch.full((len(z),), schedule.max_noise, device=model.device)
+        return model.chain.kernel.add_noise(z, level).sample(noise)
+
+    return Task(seeds, start)
+
+
+def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
+    """Variants of uint8 images (B, C, H, W) that differ where ``repaint``, bool (H, W), is True."""
+
+    def conditions(model: Model) -> tuple[Condition, ...]:
+        z = model.pixels.to_state(images.to(model.device))
+        return (hold(~repaint.to(model.device), z),)
+
+    start = around(images, seeds).start
+    return Task(seeds, start, conditions, lambda picture: torch.where(repaint, picture, images))
 
 
 @torch.inference_mode()
-def run_task(model: Model, task: Task, schedule: Schedule) -> Iterator[State]:
-    """Run the chain of a task, yielding every state (``num_steps + 1`` of them)."""
+def run_task(
+    model: Model, task: Task, schedule: Schedule, sampler: Sampler = run
+) -> Iterator[Moment]:
+    """Run the chains of a task, yielding every moment (``num_steps + 1`` of them).
+
+    Raises:
+        InputError: if the levels of the schedule are out of range.
+    """
     noise = sample_noise(task.seeds)
-    schedule.check_start(from_noise=task.images is None)
     path = schedule.levels(model)
-    shape = (len(task.seeds), *model.data_shape)
-    chain = model.chain
-    if task.images is None:
-        x = chain.kernel.prior(shape).sample(noise).to(model.device)
-    else:
-        z = model.pixels.to_state(task.images.to(model.device))
-        level = torch.full((len(z),), path[0], device=model.device)
-        x = chain.kernel.add_noise(z, level).sample(noise)
-        if task.repaint is not None:
-            held = ~task.repaint.to(model.device)
-            chain = replace(chain, denoiser=Held(chain.denoiser, held, z))
-    yield from run(chain, x, path, noise)
+    x = task.start(model, schedule, noise)
+    conditions = task.conditions(model)
+    chain = model.chain.conditioned(*conditions) if conditions else model.chain
+    yield from sampler(chain, x, path, noise)
 
 
-def show(model: Model, task: Task, state: State, visualize: str = "z") -> Tensor:
-    """The picture of a state, uint8 (B, C, H, W) on the CPU; held pixels are those of the image.
+def show(model: Model, task: Task, moment: Moment, visualize: str = "z") -> Tensor:
+    """The picture of a moment, uint8 (B, C, H, W) on the CPU; held pixels are those of the image.
 
     Args:
         visualize: "z", the mode of p(z|x), or "x", the noisy state itself.
     """
-    picture = model.pixels.to_uint8(state.p_z.mode() if visualize == "z" else state.x).cpu()
-    if task.images is None or task.repaint is None:
-        return picture
-    return torch.where(task.repaint, picture, task.images)
+    state = moment.p_z.mode() if visualize == "z" else moment.x
+    return task.finish(model.pixels.to_uint8(state).cpu())
 
 
-def sample(
+def draw(
     model: Model,
-    seeds: Sequence[int],
-    images: npt.NDArray[np.uint8] | None = None,
-    repaint: npt.NDArray[np.bool_] | None = None,
-    schedule: Schedule | None = None,
-    batch_size: int = 64,
-) -> npt.NDArray[np.uint8]:
-    """Make one image for each seed.
+    task: Task,
+    schedule: Schedule,
+    visualize: str = "z",
+    sampler: Sampler = run,
+    tick: Callable[[float], None] = lambda _share: None,
+) -> Tensor:
+    """The pictures of a task, uint8 (B, C, H, W) on the CPU.
 
     Args:
-        images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
-        repaint: bool (H, W), True where the images may change (inpainting).
-        schedule: by default the paper's: level 1 to the model's lowest in 100 steps.
-
-    Returns:
-        uint8 (N, H, W, C).
-
-    Raises:
-        InputError: if shapes or levels do not fit the model.
+        tick: called with the share that is done, in (0, 1], after each denoiser evaluation.
     """
-    starts = None
-    if images is not None:
-        starts = as_tensor(np.broadcast_to(images, (len(seeds), *images.shape[-3:])).copy())
-        if tuple(starts.shape[1:]) != model.data_shape:
-            channels, height, width = model.data_shape
-            raise InputError(f"images must be ({height}, {width}, {channels}), got {images.shape}")
-    mask = None if repaint is None else torch.from_numpy(repaint)
-    done = []
-    for first in range(0, len(seeds), batch_size):
-        rows = slice(first, first + batch_size)
-        task = Task(seeds[rows], None if starts is None else starts[rows], mask)
-        for state in run_task(model, task, schedule or Schedule()):
-            last = state
-        done.append(show(model, task, last))
-    return as_pictures(torch.cat(done))
+    for moment in run_task(model, task, schedule, sampler):
+        tick((moment.step + 1) / (schedule.num_steps + 1))
+    return show(model, task, moment, visualize)

@@ -10,6 +10,6 @@ def decay_at(update: int, decay: float, warmup: bool) -> float:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, current: nn.Module, decay: float) -> None:
-    """Move the weights of ``average`` to ``decay * average + (1 - decay) * current``, in place."""
-    torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1 - decay)
+def update_ema(ema_network: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the weights of ``ema_network`` to decay * itself + (1 - decay) * ``network``, in place."""
+    torch._foreach_lerp_(list(ema_network.parameters()), list(network.parameters()), 1 - decay)

@@ -1,32 +1,23 @@
-"""Contrastive adjustment (paper, Algorithm 2) and the training step around it.
-
-For clean images z: draw a level b ~ U(min_noise, 1) for each, noise z to x, let the chain jump from x
-to y at the same level, and minimise -log p(x|y): the chain learns to undo its own jump. At the optimum
-it is reversible, p(x) p(y|x) = p(y) p(x|y), so the noised data are its stationary distribution.
-
-Entropy production, E[log p(y|x) - log p(x|y)], measures how far it is from that: where the chain keeps
-the noised data distribution it is the Kullback-Leibler divergence between the chain and its time
-reversal, at least 0, and 0 only when the chain is reversible.
-"""
+"""One training step: an objective's gradient, clipped, moves the weights and their average."""
 
 import contextlib
 import itertools
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from nkca import levels
 from nkca.chain import Chain
-from nkca.config.schema import TrainingConfig
 from nkca.denoisers.precision import needs_loss_scale
-from nkca.distributed.ranks import ALONE, Ranks, bare, unsummed
+from nkca.distributed.ranks import ALONE, Ranks, no_gradient_sync, unwrap
+from nkca.levels import LevelDraw
 from nkca.noise import Noise
 from nkca.training import loss_scale
 from nkca.training.adam import Adam
-from nkca.training.ema import decay_at, update_average
-from nkca.training.objective import Terms, contrastive_adjustment
+from nkca.training.ema import decay_at, update_ema
+from nkca.training.objective import Objective, Terms
 
 
 @dataclass(frozen=True)
@@ -51,15 +42,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step showed; arrays have one entry for each image of the batch, on the CPU."""
+    """What one step showed; tensors have one entry for each image of the batch, on the CPU.
+
+    Args:
+        progress: after the step.
+        shown: see `Terms`.
+    """
 
     progress: Progress
     loss: float
     gradient_norm: float
     learning_rate: float
     noise_level: Tensor
-    loss_above_floor: Tensor
-    entropy_production: Tensor
+    shown: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def was_skipped(self) -> bool:
@@ -70,6 +65,33 @@ class StepReport:
     def overflowed(self) -> bool:
         """Whether float16 did not hold the gradient; no weight moved, and the loss scale was halved."""
         return not self.was_skipped and not math.isfinite(self.gradient_norm)
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """How far a gradient moves the weights, and the weights their average.
+
+    Args:
+        lr_warmup: steps in which the learning rate rises linearly from zero.
+        grad_clip: the largest norm of the gradient; None: any.
+        ema_decay, ema_warmup: see `nkca.training.ema.decay_at`.
+    """
+
+    lr: float = 1e-4
+    lr_warmup: int = 0
+    grad_clip: float | None = None
+    ema_decay: float = 0.999
+    ema_warmup: bool = False
+
+    def learning_rate(self, step: int) -> float:
+        """Of step number ``step`` (0, 1 ...)."""
+        return self.lr * min(1.0, (step + 1) / max(self.lr_warmup, 1))
+
+    def clip_factor(self, norm: float) -> float:
+        """What a gradient of that norm is multiplied by."""
+        if self.grad_clip is None or norm <= self.grad_clip:
+            return 1.0
+        return self.grad_clip / norm
 
 
 def gradients_of(network: nn.Module) -> list[Tensor]:
@@ -84,136 +106,126 @@ def gradient_norm(network: nn.Module) -> Tensor:
     return norm
 
 
+@dataclass(frozen=True, eq=False)
 class Learner:
-    """Weights, their average and the optimizer, moved one step at a time."""
+    """Weights, their average and the optimizer, moved one step at a time.
 
-    def __init__(
-        self,
-        chain: Chain,
-        network: nn.Module,
-        average: nn.Module,
-        config: TrainingConfig,
-        ranks: Ranks = ALONE,
-    ) -> None:
-        """``chain`` denoises with ``network``; ``average`` is a second network of the same shape.
+    Args:
+        chain: denoises with ``network``.
+        network: of several ranks, as `Ranks.parallel` returns it.
+        ema_network: a second network of the same shape.
+        draw: training levels.
+        optimizer: of the weights of ``network``.
+        batch_size: images of a step, of all ranks together.
+        parts: in how many a rank takes its share of a batch; their gradients add up.
+        patience: good steps after which a larger loss scale is tried.
+        ranks: who step together.
+    """
 
-        ``parts``, in how many a batch is taken, may change between steps, and ``patience``, the good
-        steps after which a larger loss scale is tried.
+    chain: Chain
+    network: nn.Module
+    ema_network: nn.Module
+    objective: Objective
+    draw: LevelDraw
+    optimizer: Adam
+    rule: UpdateRule
+    batch_size: int
+    parts: int = 1
+    patience: int = loss_scale.PATIENCE
+    ranks: Ranks = ALONE
 
-        Of several ranks, all step together, and ``network`` comes from `Ranks.parallel`.
-        """
-        self.chain, self.average, self.config, self.ranks = chain, average, config, ranks
-        self.network, self._shared_network = bare(network), network
-        self.parts = config.accumulate if isinstance(config.accumulate, int) else 1
-        self.patience = loss_scale.PATIENCE
-        self.progress = Progress()
-        average.requires_grad_(False)
-        self.optimizer = Adam(self.network.named_parameters(), (config.adam_b1, config.adam_b2))
-
-    def step(self, z: Tensor, noise: Noise) -> StepReport:
-        """Learn from clean states z (B, C, H, W), with one random stream for each image.
-
-        It is taken in ``parts`` parts whose gradients add up. Where the loss or the gradient is not
-        finite no weight moves; where it is float16 that did not hold a gradient, the loss scale is
-        halved. Of several ranks each brings its share of the config's batch.
-
-        Returns:
-            A report of all images, on the first rank and on the others.
-        """
-        batch_size = len(z) if self.ranks.count == 1 else self.config.batch_size
-        b = levels.draw(noise, self.config.min_noise, z.device)
-        terms = self._add_gradients(z, b, noise, batch_size)
-        dimensions = z[0].numel()
-        floor = self.chain.kernel.loss_floor(b, self.chain.lag)
-        columns = [
-            b,
-            terms.loss,
-            terms.loss / dimensions - floor,
-            terms.entropy_production / dimensions,
-            gradient_norm(self.network).expand_as(b),
-        ]
-        here = torch.stack(columns, dim=1).cpu()  # all that the host waits for in a step
-        level, loss, above_floor, production, norm = self.ranks.gather(here, batch_size).unbind(1)
-        mean_loss, first_norm = loss.mean().item(), norm[0].item() / self.scale
-        rate = self._update(batch_size, mean_loss, first_norm)
-        return StepReport(
-            progress=self.progress,
-            loss=mean_loss,
-            gradient_norm=first_norm,
-            learning_rate=rate,
-            noise_level=level,
-            loss_above_floor=above_floor,
-            entropy_production=production,
-        )
+    def __post_init__(self) -> None:
+        self.ema_network.requires_grad_(False)
 
     @property
-    def scale(self) -> float:
+    def weights(self) -> nn.Module:
+        """The network itself, whoever else learns with it."""
+        return unwrap(self.network)
+
+    def step(self, progress: Progress, z: Tensor, noise: Noise) -> StepReport:
+        """Learn from clean states z (B, C, H, W), with one random stream for each image.
+
+        Where the loss or the gradient is not finite no weight moves; where it is float16 that did not
+        hold a gradient, the loss scale is halved. Of several ranks each brings its share of a batch.
+
+        Returns:
+            A report of all images, on the first rank and on the others, with the progress after it.
+        """
+        batch_size = len(z) if self.ranks.count == 1 else self.batch_size
+        scale = self.scale(progress)
+        b = self.draw(noise, z.device)
+        terms = self._add_gradients(z, b, noise, batch_size / self.ranks.count / scale)
+        norm = gradient_norm(self.weights).expand_as(b)
+        columns = [b, terms.loss, norm, *terms.shown.values()]
+        here = torch.stack(columns, dim=1).cpu()  # all that the host waits for in a step
+        level, loss, norms, *shown = self.ranks.gather(here, batch_size).unbind(1)
+        mean_loss, first_norm = loss.mean().item(), norms[0].item() / scale
+        is_finite = math.isfinite(first_norm) and math.isfinite(mean_loss)
+        if is_finite:
+            self._update(progress, first_norm)
+        counted = self._counted(progress, is_finite, math.isfinite(mean_loss))
+        return StepReport(
+            progress=replace(counted, step=progress.step + 1, images=progress.images + batch_size),
+            loss=mean_loss,
+            gradient_norm=first_norm,
+            learning_rate=self.rule.learning_rate(progress.step),
+            noise_level=level,
+            shown=dict(zip(terms.shown, shown, strict=True)),
+        )
+
+    def scale(self, progress: Progress) -> float:
         """What the loss is multiplied by before its gradient is taken; 1 but in float16."""
-        return self.progress.loss_scale if needs_loss_scale(self.chain.denoiser) else 1.0
+        return progress.loss_scale if needs_loss_scale(self.chain.denoiser) else 1.0
 
     @property
     def part_size(self) -> int:
         """Images of the largest part of a step on this rank."""
-        return -(-len(self.ranks.share(self.config.batch_size)) // self.parts)
+        return -(-len(self.ranks.share(self.batch_size)) // self.parts)
 
-    def alone(self) -> contextlib.AbstractContextManager[None]:
+    def no_gradient_sync(self) -> contextlib.AbstractContextManager[None]:
         """In this block, forward and backward, gradients stay on their rank."""
-        return unsummed(self._shared_network)
+        return no_gradient_sync(self.network)
 
-    def _add_gradients(self, z: Tensor, b: Tensor, noise: Noise, batch_size: int) -> Terms:
-        """Set the gradient of the mean loss of all ranks' images; without a gradient, the terms of z.
+    def _add_gradients(self, z: Tensor, b: Tensor, noise: Noise, divisor: float) -> Terms:
+        """Set the gradient of the loss's sum over z / ``divisor``; return the terms without a gradient.
 
-        The gradient is ``scale`` times too large, which `_update` takes back.
-        PyTorch takes the mean over ranks, whose shares differ: so the sum over rows is divided by
-        ``batch_size / ranks``. Ranks talk in the last part alone.
+        PyTorch takes the mean over ranks, whose shares differ: so the divisor is that of an equal
+        share, and of the loss scale, which `_update` takes back. Ranks talk in the last part alone.
         """
         count = min(self.parts, len(z))
-        self.network.zero_grad(set_to_none=count == 1)  # taken anew they tear holes between parts
-        divisor = batch_size / self.ranks.count / self.scale
+        # setting gradients to None between parts would fragment the heap
+        self.weights.zero_grad(set_to_none=count == 1)
         bounds = [len(z) * part // count for part in range(count + 1)]
         parts = []
         for first, last in itertools.pairwise(bounds):
             rows = slice(first, last)
-            with contextlib.nullcontext() if last == len(z) else self.alone():
-                terms = contrastive_adjustment(self.chain, z[rows], b[rows], noise[rows])
+            with contextlib.nullcontext() if last == len(z) else self.no_gradient_sync():
+                terms = self.objective(self.chain, z[rows], b[rows], noise[rows])
                 torch.autograd.backward(terms.loss.sum() / divisor)
-            parts.append(Terms(terms.loss.detach(), terms.entropy_production))
-        return Terms(
-            torch.cat([part.loss for part in parts]),
-            torch.cat([part.entropy_production for part in parts]),
-        )
+            parts.append(Terms(terms.loss.detach(), terms.shown))
+        shown = {name: torch.cat([p.shown[name] for p in parts]) for name in parts[0].shown}
+        return Terms(torch.cat([part.loss for part in parts]), shown)
 
-    def _update(self, batch_size: int, loss: float, norm: float) -> float:
-        """Clip, move the weights and their average, count: the learning rate."""
-        config, progress = self.config, self.progress
-        rate = config.lr * min(1.0, (progress.step + 1) / max(config.lr_warmup, 1))
-        if math.isfinite(norm) and math.isfinite(loss):
-            factor = 1 / self.scale
-            if config.grad_clip is not None and norm > config.grad_clip:
-                factor *= config.grad_clip / norm
-            if factor != 1.0:
-                torch._foreach_mul_(gradients_of(self.network), factor)
-            self.optimizer.step(rate)
-            update = progress.step - progress.skipped + 1
-            decay = decay_at(update, config.ema_decay, config.ema_warmup)
-            update_average(self.average, self.network, decay)
-        self.progress = replace(
-            self._counted(loss, norm),
-            step=progress.step + 1,
-            images=progress.images + batch_size,
-        )
-        return rate
+    def _update(self, progress: Progress, norm: float) -> None:
+        """Clip the gradient, move the weights and their average."""
+        factor = 1 / self.scale(progress) * self.rule.clip_factor(norm)
+        if factor != 1.0:
+            torch._foreach_mul_(gradients_of(self.weights), factor)
+        self.optimizer.step(self.rule.learning_rate(progress.step))
+        update = progress.step - progress.skipped + 1
+        decay = decay_at(update, self.rule.ema_decay, self.rule.ema_warmup)
+        update_ema(self.ema_network, self.weights, decay)
 
-    def _counted(self, loss: float, norm: float) -> Progress:
-        """The progress with the loss scale, and the steps skipped, as this step leaves them."""
-        progress, scaled = self.progress, needs_loss_scale(self.chain.denoiser)
+    def _counted(self, progress: Progress, is_finite: bool, is_loss_finite: bool) -> Progress:
+        """The progress with the loss scale, and the steps skipped, as a step leaves them."""
+        is_scaled = needs_loss_scale(self.chain.denoiser)
         scale, good_steps = progress.loss_scale, progress.good_steps
-        if math.isfinite(norm) and math.isfinite(loss):
-            if scaled:
+        if is_finite:
+            if is_scaled:
                 scale, good_steps = loss_scale.after_update(scale, good_steps, self.patience)
             return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
         progress = replace(progress, skipped=progress.skipped + 1)
-        if scaled and math.isfinite(loss) and scale > loss_scale.LEAST:
+        if is_scaled and is_loss_finite and scale > loss_scale.LEAST:
             scale, good_steps = loss_scale.after_overflow(scale)
             return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
         return replace(progress, skipped_in_a_row=progress.skipped_in_a_row + 1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nkca.denoisers.condition import hold
 from nkca.distributions.contracts import Posterior
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
@@ -96,12 +97,11 @@ def believe(model: Model, moment: Moment) -> Belief:
     """Evaluate the denoiser, once, at the free tiles (of which there must be some)."""
     rows = moment.free
     levels = torch.tensor([moment.levels[row] for row in rows], device=model.device)
-    p_z = model.chain.denoiser(moment.x[rows], levels)
-    held = ~moment.repaint[rows]
+    chain, held = model.chain, ~moment.repaint[rows]
     if held.any():
         z = model.pixels.to_state(moment.pictures[rows].to(model.device))
-        p_z = p_z.hold(held.to(model.device), z)
-    return Belief(moment.x, moment.locked, p_z)
+        chain = chain.conditioned(hold(held.to(model.device), z))
+    return Belief(moment.x, moment.locked, chain.believe(moment.x[rows], levels))
 
 
 def step(model: Model, moment: Moment, belief: Belief | None) -> tuple[Moment, Belief | None]:
@@ -120,8 +120,7 @@ def step(model: Model, moment: Moment, belief: Belief | None) -> tuple[Moment, B
         belief = believe(model, moment)
     level_x = torch.tensor([moment.levels[row] for row in rows], device=model.device)
     level_y = torch.full_like(level_x, target)
-    chain = model.chain
-    p_y = chain.kernel.transition(moment.x[rows], level_x, level_y, belief.p_z, chain.lag)
+    p_y = model.chain.move(moment.x[rows], level_x, level_y, belief.p_z)
     x = moment.x.clone()
     x[rows] = p_y.sample(_noise(moment, rows))
     levels = tuple(

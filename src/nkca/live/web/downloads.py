@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nkca.kernels.categorical import CategoricalKernel
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.story import Kept, Story
 from nkca.live.session.export import animation, shelf_grid, shelf_zip
@@ -33,7 +32,7 @@ def describe(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
         "min_level": model.min_noise,
         "seed": setup.seed,
         "images": 0 if setup.images is None else len(setup.images),
-        "categorical": isinstance(model.chain.kernel, CategoricalKernel),
+        "categorical": not model.pixels.is_lossless,
         "mp4": shutil.which("ffmpeg") is not None,
         "gif": True,
         "device": str(model.device),

@@ -1,0 +1,64 @@
+"""State spaces: which kernel, pixels and denoiser go together. The one table of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from nkca.config.schema import ModelConfig
+from nkca.denoisers.learned import (
+    CategoricalDenoiser,
+    ContinuousDenoiser,
+    PreconditionedDenoiser,
+)
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.contract import Kernel
+from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
+
+
+@dataclass(frozen=True)
+class StateSpace:
+    """What a chain over one kind of states is made of.
+
+    Args:
+        build_denoiser: (channels, data_std) -> a network with weights that mean nothing yet.
+    """
+
+    name: str
+    kernel: Kernel
+    pixels: Pixels
+    build_denoiser: Callable[[int, float], nn.Module]
+
+
+def continuous(config: ModelConfig) -> StateSpace:
+    """Real numbers in [-1, 1]."""
+    sizes = (config.hidden_size, config.dim_mults)
+
+    def build(channels: int, data_std: float) -> nn.Module:
+        if config.parametrisation == "preconditioned":
+            return PreconditionedDenoiser(channels, *sizes, data_std)
+        return ContinuousDenoiser(channels, *sizes)
+
+    return StateSpace("continuous", ContinuousKernel(), ContinuousPixels(), build)
+
+
+def categorical(config: ModelConfig) -> StateSpace:
+    """Ordered levels 0..K-1, and "scrambled"."""
+    classes, sizes = config.num_classes, (config.hidden_size, config.dim_mults)
+
+    def build(channels: int, _data_std: float) -> nn.Module:
+        return CategoricalDenoiser(channels, *sizes, classes)
+
+    return StateSpace("categorical", CategoricalKernel(classes), CategoricalPixels(classes), build)
+
+
+SPACES: Mapping[str, Callable[[ModelConfig], StateSpace]] = {
+    "continuous": continuous,
+    "categorical": categorical,
+}
+
+
+def state_space(config: ModelConfig) -> StateSpace:
+    """The state space that the config names."""
+    return SPACES["categorical" if config.discrete else "continuous"](config)

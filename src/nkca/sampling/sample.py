@@ -1,0 +1,80 @@
+"""Samples as arrays: the one call that most programs need."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nkca.chain import Sampler, run
+from nkca.errors import InputError
+from nkca.models.model import Model
+from nkca.pixels import as_pictures, as_tensor, check_images
+from nkca.sampling.tasks import Schedule, Task, around, draw, from_noise, inpaint
+
+
+def sample(
+    model: Model,
+    seeds: Sequence[int],
+    images: npt.ArrayLike | None = None,
+    repaint: npt.ArrayLike | None = None,
+    schedule: Schedule | None = None,
+    batch_size: int = 64,
+    sampler: Sampler = run,
+) -> npt.NDArray[np.uint8]:
+    """Make one image for each seed.
+
+    Args:
+        images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
+        repaint: bool (H, W), True where the images may change (inpainting).
+        schedule: by default the paper's: level 1 to the model's lowest in 100 steps.
+        sampler: how the chain goes through the levels; by default one transition a level.
+
+    Returns:
+        uint8 (N, H, W, C).
+
+    Raises:
+        InputError: if shapes, counts or levels do not fit the model.
+    """
+    if len(seeds) == 0:
+        raise InputError("there must be one seed at least, for each sample one")
+    starts = None if images is None else _starts(model, len(seeds), images)
+    mask = None if repaint is None else _mask(model, repaint)
+    if mask is not None and starts is None:
+        raise InputError("repaint says what of the images may change, but there are no images")
+
+    def task(rows: slice) -> Task:
+        if starts is None:
+            return from_noise(seeds[rows])
+        if mask is None:
+            return around(starts[rows], seeds[rows])
+        return inpaint(starts[rows], mask, seeds[rows])
+
+    schedule = schedule or Schedule()
+    batches = [slice(first, first + batch_size) for first in range(0, len(seeds), batch_size)]
+    done = [draw(model, task(rows), schedule, sampler=sampler) for rows in batches]
+    return as_pictures(torch.cat(done))
+
+
+def _starts(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
+    """One image for each of ``count`` seeds, uint8 (count, C, H, W)."""
+    channels, height, width = model.data_shape
+    array = check_images(images, "images")
+    if array.shape[1:] != (height, width, channels):
+        raise InputError(
+            f"images must be ({height}, {width}, {channels}) each, as the model's, got {array.shape}"
+        )
+    if len(array) not in (1, count):
+        raise InputError(
+            f"there are {len(array)} images for {count} seeds: give one for each, or one"
+        )
+    return as_tensor(np.broadcast_to(array, (count, *array.shape[1:])).copy())
+
+
+def _mask(model: Model, repaint: npt.ArrayLike) -> Tensor:
+    """Where images may change, bool (H, W)."""
+    mask, size = np.asarray(repaint), model.data_shape[1:]
+    if mask.dtype != np.bool_ or mask.shape != size:
+        raise InputError(f"repaint must be bool of shape {size}, got {mask.dtype} {mask.shape}")
+    return torch.from_numpy(mask.copy())
