@@ -17,9 +17,27 @@ from nkca.metrics.image_sets import ImageFiles
 from nkca.metrics.measurement import Measurement
 from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
+from nkca.noise import Noise
 from nkca.pixels import Pixels
+from nkca.training.learner import Learner, Progress, StepReport
 
 Pictures = npt.NDArray[np.uint8]
+
+
+class Trainer:
+    """A learner and the progress of its steps, which a run keeps otherwise."""
+
+    def __init__(self, learner: Learner, progress: Progress | None = None) -> None:
+        self.learner = learner
+        self.progress = progress or Progress()
+        self.network, self.average = learner.weights, learner.ema_network
+        self.optimizer, self.chain = learner.optimizer, learner.chain
+
+    def step(self, z: torch.Tensor, noise: Noise) -> StepReport:
+        """One step on clean states z (B, C, H, W)."""
+        report = self.learner.step(self.progress, z, noise)
+        self.progress = report.progress
+        return report
 
 
 class ToyExtractor:

@@ -78,8 +78,7 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> tuple[Learner
     asked = training.max_memory is not None or training.finds_parts or training.finds_levels
     if not asked:
         recompute_levels(learner.weights, int(training.activation_checkpointing or 0))
-        parts = training.accumulate if isinstance(training.accumulate, int) else 1
-        return replace(learner, parts=parts), []
+        return learner, []
     if not memory.is_measurable(model.device):
         raise InputError(
             f"memory cannot be measured on {model.device.type} here: give --accumulate=N and "

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nkca.config.parsing import configure, field_name
-from nkca.config.schema import RunConfig, TrainingConfig
+from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_says
-from nkca.levels import LevelDraw, uniform
 from nkca.models import build
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.models.model import Model
@@ -26,9 +25,8 @@ from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
 from nkca.system.files import locked
-from nkca.training.adam import Adam
-from nkca.training.learner import Learner, Progress, UpdateRule
-from nkca.training.objective import Objective, contrastive_adjustment
+from nkca.training.build import METHOD, Method, build_learner
+from nkca.training.learner import Learner, Progress
 
 logger = logging.getLogger("nkca")
 
@@ -90,18 +88,6 @@ def check_data_shape(checkpoint: Checkpoint, shape: tuple[int, int, int], direct
 
 
 @dataclass(frozen=True)
-class Method:
-    """What is learned by, where it is not what the options say.
-
-    Args:
-        draw: training levels; None: uniform from ``min_noise`` to 1.
-    """
-
-    objective: Objective = contrastive_adjustment
-    draw: LevelDraw | None = None
-
-
-@dataclass(frozen=True)
 class Prepared:
     """A run that nothing has been written for yet, and what its log begins with."""
 
@@ -114,7 +100,7 @@ def prepare(
     directory: Path,
     on_decode: Callable[[int, int], None] | None = None,
     ranks: Ranks = ALONE,
-    method: Method = Method(),
+    method: Method = METHOD,
 ) -> Prepared:
     """Read the images and build, or load, the model of a run in ``directory``; write nothing there.
 
@@ -167,7 +153,7 @@ def open_run(
     directory: str | Path,
     on_decode: Callable[[int, int], None] | None = None,
     ranks: Ranks = ALONE,
-    method: Method = Method(),
+    method: Method = METHOD,
 ) -> Iterator[Run]:
     """Begin a run in ``directory``, or resume the one that is there; see `prepare`.
 
@@ -229,32 +215,11 @@ def _assemble(
         for weights in (shared, ema_network)
     )
     ranks.check_same("kind of precision", needs_loss_scale(model.chain.denoiser))
-    optimizer = Adam(network.named_parameters(), (training.adam_b1, training.adam_b2))
+    learner = build_learner(training, model.chain, shared, ema_network, method, ranks)
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
-        optimizer.load(checkpoint.optimizer)
-    learner = Learner(
-        chain=model.chain,
-        network=shared,
-        ema_network=ema_network,
-        objective=method.objective,
-        draw=method.draw or uniform(training.min_noise),
-        optimizer=optimizer,
-        rule=_update_rule(training),
-        batch_size=training.batch_size,
-        ranks=ranks,
-    )
+        learner.optimizer.load(checkpoint.optimizer)
     return learner, ema_model
-
-
-def _update_rule(training: TrainingConfig) -> UpdateRule:
-    return UpdateRule(
-        lr=training.lr,
-        lr_warmup=training.lr_warmup,
-        grad_clip=training.grad_clip,
-        ema_decay=training.ema_decay,
-        ema_warmup=training.ema_warmup,
-    )
 
 
 def _check_same(

@@ -1,0 +1,57 @@
+"""Options -> a learner."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from nkca.chain import Chain
+from nkca.config.schema import TrainingConfig
+from nkca.distributed.ranks import ALONE, Ranks, unwrap
+from nkca.levels import LevelDraw, uniform
+from nkca.training.adam import Adam
+from nkca.training.learner import Learner, UpdateRule
+from nkca.training.objective import Objective, contrastive_adjustment
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is minimized at which levels, where it is not what the options say.
+
+    Args:
+        draw: training levels; None: uniform from the option ``min_noise`` to 1.
+    """
+
+    objective: Objective = contrastive_adjustment
+    draw: LevelDraw | None = None
+
+
+METHOD = Method()  # the paper's
+
+
+def build_learner(
+    config: TrainingConfig,
+    chain: Chain,
+    network: nn.Module,
+    ema_network: nn.Module,
+    method: Method = METHOD,
+    ranks: Ranks = ALONE,
+) -> Learner:
+    """A learner that has made no step; see `Learner` for ``chain`` and the networks."""
+    return Learner(
+        chain=chain,
+        network=network,
+        ema_network=ema_network,
+        objective=method.objective,
+        draw=method.draw or uniform(config.min_noise),
+        optimizer=Adam(unwrap(network).named_parameters(), (config.adam_b1, config.adam_b2)),
+        rule=UpdateRule(
+            lr=config.lr,
+            lr_warmup=config.lr_warmup,
+            grad_clip=config.grad_clip,
+            ema_decay=config.ema_decay,
+            ema_warmup=config.ema_warmup,
+        ),
+        batch_size=config.batch_size,
+        parts=config.accumulate if isinstance(config.accumulate, int) else 1,
+        ranks=ranks,
+    )
