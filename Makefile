@@ -1,5 +1,6 @@
 # make demo   install into .venv, train on bundled pictures for five minutes, sample, show where things are
 # make test   install into .venv with development extras, run the whole test suite
+# make quick  what a developer runs at each change: format, lint, layers and the fast tests of the method
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,10 +8,10 @@ BIN = $(VENV)/bin
 RUN = runs/demo
 SHEETS = samples/demo
 
-.PHONY: help demo test check pictures clean
+.PHONY: help demo test quick check map pictures clean
 
 help:
-	@sed -n '1,2p' Makefile | cut -c3-
+	@sed -n '1,3p' Makefile | cut -c3-
 
 $(BIN)/python:
 	@echo "== making a Python environment in $(VENV)"
@@ -45,6 +46,15 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@echo "== running the test suite"
 	$(BIN)/python -m pytest -n auto
+
+QUICK = tests/test_*.py tests/kernels tests/distributions tests/denoisers tests/config tests/sampling tests/training
+
+quick: $(VENV)/installed-dev
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports
+	$(BIN)/python -m pytest -n auto -q -m 'not slow' --ignore=tests/test_readme.py $(wildcard $(QUICK))
+
+map: $(VENV)/installed-dev
+	$(BIN)/python docs/make_map.py
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -1,20 +1,20 @@
-"""Does another checkout compute the same, bit for bit? Losses, samples, scores, replays and old checkpoints.
+"""Does another checkout compute the same, bit for bit? Losses, samples, scores, replays, checkpoints.
 
     python benchmarks/same_results.py --save before.json          on one checkout
     python benchmarks/same_results.py --compare before.json       on the other one, on the same machine
 
 Prints a line for each check: its name, the first digits of the SHA-256 of the exact bytes, and a number
 to look at. With --compare it exits with 1 and names each check that differs, or that only one side has.
-Which checkout that is, PYTHONPATH says (PYTHONPATH=OTHER/src); this file may lie in another one, as it uses
-only the public names of `nkca` and the commands. Everything is on the CPU, in one thread, mostly in
-float32, with caches in a temporary folder, so that two runs of one checkout agree. Other processors or other
-versions of PyTorch round differently: a comparison says so. --seed is that of training and sampling: with
-another one nearly every check must differ.
+PYTHONPATH names the checkout (PYTHONPATH=OTHER/src); this file may lie in another one, as it uses only
+the public names of `nkca` and the commands. Everything is on the CPU, in one thread, mostly in float32,
+with caches in a temporary folder, so that two runs of one checkout agree. Other processors or other
+versions of PyTorch round differently: a comparison says so. --seed is that of training and sampling:
+with another one nearly every check must differ.
 
 What is checked, each for continuous pixels (paper, preconditioned) and categorical ones:
 
-    train       losses of 50 steps, eager and compiled, then all tensors of the checkpoint; 10 steps with each
-                of `VARIATIONS`; a run that is resumed; previews and curves of one that evaluates itself
+    train       losses of 50 steps, eager and compiled, then all tensors of the checkpoint; 10 steps with
+                each of `VARIATIONS`; a resumed run; previews and curves of one that evaluates itself
     sample      pixels of the PNGs: from noise, variants, inpainting, every step of a chain
     metrics     numbers in metrics.json and chain.json, of runs and of folders
     replay      pixels of the PNGs that the recorded sessions of tests/golden make

@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""Input errors: one line for the user, exit code 2."""
 
 import contextlib
 import difflib

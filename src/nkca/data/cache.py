@@ -1,4 +1,4 @@
-"""Every image of a listing as one uint8 array, decoded once and memory-mapped ever after.
+"""Every image of a listing as one uint8 array, decoded once, then memory-mapped.
 
 A cache entry is a directory named by a key over the listing's digest and the options. It is
 written under a temporary name and renamed when whole, so an entry is either whole or not there.

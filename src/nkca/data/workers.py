@@ -1,4 +1,4 @@
-"""Who reads image files: threads, which for large sets have the decoding done by a process each.
+"""Threads that decode image files, and for large sets processes.
 
 Decoding a small image is mostly Python's work, of which a process does one thing at a time: two threads
 are slower than one. The processes are interpreters of their own, asked through pipes: `multiprocessing`

@@ -1,4 +1,4 @@
-"""The model in the package, and the one rule of how a MODEL argument becomes a path.
+"""What ships in the package: a model and images, both named ``demo``.
 
 As with the data set of that name, the string ``demo`` means what is in the package, whatever lies in
 the current folder: a file or folder of your own is ``./demo``. A `Path` is always a path.

@@ -1,4 +1,4 @@
-"""Networks that give p(z|x) for a state x at noise level b (SPEC section 3).
+"""Networks that give p(z|x) for a state x at noise level b (docs/method.md, The denoiser).
 
 All share one trunk: an input layer of their own, the U-Net conditioned on the level, a head.
 

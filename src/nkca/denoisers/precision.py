@@ -1,4 +1,4 @@
-"""Where a denoiser computes, and in which arithmetic."""
+"""The arithmetic of a denoiser: float32, bfloat16 or float16."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How the processes that torchrun starts find each other, and which of them says how all ended."""
+"""How the processes that torchrun starts find each other, and which one reports an error."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""Numbered things, made by several ranks: each makes its share, and all have the whole."""
+"""Work divided among processes: each makes its share, all receive the whole."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""What chains ask of distributions: of p(y|x) to be drawn and rated, of p(z|x) what it says of z.
+"""The contracts of distributions: p(y|x) is sampled and rated, p(z|x) has a mode, a mean and holds pixels.
 
 A *posterior* p(z|x) says which clean images a noisy state may come from. How it is pushed through a
 transition, which gives p(y|x) in closed form, is the kernel's to know. One that is of no kernel's kind

@@ -1,4 +1,4 @@
-"""The chain live: an explorer without any web, the session it leaves behind, and a server for a page.
+"""The live page: steered chains without any web, their session file, and a server.
 
 events      what a person can do, one vocabulary for page, session file and tests
 moment      the chains at one moment, and what each event makes of it

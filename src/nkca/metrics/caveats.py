@@ -1,4 +1,4 @@
-"""What speaks against a score: differences that are not between the pictures, too few of them."""
+"""Warnings about a score: unequal images, too few of them."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Image sets + extractor -> features -> scores: one pass over the images, and none over those known."""
+"""Image sets + extractor -> features, in one pass; known features are read from a cache."""
 
 import contextlib
 import hashlib

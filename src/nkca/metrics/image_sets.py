@@ -1,4 +1,4 @@
-"""Sets of images that can be measured: files, or samples of a model that are made when asked for."""
+"""Sets of images to measure: files, arrays, or samples drawn on demand."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""From what is to be measured to a report: collect features, each set of images once, and score them."""
+"""Collect the features of each set once, score them: a report."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The page of plots beside metrics.json."""
+"""The plot of FID against sample size."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Features on disk, row by row: what was computed once is there the next time, also after a crash.
+"""Features on disk, row by row: an interrupted pass continues where it stopped.
 
 A store is a directory: `features.f32` and `logits.f32`, rows of float32, and `progress.json`, which
 says how many rows are whole. A process that dies loses the rows after the last save, no others.

@@ -1,4 +1,4 @@
-"""The one file that all commands share.
+"""The checkpoint file that all four commands share.
 
     format          "nkca-checkpoint"
     schema          1; a newer one is refused, an older one is migrated when it is read

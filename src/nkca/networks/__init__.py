@@ -1,1 +1,1 @@
-"""Weights: the U-Net and the denoisers made from it."""
+"""Weights: the U-Net and its layers."""

@@ -1,4 +1,4 @@
-"""Code made for this machine (`--compile`): a command chooses it for the models of its process.
+"""Code compiled for this machine (`--compile`).
 
 On the CPU: the network's 3 x 3 convolutions and what is between them, from the system's own C++ compiler
 (`networks/winograd.cpp`, `networks/kernels.cpp`), for images in channels-last memory. It takes seconds once

@@ -1,4 +1,4 @@
-"""The blocks of the U-Net (SPEC section 3), channels first: (B, channels, H, W) float32."""
+"""The blocks of the U-Net (docs/method.md, The denoiser), channels first: (B, channels, H, W) float32."""
 
 import math
 

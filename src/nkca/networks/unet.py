@@ -1,4 +1,4 @@
-"""The U-Net (SPEC section 3): features and a level embedding in, features out.
+"""The U-Net (docs/method.md, The denoiser): features and a level embedding in, features out.
 
 Activation checkpointing (Chen et al. 2016, arXiv 1604.06174): of a stage whose activations are recomputed
 only the inputs of its three residuals are kept for the backward pass, which computes the rest again. The

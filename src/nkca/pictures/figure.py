@@ -1,4 +1,4 @@
-"""Figures that no window system and no global state knows, and how those of nkca look.
+"""Matplotlib figures without a window system or global state.
 
 matplotlib is imported where a figure is made: it is slow, and little needs it. Colours are Okabe and
 Ito's, told apart by the colour-blind.

@@ -1,4 +1,4 @@
-"""uint8 arrays -> picture files: grids, PNGs that carry their settings, animations."""
+"""uint8 arrays -> grids of images."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How a training step fits into memory: in how many parts, and how many levels are computed twice.
+"""How a training step fits into memory: the number of parts, and of levels that are recomputed.
 
 A part of n images of H x W pixels takes, nearly, a + s n H W bytes beyond what the process holds, which
 is weights, gradients and Adam's numbers: a is copies of weights, s activations and the scratch memory of

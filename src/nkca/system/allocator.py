@@ -1,4 +1,4 @@
-"""Keep memory that is freed, instead of giving it back to the system at every step.
+"""Keep freed memory in the process instead of returning it to the system at every step.
 
 A training step allocates and frees the same large blocks over and over. The C library of Linux
 returns them to the kernel, which hands out zeroed pages again, one fault each: on some machines

@@ -1,4 +1,4 @@
-"""Where files are kept that can be made or fetched again."""
+"""The user's cache folder."""
 
 import os
 from pathlib import Path

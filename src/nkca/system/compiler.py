@@ -1,4 +1,4 @@
-"""C++ for this processor: compiled once by the system's own compiler, kept in the cache folder.
+"""C++ compiled once by the system's own compiler, kept in the cache folder.
 
 A compiler is on most machines that train, and not on all that sample: whoever asks must be able to do
 without. Nothing is compiled unless it is asked for.

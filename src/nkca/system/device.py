@@ -1,4 +1,4 @@
-"""From the CPU to a device, without waiting for it."""
+"""The choice of a device, and copies to it that do not wait."""
 
 import torch
 from torch import Tensor

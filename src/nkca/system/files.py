@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and directories that are never overwritten."""
+"""Atomic writes, locks, and directories that are never overwritten."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""How much memory there is for this process, and how much a piece of work takes at its peak.
+"""How much memory this process may use, and how much a piece of work takes at its peak.
 
 On the CPU "memory" is the resident set of the process, as Linux counts it: tensors, but also what the
 libraries take for themselves while they compute and what the allocator cannot give back, often as much

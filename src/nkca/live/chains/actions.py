@@ -1,4 +1,4 @@
-"""What each event makes of a story: story in, story out.
+"""What each event does to a session: story in, story out.
 
 No denoiser evaluation, but for a restart from noise, which has to be pictured.
 """

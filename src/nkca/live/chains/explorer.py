@@ -1,4 +1,4 @@
-"""The whole behaviour of the live chains, without any web: events and steps in, a new state out.
+"""The behaviour of the live chains, without any web: events and steps in, a new state out.
 
 explorer = Explorer(model, Setup(batch_size=16, seed=0))
 explorer.apply([Level(0.3), Run()])

@@ -1,4 +1,4 @@
-"""Past moments to go back to, and those gone back from; values, in bounded memory.
+"""Undo and redo: past and future moments as a value, in bounded memory.
 
 The past, the present and the future lie on one strip, oldest first. Undo and redo move the present
 along it from action to action, a jump moves it anywhere; only a new action forgets the future.

@@ -1,4 +1,4 @@
-"""The chains at one moment, and what each thing a person does makes of it: state in, state out.
+"""The live chains at one moment, and each change to them: state in, state out.
 
 All randomness is a function of (seed, draw, tile): `Moment.draw` counts whatever happened since the last
 restart and never goes back, so what is done again after an undo comes out differently, and a session

@@ -1,4 +1,4 @@
-"""What has become of a session so far, as a value: the present, the past, the shelf, the record."""
+"""The state of a session as a value: present, past, shelf and record."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is taken away from a session: PNGs that say how they came about, a zip, an animation."""
+"""Files made of a session: PNGs with their settings, a zip, an animation."""
 
 import io
 import tempfile

@@ -1,4 +1,4 @@
-"""The session file: JSON that says everything that happened, so that it can happen again.
+"""The session file: JSON with every event, so that a session can be replayed.
 
 format, schema, version     "nkca-session", 1, of the nkca that wrote it
 checkpoint, checkpoint_sha256, data_shape, lag, precision, device

@@ -1,4 +1,4 @@
-"""Where the server listens, who may come there, and the addresses that lead there."""
+"""The listening socket, and the addresses that lead to it."""
 
 import contextlib
 import ipaddress

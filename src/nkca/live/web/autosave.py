@@ -1,4 +1,4 @@
-"""The session in a file, as soon as something was kept, so that nothing is lost."""
+"""Save the session to a file as soon as something was kept."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""Giving up an evaluation of a network halfway, when nobody waits for it any more."""
+"""Cancel an evaluation of a network that no request waits for any more."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""One explorer for many pages: turns, and the replay of a session that was loaded. No web here.
+"""One explorer shared by many pages: one request at a time, and the replay of a loaded session.
 
 A *turn* is what a page asks for: do these events, then make some steps if nobody has moved the chains
 past what the page has seen. So any number of pages share one chain, and one that stops asking stops it.

@@ -1,4 +1,4 @@
-"""What can be taken away, made of a snapshot of the desk."""
+"""The files that a page can download."""
 
 import shutil
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What goes wrong, and which answer that is."""
+"""Errors -> HTTP responses."""
 
 import logging
 from collections.abc import Awaitable, Callable

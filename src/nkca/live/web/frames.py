@@ -1,4 +1,4 @@
-"""What is shown of a moment: the sprite of its tiles, a thumbnail, the head of a frame."""
+"""A moment as the page shows it: an image of all tiles, a thumbnail, their description."""
 
 import base64
 from dataclasses import dataclass

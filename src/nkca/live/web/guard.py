@@ -1,4 +1,4 @@
-"""Who may talk to the server: its own pages, and, where it is asked for, only those with the token.
+"""Access control: only our own pages, and with --token only those that have the token.
 
 A page of another site can send requests here as well, and read the answers if a name of that site leads
 here (DNS rebinding). So a request must call the server by one of its own names, and must not come from a

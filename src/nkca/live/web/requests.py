@@ -1,4 +1,4 @@
-"""Bodies of requests: of the kind that is expected, and bounded, in size and time, while they are read."""
+"""Request bodies: checked for type, bounded in size and time."""
 
 import asyncio
 import contextlib

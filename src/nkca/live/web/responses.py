@@ -1,4 +1,4 @@
-"""What the server answers: files, JSON, and errors as one line of JSON."""
+"""Responses: files, JSON, and errors as one line of JSON."""
 
 import json
 

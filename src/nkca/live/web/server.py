@@ -1,4 +1,4 @@
-"""HTTP around one desk: read a request, let a worker do it, answer.
+"""The HTTP routes around one desk.
 
 POST /api/turn, /api/fit, /api/session      what people do
 GET  /api/about, and files to take away     what there is; changes nothing

@@ -1,4 +1,4 @@
-"""HTTP connections that do not wait for ever for the head of a request."""
+"""A time limit for the head of an HTTP request."""
 
 import asyncio
 

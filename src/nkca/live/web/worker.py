@@ -1,4 +1,4 @@
-"""Threads that do one thing after another, for a server that must not wait."""
+"""Threads that run one job after another, for a server that must not block."""
 
 import asyncio
 import threading

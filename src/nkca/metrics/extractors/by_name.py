@@ -1,4 +1,4 @@
-"""An extractor by its name."""
+"""Extractors by name."""
 
 import contextlib
 import importlib.util

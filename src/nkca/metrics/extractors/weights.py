@@ -1,4 +1,4 @@
-"""Where files of weights come from: what is on this machine first, the network last.
+"""Where files of weights come from: this machine first, a download last.
 
     the file that was named (a flag, an environment variable)  ->  any hash: the user's choice
     the user's cache, then PyTorch's                           ->  must have the expected hash

@@ -1,4 +1,4 @@
-"""`kernels.cpp` and `winograd.cpp`: what a U-Net computes, for channels-last images on the CPU.
+"""The native kernels (`elementwise.cpp`, `winograd.cpp`) for channels-last images on the CPU.
 
 What is between the convolutions takes as long as they do in a small model, as PyTorch's operations, which
 read and write the image many times over. 3 x 3 convolutions in float32 take about half of oneDNN's time.
