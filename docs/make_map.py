@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, PAGE = ROOT / "src" / "nkca", ROOT / "docs" / "map.md"
 HEAD = """# The map
 
-One line a file, made from the files' first lines by `make map`. What a higher layer may import stands in
-`pyproject.toml`: cli / live, runs, diagnostics / metrics / sampling, training / models, data / chain / denoisers /
-kernels, networks / distributions, levels / noise, pictures, config / distributed, system, demo, pixels / errors, version.
+One line a file, made from the files' first lines by `make map`. The layers, which `pyproject.toml` names
+and `make check` enforces, from the top: cli; live, runs, diagnostics; metrics; sampling, training; models,
+data; chain; denoisers; kernels, networks; distributions, levels; noise, pictures, config; distributed,
+system, demo, pixels; errors, version. A module imports from lower layers only.
 
 """
 
