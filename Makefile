@@ -7,8 +7,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 RUN = runs/demo
 SHEETS = samples/demo
+PAGE_TESTS = tests/live/js
+TYPESCRIPT = $(PAGE_TESTS)/node_modules/.package-lock.json
+NPM := $(shell command -v npm)
 
-.PHONY: help demo test quick check map pictures clean
+.PHONY: help demo test quick check check-page map pictures clean
 
 help:
 	@sed -n '1,3p' Makefile | cut -c3-
@@ -43,7 +46,14 @@ demo: $(VENV)/installed
 	@echo "train longer      $(BIN)/nkca-train --save-dir=$(RUN) --max-time=30m"
 	@echo "your pictures     $(BIN)/nkca-train --dataset=FOLDER --resize=32 --parametrisation=preconditioned --save-dir=runs/mine"
 
+# TypeScript checks the live page's modules; without npm, or without the network, that is left out of the tests.
+$(TYPESCRIPT): $(PAGE_TESTS)/package.json $(PAGE_TESTS)/package-lock.json
+	@echo "== installing TypeScript into $(PAGE_TESTS)/node_modules"
+	npm ci --prefix $(PAGE_TESTS) --silent --no-audit --no-fund
+	@touch $@
+
 test: $(VENV)/installed-dev
+	@$(if $(NPM),$(MAKE) --no-print-directory --silent $(TYPESCRIPT) || echo "== TypeScript is not installed: its tests are skipped",:)
 	@echo "== running the test suite"
 	$(BIN)/python -m pytest -n auto
 
@@ -56,15 +66,18 @@ quick: $(VENV)/installed-dev
 map: $(VENV)/installed-dev
 	$(BIN)/python docs/make_map.py
 
-check: $(VENV)/installed-dev
+check: $(VENV)/installed-dev $(if $(NPM),check-page)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check-page: $(TYPESCRIPT)
+	$(PAGE_TESTS)/node_modules/.bin/tsc --project $(PAGE_TESTS)
 
 pictures: demo $(VENV)/installed-dev
 	$(BIN)/python docs/make_pictures.py $(RUN) docs/images
 	$(BIN)/python docs/make_live_pictures.py $(RUN) docs/images
 
 clean:
-	rm -rf $(VENV) build dist src/nkca.egg-info
+	rm -rf $(VENV) build dist src/nkca.egg-info $(PAGE_TESTS)/node_modules

@@ -1,16 +1,15 @@
-"""What all tests share: small threads, a cache of their own, the parity files if they are there."""
+"""What all tests share: small threads, a cache of their own, the original's numbers."""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from parity.shrink import unpack
 
 from nkca.networks import compilation
 from nkca.networks.cpu import library as compiled_kernels
 from nkca.system.compiler import CannotCompileError
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_configure() -> None:
@@ -26,11 +25,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def parity() -> Path:
-    """The folder of reference numbers; tests that need it are skipped without it."""
-    folder = SHARED / "parity"
-    if not folder.is_dir():
-        pytest.skip(f"no parity files at {folder}")
+def parity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the original's numbers and checkpoints: tests/parity/README.md."""
+    folder = tmp_path_factory.mktemp("parity")
+    unpack(folder)
     return folder
 
 

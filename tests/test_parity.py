@@ -1,4 +1,4 @@
-"""Agreement with the original implementation: SPEC section 3 and shared/parity/README.md."""
+"""Agreement with the original implementation: docs/method.md and tests/parity/README.md."""
 
 import functools
 import math
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from oracles import FixedNoise
+from parity.shrink import same
 from torch import Tensor, nn
 
 from nkca.chain import Chain, run
@@ -36,6 +37,7 @@ ONLY_IN = {"lag0.0_same": "continuous", "lag0.25_same": "categorical"}
 NAMES = [(s, case) for s in SPACES for case in CASES if ONLY_IN.get(case, s) == s]
 ABSOLUTE, OF_LOG_PROB = 1e-5, 5e-5
 OF_GRADIENT = (1e-4, 3e-4)  # of two steps: Adam turns rounding of tiny gradients into full moves
+FULL = Path(__file__).resolve().parents[2] / "shared" / "parity"  # where the numbers came from
 NEVER = -1e8  # the original writes -1e9 for a log-probability of -inf
 
 
@@ -58,6 +60,18 @@ def load(folder: Path, space: str) -> Reference:
     network = new_network(data)
     config = config_of(data)
     return Reference(data, network.requires_grad_(False), build_kernel(config))
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("name", ["{}.pt", "original_{}.pth"])
+def test_nothing_was_lost_in_the_packed_files(parity: Path, space: str, name: str) -> None:
+    full = FULL / name.format(space)
+    if not full.exists():
+        pytest.skip(f"the unpacked original is not at {full}")
+    found, expected = (torch.load(path, weights_only=True) for path in (parity / full.name, full))
+    assert same(found, expected)
+    other = {**found, next(iter(found)): None}
+    assert not same(other, expected)
 
 
 def config_of(data: dict[str, Any]) -> ModelConfig:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image, ImageSequence, PngImagePlugin
 
 from nkca.data.decode import DecodeOptions, Probe, decode, fit, probe, read_image
@@ -279,12 +280,8 @@ def test_transparent_colours_do_not_bleed_when_resized() -> None:
     assert flat.tolist() == [[[255, 128, 128]]]
 
 
-def test_fit_agrees_with_the_original() -> None:
-    file = Path(__file__).resolve().parents[3] / "shared" / "parity" / "continuous.pt"
-    if not file.exists():
-        pytest.skip("the parity files are not here")
-    torch = pytest.importorskip("torch")
-    for case in torch.load(file, weights_only=True)["resize"]:
+def test_fit_agrees_with_the_original(parity: Path) -> None:
+    for case in torch.load(parity / "continuous.pt", weights_only=True)["resize"]:
         image = Image.fromarray(case["image_uint8"].permute(1, 2, 0).contiguous().numpy())
         got = np.asarray(fit(image, case["size"], case["size"])).transpose(2, 0, 1)
         expected = np.rint(case["out"].numpy() * 255.0)

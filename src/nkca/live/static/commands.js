@@ -27,7 +27,7 @@ export class Commands {
   /** @param {boolean} [repeated] the key is held: no step is asked for before the last one has been shown */
   step(repeated = false) {
     if (repeated && this.desk.loop.pending.some((act) => act.do === "step")) return;
-    const one = { do: "step", times: 1 };
+    const one = /** @type {const} */ ({ do: "step", times: 1 });
     if (this.desk.head?.running) this.desk.send({ do: "pause" }, one);
     else this.desk.send(one);
   }

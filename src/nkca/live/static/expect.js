@@ -5,28 +5,40 @@
  * @typedef {import("./types.js").Act} Act
  */
 
-const paused = () => ({ running: false });
-
-/** @type {Record<string, (head: Head, act: any) => Partial<Head>>} */
-const EFFECTS = {
-  run: () => ({ running: true }),
-  pause: paused,
-  undo: paused,
-  redo: paused,
-  jump: paused,
-  level: (_, act) => ({ level: act.level, annealing: 0 }),
-  anneal: (_, act) => ({ running: true, annealing: act.steps }),
-  pick: (_, act) => ({ picked: act.tile }),
-  lock: (head, act) => ({ locked: withTile(head.locked, act.tile, act.locked) }),
-};
-
 /**
  * @param {Head} head
  * @param {readonly Act[]} acts
  * @returns {Head}
  */
 export function expect(head, acts) {
-  return acts.reduce((state, act) => ({ ...state, ...EFFECTS[act.do]?.(state, act) }), head);
+  return acts.reduce((state, act) => ({ ...state, ...effect(state, act) }), head);
+}
+
+/**
+ * @param {Head} head
+ * @param {Act} act
+ * @returns {Partial<Head>} what it changes at once
+ */
+function effect(head, act) {
+  switch (act.do) {
+    case "run":
+      return { running: true };
+    case "pause":
+    case "undo":
+    case "redo":
+    case "jump":
+      return { running: false };
+    case "level":
+      return { level: act.level, annealing: 0 };
+    case "anneal":
+      return { running: true, annealing: act.steps };
+    case "pick":
+      return { picked: act.tile };
+    case "lock":
+      return { locked: withTile(head.locked, act.tile, act.locked) };
+    default:
+      return {};
+  }
 }
 
 /**

@@ -40,7 +40,7 @@ export class Queue {
   add(...acts) {
     for (const act of acts) {
       const last = this.#waiting.at(-1);
-      if (last && last.do === act.do && NEWEST_COUNTS.has(act.do)) this.#waiting.pop();
+      if (last && last.do === act.do && NEWEST_COUNTS.has(act.do)) this.#answer(this.#waiting.splice(-1), false);
       this.#waiting.push(act);
     }
     return new Promise((resolve) => this.#answers.set(acts[acts.length - 1], resolve));

@@ -51,7 +51,24 @@
  * @property {number} [max_session_bytes] of a session file
  *
  * @typedef {"z" | "x" | "both"} Show
- * @typedef {{do: string, [field: string]: unknown}} Act an event of the contract
+ * @typedef {"run" | "pause" | "undo" | "redo" | "stop"} Bare what is said by its name alone
+ * @typedef {{do: Bare}
+ *   | {do: "step", times: number}
+ *   | {do: "level", level: number}
+ *   | {do: "anneal", steps: number}
+ *   | {do: "pick", tile: number | null}
+ *   | {do: "spread", tile: number, seen: number}
+ *   | {do: "lock", tile: number, locked: boolean, seen: number}
+ *   | {do: "paint", tile: number, mask: string, seen: number}
+ *   | {do: "start", tile: number | null, image: string}
+ *   | {do: "restart", source: "noise" | "images", seed: number}
+ *   | {do: "jump", to: number}
+ *   | {do: "keep", tile: number, seen: number}
+ *   | {do: "remove", item: number}
+ *   | {do: "restore", item: number}
+ *   | {do: "move", item: number, to: number}
+ *   | {do: "record", on: boolean}
+ * } Act an event of the contract
  * @typedef {{seen: number, epoch: number | null, events: Act[], steps: number, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
  * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
  */
