@@ -1,4 +1,4 @@
-"""The README's commands and Python, run as they stand but for smaller numbers."""
+"""The commands and the Python of the README and docs, run as they stand but for smaller numbers."""
 
 import re
 import shlex
@@ -18,7 +18,8 @@ from nkca.models.build import load_model
 from nkca.models.checkpoint import digest, find_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# The pages whose ```sh and ```python blocks are run, in the order of reading.
+PAGES = ("README.md", "docs/sampling.md", "docs/metrics.md", "docs/method.md")
 COMMANDS = {"nkca-train": train.main, "nkca-sample": sample.main, "nkca-metrics": metrics.main}
 SMALLER = {
     "nkca-train": "--hidden-size=8 --dim-mults=1,2 --batch-size=4 --max-steps=2 --viz-freq=0",
@@ -29,12 +30,13 @@ SMALLER = {
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of the README in ``language``."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    """The fenced blocks in ``language``, those of the README first."""
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def command_lines() -> list[list[str]]:
-    """The README's commands, in order, without their comments."""
+    """The commands, in order, without their comments."""
     lines = [
         shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()
     ]
@@ -105,7 +107,7 @@ def test_readme_python_runs(workplace: Path, number: int) -> None:
     code = blocks("python")[number]
     smaller = code.replace('"max_time": "5m"', '"max_steps": 2, "batch_size": 4, "viz_freq": 0')
     scope: dict[str, object] = {}
-    exec(compile(smaller, f"README python block {number}", "exec"), scope)
+    exec(compile(smaller, f"python block {number}", "exec"), scope)
     made = (workplace / "clothes.png", workplace / "chain.png")
     assert any(path.exists() for path in made) or "picture" in scope
 
@@ -115,7 +117,36 @@ def test_train_and_sample_fit_in_ten_lines() -> None:
     assert len(code) < 10
 
 
-def test_readme_links_and_pictures_exist() -> None:
-    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+def documents() -> list[Path]:
+    """Every page of documentation."""
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_dead(page: Path, link: str) -> bool:
+    """Whether a relative link of ``page`` names no file, or no heading of it."""
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    if not target.exists():
+        return True
+    return bool(anchor) and anchor not in anchors(target.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_pictures_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert links or page != ROOT / "README.md"
+    assert [link for link in links if is_dead(page, link)] == []
+
+
+def test_a_dead_link_is_found() -> None:
+    readme = ROOT / "README.md"
+    assert not is_dead(readme, "docs/method.md#the-denoiser")
+    assert is_dead(readme, "docs/method.md#nothing")
+    assert is_dead(readme, "docs/nothing.md")
