@@ -65,6 +65,7 @@ quick: $(VENV)/installed-dev
 
 map: $(VENV)/installed-dev
 	$(BIN)/python docs/make_map.py
+	$(BIN)/python docs/make_api.py
 
 check: $(VENV)/installed-dev $(if $(NPM),check-page)
 	$(BIN)/ruff format --check .

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nkca.live.events import EVENTS
+from nkca.live.chains.events import EVENTS
 
 HERE = Path(__file__).parent / "js"
 PAGE = Path(__file__).resolve().parents[2] / "src" / "nkca" / "live" / "static"
