@@ -18,7 +18,8 @@ HEAD = """# The Python API
 
 Everything that `import nkca` offers, made from the docstrings by `make map`. Images at the surface are
 uint8 arrays (N, H, W, C), or anything that NumPy reads so; tensors below it are (B, C, H, W). Bad input
-raises `nkca.InputError`, a `ValueError` whose text is one line. Your own parts: [extending.md](extending.md).
+raises `nkca.InputError`, a `ValueError` whose text is one line.
+Your own parts: [extending.md](extending.md).
 """
 
 
