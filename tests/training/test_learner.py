@@ -8,6 +8,7 @@ import pytest
 import torch
 from oracles import PixelData, default_dtype, doubles
 from torch import Tensor, nn
+from toys import Trainer
 
 from nkca import levels
 from nkca.chain import Chain
@@ -16,13 +17,16 @@ from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.exact import GaussianDenoiser, PixelPriorDenoiser
 from nkca.denoisers.precision import with_precision
 from nkca.distributions.categorical import Categorical
+from nkca.distributions.contracts import Distribution
 from nkca.distributions.normal import Normal
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
-from nkca.models.build import ModelSpec, build_kernel, new_denoiser
+from nkca.models.build import ModelSpec, new_denoiser
+from nkca.models.state_spaces import state_space
 from nkca.noise import Noise, sample_noise, step_noise
+from nkca.training.build import build_learner
 from nkca.training.ema import decay_at
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Progress, StepReport
 from nkca.training.objective import Terms, contrastive_adjustment, evaluate, reverse_loss
 
 MODELS = {
@@ -33,8 +37,8 @@ MODELS = {
 CPU = torch.device("cpu")
 
 
-def learner(kind: str = "paper", *, gates: bool = False, **options: object) -> Learner:
-    """A learner of 1 x 8 x 8 images whose weights are always the same."""
+def trainer(kind: str = "paper", *, gates: bool = False, **options: object) -> Trainer:
+    """Of a learner of 1 x 8 x 8 images whose weights are always the same."""
     spec = ModelSpec(MODELS[kind], (1, 8, 8), 0.6)
     network, average = new_denoiser(spec, 0), new_denoiser(spec, 0)
     for module in (network, average) if gates else ():
@@ -43,9 +47,10 @@ def learner(kind: str = "paper", *, gates: bool = False, **options: object) -> L
             for name, parameter in module.named_parameters():
                 if name.endswith("gate"):
                     nn.init.normal_(parameter, generator=generator)
-    kernel = build_kernel(spec.config)
+    kernel = state_space(spec.config).kernel
     config = replace(TrainingConfig(), **options)  # type: ignore[arg-type]
-    return Learner(Chain(kernel, network, kernel.default_lag), network, average, config)
+    chain = Chain(kernel, network, kernel.default_lag)
+    return Trainer(build_learner(config, chain, network, average))
 
 
 def batch(kind: str, step: int, size: int = 8) -> Tensor:
@@ -55,7 +60,7 @@ def batch(kind: str, step: int, size: int = 8) -> Tensor:
     return z.expand(size, 1, 8, 8).contiguous()
 
 
-def train(subject: Learner, kind: str, steps: int, size: int = 8) -> list[StepReport]:
+def train(subject: Trainer, kind: str, steps: int, size: int = 8) -> list[StepReport]:
     first = subject.progress.step
     return [
         subject.step(batch(kind, step, size), step_noise(0, step, 0, size))
@@ -75,6 +80,11 @@ def distance(a: list[Tensor], b: list[Tensor]) -> float:
     return max((x - y).abs().max().item() for x, y in zip(a, b, strict=True))
 
 
+def jump(chain: Chain, x: Tensor, b: Tensor) -> Distribution:
+    """p(y|x) at equal levels."""
+    return chain.move(x, b, b, chain.believe(x, b))
+
+
 # Learning
 
 
@@ -91,7 +101,7 @@ def excess(chain: Chain, kind: str, z: Tensor) -> float:
     noise, b = sample_noise(range(len(z))), torch.full((len(z),), 0.5)
     x = chain.kernel.add_noise(z, b).sample(noise)
     best = replace(chain, denoiser=known(kind))
-    y = best.step(x, b, b)[1].sample(noise)
+    y = jump(best, x, b).sample(noise)
     above = reverse_loss(chain, x, y, b) - reverse_loss(best, x, y, b)
     return float(above.mean() / z[0].numel())
 
@@ -110,8 +120,9 @@ def test_it_reaches_the_known_optimum_of_images_that_are_all_alike(
     z = torch.full((4, 1, 8, 8), 2 if kind == "categorical" else 0.4)
 
     def after(lr: float, steps: int) -> float:
-        subject = learner(kind, lr=lr)
-        subject.chain = replace(subject.chain, lag=0.0)  # the lag hides what is learnt
+        learner = trainer(kind, lr=lr).learner
+        chain = replace(learner.chain, lag=0.0)  # the lag hides what is learnt
+        subject = Trainer(replace(learner, chain=chain))
         for step in range(steps):
             subject.step(z, step_noise(0, step, 0, 4))
         return excess(subject.chain, kind, z[:1].expand(64, 1, 8, 8))
@@ -121,14 +132,15 @@ def test_it_reaches_the_known_optimum_of_images_that_are_all_alike(
 
 
 def test_evaluation_draws_depend_on_the_number_of_an_image_alone() -> None:
-    subject = learner(gates=True)
+    subject = trainer(gates=True)
     z = batch("paper", 0, 6)
-    whole = evaluate(subject.chain, z, 0.01)
-    again = evaluate(subject.chain, z, 0.01)
-    part = evaluate(subject.chain, z[4:], 0.01, first=4)
+    setting = contrastive_adjustment, levels.uniform(0.01), subject.chain
+    whole = evaluate(*setting, z)
+    again = evaluate(*setting, z)
+    part = evaluate(*setting, z[4:], first=4)
     assert torch.equal(whole.loss, again.loss)
     assert torch.allclose(part.loss, whole.loss[4:], atol=1e-3)
-    shifted = evaluate(subject.chain, z[4:], 0.01, first=5)
+    shifted = evaluate(*setting, z[4:], first=5)
     assert not torch.allclose(shifted.loss, whole.loss[4:], atol=1e-3)
     assert not whole.loss.requires_grad
 
@@ -181,7 +193,7 @@ def production(chain: Chain, b: float, count: int = 20_000) -> tuple[float, floa
     z = noise.normal(torch.empty(1, count, 1, 1, 2, dtype=torch.float64))[0]
     draws = OneStream(count)
     terms = contrastive_adjustment(chain, z, doubles([b] * count), draws)
-    values = terms.entropy_production
+    values = 2 * terms.shown["entropy_production"]  # of both pixels
     return values.mean().item(), values.std().item() / math.sqrt(count)
 
 
@@ -227,7 +239,7 @@ def test_entropy_production_of_the_exact_categorical_chain_is_zero_by_enumeratio
     states = torch.cartesian_prod(torch.arange(4), torch.arange(4))
     x, y = states.view(-1, 2, 1, 1, 1).unbind(1)
     level = doubles([b] * 16)
-    forward = chain.step(x, level, level)[1].log_prob(y)
+    forward = jump(chain, x, level).log_prob(y)
     occurs = forward > -math.inf
     log_ratio = (forward + reverse_loss(chain, x, y, level))[occurs]
 
@@ -282,7 +294,7 @@ def test_the_categorical_floor_by_enumeration(w: float, b: float) -> None:
         states = torch.cartesian_prod(torch.arange(n), torch.arange(n))
         x, y = states.view(-1, 2, 1, 1, 1).unbind(1)
         level = doubles([b] * (n * n))
-        log_prob = chain.step(x, level, level)[1].log_prob(y)
+        log_prob = jump(chain, x, level).log_prob(y)
         occurs = (data.marginal(b)[states[:, 0]] > 0) & (log_prob > -math.inf)
         p_x = data.marginal(b)[states[:, 0]][occurs]
         return -(p_x * log_prob[occurs].exp() * log_prob[occurs]).sum().item()
@@ -295,13 +307,16 @@ def test_the_categorical_floor_by_enumeration(w: float, b: float) -> None:
 
 @pytest.mark.parametrize("kind", ["paper", "categorical"])
 def test_reports_subtract_the_floor_of_each_level(kind: str) -> None:
-    subject = learner(kind, gates=True)
+    subject = trainer(kind, gates=True)
     report = subject.step(batch(kind, 0), step_noise(0, 0, 0, 8))
     floor = subject.chain.kernel.loss_floor(report.noise_level, subject.chain.lag)
-    above = report.loss_above_floor + floor
+    above = report.shown["loss_above_floor"] + floor
     assert above.mean().item() * 64 == pytest.approx(report.loss, rel=1e-5)
-    assert report.loss_above_floor.shape == report.entropy_production.shape == (8,)
-    drawn = levels.draw(step_noise(0, 0, 0, 8), 0.01, CPU)
+    assert {name: value.shape for name, value in report.shown.items()} == {
+        "loss_above_floor": (8,),
+        "entropy_production": (8,),
+    }
+    drawn = levels.uniform(0.01)(step_noise(0, 0, 0, 8), CPU)
     assert torch.equal(report.noise_level, drawn)
 
 
@@ -315,7 +330,7 @@ def test_accumulation_changes_nothing(kind: str, size: int, parts: int) -> None:
 
     def after(accumulate: int) -> tuple[list[Tensor], list[StepReport]]:
         with default_dtype(torch.float64):
-            subject = learner(kind, gates=True, lr=1e-3, accumulate=accumulate, batch_size=size)
+            subject = trainer(kind, gates=True, lr=1e-3, accumulate=accumulate, batch_size=size)
             reports = train(subject, kind, 3, size)
             return weights(subject.network) + weights(subject.average), reports
 
@@ -324,7 +339,8 @@ def test_accumulation_changes_nothing(kind: str, size: int, parts: int) -> None:
     for a, b in zip(one, many, strict=True):
         assert a.loss == pytest.approx(b.loss, rel=1e-10)
         assert a.gradient_norm == pytest.approx(b.gradient_norm, rel=1e-8)
-        assert torch.allclose(a.entropy_production, b.entropy_production, atol=1e-8)
+        left, right = (64 * report.shown["entropy_production"] for report in (a, b))
+        assert torch.allclose(left, right, atol=1e-8)
         assert b.progress.images == a.progress.images
     (other, _) = after_seed(kind, size)
     assert distance(whole, other) > 1e-5  # control: what another draw does
@@ -332,14 +348,14 @@ def test_accumulation_changes_nothing(kind: str, size: int, parts: int) -> None:
 
 def after_seed(kind: str, size: int) -> tuple[list[Tensor], None]:
     with default_dtype(torch.float64):
-        subject = learner(kind, gates=True, lr=1e-3, batch_size=size)
+        subject = trainer(kind, gates=True, lr=1e-3, batch_size=size)
         for step in range(3):
             subject.step(batch(kind, step, size), step_noise(1, step, 0, size))
         return weights(subject.network) + weights(subject.average), None
 
 
 def test_a_batch_that_is_not_finite_moves_nothing_and_is_counted() -> None:
-    subject = learner(gates=True, lr=1e-3)
+    subject = trainer(gates=True, lr=1e-3)
     train(subject, "paper", 2)
     before = weights(subject.network), weights(subject.average)
     state = copy.deepcopy(subject.optimizer.state())
@@ -363,10 +379,10 @@ def test_a_batch_that_is_not_finite_moves_nothing_and_is_counted() -> None:
 
 
 def test_learning_rate_warm_up_by_hand() -> None:
-    rates = [r.learning_rate for r in train(learner(lr=0.008, lr_warmup=4), "paper", 6)]
+    rates = [r.learning_rate for r in train(trainer(lr=0.008, lr_warmup=4), "paper", 6)]
     assert rates == pytest.approx([0.002, 0.004, 0.006, 0.008, 0.008, 0.008])
-    assert [r.learning_rate for r in train(learner(lr=0.008), "paper", 2)] == [0.008, 0.008]
-    subject = learner(lr=0.008, lr_warmup=4)
+    assert [r.learning_rate for r in train(trainer(lr=0.008), "paper", 2)] == [0.008, 0.008]
+    subject = trainer(lr=0.008, lr_warmup=4)
     before = weights(subject.network)
     train(subject, "paper", 1)
     moved = distance(before, weights(subject.network))
@@ -375,7 +391,7 @@ def test_learning_rate_warm_up_by_hand() -> None:
 
 @pytest.mark.parametrize(("warmup", "decays"), [(True, [2 / 11, 3 / 12]), (False, [0.9, 0.9])])
 def test_the_average_by_hand(warmup: bool, decays: list[float]) -> None:
-    subject = learner(gates=True, lr=0.01, ema_decay=0.9, ema_warmup=warmup)
+    subject = trainer(gates=True, lr=0.01, ema_decay=0.9, ema_warmup=warmup)
     expected = weights(subject.average)
     for step, decay in enumerate(decays):
         subject.step(batch("paper", step), step_noise(0, step, 0, 8))
@@ -393,16 +409,14 @@ def test_decay_by_hand() -> None:
     assert decay_at(10**6, 0.999, True) == 0.999
 
 
-def test_an_infinite_loss_is_skipped_though_its_gradient_is_finite(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    subject = learner()
-    weight = next(subject.network.parameters())
+def test_an_infinite_loss_is_skipped_though_its_gradient_is_finite() -> None:
+    learner = trainer().learner
+    weight = next(learner.network.parameters())
 
     def infinite(_chain: Chain, z: Tensor, *_: object) -> Terms:
-        return Terms(weight.sum() + torch.full((len(z),), math.inf), torch.zeros(len(z)))
+        return Terms(weight.sum() + torch.full((len(z),), math.inf))
 
-    monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", infinite)
+    subject = Trainer(replace(learner, objective=infinite))
     before = weight.detach().clone()
     report = subject.step(batch("paper", 0), step_noise(0, 0, 0, 8))
     assert math.isfinite(report.gradient_norm)
@@ -411,7 +425,7 @@ def test_an_infinite_loss_is_skipped_though_its_gradient_is_finite(
 
 
 def test_a_skipped_step_does_not_count_for_the_warm_up_of_the_average() -> None:
-    subject = learner(gates=True, lr=0.01, ema_decay=0.9, ema_warmup=True)
+    subject = trainer(gates=True, lr=0.01, ema_decay=0.9, ema_warmup=True)
     subject.step(torch.full((8, 1, 8, 8), math.nan), step_noise(0, 0, 0, 8))
     start = weights(subject.average)
     subject.step(batch("paper", 1), step_noise(0, 1, 0, 8))
@@ -422,7 +436,7 @@ def test_a_skipped_step_does_not_count_for_the_warm_up_of_the_average() -> None:
 
 def test_clipping_by_hand() -> None:
     def gradients(grad_clip: float | None) -> tuple[list[Tensor], float]:
-        subject = learner(gates=True, grad_clip=grad_clip)
+        subject = trainer(gates=True, grad_clip=grad_clip)
         norm = train(subject, "paper", 1)[0].gradient_norm
         return [p.grad for p in subject.network.parameters() if p.grad is not None], norm
 
@@ -440,12 +454,12 @@ def test_clipping_by_hand() -> None:
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_resuming_from_the_optimizer_state_is_bit_identical(kind: str) -> None:
-    subject = learner(kind, gates=True, lr=1e-3, ema_warmup=True, lr_warmup=4)
+    subject = trainer(kind, gates=True, lr=1e-3, ema_warmup=True, lr_warmup=4)
     train(subject, kind, 2)
     state = copy.deepcopy(subject.optimizer.state())
     assert state["step"] == 2
     assert set(state["mean"]) == {name for name, _ in subject.network.named_parameters()}
-    other = learner(kind, lr=1e-3, ema_warmup=True, lr_warmup=4)
+    other = trainer(kind, lr=1e-3, ema_warmup=True, lr_warmup=4)
     other.network.load_state_dict(subject.network.state_dict())
     other.average.load_state_dict(subject.average.state_dict())
     fresh = copy.deepcopy(other.network)
@@ -455,7 +469,7 @@ def test_resuming_from_the_optimizer_state_is_bit_identical(kind: str) -> None:
     train(other, kind, 3)
     assert same(weights(subject.network), weights(other.network))
     assert same(weights(subject.average), weights(other.average))
-    forgetful = learner(kind, lr=1e-3, ema_warmup=True, lr_warmup=4)  # control: without the state
+    forgetful = trainer(kind, lr=1e-3, ema_warmup=True, lr_warmup=4)  # control: without the state
     forgetful.network.load_state_dict(fresh.state_dict())
     forgetful.progress = replace(subject.progress, step=2, images=16)
     train(forgetful, kind, 3)
@@ -463,18 +477,18 @@ def test_resuming_from_the_optimizer_state_is_bit_identical(kind: str) -> None:
 
 
 def test_a_loaded_optimizer_state_is_a_copy() -> None:
-    subject = learner(gates=True, lr=1e-3)
+    subject = trainer(gates=True, lr=1e-3)
     train(subject, "paper", 1)
     state = copy.deepcopy(subject.optimizer.state())
     kept = copy.deepcopy(state)
-    other = learner(gates=True, lr=1e-3)
+    other = trainer(gates=True, lr=1e-3)
     other.optimizer.load(state)
     train(other, "paper", 1)
     assert all(torch.equal(state["mean"][n], kept["mean"][n]) for n in kept["mean"])
 
 
 def test_an_optimizer_that_has_not_moved_has_an_empty_state() -> None:
-    subject = learner()
+    subject = trainer()
     empty = subject.optimizer.state()
     assert empty == {"step": 0, "mean": {}, "square": {}}
     subject.optimizer.load(empty)
@@ -484,7 +498,7 @@ def test_an_optimizer_that_has_not_moved_has_an_empty_state() -> None:
 
 def test_a_step_depends_on_its_arguments_alone() -> None:
     torch_state = torch.get_rng_state()
-    first, second = learner(gates=True, lr=1e-3), learner(gates=True, lr=1e-3)
+    first, second = trainer(gates=True, lr=1e-3), trainer(gates=True, lr=1e-3)
     train(first, "paper", 2)
     torch.rand(3)
     train(second, "paper", 2)
@@ -497,7 +511,7 @@ def test_a_step_depends_on_its_arguments_alone() -> None:
 def test_half_precision_gives_a_float32_posterior_close_to_that_of_float32(
     kind: str, name: str, bound: float
 ) -> None:
-    subject = learner(kind, gates=True)
+    subject = trainer(kind, gates=True)
     x = sample_noise([1, 2]).normal(torch.empty(2, 1, 8, 8))
     x = (2 * x).long().clamp(0, 4) if kind == "categorical" else x
     b = torch.tensor([0.05, 0.8])

@@ -13,7 +13,7 @@ from click import Command
 from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor, nn
-from toys import random_pictures, save_pictures
+from toys import Trainer, random_pictures, save_pictures
 
 from nkca.chain import Chain
 from nkca.cli.metrics import main as nkca_metrics
@@ -29,6 +29,7 @@ from nkca.runs.loop import MAX_SKIPPED_IN_A_ROW, train
 from nkca.runs.run import Run
 from nkca.runs.start import open_run
 from nkca.training import loss_scale
+from nkca.training.build import build_learner
 from nkca.training.learner import Learner, Progress, StepReport
 from nkca.training.objective import Terms
 
@@ -48,10 +49,10 @@ TINY: dict[str, Any] = {
 }
 
 
-def learner(
+def trainer(
     kind: str = "paper", precision: str = "fp16", scale: float = 4.0, **options: Any
-) -> Learner:
-    """A learner of 1 x 8 x 8 images whose weights, gates too, are always the same."""
+) -> Trainer:
+    """Of a learner of 1 x 8 x 8 images whose weights, gates too, are always the same."""
     spec = ModelSpec(MODELS[kind], (1, 8, 8), 0.6)
     network, average = new_denoiser(spec, 0), new_denoiser(spec, 0)
     for module in (network, average):
@@ -60,12 +61,12 @@ def learner(
             if name.endswith("gate"):
                 nn.init.normal_(parameter, generator=generator)
     chain = assemble(spec, network, device=CPU, precision=precision).chain
-    subject = Learner(chain, network, average, replace(TrainingConfig(lr=1e-3), **options))
-    subject.progress = Progress(loss_scale=scale)
-    return subject
+    config = replace(TrainingConfig(lr=1e-3), **options)
+    learner = build_learner(config, chain, network, average)
+    return Trainer(learner, Progress(loss_scale=scale))
 
 
-def take(subject: Learner, kind: str = "paper", number: int | None = None) -> StepReport:
+def take(subject: Trainer, kind: str = "paper", number: int | None = None) -> StepReport:
     """Learn from eight images of one colour each; those, and the noise, depend on the step's number."""
     number = subject.progress.step if number is None else number
     u = step_noise(99, number, 0, 8).uniform(torch.empty(8, 1, 1, 1))
@@ -73,7 +74,7 @@ def take(subject: Learner, kind: str = "paper", number: int | None = None) -> St
     return subject.step(z.expand(8, 1, 8, 8).contiguous(), step_noise(0, number, 0, 8))
 
 
-def state(subject: Learner) -> list[Tensor]:
+def state(subject: Trainer | Run) -> list[Tensor]:
     """Weights, their average and Adam's numbers."""
     adam = subject.optimizer.state()
     modules = [*subject.network.parameters(), *subject.average.parameters()]
@@ -85,7 +86,7 @@ def same(a: list[Tensor], b: list[Tensor]) -> bool:
     return len(a) == len(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def gradient(subject: Learner) -> Tensor:
+def gradient(subject: Trainer) -> Tensor:
     """Of all weights, after a step."""
     found = [p.grad.flatten() for p in subject.network.parameters() if p.grad is not None]
     return torch.cat(found)
@@ -111,7 +112,7 @@ def test_the_rule_by_hand() -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_it_learns_what_float32_learns(kind: str) -> None:
     """One batch, again and again."""
-    half, full = learner(kind, lr=3e-3), learner(kind, "fp32", lr=3e-3)
+    half, full = trainer(kind, lr=3e-3), trainer(kind, "fp32", lr=3e-3)
     pairs = [(take(half, kind, 7), take(full, kind, 7)) for _ in range(15)]
     assert not any(a.overflowed for a, _ in pairs)
     for a, b in pairs:
@@ -121,7 +122,7 @@ def test_it_learns_what_float32_learns(kind: str) -> None:
 
 
 def test_the_scale_changes_no_gradient_and_no_norm() -> None:
-    small, large, full = learner(scale=1.0), learner(scale=8.0), learner(precision="fp32")
+    small, large, full = trainer(scale=1.0), trainer(scale=8.0), trainer(precision="fp32")
     norms = [take(subject).gradient_norm for subject in (small, large, full)]
     assert norms == pytest.approx([norms[2]] * 3, rel=0.01)
     assert gradient(large).norm().item() == pytest.approx(norms[1], rel=1e-5)
@@ -131,15 +132,15 @@ def test_the_scale_changes_no_gradient_and_no_norm() -> None:
 
 
 def test_clipping_and_the_scale_together() -> None:
-    norm = take(learner()).gradient_norm
-    subject = learner(grad_clip=norm / 4)
+    norm = take(trainer()).gradient_norm
+    subject = trainer(grad_clip=norm / 4)
     assert take(subject).gradient_norm == pytest.approx(norm, rel=1e-6)  # as it was before
     assert gradient(subject).norm().item() == pytest.approx(norm / 4, rel=1e-4)
 
 
 @pytest.mark.parametrize("parts", [3, 8])
 def test_accumulation_is_the_large_batch(parts: int) -> None:
-    whole, pieces = learner(), learner(accumulate=parts)
+    whole, pieces = trainer(), trainer(accumulate=parts)
     a, b = take(whole), take(pieces)
     assert a.loss == pytest.approx(b.loss, rel=1e-3)
     apart = (gradient(whole) - gradient(pieces)).norm().item()
@@ -151,7 +152,7 @@ def test_accumulation_is_the_large_batch(parts: int) -> None:
 
 
 def test_an_overflow_halves_the_scale_and_moves_nothing() -> None:
-    subject = learner()
+    subject = trainer()
     take(subject)
     subject.progress = replace(subject.progress, loss_scale=2.0**34, skipped_in_a_row=3)
     before = state(subject)
@@ -167,7 +168,7 @@ def test_an_overflow_halves_the_scale_and_moves_nothing() -> None:
 
 
 def test_after_overflows_the_step_is_the_one_that_the_scale_left_allows() -> None:
-    subject = learner(scale=2.0**34, ema_warmup=True)
+    subject = trainer(scale=2.0**34, ema_warmup=True)
     reports = [take(subject, number=7)]
     while reports[-1].overflowed:
         assert len(reports) < 60
@@ -176,14 +177,14 @@ def test_after_overflows_the_step_is_the_one_that_the_scale_left_allows() -> Non
     assert count > MAX_SKIPPED_IN_A_ROW
     assert subject.progress.loss_scale == 2.0 ** (34 - count)
     assert (subject.progress.skipped, subject.progress.good_steps) == (count, 1)
-    other = learner(scale=2.0 ** (34 - count), ema_warmup=True)
+    other = trainer(scale=2.0 ** (34 - count), ema_warmup=True)
     assert not take(other, number=7).overflowed
     assert same(state(subject), state(other))
-    assert not same(state(subject), state(learner()))
+    assert not same(state(subject), state(trainer()))
 
 
 def test_good_steps_double_the_scale_and_an_overflow_begins_their_count_again() -> None:
-    subject = learner(scale=1.0)
+    subject = trainer(scale=1.0)
     subject.patience = 3
     seen = []
     for _ in range(7):
@@ -211,7 +212,7 @@ def steep(subject: Learner) -> Callable[..., Terms]:
 def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(
     precision: str, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = learner(precision=precision, scale=scale)
+    subject = trainer(precision=precision, scale=scale)
     before = [p.detach().clone() for p in subject.network.parameters()]
     monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", steep(subject))
     reports = [take(subject), take(subject)]
@@ -225,7 +226,7 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(
 def test_a_gradient_that_is_never_finite_ends_in_skipped_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    subject = learner(scale=loss_scale.LEAST * 4)
+    subject = trainer(scale=loss_scale.LEAST * 4)
     monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", steep(subject))
     assert [take(subject).overflowed for _ in range(4)] == [True, True, False, False]
     assert subject.progress.loss_scale == loss_scale.LEAST
@@ -233,7 +234,7 @@ def test_a_gradient_that_is_never_finite_ends_in_skipped_steps(
 
 
 def test_a_loss_that_is_not_finite_is_no_overflow() -> None:
-    subject = learner()
+    subject = trainer()
     take(subject)
     z = torch.full((8, 1, 8, 8), math.nan)
     report = subject.step(z, step_noise(0, 1, 0, 8))
@@ -246,7 +247,7 @@ def test_a_loss_that_is_not_finite_is_no_overflow() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_elsewhere_the_scale_is_one(precision: str) -> None:
-    subject, other = learner(precision=precision), learner(precision=precision, scale=2.0**34)
+    subject, other = trainer(precision=precision), trainer(precision=precision, scale=2.0**34)
     subject.patience = other.patience = 1
     assert subject.scale == other.scale == 1.0
     a, b = take(subject), take(other)
