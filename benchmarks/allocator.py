@@ -25,18 +25,19 @@ def measure(keep: bool) -> tuple[float, float]:
     from nkca.config.schema import ModelConfig, TrainingConfig
     from nkca.models.build import ModelSpec, assemble, new_denoiser
     from nkca.noise import step_noise
-    from nkca.training.learner import Learner
+    from nkca.training.build import build_learner
+    from nkca.training.learner import Progress
 
     config = ModelConfig(hidden_size=32, dim_mults=(1, 2, 2), parametrisation="preconditioned")
     spec = ModelSpec(config, (1, 28, 28), 0.7)
     network = new_denoiser(spec, seed=0)
     chain = assemble(spec, network, device=torch.device("cpu"), precision="auto").chain
-    learner = Learner(chain, network, copy.deepcopy(network), TrainingConfig())
-    z = torch.rand(BATCH, 1, 28, 28)
+    learner = build_learner(TrainingConfig(), chain, network, copy.deepcopy(network))
+    z, progress = torch.rand(BATCH, 1, 28, 28), Progress()
     for step in range(STEPS + 3):
         if step == 3:
             faults, began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.monotonic()
-        learner.step(z, step_noise(0, step, 0, BATCH))
+        progress = learner.step(progress, z, step_noise(0, step, 0, BATCH)).progress
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
     return STEPS * BATCH / (time.monotonic() - began), faults / STEPS
 

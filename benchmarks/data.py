@@ -40,7 +40,8 @@ from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.noise import step_noise
 from nkca.pixels import ContinuousPixels
 from nkca.system.allocator import keep_freed_memory
-from nkca.training.learner import Learner
+from nkca.training.build import build_learner
+from nkca.training.learner import Learner, Progress
 
 Row = dict[str, Any]
 REAL_FILES, FILES_A_FOLDER, FOLDERS_A_FOLDER = 256, 1000, 32
@@ -78,7 +79,7 @@ def learner_of(case: Case) -> Learner:
     spec = ModelSpec(config, (case.channels, case.side, case.side), 0.5)
     network = new_denoiser(spec, seed=0)
     chain = assemble(spec, network, device=torch.device("cpu"), precision="auto").chain
-    return Learner(chain, network, copy.deepcopy(network), TrainingConfig())
+    return build_learner(TrainingConfig(), chain, network, copy.deepcopy(network))
 
 
 def measure_batch(case: Case, folder: Path, rounds: int) -> Row:
@@ -90,7 +91,7 @@ def measure_batch(case: Case, folder: Path, rounds: int) -> Row:
     images = np.memmap(file, np.uint8, "r", shape=shape)
     images.max()  # every page is in memory now
     drawn, pixels = batches(images, case.batch, seed=0), ContinuousPixels()
-    learner = learner_of(case) if case.with_step else None
+    learner, progress = learner_of(case) if case.with_step else None, Progress()
     parts: dict[str, list[float]] = {"rows": [], "flip": [], "float": []}
     shares, steps = [], []
     for number in range(rounds):
@@ -106,7 +107,7 @@ def measure_batch(case: Case, folder: Path, rounds: int) -> Row:
             for repeat in range(3):
                 noise = step_noise(0, 3 * number + repeat, 0, case.batch)
                 start = time.perf_counter()
-                learner.step(z, noise)
+                progress = learner.step(progress, z, noise).progress
                 found.append(time.perf_counter() - start)
             steps.append(statistics.median(found))
             shares.append(sum(sums.values()) / steps[-1])

@@ -96,8 +96,8 @@ def bare_steps(model: Model) -> Iterator[None]:
     x = model.chain.kernel.prior((BATCH, *model.data_shape)).sample(noise)
     level = torch.full((BATCH,), LEVELS[0])
     while True:
-        _, p_y = model.chain.step(x, level, level)
-        x = p_y.sample(noise)
+        p_z = model.chain.believe(x, level)
+        x = model.chain.move(x, level, level, p_z).sample(noise)
         yield
 
 

@@ -27,12 +27,12 @@ HELD_OUT = 200  # of the demo set's 2,000: every tenth image
 
 def denoising_error(run: Run, images: torch.Tensor, level: float) -> float:
     """Mean squared error of the mode of p(z|x) for uint8 images (N, C, H, W) noised to ``level``."""
-    z = run.average.pixels.to_state(images)
+    z = run.ema_model.pixels.to_state(images)
     b = torch.full((len(z),), level)
     noise = sample_noise([derive_seed("held out", row) for row in range(len(z))])
-    x = run.average.chain.kernel.add_noise(z, b).sample(noise)
+    x = run.ema_model.chain.kernel.add_noise(z, b).sample(noise)
     with torch.inference_mode():
-        return float((run.average.chain.denoiser(x, b).mode() - z).square().mean())
+        return float((run.ema_model.chain.denoiser(x, b).mode() - z).square().mean())
 
 
 def main() -> None:
@@ -55,7 +55,8 @@ def main() -> None:
     for step, batch in enumerate(itertools.islice(supply, arguments.steps)):
         for run in runs.values():
             noise = step_noise(config.seed, step, 0, config.batch_size)
-            run.learner.step(run.average.pixels.to_state(batch), noise)
+            z = run.ema_model.pixels.to_state(batch)
+            run.progress = run.learner.step(run.progress, z, noise).progress
     print(
         f"{arguments.steps} steps of {config.batch_size}, {len(held_out)} held-out images, seed 0"
     )
@@ -64,7 +65,7 @@ def main() -> None:
     for name, run in runs.items():
         errors = [denoising_error(run, held_out, level) for level in LEVELS]
         print(f"{name:<16}" + "".join(f"{error:>9.4f}" for error in errors))
-        sheet = nkca.grid(nkca.sample(run.average, range(48)), columns=12)
+        sheet = nkca.grid(nkca.sample(run.ema_model, range(48)), columns=12)
         nkca.save_png(arguments.out / f"{name}.png", sheet)
 
 

@@ -34,11 +34,12 @@ PRECISIONS = ("fp32", "bf16")
 
 def held_out_loss(run: Run, images: torch.Tensor) -> float:
     """The loss of the average on uint8 images (N, C, H, W), in float32."""
-    network = run.learner.average
+    network = run.learner.ema_network
     chain = assemble(run.spec, network, device=torch.device("cpu")).chain
-    z = run.average.pixels.to_state(images)
-    losses = [
-        evaluate(chain, z, run.config.training.min_noise, repeat * len(z)).loss.mean().item()
+    z = run.ema_model.pixels.to_state(images)
+    objective, draw = run.learner.objective, run.learner.draw
+    losses: list[float] = [
+        evaluate(objective, draw, chain, z, repeat * len(z)).loss.mean().item()
         for repeat in range(REPEATS)
     ]
     return statistics.mean(losses) / z[0].numel()
@@ -59,7 +60,8 @@ def compare(seed: int, steps: int) -> dict[str, float]:
     for step, batch in enumerate(itertools.islice(supply, steps)):
         for run in runs.values():
             noise = step_noise(config.seed, step, 0, config.batch_size)
-            run.learner.step(run.average.pixels.to_state(batch), noise)
+            z = run.ema_model.pixels.to_state(batch)
+            run.progress = run.learner.step(run.progress, z, noise).progress
     return {name: held_out_loss(run, as_tensor(images[is_held_out])) for name, run in runs.items()}
 
 

@@ -52,7 +52,7 @@ def chain_of(case: Case, variant: str) -> Chain:
 def step(chain: Chain, x: torch.Tensor, level: float) -> torch.Tensor:
     """One transition at one level."""
     b = torch.full((len(x),), level)
-    _, p_y = chain.step(x, b, b)
+    p_y = chain.move(x, b, b, chain.believe(x, b))
     return p_y.sample(sample_noise(range(len(x))))
 
 

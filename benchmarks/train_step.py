@@ -36,7 +36,8 @@ from nkca.networks.layers import EmbeddingBlock
 from nkca.networks.norm_mish import GateAndSkip
 from nkca.noise import Noise, step_noise
 from nkca.system.allocator import keep_freed_memory
-from nkca.training.learner import Learner
+from nkca.training.build import build_learner
+from nkca.training.learner import Learner, Progress
 from nkca.training.objective import contrastive_adjustment
 
 WARM_UP = 3
@@ -91,12 +92,12 @@ class PlainLearner:
         self.network = plain_network_of(case)
         self.average = copy.deepcopy(self.network)
         spec = spec_of(case)
-        self.chain = assemble(spec, self.network, device=CPU).chain
+        self.chain, self.draw = assemble(spec, self.network, device=CPU).chain, levels.uniform(0.01)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4, foreach=False)
 
     def step(self, z: Tensor, noise: Noise) -> None:
         """One step."""
-        b = levels.draw(noise, 0.01, z.device)
+        b = self.draw(noise, z.device)
         loss = contrastive_adjustment(self.chain, z, b, noise).loss.mean()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -130,18 +131,30 @@ def plain_network_of(case: Case) -> nn.Module:
     return network
 
 
-def learner_of(case: Case, precision: str, choice: str = "auto") -> Learner:
+class Engine:
     """The engine, as nkca-train has it with ``--precision`` and ``--compile``."""
+
+    def __init__(self, case: Case, precision: str, choice: str = "auto") -> None:
+        self.learner = learner_of(case, precision, choice)
+        self.progress = Progress()
+
+    def step(self, z: Tensor, noise: Noise) -> None:
+        """One step."""
+        self.progress = self.learner.step(self.progress, z, noise).progress
+
+
+def learner_of(case: Case, precision: str, choice: str) -> Learner:
+    """What it takes its steps with."""
     network = compilation.prepare(network_of(case), CPU, choice)
     chain = assemble(spec_of(case), network, device=CPU, precision=precision).chain
-    return Learner(chain, network, copy.deepcopy(network), TrainingConfig())
+    return build_learner(TrainingConfig(), chain, network, copy.deepcopy(network))
 
 
 def measure(case: Case, variant: str, seconds: float) -> dict[str, float]:
     """Images/s, page faults a step and the peak of resident memory in MiB, of this process."""
     if variant != "plain":
         keep_freed_memory()
-    learner = PlainLearner(case) if variant == "plain" else learner_of(case, *VARIANTS[variant])
+    learner = PlainLearner(case) if variant == "plain" else Engine(case, *VARIANTS[variant])
     z = torch.rand(case.batch, 3, case.side, case.side, generator=torch.Generator().manual_seed(0))
     times: list[float] = []
     while len(times) < WARM_UP + 2 or sum(times[WARM_UP:]) < seconds:
@@ -160,7 +173,7 @@ def measure(case: Case, variant: str, seconds: float) -> dict[str, float]:
 
 def flops_an_image(case: Case) -> float:
     """Convolutions and matrix products of a step: two evaluations and one backward pass."""
-    learner = learner_of(case, "fp32", "off")
+    learner = Engine(case, "fp32", "off")
     from torch.utils.flop_counter import FlopCounterMode  # not in the processes that are measured
 
     with FlopCounterMode(display=False) as counter:

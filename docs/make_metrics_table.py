@@ -18,7 +18,7 @@ from nkca.data.dataset import load_dataset
 from nkca.metrics.collect import Collecting, collect
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
-from nkca.metrics.image_sets import ImageSet, Pictures, Samples
+from nkca.metrics.image_sets import ArrayImages, ImageSet, Samples
 from nkca.metrics.scores.score import Scores, score
 from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
@@ -60,14 +60,14 @@ def subjects(run: Path) -> dict[str, ImageSet]:
     train, other = demo[0::2], demo[1::2]
     model = load_model(run)
     return {
-        "the reference itself (copies)": Pictures(train),
-        "other half": Pictures(other),
-        "blurred, 0.6 pixels": Pictures(blurred(other, 0.6)),
-        "noisy, 10 grey levels": Pictures(noisy(other, 10)),
+        "the reference itself (copies)": ArrayImages(train),
+        "other half": ArrayImages(other),
+        "blurred, 0.6 pixels": ArrayImages(blurred(other, 0.6)),
+        "noisy, 10 grey levels": ArrayImages(noisy(other, 10)),
         "demo model": Samples(model, (str(run), digest(run)), COUNT),
-        "blurred, 1 pixel": Pictures(blurred(other, 1)),
-        "noisy, 40 grey levels": Pictures(noisy(other, 40)),
-        "shuffled": Pictures(shuffled(other)),
+        "blurred, 1 pixel": ArrayImages(blurred(other, 1)),
+        "noisy, 40 grey levels": ArrayImages(noisy(other, 40)),
+        "shuffled": ArrayImages(shuffled(other)),
     }
 
 

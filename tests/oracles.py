@@ -316,7 +316,7 @@ def _characteristic(p: Mixture, u: Tensor) -> Tensor:
     """E[exp(i u y)] of one-pixel states: (B, len(u)), exact also for a variance of 0."""
     total = torch.zeros(len(p.p_z.log_weights), len(u), dtype=torch.complex128)
     for log_weight, image in zip(p.p_z.log_weights.unbind(1), p.p_z.images.unbind(1), strict=True):
-        part = p.push(image)
+        part = p.given(image)
         assert isinstance(part, Normal)
         mean, std = part.mean.flatten()[:, None], part.std.flatten()[:, None]
         total += log_weight.exp()[:, None] * (1j * u * mean - 0.5 * (u * std).square()).exp()

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 import torch
-from nkca.denoisers.held import Held
 from oracles import counts_of, z_scores
 from torch import Tensor
 
-from nkca.chain import Chain, State, run
+from nkca.chain import Chain, Moment, run
+from nkca.denoisers.condition import Conditioned, hold
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.distributions.image_list import ImageList
 from nkca.kernels.categorical import CategoricalKernel
@@ -51,7 +51,7 @@ def chain_of(space: str, biased: bool = False) -> Chain:
     return Chain(kernel, Biased(exact) if biased else exact, kernel.default_lag)
 
 
-def final(chain: Chain, levels: list[float], count: int, x: Tensor | None = None) -> State:
+def final(chain: Chain, levels: list[float], count: int, x: Tensor | None = None) -> Moment:
     noise = sample_noise(range(count))
     start = chain.kernel.prior((count, 1, 2, 3)).sample(noise) if x is None else x
     *_, last = run(chain, start, levels, noise)
@@ -65,7 +65,7 @@ def which(space: str, pictures: Tensor) -> Tensor:
     return same.long().argmax(1)
 
 
-def z_of_uniform(space: str, state: State) -> float:
+def z_of_uniform(space: str, state: Moment) -> float:
     counts = counts_of(which(space, state.p_z.mode()), 10)
     assert (counts > 0).all()  # all ten appear
     return float(z_scores(counts, torch.full((10,), 0.1).double()).max())
@@ -202,7 +202,8 @@ def test_repainting_on_a_list_of_categorical_images_never_loses_its_posterior() 
     """Held pixels of one image beside free pixels of another are in no image of the list."""
     kernel = CategoricalKernel(CLASSES)
     images = torch.tensor([[0, 0, 0], [1, 2, 3]]).view(2, 1, 1, 3)
-    held = Held(ImageListDenoiser(kernel, images), torch.tensor([[True, False, False]]), images[:1])
+    first_pixel = hold(torch.tensor([[True, False, False]]), images[:1])
+    held = Conditioned(ImageListDenoiser(kernel, images), (first_pixel,))
     noise = sample_noise(range(60))
     x = kernel.prior((60, 1, 1, 3)).sample(noise)
     for state in run(Chain(kernel, held, 0.95), x, anneal(1.0, 0.01, 40), noise):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nkca.errors import InputError
-from nkca.levels import anneal, draw, expand
+from nkca.levels import anneal, expand, uniform
 from nkca.noise import sample_noise
 
 
@@ -54,7 +54,8 @@ def test_levels_broadcast_over_images() -> None:
 
 def test_training_levels_are_uniform_above_the_lowest() -> None:
     low, n = 0.2, 4000
-    b = draw(sample_noise(range(n)), low, torch.device("cpu"))
+    draw, cpu = uniform(low), torch.device("cpu")
+    b = draw(sample_noise(range(n)), cpu)
     assert b.dtype == torch.float32
     assert b.shape == (n,)
     assert low <= b.min() < low + 0.01
@@ -65,5 +66,5 @@ def test_training_levels_are_uniform_above_the_lowest() -> None:
 
     assert z((1 + low) / 2) < 4.5
     assert z((1 + low) / 2 + 0.03) > 4.5  # control
-    same = draw(sample_noise([5]), low, torch.device("cpu"))
+    same = draw(sample_noise([5]), cpu)
     assert same.item() == b[5].item()

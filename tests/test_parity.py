@@ -19,12 +19,13 @@ from nkca.distributions.categorical import Categorical, Scramble
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.normal import Normal
 from nkca.kernels.contract import Kernel
-from nkca.models.build import ModelSpec, build_denoiser, build_kernel, load_model, load_weights
+from nkca.models.build import ModelSpec, build_denoiser, load_model, load_weights
 from nkca.models.checkpoint import load_checkpoint
 from nkca.models.original_checkpoint import translate_name, translate_weights
+from nkca.models.state_spaces import state_space
 from nkca.networks.layers import SinusoidalEmbedding
-from nkca.training.ema import update_average
-from nkca.training.learner import Learner
+from nkca.training.build import build_learner
+from nkca.training.ema import update_ema
 from nkca.training.objective import reverse_loss
 
 SPACES = ["continuous", "categorical"]
@@ -59,7 +60,7 @@ def load(folder: Path, space: str) -> Reference:
     data = torch.load(folder / f"{space}.pt", weights_only=True)
     network = new_network(data)
     config = config_of(data)
-    return Reference(data, network.requires_grad_(False), build_kernel(config))
+    return Reference(data, network.requires_grad_(False), state_space(config).kernel)
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -190,7 +191,9 @@ def test_pictures_that_are_not_square(parity: Path, space: str) -> None:
     case = reference.data["nonsquare"]
     assert case["x"].shape[2] != case["x"].shape[3]
     chain = Chain(reference.kernel, reference.network, reference.kernel.default_lag)
-    p_z, p_y = chain.step(case["x"], case["noise_level_x"], case["noise_level_x"])
+    x, level = case["x"], case["noise_level_x"]
+    p_z = chain.believe(x, level)
+    p_y = chain.move(x, level, level, p_z)
     check_posterior(p_z, case)
     check_transition(p_y, case)
 
@@ -264,7 +267,7 @@ def test_two_training_steps(parity: Path, space: str) -> None:
     config = TrainingConfig(lr=train["lr"], ema_decay=train["ema_decay"])
     assert (config.adam_b1, config.adam_b2) == tuple(train["betas"])
     chain = Chain(reference.kernel, network, reference.kernel.default_lag)
-    learner = Learner(chain, network, average, config)
+    learner = build_learner(config, chain, network, average)
     assert len(train["steps"]) == 2
     for number, step in enumerate(train["steps"]):
         network.zero_grad()
@@ -273,7 +276,7 @@ def test_two_training_steps(parity: Path, space: str) -> None:
         assert loss.item() == pytest.approx(step["loss"], rel=1e-5)
         check_gradients(network, step["grads"], OF_GRADIENT[number])
         learner.optimizer.step(train["lr"])
-        update_average(average, network, train["ema_decay"])
+        update_ema(average, network, train["ema_decay"])
         settled = settled_weights(network, step["grads"])
         assert len(settled) > 100
         moved = train["lr"]

@@ -18,8 +18,8 @@ from nkca.diagnostics.record import Judge, walk
 from nkca.diagnostics.study import Progress, study_chain
 from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
-from nkca.kernels.categorical import CategoricalKernel
-from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.categorical import CategoricalKernel, mix
+from nkca.kernels.continuous import ContinuousKernel, affine
 from nkca.kernels.contract import Kernel
 from nkca.levels import expand
 from nkca.metrics.extractors.contract import Description, Features
@@ -52,6 +52,11 @@ class Wrapped:
     def add_noise(self, z: Tensor, noise_level: Tensor) -> Factored:
         return self.base.add_noise(z, noise_level)
 
+    def transition_given(
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+    ) -> Factored:
+        return self.base.transition_given(x, level_x, level_y, z, lag)
+
     def prior(self, shape: tuple[int, ...]) -> Distribution:
         return self.base.prior(shape)
 
@@ -76,9 +81,9 @@ class OtherLag(Wrapped):
         b_x, b_y, w, kept = expand(level_x, x), expand(level_y, x), lag, lag**self.power
         if x.is_floating_point():
             scale = (1 - b_y) - (1 - b_x) * w
-            return p_z.affine(shift=kept * x, scale=scale, variance=b_y - w**2 * b_x)
+            return affine(p_z, shift=kept * x, scale=scale, variance=b_y - w**2 * b_x)
         e = (b_y - w * b_x) / (1 - w * b_x)
-        return p_z.mix(e, torch.full_like(e, kept), x, K)
+        return mix(p_z, e, torch.full_like(e, kept), x, K)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from torch import Tensor
 from nkca.distributions.categorical import Categorical, PointLevels, Scramble
 from nkca.distributions.image_list import ImageList, Mixture
 from nkca.distributions.normal import Normal
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel, affine
 from nkca.noise import sample_noise
 
 BOUND = 5.0  # standard errors
@@ -128,7 +130,8 @@ def test_normal_log_prob_is_the_density() -> None:
 
 def test_normal_affine_by_hand() -> None:
     p = Normal(torch.tensor([2.0]), torch.tensor([3.0]))
-    pushed = p.affine(torch.tensor([10.0]), torch.tensor([-0.5]), torch.tensor([4.0]))
+    pushed = affine(p, torch.tensor([10.0]), torch.tensor([-0.5]), torch.tensor([4.0]))
+    assert isinstance(pushed, Normal)
     assert pushed.mean.item() == 9.0
     assert pushed.std.item() == 2.5  # sqrt(4 + 0.25 * 9)
 
@@ -148,7 +151,7 @@ def test_mixture_log_prob_by_hand() -> None:
     weights = torch.tensor([[0.25, 0.75], [1.0, 0.0]]).double()
     images = torch.tensor([[0.0, 1.0], [2.0, -1.0]]).double().view(1, 2, 1, 1, 2)
     shift, scale, variance = (torch.tensor(v).double() for v in (0.5, 2.0, 0.09))
-    p = ImageList(weights.log(), images).affine(shift, scale, variance)
+    p = affine(ImageList(weights.log(), images), shift, scale, variance)
     y = torch.tensor([[0.4, 2.6], [0.7, 2.2]]).double().view(2, 1, 1, 2)
 
     def density(value: list[float], image: list[float]) -> float:
@@ -273,8 +276,12 @@ def test_hold_takes_masks_of_every_shape_that_broadcasts(shape: tuple[int, ...])
 
 
 def test_a_kernel_of_the_other_state_space_is_refused() -> None:
-    one = torch.ones(1)
-    with pytest.raises(TypeError, match="categorical kernel needs a categorical posterior"):
-        Normal(one, one).mix(one, one, one.long(), 3)
-    with pytest.raises(TypeError, match="continuous kernel needs a real-valued posterior"):
-        everywhere(PROBS, 1).affine(one, one, one)
+    level, x = torch.full((1,), 0.5), torch.ones(1, 1, 1, 1)
+    normal, levels = Normal(x, torch.ones(())), everywhere(PROBS, 1)
+    with pytest.raises(TypeError, match=r"categorical kernel needs a Categorical .*not a Normal"):
+        CategoricalKernel(6).transition(x.long(), level, level, normal, 0.5)
+    with pytest.raises(TypeError, match=r"continuous kernel needs a Normal .*not a Categorical"):
+        ContinuousKernel().transition(x, level, level, levels, 0.5)
+    assert isinstance(ContinuousKernel().transition(x, level, level, normal, 0.5), Normal)
+    of_levels = CategoricalKernel(6).transition(x.long(), level, level, levels, 0.5)
+    assert isinstance(of_levels, Scramble)

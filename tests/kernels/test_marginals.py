@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from nkca.denoisers.held import Held
 from oracles import (
     EXTREME_MOVES,
     GaussianData,
@@ -22,17 +21,18 @@ from oracles import (
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.denoisers.condition import Conditioned, hold
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.distributions.categorical import Scramble
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.normal import Normal
-from nkca.kernels.categorical import CategoricalKernel
-from nkca.kernels.continuous import ContinuousKernel
+from nkca.kernels.categorical import CategoricalKernel, mix
+from nkca.kernels.continuous import ContinuousKernel, affine
 from nkca.levels import anneal, expand
 from nkca.models.model import Model
 from nkca.noise import sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
-from nkca.sampling.tasks import Schedule, Task, run_task, show
+from nkca.sampling.tasks import Schedule, inpaint, run_task, show
 
 ROUNDING = 1e-12
 NARROW = GaussianData(mean=0.3, std=0.2)
@@ -81,13 +81,13 @@ def without_cap(clamped: bool) -> dict[str, Transition]:
         b_x, b_y = expand(b_x, x), expand(b_y, x)
         variance = b_y - w**2 * b_x
         variance = variance if low is None else variance.clamp(min=low)
-        return p_z.affine(shift=w * x, scale=(1 - b_y) - (1 - b_x) * w, variance=variance)
+        return affine(p_z, shift=w * x, scale=(1 - b_y) - (1 - b_x) * w, variance=variance)
 
     def categorical(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:
         b_x, b_y = expand(b_x, x), expand(b_y, x)
         e = (b_y - w * b_x) / (1 - w * b_x)
         e = e if low is None else e.clamp(min=low)
-        return p_z.mix(e, torch.full_like(e, w), x, num_classes_of(p_z))
+        return mix(p_z, e, torch.full_like(e, w), x, num_classes_of(p_z))
 
     return {name: categorical if name in CATEGORICAL else continuous for name in ORACLES}
 
@@ -142,9 +142,9 @@ def wrong_lag(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> 
     b_x, b_y = expand(b_x, x), expand(b_y, x)
     if x.is_floating_point():
         scale = (1 - b_y) - (1 - b_x) * w
-        return p_z.affine(shift=w**1.1 * x, scale=scale, variance=b_y - w**2 * b_x)
+        return affine(p_z, shift=w**1.1 * x, scale=scale, variance=b_y - w**2 * b_x)
     e = (b_y - w * b_x) / (1 - w * b_x)
-    return p_z.mix(e, torch.full_like(e, w**1.1), x, num_classes_of(p_z))
+    return mix(p_z, e, torch.full_like(e, w**1.1), x, num_classes_of(p_z))
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -179,7 +179,7 @@ def test_a_jump_from_noise_to_almost_none_is_finite(b_y: float, lag: float) -> N
     continuous, categorical = ContinuousKernel(), CategoricalKernel(5)
     for chain in (Chain(continuous, gaussian, lag), Chain(categorical, prior, lag)):
         x = chain.kernel.prior((2, 1, 4, 4)).sample(noise)
-        _, p_y = chain.step(x, ones, b_y * ones)
+        p_y = chain.move(x, ones, b_y * ones, chain.believe(x, ones))
         y = p_y.sample(noise)
         assert y.shape == x.shape
         assert y.double().isfinite().all()
@@ -187,7 +187,8 @@ def test_a_jump_from_noise_to_almost_none_is_finite(b_y: float, lag: float) -> N
     images = torch.linspace(-1, 1, 3).view(3, 1, 1, 1).expand(3, 1, 4, 4)
     chain = Chain(continuous, ImageListDenoiser(continuous, images), lag)
     x = continuous.prior((2, 1, 4, 4)).sample(noise)
-    assert chain.step(x, ones, b_y * ones)[1].sample(noise).isfinite().all()
+    p_y = chain.move(x, ones, b_y * ones, chain.believe(x, ones))
+    assert p_y.sample(noise).isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -254,7 +255,7 @@ def test_held_pixels_are_the_reference_at_every_level(name: str, schedule: Sched
     repaint[:, 4:] = True  # asymmetric: a third of the picture may change
     z = model.pixels.to_state(images)
     changed = torch.zeros_like(repaint)
-    task = Task([3, 4], images, repaint)
+    task = inpaint(images, repaint, [3, 4])
     for state in run_task(model, task, schedule):
         mode = state.p_z.mode()
         assert torch.equal(mode[..., :4], z[..., :4])
@@ -264,10 +265,10 @@ def test_held_pixels_are_the_reference_at_every_level(name: str, schedule: Sched
     assert changed[:, 4:].all()  # control: what is not held does change
 
 
-def test_held_wraps_a_denoiser_and_holds_where_the_mask_is_true() -> None:
+def test_hold_conditions_a_denoiser_and_holds_where_the_mask_is_true() -> None:
     denoiser = GaussianDenoiser(doubles(0.0), doubles(0.5))
     x, z = torch.full((1, 1, 1, 2), 0.3).double(), torch.full((1, 1, 1, 2), -0.9).double()
-    held = Held(denoiser, torch.tensor([[True, False]]), z)
+    held = Conditioned(denoiser, (hold(torch.tensor([[True, False]]), z),))
     mode = held(x, doubles([0.5])).mode().flatten()
     assert mode[0].item() == z[0, 0, 0, 0].item()
     assert mode[1].item() == denoiser(x, doubles([0.5])).mode().flatten()[1].item()

@@ -15,10 +15,11 @@ from toys import image_files, random_pictures, save_pictures, write_checkpoint
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.metrics import image_sets
-from nkca.metrics.image_sets import ImageFiles, ImageSet, Part, Pictures, SampleOptions, Samples
+from nkca.metrics.image_sets import ArrayImages, ImageFiles, ImageSet, Part, SampleOptions, Samples
 from nkca.models.build import load_model
 from nkca.pixels import CategoricalPixels, to_rgb
-from nkca.sampling.tasks import Schedule, sample
+from nkca.sampling.sample import sample
+from nkca.sampling.tasks import Schedule
 
 PICTURES = random_pictures(6, seed=1)
 FEW_STEPS = SampleOptions(Schedule(num_steps=3))
@@ -272,7 +273,7 @@ def test_the_identity_of_a_part() -> None:
 
 def test_pictures_in_memory() -> None:
     images = torch.from_numpy(PICTURES[:, :, :5]).permute(0, 3, 1, 2)
-    pictures = Pictures(images, "step 7")
+    pictures = ArrayImages(images, "step 7")
     assert len(pictures) == 6
     ticks: list[float] = []
     assert torch.equal(pictures.batch([5, 1], ticks.append), images[[5, 1]])
@@ -282,8 +283,12 @@ def test_pictures_in_memory() -> None:
         *("step 7", 6, [5, 8]),
         3,
     )
-    assert Pictures(images.contiguous(), "another name").identity == pictures.identity
+    assert ArrayImages(images.contiguous(), "another name").identity == pictures.identity
     changed = images.clone()
     changed[5, 2, 7, 4] ^= 1
-    different = [Pictures(changed), Pictures(images[:5]), Pictures(images.reshape(6, 3, 5, 8))]
+    different = [
+        ArrayImages(changed),
+        ArrayImages(images[:5]),
+        ArrayImages(images.reshape(6, 3, 5, 8)),
+    ]
     assert len({pictures.identity, *(other.identity for other in different)}) == 4

@@ -340,9 +340,9 @@ def test_anneals_of_any_length_are_finite(steps: int, checkpoint: Path) -> None:
 
 
 def states_of(model: Model, steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    from nkca.sampling.tasks import Schedule, Task, run_task
+    from nkca.sampling.tasks import Schedule, from_noise, run_task
 
-    for state in run_task(model, Task([0, 1]), Schedule(num_steps=steps)):
+    for state in run_task(model, from_noise([0, 1]), Schedule(num_steps=steps)):
         yield state.x.double(), state.p_z.mode().double()
 
 

@@ -33,7 +33,7 @@ from nkca.metrics.collect import Collecting, collect, concatenate, shards
 from nkca.metrics.extractors import efficientnet
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
-from nkca.metrics.image_sets import Pictures
+from nkca.metrics.image_sets import ArrayImages
 from nkca.metrics.measure import make_report
 from nkca.metrics.measurement import Request, prepare
 from nkca.metrics.report import Report
@@ -349,7 +349,7 @@ def test_workers(scored: Scored, real: Extractor, place: Path) -> None:
 @pytest.mark.parametrize("parts", [3, 5])
 def test_shards(parts: int, scored: Scored, real: Extractor) -> None:
     def of(name: str) -> Statistics:
-        split = shards(Pictures(SETS[name]), parts)
+        split = shards(ArrayImages(SETS[name]), parts)
         assert len(split) == parts
         return concatenate([collect(part, real, Collecting(CPU, None)) for part in split])
 
@@ -366,6 +366,6 @@ def test_control_other_pictures_have_other_scores(
     images = SETS["samples"].clone()
     images[5, :, 16, 16] ^= 255
     options = Collecting(CPU, place / "cache", 64)
-    samples = collect(Pictures(images), real, options)
-    reference = collect(Pictures(SETS["reference"]), real, options)
+    samples = collect(ArrayImages(images), real, options)
+    reference = collect(ArrayImages(SETS["reference"]), real, options)
     assert relative(score(samples, reference).fid or 0, scored["fid"]) > 1e-6
