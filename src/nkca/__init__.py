@@ -16,50 +16,82 @@ from nkca.errors import InputError
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.chain import Chain, Moment
+    from nkca.chain import Chain, Moment, Sampler
     from nkca.chain import run as run_chain
     from nkca.config.parsing import configure
+    from nkca.denoisers.condition import Condition, Conditioned, hold
+    from nkca.denoisers.contract import Denoiser
     from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
     from nkca.diagnostics.findings import StudyOptions
     from nkca.diagnostics.plots import plot_chain_report
     from nkca.diagnostics.study import study_chain
+    from nkca.distributions.categorical import Categorical
+    from nkca.distributions.contracts import Distribution, Factored, Posterior
+    from nkca.distributions.normal import Normal
     from nkca.kernels.categorical import CategoricalKernel
     from nkca.kernels.continuous import ContinuousKernel
-    from nkca.levels import anneal
+    from nkca.kernels.contract import Kernel
+    from nkca.levels import LevelDraw, anneal
     from nkca.metrics.measure import compare
     from nkca.models.build import load_model
     from nkca.models.model import Model
-    from nkca.noise import sample_noise
+    from nkca.models.state_spaces import StateSpace
+    from nkca.noise import Noise, sample_noise
     from nkca.pictures.grid import contact_sheet, grid
     from nkca.pictures.png import save_png
-    from nkca.pixels import CategoricalPixels, ContinuousPixels
+    from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
     from nkca.runs.loop import train
     from nkca.runs.start import open_run
     from nkca.sampling.sample import sample
-    from nkca.sampling.tasks import Schedule
+    from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task
+    from nkca.training.build import Method
+    from nkca.training.objective import Objective, Terms
 
 _HOME = {
+    "Categorical": "nkca.distributions.categorical",
     "CategoricalKernel": "nkca.kernels.categorical",
     "CategoricalPixels": "nkca.pixels",
     "Chain": "nkca.chain",
+    "Condition": "nkca.denoisers.condition",
+    "Conditioned": "nkca.denoisers.condition",
     "ContinuousKernel": "nkca.kernels.continuous",
     "ContinuousPixels": "nkca.pixels",
+    "Denoiser": "nkca.denoisers.contract",
+    "Distribution": "nkca.distributions.contracts",
+    "Factored": "nkca.distributions.contracts",
     "GaussianDenoiser": "nkca.denoisers.exact",
     "ImageListDenoiser": "nkca.denoisers.exact",
+    "Kernel": "nkca.kernels.contract",
+    "LevelDraw": "nkca.levels",
+    "Method": "nkca.training.build",
     "Model": "nkca.models.model",
-    "PixelPriorDenoiser": "nkca.denoisers.exact",
-    "Schedule": "nkca.sampling.tasks",
     "Moment": "nkca.chain",
+    "Noise": "nkca.noise",
+    "Normal": "nkca.distributions.normal",
+    "Objective": "nkca.training.objective",
+    "PixelPriorDenoiser": "nkca.denoisers.exact",
+    "Pixels": "nkca.pixels",
+    "Posterior": "nkca.distributions.contracts",
+    "Sampler": "nkca.chain",
+    "Schedule": "nkca.sampling.tasks",
+    "StateSpace": "nkca.models.state_spaces",
     "StudyOptions": "nkca.diagnostics.findings",
+    "Task": "nkca.sampling.tasks",
+    "Terms": "nkca.training.objective",
     "anneal": "nkca.levels",
+    "around": "nkca.sampling.tasks",
     "compare": "nkca.metrics.measure",
     "configure": "nkca.config.parsing",
     "contact_sheet": "nkca.pictures.grid",
+    "from_noise": "nkca.sampling.tasks",
     "grid": "nkca.pictures.grid",
+    "hold": "nkca.denoisers.condition",
+    "inpaint": "nkca.sampling.tasks",
     "load_model": "nkca.models.build",
     "open_run": "nkca.runs.start",
     "plot_chain_report": "nkca.diagnostics.plots",
     "run_chain": "nkca.chain:run",
+    "run_task": "nkca.sampling.tasks",
     "sample": "nkca.sampling.sample",
     "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures.png",
@@ -68,29 +100,52 @@ _HOME = {
 }
 
 __all__ = [
+    "Categorical",
     "CategoricalKernel",
     "CategoricalPixels",
     "Chain",
+    "Condition",
+    "Conditioned",
     "ContinuousKernel",
     "ContinuousPixels",
+    "Denoiser",
+    "Distribution",
+    "Factored",
     "GaussianDenoiser",
     "ImageListDenoiser",
     "InputError",
+    "Kernel",
+    "LevelDraw",
+    "Method",
     "Model",
     "Moment",
+    "Noise",
+    "Normal",
+    "Objective",
     "PixelPriorDenoiser",
+    "Pixels",
+    "Posterior",
+    "Sampler",
     "Schedule",
+    "StateSpace",
     "StudyOptions",
+    "Task",
+    "Terms",
     "__version__",
     "anneal",
+    "around",
     "compare",
     "configure",
     "contact_sheet",
+    "from_noise",
     "grid",
+    "hold",
+    "inpaint",
     "load_model",
     "open_run",
     "plot_chain_report",
     "run_chain",
+    "run_task",
     "sample",
     "sample_noise",
     "save_png",
