@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from nkca.networks import compilation
 from nkca.networks.cpu import library as compiled_kernels
 from nkca.system.compiler import CannotCompileError
 
@@ -32,12 +31,6 @@ def parity() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no parity files at {folder}")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command chooses for its process ends with the test."""
-    monkeypatch.setattr(compilation, "_choice", "off")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Code made for this machine (`--compile`): a command chooses it for the models of its process.
+"""Code made for this machine (`--compile`).
 
 On the CPU: the network's 3 x 3 convolutions and what is between them, from the system's own C++ compiler
 (`networks/winograd.cpp`, `networks/kernels.cpp`), for images in channels-last memory. It takes seconds once
@@ -14,31 +14,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_choice = "off"
 
-
-def choose(choice: str) -> None:
-    """Say what `prepare` does in this process where it is not told: auto, on or off."""
-    global _choice
-    _choice = choice
-
-
-def chosen() -> str:
-    """What `choose` said last; "off" before that."""
-    return _choice
-
-
-def prepare(network: "nn.Module", device: "torch.device", choice: str | None = None) -> "nn.Module":
+def prepare(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Module":
     """Lay ``network``, which is on ``device``, out for the fastest code there is, in place; return it.
 
     Weights keep their names and values.
 
     Args:
-        choice: ``auto``, ``on`` or ``off``; default: as `choose` said.
+        choice: ``auto``, ``on`` or ``off``.
     """
     import torch
 
-    choice = choice or _choice
     if device.type == "cuda" or (device.type == "cpu" and choice != "off" and not lacking()):
         network.to(memory_format=torch.channels_last)
     if device.type == "cuda" and choice == "on":
