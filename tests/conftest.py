@@ -7,7 +7,6 @@ import pytest
 import torch
 from parity.shrink import unpack
 
-from nkca.networks import compilation
 from nkca.networks.cpu import library as compiled_kernels
 from nkca.system.compiler import CannotCompileError
 
@@ -30,12 +29,6 @@ def parity(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parity")
     unpack(folder)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command chooses for its process ends with the test."""
-    monkeypatch.setattr(compilation, "_choice", "off")
 
 
 @pytest.fixture

@@ -130,24 +130,22 @@ def test_without_a_compiler_one_line_and_the_plain_network(
     )
 
 
-def test_off_by_default_and_by_choice() -> None:
-    for choice in (None, "off"):
-        prepare(nn.Conv2d(8, 8, 3), CPU, choice)
+def test_off_by_choice() -> None:
+    prepare(nn.Conv2d(8, 8, 3), CPU, "off")
     assert library._library is None
     assert describe(CPU, "off") == ""
 
 
 @pytest.mark.usefixtures("_compiler")
-def test_a_command_chooses_for_its_process(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_is_restored_as_chosen(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "nkca")
     for choice, lines in (("auto", 0), ("on", 1)):
         caplog.clear()
-        compilation.choose(choice)
         network = new_denoiser(SPEC, seed=0)
         checkpoint = Checkpoint(
             {"hidden_size": 16, "dim_mults": [1, 2]}, (3, 8, 8), 0.5, {}, {}, network.state_dict()
         )
-        model = restore(checkpoint, "toy")
+        model = restore(checkpoint, "toy", compile=choice)
         assert len(caplog.messages) == lines
         assert isinstance(model.chain.denoiser, nn.Module)
         weight = next(w for w in model.chain.denoiser.parameters() if w.shape[2:] == (3, 3))

@@ -121,7 +121,7 @@ def main(
         os._exit(0)  # now, whatever the worker is doing
 
 
-def _desk(checkpoint: str, session: Path | None, device: str, **given: Any) -> "Desk":
+def _desk(checkpoint: str, session: Path | None, device: str, compile: str, **given: Any) -> "Desk":
     from nkca.live.chains.explorer import Setup
     from nkca.live.session.file import MAX_BATCH, Origin, caveat, read_session
     from nkca.live.web.desk import Desk
@@ -137,7 +137,9 @@ def _desk(checkpoint: str, session: Path | None, device: str, **given: Any) -> "
                 raise InputError(f"--session brings its own '{name.replace('_', '-')}'")
         given |= {"precision": loaded.origin.precision}
     precision = given["precision"] or "fp32"
-    model = load_model(checkpoint, device=device, precision=precision, lag=given["lag"])
+    model = load_model(
+        checkpoint, device=device, precision=precision, lag=given["lag"], compile=compile
+    )
     file, lag = find_checkpoint(checkpoint), model.chain.lag
     origin = Origin(file.name, digest(file), model.data_shape, lag, precision, model.device.type)
     setup = Setup(

@@ -346,6 +346,7 @@ def _request(given: dict[str, Any], data: DataConfig) -> "Request":
         ),
         lag=given["lag"],
         device=given["device"],
+        compile=given["compile"],
         data=data,
         full_depth=given["depth"] == "original",
     )

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from nkca.config.parsing import DURATIONS, OPTIONS, SIZES, TYPES
-from nkca.networks import compilation
 from nkca.system.files import claimed_directory, fresh_directory
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -122,8 +121,6 @@ def device_options() -> Decorator:
             type=click.Choice(OPTIONS["compile"].metadata["choices"]),
             default="auto",
             show_default=True,
-            expose_value=False,
-            callback=lambda _context, _option, choice: compilation.choose(choice),
             help=OPTIONS["compile"].metadata["help"],
         ),
     )

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ def main(
     like: Path | None,
     replay: Path | None,
     device: str,
+    compile: str,
     quiet: bool,
     **given: Any,
 ) -> None:
@@ -100,21 +102,30 @@ def main(
 
     keep_freed_memory()
     outputs = Outputs(save_grid, save_intermediate, save_animation)
+    computing = _Computing(device, compile, batch_size)
     if replay is not None:
         if like is not None or save_intermediate or overwrite:
             raise InputError("--replay goes with --save-dir, --save-grid, --save-animation only")
-        _repeat(replay, outputs, save_dir, device, quiet, given)
+        _repeat(replay, outputs, save_dir, computing, quiet, given)
         return
     place = (save_dir, overwrite)
-    _sample(_request(like, given), outputs, place, batch_size, device, quiet)
+    _sample(_request(like, given), outputs, place, computing, quiet)
+
+
+@dataclass(frozen=True)
+class _Computing:
+    """Where, with which code and how much at once."""
+
+    device: str
+    compile: str
+    batch_size: int
 
 
 def _sample(
     request: "Request",
     outputs: "Outputs",
     place: tuple[Path, bool],
-    batch_size: int,
-    device: str,
+    computing: _Computing,
     quiet: bool,
 ) -> None:
     """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
@@ -123,16 +134,20 @@ def _sample(
     from nkca.models.build import load_model
     from nkca.sampling.sample_files import make_samples, plan_samples
 
-    with joined(device) as ranks, lost_rank_advice("the samples so far are written"):
+    with joined(computing.device) as ranks, lost_rank_advice("the samples so far are written"):
         silent = not ranks.is_first
         quiet = quiet or silent
         with messages(quiet, silent):
             model = load_model(
-                request.checkpoint, device=device, precision=request.precision, lag=request.lag
+                request.checkpoint,
+                device=computing.device,
+                precision=request.precision,
+                lag=request.lag,
+                compile=computing.compile,
             )
             plan = plan_samples(model, request, outputs)
             directory = _directory(*place) if ranks.is_first else Path()
-            _show(make_samples(plan, directory, batch_size, ranks), quiet)
+            _show(make_samples(plan, directory, computing.batch_size, ranks), quiet)
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
@@ -149,7 +164,7 @@ def _repeat(
     replay: Path,
     outputs: "Outputs",
     save_dir: Path,
-    device: str,
+    computing: _Computing,
     quiet: bool,
     given: dict[str, Any],
 ) -> None:
@@ -172,7 +187,13 @@ def _repeat(
     file = find_checkpoint(checkpoint)
     with messages(quiet), output_directory(save_dir) as directory:
         precision, lag = session.origin.precision, session.origin.lag
-        model = load_model(file, device=device, precision=precision, lag=lag)
+        model = load_model(
+            file,
+            device=computing.device,
+            precision=precision,
+            lag=lag,
+            compile=computing.compile,
+        )
         origin = origin_here(session, file.name, digest(file), model.device.type)
         warning = caveat(session.origin, origin)
         if warning:

@@ -42,6 +42,7 @@ class Request:
             files the first ones.
         lag: None is the run's.
         data: how image files are read; ``dataset`` is ignored.
+        compile: see `nkca.models.build.load_model`.
         full_depth: compare with the files' own levels, though a categorical model sees fewer.
     """
 
@@ -53,6 +54,7 @@ class Request:
     sampling: SampleOptions = field(default_factory=SampleOptions)
     lag: float | None = None
     device: str = "auto"
+    compile: str = "off"
     data: DataConfig = field(default_factory=DataConfig)
     full_depth: bool = False
 
@@ -195,7 +197,14 @@ def _open_checkpoints(request: Request) -> dict[str, _Opened]:
 def _open_checkpoint(name: str, request: Request) -> _Opened:
     checkpoint, precision = load_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
-    model = restore(checkpoint, name, device=request.device, precision=precision, lag=request.lag)
+    model = restore(
+        checkpoint,
+        name,
+        device=request.device,
+        precision=precision,
+        lag=request.lag,
+        compile=request.compile,
+    )
     request.sampling.schedule.check_start(from_noise=True)
     request.sampling.schedule.levels(model)
     return _Opened(find_checkpoint(name).absolute(), model, config)

@@ -86,17 +86,26 @@ def load_model(
     device: str = "auto",
     precision: str = "fp32",
     lag: float | None = None,
+    compile: str = "off",
 ) -> Model:
     """Open a checkpoint as a model whose weights are the run's average.
 
     Args:
         path: of a checkpoint or a run's directory; the string ``demo`` is the model in the package.
         lag: None is the run's own.
+        compile: whether to compile for this machine, see `nkca.networks.compilation`: auto, on or off.
 
     Raises:
         InputError: if the file is not a checkpoint that can be read here.
     """
-    return restore(load_checkpoint(path), str(path), device=device, precision=precision, lag=lag)
+    return restore(
+        load_checkpoint(path),
+        str(path),
+        device=device,
+        precision=precision,
+        lag=lag,
+        compile=compile,
+    )
 
 
 def restore(
@@ -106,6 +115,7 @@ def restore(
     device: str = "auto",
     precision: str = "fp32",
     lag: float | None = None,
+    compile: str = "off",
 ) -> Model:
     """As `load_model`, from a checkpoint that has been read; ``source`` is the file that errors name."""
     config = configure(checkpoint.config, source)
@@ -113,9 +123,9 @@ def restore(
     where = choose_device(device)
     network = build_denoiser(spec)
     load_weights(network, checkpoint.ema, source)
-    if compilation.chosen() == "on" and (decision := compilation.describe(where, "on")):
+    if compile == "on" and (decision := compilation.describe(where, "on")):
         logger.info(decision)
-    compilation.prepare(network.to(where), where).requires_grad_(False)
+    compilation.prepare(network.to(where), where, compile).requires_grad_(False)
     return assemble(
         spec,
         network,

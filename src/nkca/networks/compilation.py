@@ -14,31 +14,17 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_choice = "off"
 
-
-def choose(choice: str) -> None:
-    """Say what `prepare` does in this process where it is not told: auto, on or off."""
-    global _choice
-    _choice = choice
-
-
-def chosen() -> str:
-    """What `choose` said last; "off" before that."""
-    return _choice
-
-
-def prepare(network: "nn.Module", device: "torch.device", choice: str | None = None) -> "nn.Module":
+def prepare(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Module":
     """Lay ``network``, which is on ``device``, out for the fastest code there is, in place; return it.
 
     Weights keep their names and values.
 
     Args:
-        choice: ``auto``, ``on`` or ``off``; default: as `choose` said.
+        choice: ``auto``, ``on`` or ``off``.
     """
     import torch
 
-    choice = choice or _choice
     if device.type == "cuda" or (device.type == "cpu" and choice != "off" and not lacking()):
         network.to(memory_format=torch.channels_last)
     if device.type == "cuda" and choice == "on":
