@@ -23,6 +23,7 @@ What is checked, each for continuous pixels (paper, preconditioned) and categori
 
 import argparse
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -62,6 +63,12 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "bf16": {"precision": "bf16"},
     "fp16": {"precision": "fp16"},
 }
+LEVELS = "loss_above_floor/level_"
+CURVES = (  # of the first version; later ones may write more
+    "train/loss", "train/entropy_production", "train/gradient_norm", "train/learning_rate",
+    "train/skipped_steps", "train/images_seen", "evaluation/kid", "evaluation/fid",
+    "evaluation/loss", "evaluation/entropy_production",
+)  # fmt: skip
 Check = tuple[str, str, str]  # name, digest, number
 
 
@@ -161,12 +168,13 @@ def evaluated(path: Path, given: Mapping[str, Any]) -> Iterator[Check]:
     yield pixels(f"train {path.name}: previews", path / "previews")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    events = EventAccumulator(str(path / "tensorboard"))
+        accumulator = importlib.import_module(
+            "tensorboard.backend.event_processing.event_accumulator"
+        )
+    events = accumulator.EventAccumulator(str(path / "tensorboard"))
     events.Reload()
-    points = {
-        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]
-    }
+    tags = [tag for tag in events.Tags()["scalars"] if tag in CURVES or tag.startswith(LEVELS)]
+    points = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
     yield check(f"train {path.name}: curves", leaves(points), f"{len(points)} curves")
 
 
