@@ -17,7 +17,7 @@ from nkca.live.chains.events import MAX_TIMES, Event, parse_event
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.chains.story import Story
 from nkca.live.session.file import Origin, Session, check_model, replay, session_of
-from nkca.live.web.cancellation import Interrupted, interruptible
+from nkca.live.web.cancellation import Interrupted, Interruptible
 from nkca.live.web.frames import (
     SHOWS,
     View,
@@ -120,7 +120,9 @@ class Desk:
 
     def __init__(self, model: Model, origin: Origin, setup: Setup, epoch: int = 0) -> None:
         self.model, self.origin, self.epoch = model, origin, epoch
-        self.explorer = Explorer(model, setup)
+        self._denoiser = Interruptible(model.chain.denoiser)
+        chain = dataclasses.replace(model.chain, denoiser=self._denoiser)
+        self.explorer = Explorer(dataclasses.replace(model, chain=chain), setup)
         self.notice: str | None = None
         self._replay: _Replay | None = None
         self._numbers = {name: _Number() for name in LISTS}
@@ -148,7 +150,7 @@ class Desk:
             raise BusyError("another session has been loaded")
         seen = turn.seen if same else -1
         pulled = bool(turn.events) or seen == self.explorer.story.moment.version
-        with interruptible(unwanted), contextlib.suppress(Interrupted):
+        with self._denoiser.until(unwanted), contextlib.suppress(Interrupted):
             self._apply(turn.events)
             if pulled and self._replay is None:
                 self._advance(turn.steps)
@@ -168,7 +170,7 @@ class Desk:
             raise InputError(
                 f"the session was made with --precision={session.origin.precision}: start with that"
             )
-        chain = dataclasses.replace(self.model.chain, lag=session.origin.lag)
+        chain = dataclasses.replace(self.explorer.model.chain, lag=session.origin.lag)
         self.explorer = Explorer(dataclasses.replace(self.model, chain=chain), session.setup)
         self.epoch += 1
         self._replay = _Replay(replay(self.explorer, session), session.steps)

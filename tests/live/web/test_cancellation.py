@@ -1,0 +1,67 @@
+"""An evaluation is given up in its own denoiser, and nowhere else."""
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+
+from nkca.denoisers.exact import GaussianDenoiser
+from nkca.denoisers.precision import HalfPrecision
+from nkca.distributions.normal import Normal
+from nkca.live.web.cancellation import Interrupted, Interruptible
+
+X, LEVEL = torch.zeros(2, 1, 4, 4), torch.full((2,), 0.5)
+
+
+class Network(nn.Module):
+    """Two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Identity(), nn.Identity())
+
+    def forward(self, x: Tensor, _: Tensor) -> Normal:
+        return Normal(self.layers(x), torch.ones_like(x))
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_before_the_next_layer_of_this_network_alone(half: bool) -> None:
+    network, other = Network(), Network()
+    asked = 0
+
+    def unwanted() -> bool:
+        nonlocal asked
+        asked += 1
+        assert not hooks._global_forward_pre_hooks
+        assert not hooks._global_forward_hooks
+        return asked == 5
+
+    denoiser = Interruptible(HalfPrecision(network, torch.bfloat16) if half else network)
+    with denoiser.until(unwanted):
+        other(X, LEVEL)
+        assert asked == 0
+        with pytest.raises(Interrupted):
+            denoiser(X, LEVEL)
+    assert asked == 5  # the evaluation, the network, its sequence and that one's two layers
+    denoiser(X, LEVEL)
+    assert asked == 5, "outside of the block nothing is asked"
+    assert not any(layer._forward_pre_hooks for layer in network.modules())
+
+
+def test_not_in_another_thread() -> None:
+    network = Network()
+    with Interruptible(network).until(lambda: True):
+        finished = []
+        thread = threading.Thread(target=lambda: finished.append(network(X, LEVEL)))
+        thread.start()
+        thread.join()
+    assert len(finished) == 1
+
+
+def test_between_evaluations_where_there_are_no_layers() -> None:
+    denoiser = Interruptible(GaussianDenoiser(torch.tensor(0.0), torch.tensor(1.0)))
+    denoiser(X, LEVEL)
+    with denoiser.until(lambda: True), pytest.raises(Interrupted):
+        denoiser(X, LEVEL)
