@@ -1,9 +1,9 @@
 """Code compiled for this machine (`--compile`).
 
 On the CPU: the network's 3 x 3 convolutions and what is between them, from the system's own C++ compiler
-(`networks/cpu/winograd.cpp`, `networks/cpu/elementwise.cpp`), for images in channels-last memory. It takes seconds once
-and pays at once, so "auto" does it wherever there is a compiler. On CUDA: torch.compile, which takes
-minutes; only "on" asks for it. On other devices nothing is compiled. The numbers are the same to rounding.
+(`networks/cpu/`), for images in channels-last memory. It takes seconds once and pays at once, so "auto"
+does it wherever there is a compiler. On CUDA: torch.compile, which takes minutes; only "on" asks for it.
+On other devices nothing is compiled. The numbers are the same to rounding.
 """
 
 import functools
