@@ -1,4 +1,4 @@
-"""Every command line of SPEC section 6, flags shaped exactly as there, with small values."""
+"""The documented command lines in every spelling of their flags, with small values."""
 
 import json
 import os

@@ -71,7 +71,7 @@ class Wrapped:
 
 @dataclass(frozen=True)
 class OtherLag(Wrapped):
-    """SPEC section 2 without the lag cap, but x is kept with w^power where the noise counts on w."""
+    """The transitions without the lag cap, but x is kept with w^power where the noise counts on w."""
 
     power: float = 1.1
 

@@ -43,7 +43,7 @@ Transition = Callable[[Tensor, Tensor, Tensor, Posterior, float], Distribution]
 def without_cap(
     x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
 ) -> Distribution:
-    """SPEC section 2 with a negative variance or e made 0: what the kernels would be without w'."""
+    """The transitions with a negative variance or e made 0: what the kernels would be without w'."""
     b_x, b_y = expand(level_x, x), expand(level_y, x)
     if x.is_floating_point():
         variance = (b_y - lag**2 * b_x).clamp(min=0)

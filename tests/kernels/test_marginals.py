@@ -74,7 +74,7 @@ def test_detailed_balance_at_equal_levels(name: str) -> None:
 
 
 def without_cap(clamped: bool) -> dict[str, Transition]:
-    """SPEC section 2 as the original has it; ``clamped``: negative variances and e become 0."""
+    """The transitions as the original has them; ``clamped``: negative variances and e become 0."""
     low = 0.0 if clamped else None
 
     def continuous(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:

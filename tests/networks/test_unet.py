@@ -145,7 +145,7 @@ def conv(i: int, o: int, side: int) -> int:
 
 
 def stage_by_hand(i: int, o: int, h: int) -> int:
-    """Two gated embedding blocks and attention; see SPEC section 3."""
+    """Two gated embedding blocks and attention; see docs/method.md, The denoiser."""
 
     def block(i: int, o: int) -> int:
         embedding_block = conv(i, o, 3) + 2 * o + conv(h, o, 1) + conv(o, o, 3) + 2 * o

@@ -90,7 +90,7 @@ class TrainingConfig:
     )
     activation_checkpointing: int | Literal["auto"] | None = option(
         None,
-        "Compute the N outermost levels twice: less memory, slower; auto: what fits. Default: 0.",
+        "Recompute the N outermost levels in the backward pass: less memory, slower; auto: what fits. Default: 0.",
     )
     max_memory: int | None = option(
         None, "Memory for training, such as 8G: what fits is found at start (see --accumulate)."
@@ -143,7 +143,7 @@ class TrainingConfig:
 
     @property
     def finds_levels(self) -> bool:
-        """Whether the number of levels that are computed twice is found at start."""
+        """Whether the number of levels that are recomputed is found at start."""
         given, asked = self.activation_checkpointing, self.max_memory or self.accumulate == "auto"
         return given == "auto" or (given is None and bool(asked))
 

@@ -102,7 +102,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
 
 
 def speaks_for_all() -> bool:
-    """Whether this process is the one to say how all failed; the others give it the time to.
+    """Whether this process reports the failure of all; the others wait until it has done so.
 
     From here on the process ends, so SIGTERM is ignored.
     """

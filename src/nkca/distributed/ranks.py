@@ -1,6 +1,6 @@
 """Several processes that learn, sample or measure as one; `nkca.distributed.launch` brings them together.
 
-Each of N ranks takes a contiguous share of numbered things: images of a batch, samples, images to
+Each of N ranks takes a contiguous share of a range of numbers: images of a batch, samples, images to
 measure. Noise depends on those numbers alone, so the result does not depend on N, up to rounding. The
 first rank alone writes and speaks. Without torchrun there is one rank, `ALONE`, and no process group.
 

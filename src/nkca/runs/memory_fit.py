@@ -7,7 +7,7 @@ cropped small, as memory is the same for every pixel; on CUDA one and two whole 
 that was chosen, to be sure.
 
 More parts come first, for they cost next to nothing; then levels, outermost first, for a level that is
-computed twice costs another forward pass of it.
+recomputed costs another forward pass of it.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ WANTED_RISE = 128 << 20  # between the two measurements on the CPU: well above w
 
 @dataclass(frozen=True)
 class StepPlan:
-    """A step in ``parts`` with ``levels`` computed twice, and its ``peak`` in bytes."""
+    """A step in ``parts`` with ``levels`` recomputed, and its ``peak`` in bytes."""
 
     parts: int
     levels: int
@@ -177,7 +177,7 @@ class _Trial:
         self._rise(1, *self._small())
 
     def need(self, levels: int) -> Need | None:
-        """What parts take with ``levels`` computed twice; None if one image is too much already."""
+        """What parts take with ``levels`` recomputed; None if one image is too much already."""
         recompute_levels(self.learner.weights, levels)
         height, width = self.model.data_shape[1:]
         small = self._small()

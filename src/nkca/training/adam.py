@@ -24,7 +24,7 @@ class Adam:
     def __init__(self, weights: Iterable[tuple[str, Tensor]], betas: tuple[float, float]) -> None:
         """``weights`` are names and float32 tensors, moved in place by their ``grad``.
 
-        Two numbers for each weight are taken here, so that they lie together, below what comes and goes.
+        The two running means are allocated here, before any gradient, so that the heap does not fragment.
         """
         self.weights = dict(weights)
         self.betas = betas

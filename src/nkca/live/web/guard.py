@@ -58,7 +58,7 @@ class Access:
         return name in self.names or (self.by_address and _is_address(name))
 
     def admits(self, token: str) -> bool:
-        """Whether this is the token, told in a time that says nothing about it."""
+        """Whether this is the token, compared in constant time."""
         expected = (self.token or "").encode()
         return secrets.compare_digest(token.encode("utf-8", "surrogateescape"), expected)
 
