@@ -90,7 +90,7 @@ class TrainingConfig:
     )
     activation_checkpointing: int | Literal["auto"] | None = option(
         None,
-        "Recompute the N outermost levels in the backward pass: less memory, slower; auto: what fits. Default: 0.",
+        "Recompute the N outermost levels: less memory, slower; auto: what fits. Default: 0.",
     )
     max_memory: int | None = option(
         None, "Memory for training, such as 8G: what fits is found at start (see --accumulate)."
