@@ -24,11 +24,12 @@ from nkca.cli.metrics import main as nkca_metrics
 from nkca.cli.sample import main as nkca_sample
 from nkca.cli.train import main as nkca_train
 from nkca.distributed.ranks import ALONE, Ranks
+from nkca.levels import uniform
 from nkca.models.build import load_model
 from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint, save_checkpoint
 from nkca.runs.loop import train
 from nkca.runs.start import open_run
-from nkca.training.objective import evaluate
+from nkca.training.objective import contrastive_adjustment, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
@@ -51,7 +52,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Do work on two ranks: exit codes, seconds since a kill, and what each said."""
     log = tmp_path_factory.mktemp("logs") / "said"
     with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("forked_ranks.py"))],
+        [sys.executable, str(ROOT / "tests" / "forked_ranks.py")],
         env=ENVIRONMENT | {"NKCA_CACHE": os.environ["NKCA_CACHE"]},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -98,8 +99,9 @@ def assert_same_model(a: Path, b: Path) -> None:
     losses = []
     for directory in (a, b):
         model = load_model(directory, device="cpu")
+        draw = uniform(model.min_noise)
         z = model.pixels.to_state(torch.arange(2 * 192, dtype=torch.uint8).reshape(2, 3, 8, 8))
-        losses.append(evaluate(model.chain, z, model.min_noise).loss)
+        losses.append(evaluate(contrastive_adjustment, draw, model.chain, z).loss)
     torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-3)
 
 
@@ -255,7 +257,8 @@ def test_a_rank_that_is_killed_ends_the_run(start: Start, photos: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    "place", ["runner.load_dataset", "ranks.Ranks.parallel", "runner._assemble"]
+    "place",
+    ["runs.start.load_dataset", "distributed.ranks.Ranks.parallel", "runs.start._assemble"],
 )
 def test_a_rank_that_dies_before_training_is_told_in_a_line(
     place: str, start: Start, photos: Path, tmp_path: Path

@@ -22,11 +22,13 @@ from nkca.config.parsing import configure
 from nkca.config.schema import RunConfig
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.normal import Normal
-from nkca.models.build import ModelSpec, build_kernel, new_denoiser
+from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import SCHEMA, Checkpoint, save_checkpoint
+from nkca.models.state_spaces import state_space
 from nkca.networks.layers import Residual
 from nkca.noise import step_noise
-from nkca.training.learner import Learner
+from nkca.training.build import build_learner
+from nkca.training.learner import Learner, Progress
 
 HERE = Path(__file__).parent
 SHAPE = (1, 8, 8)
@@ -54,12 +56,12 @@ def trained(config: RunConfig) -> Learner:
             with torch.no_grad():
                 nn.init.normal_(layer.gate, generator=generator)
     average.load_state_dict(network.state_dict())
-    kernel = build_kernel(config.model)
+    kernel = state_space(config.model).kernel
     chain = Chain(kernel, network, kernel.default_lag)
-    learner = Learner(chain, network, average, config.training)
+    learner, progress = build_learner(config.training, chain, network, average), Progress()
     z = states(config.model.discrete).clamp(max=3 if config.model.discrete else 1)
     for step in range(2):
-        learner.step(z, step_noise(0, step, 0, 2))
+        progress = learner.step(progress, z, step_noise(0, step, 0, 2)).progress
     return learner
 
 
@@ -87,12 +89,12 @@ def main() -> None:
             data_std=DATA_STD,
             progress={"step": 2, "images": 4, "seconds": 1.5, "skipped": 0, "best_loss": None},
             model=learner.network.state_dict(),
-            ema=learner.average.state_dict(),
+            ema=learner.ema_network.state_dict(),
         )
         save_checkpoint(path, checkpoint)
         x, level = states(config.model.discrete), torch.tensor([0.05, 0.7])
         with torch.no_grad():
-            average = learner.average.double()
+            average = learner.ema_network.double()
             found = posterior(average(x if config.model.discrete else x.double(), level.double()))
         expected = {"x": x, "noise_level": level, **found}
         torch.save(expected, HERE / f"expected_schema{SCHEMA}_{name}.pt")

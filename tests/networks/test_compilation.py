@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from toys import Trainer
 
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.models.build import ModelSpec, assemble, new_denoiser, restore
@@ -18,7 +19,7 @@ from nkca.networks.compilation import describe, prepare
 from nkca.networks.cpu import library
 from nkca.noise import step_noise
 from nkca.system.compiler import CannotCompileError, find_compiler
-from nkca.training.learner import Learner
+from nkca.training.build import build_learner
 
 CPU = torch.device("cpu")
 STEPS = 50
@@ -40,20 +41,21 @@ def _compiler() -> None:
         pytest.skip(f"nothing is compiled here: {error}")
 
 
-def learner(discrete: bool, choice: str, precision: str = "fp32") -> Learner:
+def trainer(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
     """A small model with weights that depend on nothing but ``discrete``."""
-    config = dataclasses.replace(SPEC.config, discrete=discrete)
-    spec = dataclasses.replace(SPEC, config=config)
+    model = dataclasses.replace(SPEC.config, discrete=discrete)
+    spec = dataclasses.replace(SPEC, config=model)
     network = prepare(new_denoiser(spec, seed=0), CPU, choice)
     with torch.no_grad():  # the gates begin at zero, which would hide the blocks
         for name, weight in network.named_parameters():
             if name.endswith("gate"):
                 weight.fill_(0.3)
     chain = assemble(spec, network, device=CPU, precision=precision).chain
-    return Learner(chain, network, copy.deepcopy(network), TrainingConfig(lr=1e-3))
+    config = TrainingConfig(lr=1e-3)
+    return Trainer(build_learner(config, chain, network, copy.deepcopy(network)))
 
 
-def losses(learner: Learner, discrete: bool, steps: int = STEPS, skip: int = 0) -> torch.Tensor:
+def losses(subject: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) -> torch.Tensor:
     """The loss of each step, in nats for each number of an image; ``skip`` steps are not taken."""
     generator = torch.Generator().manual_seed(0)
     found = []
@@ -62,15 +64,15 @@ def losses(learner: Learner, discrete: bool, steps: int = STEPS, skip: int = 0) 
         z = z if discrete else z / 4.5 - 1
         if step < skip:
             continue
-        found.append(learner.step(z, step_noise(0, step, 0, 5)).loss / z[0].numel())
+        found.append(subject.step(z, step_noise(0, step, 0, 5)).loss / z[0].numel())
     return torch.tensor(found, dtype=torch.float64)
 
 
 @pytest.mark.usefixtures("_compiler")
 @pytest.mark.parametrize("discrete", [False, True])
 def test_fifty_steps_agree_with_the_plain_ones(discrete: bool) -> None:
-    plain = losses(learner(discrete, "off"), discrete)
-    ours = losses(learner(discrete, "auto"), discrete)
+    plain = losses(trainer(discrete, "off"), discrete)
+    ours = losses(trainer(discrete, "auto"), discrete)
     assert library._library is not None
     assert not torch.equal(ours, plain)  # another way of computing it
     assert (ours - plain).abs().max() < 1e-4
@@ -80,9 +82,9 @@ def test_fifty_steps_agree_with_the_plain_ones(discrete: bool) -> None:
 @pytest.mark.usefixtures("_compiler")
 @pytest.mark.parametrize(("first", "second"), [("off", "auto"), ("auto", "off"), ("auto", "auto")])
 def test_a_run_goes_on_with_another_choice(first: str, second: str) -> None:
-    whole = learner(False, "off")
+    whole = trainer(False, "off")
     wanted = losses(whole, False, 6)
-    before, after = learner(False, first), learner(False, second)
+    before, after = trainer(False, first), trainer(False, second)
     losses(before, False, 3)
     after.network.load_state_dict(before.network.state_dict())
     after.optimizer.load(before.optimizer.state())
@@ -96,8 +98,8 @@ def test_a_run_goes_on_with_another_choice(first: str, second: str) -> None:
 
 @pytest.mark.usefixtures("_compiler")
 def test_bfloat16_learns_as_well() -> None:
-    exact = losses(learner(False, "auto"), False)
-    half = losses(learner(False, "auto", "bf16"), False)
+    exact = losses(trainer(False, "auto"), False)
+    half = losses(trainer(False, "auto", "bf16"), False)
     assert not torch.equal(half, exact)
     assert (half[-10:].mean() - exact[-10:].mean()).abs() < 0.02
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from oracles import default_dtype
 from torch import Tensor, nn
+from toys import Trainer
 
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.models.build import ModelSpec, assemble, new_denoiser
 from nkca.networks.layers import Residual
 from nkca.networks.unet import UNet, recompute_levels
 from nkca.noise import step_noise
-from nkca.training.learner import Learner
+from nkca.training.build import build_learner
 
 H, MULTS = 8, (1, 2, 1)
 MODEL = ModelConfig(hidden_size=H, dim_mults=MULTS)
@@ -31,14 +32,14 @@ def network(config: ModelConfig = MODEL) -> nn.Module:
     return made
 
 
-def learner(levels: int, precision: str = "fp32", **options: object) -> Learner:
+def trainer(levels: int, precision: str = "fp32", **options: object) -> Trainer:
     """Learns with ``levels`` recomputed."""
     taught = network()
     recompute_levels(taught, levels)
     spec, cpu = ModelSpec(MODEL, (1, 8, 8), 0.5), torch.device("cpu")
     chain = assemble(spec, taught, device=cpu, precision=precision).chain
     config = replace(TrainingConfig(lr=1e-3, batch_size=5), **options)  # type: ignore[arg-type]
-    return Learner(chain, taught, copy.deepcopy(taught), config)
+    return Trainer(build_learner(config, chain, taught, copy.deepcopy(taught)))
 
 
 def batch(step: int) -> Tensor:
@@ -46,7 +47,7 @@ def batch(step: int) -> Tensor:
     return (1.6 * u - 0.8).expand(5, 1, 8, 8).contiguous()
 
 
-def gradients(subject: Learner) -> dict[str, Tensor]:
+def gradients(subject: Trainer) -> dict[str, Tensor]:
     """After one step whose gradients stay."""
     subject.step(batch(0), step_noise(0, 0, 0, 5))
     found = {name: p.grad for name, p in subject.network.named_parameters()}
@@ -56,7 +57,7 @@ def gradients(subject: Learner) -> dict[str, Tensor]:
 @pytest.mark.parametrize("levels", [1, 2, 3])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_gradients_are_those_without(levels: int, precision: str) -> None:
-    plain, recomputed = (gradients(learner(n, precision, accumulate=2)) for n in (0, levels))
+    plain, recomputed = (gradients(trainer(n, precision, accumulate=2)) for n in (0, levels))
     assert plain.keys() == recomputed.keys()
     assert len(plain) == len(list(network().parameters()))
     whole = math.sqrt(sum(g.double().square().sum().item() for g in plain.values()))
@@ -70,7 +71,7 @@ def test_gradients_are_those_without(levels: int, precision: str) -> None:
 def test_weights_after_steps_are_those_without() -> None:
     """In float64: Adam makes much of the rounding of small gradients."""
     with default_dtype(torch.float64):
-        subjects = [learner(levels, accumulate=3) for levels in (0, 3)]
+        subjects = [trainer(levels, accumulate=3) for levels in (0, 3)]
         losses = [
             [subject.step(batch(n), step_noise(0, n, 0, 5)).loss for n in range(3)]
             for subject in subjects

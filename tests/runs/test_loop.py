@@ -31,7 +31,7 @@ from nkca.runs.loop import train
 from nkca.runs.run import Run
 from nkca.runs.start import open_run, prepare
 from nkca.sampling.tasks import Schedule
-from nkca.training.learner import Learner, StepReport
+from nkca.training.learner import Learner, Progress, StepReport
 
 TINY: dict[str, Any] = {
     "hidden_size": 8,
@@ -63,7 +63,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train_until(options: Mapping[str, Any], directory: Path, last: int | None = None) -> Run:
     """Train to the end, or stop once step ``last`` is done, and close the run."""
     with open_run(options, directory) as run:
-        for _ in train(run, lambda: last is not None and run.learner.progress.step >= last):
+        for _ in train(run, lambda: last is not None and run.progress.step >= last):
             pass
     return run
 
@@ -112,7 +112,7 @@ def test_stopping_and_resuming_changes_no_bit(
     train_until(asked, tmp_path / "whole")
     for stop in (1, 3, 7):
         run = train_until(asked, tmp_path / "parts", stop)
-        assert run.learner.progress.step == stop
+        assert run.progress.step == stop
         assert not (tmp_path / "parts" / FINAL).exists()
     train_until(asked, tmp_path / "parts")
     for name in (LATEST, FINAL):
@@ -151,7 +151,7 @@ def test_changed_options_are_taken_logged_and_the_older_config_kept(
     before = configure(read_yaml(tmp_path / "config.yaml"))
     changed = {"epochs": 2, "lr": 1e-3, "batch_size": 8}
     run = train_until(changed, tmp_path)
-    assert run.learner.progress.images == 20 + 2 * 8
+    assert run.progress.images == 20 + 2 * 8
     expected = configure({**asked, **changed})
     assert run.config == expected, "options that were not given again must stay the run's"
     assert configure(read_yaml(tmp_path / "config.yaml")) == expected
@@ -395,7 +395,7 @@ def test_stopping_in_a_streak_of_nan_keeps_the_good_checkpoint(
     before = (tmp_path / LATEST).read_bytes()
     with open_run(asked, tmp_path) as run:
         poison(run)
-        steps = sum(1 for _ in train(run, lambda: run.learner.progress.step >= 5))
+        steps = sum(1 for _ in train(run, lambda: run.progress.step >= 5))
     assert steps == 3
     assert (tmp_path / LATEST).read_bytes() == before
 
@@ -406,8 +406,8 @@ def test_one_nan_step_is_skipped_and_counted(
     asked = {**TINY, "dataset": str(photos), "max_steps": 4}
     true_step = Learner.step
 
-    def step(self: Learner, z: Tensor, noise: Any) -> StepReport:
-        return true_step(self, z * float("nan") if self.progress.step == 1 else z, noise)
+    def step(self: Learner, progress: Progress, z: Tensor, noise: Any) -> StepReport:
+        return true_step(self, progress, z * float("nan") if progress.step == 1 else z, noise)
 
     monkeypatch.setattr(Learner, "step", step)
     with open_run(asked, tmp_path) as run:
@@ -526,7 +526,7 @@ def test_tensorboard_and_previews(photos: Path, tmp_path: Path) -> None:
         assert [step for step, _ in curves[f"train/{name}"]] == [20, 25]
     means = [np.mean([r.loss for r in reports[:20]]), np.mean([r.loss for r in reports[20:]])]
     assert [value for _, value in curves["train/loss"]] == pytest.approx(means, rel=1e-5)
-    production = np.mean([r.entropy_production.mean() for r in reports[20:]])
+    production = np.mean([r.shown["entropy_production"].mean() for r in reports[20:]])
     assert curves["train/entropy_production"][1][1] == pytest.approx(production, rel=1e-4)
     levels = {tag for tag in curves if tag.startswith("loss_above_floor/level_")}
     assert levels == {f"loss_above_floor/level_{tenth / 10:.1f}" for tenth in range(10)}
@@ -550,9 +550,7 @@ def test_viz_freq_0_makes_no_preview_and_a_due_one_is_made_once(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    monkeypatch.setattr(
-        loop, "save_preview", lambda run, *_: made.append(run.learner.progress.step)
-    )
+    monkeypatch.setattr(loop, "save_preview", lambda run, *_: made.append(run.progress.step))
     for freq, expected in ((0, []), (2, [2, 4]), (3, [3, 4]), (9, [4])):
         made.clear()
         asked = {**TINY, "dataset": str(photos), "max_steps": 4, "viz_freq": freq}
@@ -617,7 +615,7 @@ def test_the_reports_belong_to_the_steps(photos: Path, tmp_path: Path) -> None:
     assert [r.progress.step for r in reports] == [1, 2, 3]
     assert [r.progress.images for r in reports] == [5, 10, 15]
     assert [r.learning_rate for r in reports] == pytest.approx([5e-4, 1e-3, 1e-3])
-    assert replace(reports[-1].progress, seconds=0) == replace(run.learner.progress, seconds=0)
+    assert replace(reports[-1].progress, seconds=0) == replace(run.progress, seconds=0)
     stop: Callable[[], bool] = lambda: True  # noqa: E731
     with open_run({**asked, "max_steps": 9}, tmp_path) as run:
         assert list(train(run, stop)) == []

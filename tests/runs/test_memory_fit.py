@@ -298,13 +298,14 @@ def test_the_trial_moves_no_weight_and_resuming_works(
     photos: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = {**TINY, "dataset": photos, "max_memory": "64G"}
-    plain = prepare({**TINY, "dataset": photos}, tmp_path / "a").run.learner
-    tried = prepare(asked, tmp_path / "a").run.learner
+    plain_run = prepare({**TINY, "dataset": photos}, tmp_path / "a").run
+    tried_run = prepare(asked, tmp_path / "a").run
+    plain, tried = plain_run.learner, tried_run.learner
     for left, right in zip(plain.network.parameters(), tried.network.parameters(), strict=True):
         assert torch.equal(left, right)
         assert right.grad is None
     assert not tried.optimizer.steps
-    assert tried.progress == plain.progress
+    assert tried_run.progress == plain_run.progress
     with caplog.at_level(logging.INFO, "nkca"):
         finish(asked, tmp_path / "auto")
     assert re.search(r"steps of 6 images in 1 part\(s\): about .* of 64.0 GiB", caplog.text)
@@ -343,7 +344,8 @@ def test_gradients_stay_in_place_between_steps_of_several_parts(
         weights = list(run.learner.network.parameters())
         before = [weight.grad for weight in weights]
         assert all(gradient is None for gradient in before) is (parts == 1)
-        run.learner.step(torch.zeros(6, *run.average.data_shape), sample_noise(range(6)))
+        z = torch.zeros(6, *run.ema_model.data_shape)
+        run.learner.step(run.progress, z, sample_noise(range(6)))
         after = [weight.grad for weight in weights]
         assert all(one is two for one, two in zip(before, after, strict=True)) is (parts == 2)
 
@@ -361,7 +363,7 @@ def test_the_estimate_holds(tmp_path: Path) -> None:
         "max_memory": "64G",
     }
     prepared = prepare(asked, tmp_path / "run")
-    learner, model = prepared.run.learner, prepared.run.average
+    learner, model = prepared.run.learner, prepared.run.ema_model
     (line,) = prepared.messages
     amount = re.search(r"about ([\d.]+) (MiB|GiB)", line)
     assert amount is not None
@@ -371,7 +373,7 @@ def test_the_estimate_holds(tmp_path: Path) -> None:
 
     def steps() -> None:
         for _ in range(2):
-            learner.step(z, noise)
+            learner.step(prepared.run.progress, z, noise)
 
     found = memory.peak(steps, CPU)
     assert found is not None

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -74,10 +73,11 @@ def take(subject: Trainer, kind: str = "paper", number: int | None = None) -> St
     return subject.step(z.expand(8, 1, 8, 8).contiguous(), step_noise(0, number, 0, 8))
 
 
-def state(subject: Trainer | Run) -> list[Tensor]:
+def state(subject: Trainer | Learner) -> list[Tensor]:
     """Weights, their average and Adam's numbers."""
     adam = subject.optimizer.state()
-    modules = [*subject.network.parameters(), *subject.average.parameters()]
+    learner = subject.learner if isinstance(subject, Trainer) else subject
+    modules = [*learner.network.parameters(), *learner.ema_network.parameters()]
     tensors = [*modules, *adam["mean"].values(), *adam["square"].values()]
     return [tensor.detach().clone() for tensor in tensors]
 
@@ -185,7 +185,7 @@ def test_after_overflows_the_step_is_the_one_that_the_scale_left_allows() -> Non
 
 def test_good_steps_double_the_scale_and_an_overflow_begins_their_count_again() -> None:
     subject = trainer(scale=1.0)
-    subject.patience = 3
+    subject.learner = replace(subject.learner, patience=3)
     seen = []
     for _ in range(7):
         take(subject)
@@ -196,25 +196,23 @@ def test_good_steps_double_the_scale_and_an_overflow_begins_their_count_again() 
     assert (subject.progress.loss_scale, subject.progress.good_steps) == (2.0**33, 0)
 
 
-def steep(subject: Learner) -> Callable[..., Terms]:
-    """An objective that is finite, with a gradient that is not, at any scale."""
+def steepen(subject: Trainer) -> None:
+    """Give it an objective that is finite, with a gradient that is not, at any scale."""
     weight = next(subject.network.parameters())
 
     def terms(_chain: Chain, z: Tensor, *_: object) -> Terms:
-        return Terms((weight.sum() * 0).sqrt() + torch.ones(len(z)), torch.zeros(len(z)))
+        return Terms((weight.sum() * 0).sqrt() + torch.ones(len(z)))
 
-    return terms
+    subject.learner = replace(subject.learner, objective=terms)
 
 
 @pytest.mark.parametrize(
     ("precision", "scale"), [("fp16", loss_scale.LEAST), ("fp32", 65536.0), ("bf16", 65536.0)]
 )
-def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(
-    precision: str, scale: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(precision: str, scale: float) -> None:
     subject = trainer(precision=precision, scale=scale)
     before = [p.detach().clone() for p in subject.network.parameters()]
-    monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", steep(subject))
+    steepen(subject)
     reports = [take(subject), take(subject)]
     assert all(report.was_skipped and not report.overflowed for report in reports)
     assert subject.progress == Progress(
@@ -223,11 +221,9 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(
     assert same(before, [p.detach() for p in subject.network.parameters()])
 
 
-def test_a_gradient_that_is_never_finite_ends_in_skipped_steps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_gradient_that_is_never_finite_ends_in_skipped_steps() -> None:
     subject = trainer(scale=loss_scale.LEAST * 4)
-    monkeypatch.setattr("nkca.training.objective.contrastive_adjustment", steep(subject))
+    steepen(subject)
     assert [take(subject).overflowed for _ in range(4)] == [True, True, False, False]
     assert subject.progress.loss_scale == loss_scale.LEAST
     assert subject.progress.skipped_in_a_row == 2
@@ -248,8 +244,9 @@ def test_a_loss_that_is_not_finite_is_no_overflow() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_elsewhere_the_scale_is_one(precision: str) -> None:
     subject, other = trainer(precision=precision), trainer(precision=precision, scale=2.0**34)
-    subject.patience = other.patience = 1
-    assert subject.scale == other.scale == 1.0
+    for each in (subject, other):
+        each.learner = replace(each.learner, patience=1)
+        assert each.learner.scale(each.progress) == 1.0
     a, b = take(subject), take(other)
     assert same(state(subject), state(other))
     assert a.gradient_norm == b.gradient_norm
@@ -267,7 +264,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_until(options: dict[str, Any], directory: Path, last: int | None = None) -> Run:
     with open_run(options, directory) as run:
-        for _ in train(run, lambda: last is not None and run.learner.progress.step >= last):
+        for _ in train(run, lambda: last is not None and run.progress.step >= last):
             pass
     return run
 
@@ -279,10 +276,10 @@ def test_stopping_and_resuming_changes_no_bit(photos: Path, tmp_path: Path) -> N
     for stop in (3, 9, 20):
         run = train_until(asked, tmp_path / "parts", stop)
         saved = load_checkpoint(tmp_path / "parts" / LATEST).progress
-        assert saved["loss_scale"] == run.learner.progress.loss_scale < 65536
+        assert saved["loss_scale"] == run.progress.loss_scale < 65536
     parts = train_until(asked, tmp_path / "parts")
     assert same(state(whole.learner), state(parts.learner))
-    one, many = whole.learner.progress, parts.learner.progress
+    one, many = whole.progress, parts.progress
     assert replace(one, seconds=0) == replace(many, seconds=0)
     assert 0 < one.skipped < 20
     assert one.good_steps == 24 - one.skipped
@@ -299,8 +296,8 @@ def test_a_checkpoint_from_before_resumes_with_the_first_scale(
     assert len(before) == len(asdict(Progress())) - 2
     save_checkpoint(tmp_path / LATEST, replace(saved, progress=before))
     with open_run({**asked, "precision": "fp16", "max_steps": 3}, tmp_path) as run:
-        assert run.learner.progress.step == 2
-        assert run.learner.scale == 65536
+        assert run.progress.step == 2
+        assert run.learner.scale(run.progress) == 65536
         assert [report.progress.step for report in train(run)] == [3]
 
 
@@ -310,7 +307,7 @@ def test_more_overflows_in_a_row_than_may_be_skipped_do_not_end_a_run(
     asked = {**TINY, "dataset": str(photos), "max_steps": 60}
     caplog.set_level("INFO", "nkca")
     with open_run(asked, tmp_path) as run:
-        run.learner.progress = replace(run.learner.progress, loss_scale=2.0**42)
+        run.progress = replace(run.progress, loss_scale=2.0**42)
         reports = list(train(run))
     overflows = [report.overflowed for report in reports]
     first_good = overflows.index(False)

@@ -10,6 +10,7 @@ it has no threads that a fork would lose.
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -35,8 +36,8 @@ def curve(options: dict[str, Any], directory: str, answer: str) -> None:
                 "loss": report.loss,
                 "gradient_norm": report.gradient_norm,
                 "noise_level": report.noise_level.tolist(),
-                "loss_above_floor": report.loss_above_floor.tolist(),
-                "entropy_production": report.entropy_production.tolist(),
+                "loss_above_floor": report.shown["loss_above_floor"].tolist(),
+                "entropy_production": report.shown["entropy_production"].tolist(),
             }
             for report in train(run)
         ]
@@ -45,11 +46,12 @@ def curve(options: dict[str, Any], directory: str, answer: str) -> None:
 
 
 def dies(place: str, arguments: list[str]) -> None:
-    """Be nkca-train, of which the second rank ends without a word at `ranks.Ranks.parallel`, say."""
-    module, *names, last = place.split(".")
-    owner: Any = importlib.import_module(f"nkca.{module}")
-    for name in names:
-        owner = getattr(owner, name)
+    """Be nkca-train, of which the second rank ends without a word at ``place``.
+
+    A place is, for instance, "distributed.ranks.Ranks.parallel".
+    """
+    within, _, last = place.rpartition(".")
+    owner = pkgutil.resolve_name(f"nkca.{within}")
     work = getattr(owner, last)
 
     def die(*given: Any, **named: Any) -> Any:
