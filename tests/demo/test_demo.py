@@ -95,7 +95,7 @@ def test_the_wheel_holds_it(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("nkca/data/demo.pt") == MODEL.read_bytes()
+        assert archive.read("nkca/demo/demo.pt") == MODEL.read_bytes()
 
 
 def test_halves_that_overflow_are_refused(tmp_path: Path) -> None:
