@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nkca.networks.cpu import library as compiled_kernels
-from nkca.system.compiler import CannotCompileError
+from nkca.networks.cpu.library import Kernels, find_kernels
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -34,10 +33,9 @@ def parity() -> Path:
 
 
 @pytest.fixture
-def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiled kernels, for one test; skipped where nothing can be compiled."""
-    monkeypatch.setattr(compiled_kernels, "_library", None)
-    try:
-        compiled_kernels.load_kernels()
-    except CannotCompileError as error:
-        pytest.skip(f"nothing is compiled here: {error}")
+def kernels() -> Kernels:
+    """The compiled kernels; skipped where nothing can be compiled."""
+    found = find_kernels()
+    if isinstance(found, str):
+        pytest.skip(f"nothing is compiled here: {found}")
+    return found
