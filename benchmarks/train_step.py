@@ -67,6 +67,7 @@ def plain_norm_mish(
     norm: nn.GroupNorm,
     shift: Tensor | None = None,
     residual: GateAndSkip | None = None,
+    kernels: None = None,  # noqa: ARG001  (the layers pass it)
 ) -> Tensor:
     """As `norm_mish`, by PyTorch's layers."""
     out = functional.mish(norm(x))

@@ -7,8 +7,7 @@ import pytest
 import torch
 from parity.shrink import unpack
 
-from nkca.networks.cpu import library as compiled_kernels
-from nkca.system.compiler import CannotCompileError
+from nkca.networks.cpu.library import Kernels, find_kernels
 
 
 def pytest_configure() -> None:
@@ -32,10 +31,9 @@ def parity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiled kernels, for one test; skipped where nothing can be compiled."""
-    monkeypatch.setattr(compiled_kernels, "_library", None)
-    try:
-        compiled_kernels.load_kernels()
-    except CannotCompileError as error:
-        pytest.skip(f"nothing is compiled here: {error}")
+def kernels() -> Kernels:
+    """The compiled kernels; skipped where nothing can be compiled."""
+    found = find_kernels()
+    if isinstance(found, str):
+        pytest.skip(f"nothing is compiled here: {found}")
+    return found

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from nkca.networks.attention import linear_attention
+from nkca.networks.cpu.library import Kernels
 
-pytestmark = pytest.mark.usefixtures("kernels")
 SHAPES = [
     (1, 1, 1),
     (3, 5, 3),
@@ -26,15 +26,15 @@ def example(batch: int, height: int, width: int, dtype: torch.dtype = torch.floa
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 3e-6), (torch.bfloat16, 1e-2)])
 def test_value_and_gradient(
-    shape: tuple[int, int, int], dtype: torch.dtype, tolerance: float
+    kernels: Kernels, shape: tuple[int, int, int], dtype: torch.dtype, tolerance: float
 ) -> None:
     qkv = example(*shape, dtype).requires_grad_()
-    out = linear_attention(qkv)
+    out = linear_attention(qkv, kernels)
     assert type(out.grad_fn).__name__ == "_LinearAttentionBackward"
     assert out.dtype == dtype
     assert out.is_contiguous(memory_format=torch.channels_last)
     exact = qkv.detach().double().requires_grad_()
-    truth = linear_attention(exact)
+    truth = linear_attention(exact, kernels)
     given = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
     (found,) = torch.autograd.grad(out, qkv, given)
     (wanted,) = torch.autograd.grad(truth, exact, given.double())
@@ -43,18 +43,20 @@ def test_value_and_gradient(
     assert (found - wanted).abs().max() <= tolerance * wanted.abs().max()
 
 
-def test_large_keys_do_not_overflow_and_nan_stays_nan() -> None:
+def test_large_keys_do_not_overflow_and_nan_stays_nan(kernels: Kernels) -> None:
     qkv = example(1, 6, 7)
     qkv[:, 128:256] *= 1e4
-    out = linear_attention(qkv)
-    torch.testing.assert_close(out.double(), linear_attention(qkv.double()), rtol=1e-4, atol=1e-5)
+    out = linear_attention(qkv, kernels)
+    torch.testing.assert_close(
+        out.double(), linear_attention(qkv.double(), kernels), rtol=1e-4, atol=1e-5
+    )
     qkv[0, 128, 3, 3] = torch.nan
-    broken = linear_attention(qkv)
+    broken = linear_attention(qkv, kernels)
     assert broken[0, :32].isnan().all()
     assert not broken[0, 32:].isnan().any()
 
 
-def test_an_image_does_not_depend_on_the_batch() -> None:
+def test_an_image_does_not_depend_on_the_batch(kernels: Kernels) -> None:
     qkv = example(5, 9, 11)
-    alone = torch.cat([linear_attention(qkv[i : i + 1]) for i in range(5)])
-    assert torch.equal(linear_attention(qkv), alone)
+    alone = torch.cat([linear_attention(qkv[i : i + 1], kernels) for i in range(5)])
+    assert torch.equal(linear_attention(qkv, kernels), alone)

@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import logging
+import pickle
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,9 @@ from toys import Trainer
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.models.build import ModelSpec, assemble, new_denoiser, restore
 from nkca.models.checkpoint import Checkpoint
-from nkca.networks import compilation
 from nkca.networks.compilation import describe, prepare
-from nkca.networks.cpu import library
+from nkca.networks.cpu.library import Kernels, find_kernels
+from nkca.networks.layers import Conv3x3
 from nkca.noise import step_noise
 from nkca.system.compiler import CannotCompileError, find_compiler
 from nkca.training.build import build_learner
@@ -27,10 +29,11 @@ SPEC = ModelSpec(ModelConfig(hidden_size=16, dim_mults=(1, 2)), (3, 8, 8), 0.5)
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fresh() -> Iterator[None]:
     """As in a process that has begun just now."""
-    monkeypatch.setattr(library, "_library", None)
-    compilation.lacking.cache_clear()
+    find_kernels.cache_clear()
+    yield
+    find_kernels.cache_clear()
 
 
 @pytest.fixture
@@ -41,10 +44,9 @@ def _compiler() -> None:
         pytest.skip(f"nothing is compiled here: {error}")
 
 
-def trainer(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
+def learner(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
     """A small model with weights that depend on nothing but ``discrete``."""
-    model = dataclasses.replace(SPEC.config, discrete=discrete)
-    spec = dataclasses.replace(SPEC, config=model)
+    spec = dataclasses.replace(SPEC, config=dataclasses.replace(SPEC.config, discrete=discrete))
     network = prepare(new_denoiser(spec, seed=0), CPU, choice)
     with torch.no_grad():  # the gates begin at zero, which would hide the blocks
         for name, weight in network.named_parameters():
@@ -55,7 +57,12 @@ def trainer(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
     return Trainer(build_learner(config, chain, network, copy.deepcopy(network)))
 
 
-def losses(subject: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) -> torch.Tensor:
+def has_kernels(network: nn.Module) -> bool:
+    """Whether the network's layers compute by the kernels."""
+    return any(isinstance(layer, Conv3x3) and layer.kernels for layer in network.modules())
+
+
+def losses(learner: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) -> torch.Tensor:
     """The loss of each step, in nats for each number of an image; ``skip`` steps are not taken."""
     generator = torch.Generator().manual_seed(0)
     found = []
@@ -71,9 +78,10 @@ def losses(subject: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) 
 @pytest.mark.usefixtures("_compiler")
 @pytest.mark.parametrize("discrete", [False, True])
 def test_fifty_steps_agree_with_the_plain_ones(discrete: bool) -> None:
-    plain = losses(trainer(discrete, "off"), discrete)
-    ours = losses(trainer(discrete, "auto"), discrete)
-    assert library._library is not None
+    plain = losses(learner(discrete, "off"), discrete)
+    compiled = learner(discrete, "auto")
+    ours = losses(compiled, discrete)
+    assert has_kernels(compiled.network)
     assert not torch.equal(ours, plain)  # another way of computing it
     assert (ours - plain).abs().max() < 1e-4
     assert discrete or plain[-1] < plain[0] - 0.01
@@ -112,7 +120,7 @@ def test_cost_is_said(choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = re.fullmatch(r"compiled for this processor \(ready in (.*) s\)", line)
     assert found is not None
     assert float(found[1]) > 0.2
-    compilation.lacking.cache_clear()
+    find_kernels.cache_clear()
     again = describe(CPU, choice)
     assert again == "compiled for this processor (ready in 0.0 s)", "kept in the cache folder"
     network = prepare(nn.Conv2d(8, 8, 3), CPU, choice)
@@ -133,9 +141,20 @@ def test_without_a_compiler_one_line_and_the_plain_network(
 
 
 def test_off_by_choice() -> None:
-    prepare(nn.Conv2d(8, 8, 3), CPU, "off")
-    assert library._library is None
+    network = prepare(new_denoiser(SPEC, seed=0), CPU, "off")
+    assert not has_kernels(network)
     assert describe(CPU, "off") == ""
+
+
+@pytest.mark.usefixtures("_compiler")
+def test_copies_compute_alike() -> None:
+    network = prepare(new_denoiser(SPEC, seed=0), CPU, "auto")
+    kernels = find_kernels()
+    assert isinstance(kernels, Kernels)
+    for copied in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        layers = [layer for layer in copied.modules() if isinstance(layer, Conv3x3)]
+        assert layers
+        assert all(layer.kernels is kernels for layer in layers)
 
 
 @pytest.mark.usefixtures("_compiler")
@@ -149,6 +168,10 @@ def test_a_model_is_restored_as_chosen(caplog: pytest.LogCaptureFixture) -> None
         )
         model = restore(checkpoint, "toy", compile=choice)
         assert len(caplog.messages) == lines
+        plain = restore(checkpoint, "toy").chain.denoiser
+        assert isinstance(plain, nn.Module)
+        assert not has_kernels(plain), "off where nothing is said, whatever other models have"
         assert isinstance(model.chain.denoiser, nn.Module)
+        assert has_kernels(model.chain.denoiser)
         weight = next(w for w in model.chain.denoiser.parameters() if w.shape[2:] == (3, 3))
         assert weight.is_contiguous(memory_format=torch.channels_last)

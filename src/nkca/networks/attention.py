@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.cpu.library import call, have_kernels_for
+from nkca.networks.cpu.library import Kernels
 
 HEADS, HEAD_WIDTH = 4, 32  # the width is the kernel's too
 
 
-def linear_attention(qkv: Tensor) -> Tensor:
+def linear_attention(qkv: Tensor, kernels: Kernels | None = None) -> Tensor:
     """Queries, keys and values (B, 3 heads width, H, W) -> (B, heads width, H, W), in their layout.
 
     For each image and head: context = softmax(k) vᵀ, the softmax over positions; out = contextᵀ q.
     """
-    if have_kernels_for(qkv):
-        out: Tensor = _LinearAttention.apply(qkv)
+    if kernels is not None and kernels.take(qkv):
+        out: Tensor = _LinearAttention.apply(kernels, qkv)
         return out
     batch, _, height, width = qkv.shape
     q, k, v = qkv.reshape(batch, 3, HEADS, HEAD_WIDTH, height * width).unbind(1)
@@ -28,7 +28,7 @@ def linear_attention(qkv: Tensor) -> Tensor:
 
 class _LinearAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor) -> Tensor:
+    def forward(ctx: Any, kernels: Kernels, qkv: Tensor) -> Tensor:
         batch, _, height, width = qkv.shape
         out = torch.empty(
             batch,
@@ -41,17 +41,18 @@ class _LinearAttention(torch.autograd.Function):
         context = torch.empty(batch, HEADS, HEAD_WIDTH, HEAD_WIDTH)
         top, total = torch.empty(2, batch, HEADS, HEAD_WIDTH)
         tensors = [qkv, out, context, top, total]
-        call("attention", qkv.dtype, tensors, batch, height * width, HEADS)
+        kernels.call("attention", qkv.dtype, tensors, batch, height * width, HEADS)
+        ctx.kernels = kernels
         ctx.save_for_backward(qkv, context, top, total)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
         qkv, context, top, total = ctx.saved_tensors
         batch, _, height, width = qkv.shape
         given = gradient.to(qkv.dtype).contiguous(memory_format=torch.channels_last)
         change = torch.empty_like(qkv)
         tensors = [qkv, given, context, top, total, change]
-        call("attention_backward", qkv.dtype, tensors, batch, height * width, HEADS)
-        return change
+        ctx.kernels.call("attention_backward", qkv.dtype, tensors, batch, height * width, HEADS)
+        return None, change

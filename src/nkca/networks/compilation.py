@@ -6,7 +6,6 @@ does it wherever there is a compiler. On CUDA: torch.compile, which takes minute
 On other devices nothing is compiled. The numbers are the same to rounding.
 """
 
-import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -25,10 +24,18 @@ def prepare(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Mo
     """
     import torch
 
-    if device.type == "cuda" or (device.type == "cpu" and choice != "off" and not lacking()):
+    from nkca.networks.cpu.library import find_kernels
+    from nkca.networks.layers import use_kernels
+
+    if device.type == "cuda":
         network.to(memory_format=torch.channels_last)
-    if device.type == "cuda" and choice == "on":
-        network.compile()
+        if choice == "on":
+            network.compile()
+    elif device.type == "cpu" and choice != "off":
+        kernels = find_kernels()
+        if not isinstance(kernels, str):
+            network.to(memory_format=torch.channels_last)
+            use_kernels(network, kernels)
     return network
 
 
@@ -44,14 +51,9 @@ def describe(device: "torch.device", choice: str) -> str:
     return f"compiled for this processor (ready in {time.monotonic() - began:.1f} s)"
 
 
-@functools.cache
 def lacking() -> str:
     """Load the kernels for the CPU, once in a process; "" or why that cannot be done."""
-    from nkca.networks.cpu.library import load_kernels
-    from nkca.system.compiler import CannotCompileError
+    from nkca.networks.cpu.library import find_kernels
 
-    try:
-        load_kernels()
-    except CannotCompileError as error:
-        return str(error)
-    return ""
+    kernels = find_kernels()
+    return kernels if isinstance(kernels, str) else ""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nkca.networks.attention import HEAD_WIDTH, HEADS, linear_attention
 from nkca.networks.cpu import winograd
+from nkca.networks.cpu.library import Kernels
 from nkca.networks.mish import mish
 from nkca.networks.norm_mish import GateAndSkip, norm_mish
 
@@ -44,17 +45,25 @@ class LevelEmbedding(nn.Module):
 class Conv3x3(nn.Conv2d):
     """3 x 3 convolution of a map that keeps its size."""
 
+    kernels: Kernels | None = None
+
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__(width_in, width_out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.bias is not None and winograd.is_suited(x, self.weight):
-            return winograd.convolve(x, self.weight, self.bias)
+        if (
+            self.kernels is not None
+            and self.bias is not None
+            and winograd.is_suited(self.kernels, x, self.weight)
+        ):
+            return winograd.convolve(self.kernels, x, self.weight, self.bias)
         return super().forward(x)
 
 
 class Block(nn.Module):
     """3 x 3 convolution, GroupNorm, Mish, a shift (B, width_out, 1, 1), a residual; the last two if any."""
+
+    kernels: Kernels | None = None
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
@@ -64,7 +73,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, shift: Tensor | None = None, residual: GateAndSkip | None = None
     ) -> Tensor:
-        return norm_mish(self.conv(x), self.norm, shift, residual)
+        return norm_mish(self.conv(x), self.norm, shift, residual, self.kernels)
 
 
 class EmbeddingBlock(nn.Module):
@@ -85,6 +94,8 @@ class EmbeddingBlock(nn.Module):
 class LinearAttention(nn.Module):
     """Attention that costs O(H W): keys are a softmax over positions; then GroupNorm, Mish."""
 
+    kernels: Kernels | None = None
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.qkv = nn.Conv2d(width, 3 * HEADS * HEAD_WIDTH, 1, bias=False)
@@ -92,8 +103,8 @@ class LinearAttention(nn.Module):
         self.norm = nn.GroupNorm(GROUPS, width)
 
     def forward(self, x: Tensor, residual: GateAndSkip | None = None) -> Tensor:
-        out = self.out(linear_attention(self.qkv(x)))
-        return norm_mish(out, self.norm, residual=residual)
+        out = self.out(linear_attention(self.qkv(x), self.kernels))
+        return norm_mish(out, self.norm, residual=residual, kernels=self.kernels)
 
 
 class Residual(nn.Module):
@@ -111,6 +122,13 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, *embedding: Tensor) -> Tensor:
         out: Tensor = self.fn(x, *embedding, residual=(self.gate, self.skip(x)))
         return out
+
+
+def use_kernels(module: nn.Module, kernels: Kernels) -> None:
+    """Let the layers of ``module`` compute by ``kernels`` what these take."""
+    for layer in module.modules():
+        if isinstance(layer, Conv3x3 | Block | LinearAttention):
+            layer.kernels = kernels
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

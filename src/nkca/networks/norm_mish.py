@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.cpu.library import call, have_kernels_for
+from nkca.networks.cpu.library import Kernels
 from nkca.networks.mish import mish
 
 GateAndSkip = tuple[Tensor, Tensor]  # (1, C, 1, 1) and (B, C, H, W)
@@ -17,18 +17,24 @@ def norm_mish(
     norm: nn.GroupNorm,
     shift: Tensor | None = None,
     residual: GateAndSkip | None = None,
+    kernels: Kernels | None = None,
 ) -> Tensor:
     """mish(norm(x)) + shift for x (B, C, H, W) and shift (B, C, 1, 1), in the layout of x.
 
     With a ``residual`` it is gate * (mish(norm(x)) + shift) + skip.
 
-    Statistics and arithmetic are float32. The kernels return the dtype of x, autocast's GroupNorm
+    Statistics and arithmetic are float32. The ``kernels`` return the dtype of x, autocast's GroupNorm
     float32.
     """
-    if have_kernels_for(x) and norm.weight.dtype == torch.float32:
-        if residual and shift is None and _are_alike(residual[1], x):
-            return _run(x, norm, *residual)
-        out = _run(x, norm, shift, None)
+    if kernels is not None and kernels.take(x) and norm.weight.dtype == torch.float32:
+        if (
+            residual
+            and shift is None
+            and residual[1].dtype == x.dtype
+            and kernels.take(residual[1])
+        ):
+            return _run(kernels, x, norm, *residual)
+        out = _run(kernels, x, norm, shift, None)
     else:
         out = mish(norm(x))
         out = out if shift is None else out + shift
@@ -38,14 +44,16 @@ def norm_mish(
     return torch.addcmul(skip, gate.to(out.dtype), out)
 
 
-def _are_alike(skip: Tensor, x: Tensor) -> bool:
-    return skip.dtype == x.dtype and have_kernels_for(skip)
-
-
-def _run(x: Tensor, norm: nn.GroupNorm, operand: Tensor | None, skip: Tensor | None) -> Tensor:
+def _run(
+    kernels: Kernels,
+    x: Tensor,
+    norm: nn.GroupNorm,
+    operand: Tensor | None,
+    skip: Tensor | None,
+) -> Tensor:
     """The kernel: mish(norm(x)) + operand, or with a skip mish(norm(x)) * operand + skip."""
     out: Tensor = _NormMish.apply(
-        x, norm.weight, norm.bias, operand, skip, norm.num_groups, norm.eps
+        kernels, x, norm.weight, norm.bias, operand, skip, norm.num_groups, norm.eps
     )
     return out
 
@@ -54,6 +62,7 @@ class _NormMish(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        kernels: Kernels,
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
@@ -65,11 +74,13 @@ class _NormMish(torch.autograd.Function):
         batch, channels, height, width = x.shape
         y = torch.empty_like(x)
         mean, inverse = torch.empty(2, batch, channels)
-        ctx.gated, ctx.groups = skip is not None, groups
+        ctx.kernels, ctx.gated, ctx.groups = kernels, skip is not None, groups
         ctx.operand = None if operand is None else (operand.shape, operand.dtype)
         operand = None if operand is None else operand.float().contiguous()
         tensors = [x, weight, bias, operand, skip, y, mean, inverse]
-        call("norm_mish", x.dtype, tensors, batch, height * width, channels, groups, epsilon)
+        kernels.call(
+            "norm_mish", x.dtype, tensors, batch, height * width, channels, groups, epsilon
+        )
         ctx.save_for_backward(x, weight, bias, operand if ctx.gated else None, mean, inverse)
         return y
 
@@ -94,9 +105,11 @@ class _NormMish(torch.autograd.Function):
             by_bias,
             by_operand,
         ]
-        call("norm_mish_backward", x.dtype, tensors, batch, height * width, channels, ctx.groups)
+        sizes = (batch, height * width, channels, ctx.groups)
+        ctx.kernels.call("norm_mish_backward", x.dtype, tensors, *sizes)
         total = by_operand.sum(0) if ctx.gated else by_operand
         return (
+            None,
             by_x,
             by_weight.sum(0),
             by_bias.sum(0),

@@ -5,11 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nkca.networks.cpu.library import have_kernel
+from nkca.networks.cpu.library import Kernels
 from nkca.networks.cpu.winograd import convolve, is_suited
 from nkca.networks.layers import Conv3x3
 
-pytestmark = pytest.mark.usefixtures("kernels")
 SIZES = [  # images, channels in and out, height, width: odd sides, panels that are not full, many tiles
     (2, 16, 16, 2, 2),
     (1, 16, 32, 7, 5),
@@ -35,15 +34,17 @@ def example(sizes: Sizes) -> list[Tensor]:
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_value_and_gradients(sizes: Sizes, threads: int, dtype: torch.dtype) -> None:
-    if not have_kernel("winograd", dtype):
+def test_value_and_gradients(
+    kernels: Kernels, sizes: Sizes, threads: int, dtype: torch.dtype
+) -> None:
+    if not kernels.has("winograd", dtype):
         pytest.skip(f"this processor has no kernel for {dtype}")
     inputs = example(sizes)
     inputs[0] = inputs[0].detach().to(dtype).requires_grad_()
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        out = convolve(*inputs)
+        out = convolve(kernels, *inputs)
         assert out.is_contiguous(memory_format=torch.channels_last)
         assert out.dtype == dtype
         given = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -61,14 +62,14 @@ def test_value_and_gradients(sizes: Sizes, threads: int, dtype: torch.dtype) -> 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_many_tiles_of_few_and_of_many_channels(dtype: torch.dtype) -> None:
+def test_many_tiles_of_few_and_of_many_channels(kernels: Kernels, dtype: torch.dtype) -> None:
     """Each thread's own sums of weights' gradients, and shared ones, over several turns."""
-    if not have_kernel("winograd", dtype):
+    if not kernels.has("winograd", dtype):
         pytest.skip(f"this processor has no kernel for {dtype}")
     for channels in (32, 96):
         x, weight, bias = example((9, channels, channels, 21, 16))
         x = x.detach().to(dtype)
-        out = convolve(x, weight, bias)
+        out = convolve(kernels, x, weight, bias)
         given = torch.ones_like(out)
         (found,) = torch.autograd.grad(out, weight, given)
         exact = weight.detach().double().requires_grad_()
@@ -77,40 +78,44 @@ def test_many_tiles_of_few_and_of_many_channels(dtype: torch.dtype) -> None:
         assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
-def test_an_image_does_not_depend_on_the_batch() -> None:
+def test_an_image_does_not_depend_on_the_batch(kernels: Kernels) -> None:
     x, weight, bias = example((5, 32, 48, 9, 14))
-    together = convolve(x, weight, bias)
-    alone = torch.cat([convolve(x[i : i + 1], weight, bias) for i in range(5)])
+    together = convolve(kernels, x, weight, bias)
+    alone = torch.cat([convolve(kernels, x[i : i + 1], weight, bias) for i in range(5)])
     assert torch.equal(together, alone)
 
 
-def test_not_finite_stays_not_finite() -> None:
+def test_not_finite_stays_not_finite(kernels: Kernels) -> None:
     x, weight, bias = example((1, 16, 16, 9, 9))
     with torch.no_grad():
         x[0, 3, 4, 4] = torch.inf
-        out = convolve(x, weight, bias)
+        out = convolve(kernels, x, weight, bias)
     assert not out[0, :, 4, 4].isfinite().any()
     assert out[0, :, 0, 0].isfinite().all()
 
 
-def test_where_it_is_used() -> None:
+def test_where_it_is_used(kernels: Kernels) -> None:
     conv = Conv3x3(48, 32).to(memory_format=torch.channels_last)
+    conv.kernels = kernels
     x = torch.randn(4, 48, 6, 5).contiguous(memory_format=torch.channels_last)
-    assert is_suited(x, conv.weight)
+    assert is_suited(kernels, x, conv.weight)
     assert type(conv(x).grad_fn).__name__ == "_WinogradBackward"
-    assert not is_suited(x.contiguous(), conv.weight)
-    assert not is_suited(x, conv.weight.contiguous())
-    assert not is_suited(x[:3], conv.weight)
+    assert not is_suited(kernels, x.contiguous(), conv.weight)
+    assert not is_suited(kernels, x, conv.weight.contiguous())
+    assert not is_suited(kernels, x[:3], conv.weight)
     for width_in, width_out in ((48, 16), (48, 40), (40, 32)):
         other = Conv3x3(width_in, width_out).to(memory_format=torch.channels_last)
         few = x[:, :width_in].contiguous(memory_format=torch.channels_last)
-        assert not is_suited(few, other.weight)
+        assert not is_suited(kernels, few, other.weight)
     wide = Conv3x3(64, 64).to(memory_format=torch.channels_last)
+    wide.kernels = kernels
     x = torch.randn(4, 64, 6, 5).contiguous(memory_format=torch.channels_last)
-    there = have_kernel("winograd", torch.bfloat16)
+    there = kernels.has("winograd", torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
-        assert is_suited(x, wide.weight) == there
+        assert is_suited(kernels, x, wide.weight) == there
         assert wide(x).dtype == torch.bfloat16
-        assert not is_suited(x[:, :48].contiguous(memory_format=torch.channels_last), conv.weight)
+        assert not is_suited(
+            kernels, x[:, :48].contiguous(memory_format=torch.channels_last), conv.weight
+        )
     with torch.autocast("cpu", torch.float16):
-        assert not is_suited(x, wide.weight)
+        assert not is_suited(kernels, x, wide.weight)

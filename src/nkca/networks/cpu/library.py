@@ -2,10 +2,13 @@
 
 What is between the convolutions takes as long as they do in a small model, as PyTorch's operations, which
 read and write the image many times over. 3 x 3 convolutions in float32 take about half of oneDNN's time.
-The kernels are used once `load_kernels` has found a compiler.
+A network uses them where `nkca.networks.compilation.prepare` has given them to its layers.
 """
 
 import ctypes
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,46 +17,56 @@ from torch import Tensor
 from nkca.system.compiler import CannotCompileError, compiled
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("elementwise.cpp", "winograd.cpp"))
-_library: ctypes.CDLL | None = None
 
 
-def load_kernels() -> None:
-    """Let this process use the compiled kernels.
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """The compiled kernels; a copy is the same object, and one in another process is that machine's."""
 
-    Raises:
-        CannotCompileError: if that cannot be done here.
-    """
-    global _library
-    library = compiled(*SOURCES)
+    library: ctypes.CDLL
+
+    def take(self, x: Tensor) -> bool:
+        """Whether `call` takes x (B, C, H, W)."""
+        return x.dtype in (torch.float32, torch.bfloat16) and has_layout(x)
+
+    def has(self, name: str, dtype: torch.dtype) -> bool:
+        """Whether this processor has the kernel ``name`` for images of ``dtype``."""
+        return hasattr(self.library, _symbol(name, dtype))
+
+    def call(
+        self, name: str, dtype: torch.dtype, tensors: list[Tensor | None], *numbers: int | float
+    ) -> None:
+        """Call kernel ``name`` for images of ``dtype`` with pointers, then int64 and float32 numbers."""
+        kernel = getattr(self.library, _symbol(name, dtype))
+        pointers = [ctypes.c_void_p(0 if t is None else t.data_ptr()) for t in tensors]
+        scalars = [ctypes.c_int64(n) if isinstance(n, int) else ctypes.c_float(n) for n in numbers]
+        kernel(*pointers, *scalars)
+
+    def __reduce__(self) -> tuple[Callable[[], "Kernels | None"], tuple[()]]:
+        return _kernels_here, ()
+
+
+@functools.cache
+def find_kernels() -> Kernels | str:
+    """The kernels for this processor, loaded once in a process; or why there are none."""
+    try:
+        library = compiled(*SOURCES)
+    except CannotCompileError as error:
+        return str(error)
     if not hasattr(library, "winograd_backward_float32"):
-        raise CannotCompileError(f"{library._name} is not what {SOURCES[0].name} makes")
-    _library = library
-
-
-def have_kernels_for(x: Tensor) -> bool:
-    """Whether `call` takes x (B, C, H, W)."""
-    return x.dtype in (torch.float32, torch.bfloat16) and has_layout(x)
+        return f"{library._name} is not what {SOURCES[0].name} makes"
+    return Kernels(library)
 
 
 def has_layout(x: Tensor) -> bool:
-    """Whether there are kernels, and x (B, C, H, W) lies in memory as they take it."""
-    return (
-        _library is not None
-        and x.device.type == "cpu"
-        and x.is_contiguous(memory_format=torch.channels_last)
-    )
+    """Whether x (B, C, H, W) lies in memory as kernels take it."""
+    return x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
 
 
-def have_kernel(name: str, dtype: torch.dtype) -> bool:
-    """Whether this processor has the kernel ``name`` for images of ``dtype``."""
-    return hasattr(_library, f"{name}_{str(dtype).removeprefix('torch.')}")
+def _symbol(name: str, dtype: torch.dtype) -> str:
+    return f"{name}_{str(dtype).removeprefix('torch.')}"
 
 
-def call(
-    name: str, dtype: torch.dtype, tensors: list[Tensor | None], *numbers: int | float
-) -> None:
-    """Call the kernel ``name`` for images of ``dtype`` with pointers, then int64 and float32 numbers."""
-    kernel = getattr(_library, f"{name}_{str(dtype).removeprefix('torch.')}")
-    pointers = [ctypes.c_void_p(0 if t is None else t.data_ptr()) for t in tensors]
-    scalars = [ctypes.c_int64(n) if isinstance(n, int) else ctypes.c_float(n) for n in numbers]
-    kernel(*pointers, *scalars)
+def _kernels_here() -> Kernels | None:
+    found = find_kernels()
+    return found if isinstance(found, Kernels) else None

@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.cpu.library import call, has_layout, have_kernel
+from nkca.networks.cpu.library import Kernels, has_layout
 
 LANES = 16  # widths are multiples of the longest vectors there are, in floats
 WIDTHS = {torch.float32: 32, torch.bfloat16: 64}  # with fewer channels oneDNN is as fast
 TILES = 32  # with fewer tiles of 2 x 2 too: the weights' share is too large
 
 
-def is_suited(x: Tensor, weight: Tensor) -> bool:
+def is_suited(kernels: Kernels, x: Tensor, weight: Tensor) -> bool:
     """Whether `convolve` takes x (B, C, H, W) and weight (D, C, 3, 3), and is the faster way."""
     dtype = _dtype(x)
     return (
         has_layout(x)
         and dtype in WIDTHS
         and weight.dtype == torch.float32
-        and have_kernel("winograd", dtype)
+        and kernels.has("winograd", dtype)
         and min(weight.shape[:2]) >= WIDTHS[dtype]
         and weight.shape[0] % LANES == weight.shape[1] % LANES == 0
         and weight.is_contiguous(memory_format=torch.channels_last)
@@ -28,13 +28,13 @@ def is_suited(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def convolve(kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """As `functional.conv2d` with padding 1: (B, D, H, W) in channels-last memory.
 
     The dtype is autocast's or that of x. In float32 it is nearer the exact sum than the plain one; in
     bfloat16 the weights are not rounded beforehand, and their gradient is computed in float32.
     """
-    out: Tensor = _Winograd.apply(x.to(_dtype(x)), weight, bias)
+    out: Tensor = _Winograd.apply(kernels, x.to(_dtype(x)), weight, bias)
     return out
 
 
@@ -45,21 +45,22 @@ def _dtype(x: Tensor) -> torch.dtype:
 
 class _Winograd(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, kernels: Kernels, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         batch, width_in, height, width = x.shape
         out = x.new_empty(batch, height, width, len(weight)).permute(0, 3, 1, 2)
         sizes = (batch, height, width, width_in, len(weight))
-        call("winograd", x.dtype, [x, weight, bias, out], *sizes)
+        kernels.call("winograd", x.dtype, [x, weight, bias, out], *sizes)
+        ctx.kernels = kernels
         ctx.save_for_backward(x, weight)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         batch, width_in, height, width = x.shape
         given = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
         by_x, by_weight = torch.empty_like(x), torch.empty_like(weight)
         sizes = (batch, height, width, width_in, len(weight))
-        call("winograd_backward", x.dtype, [x, weight, given, by_x, by_weight], *sizes)
-        return by_x, by_weight, given.sum((0, 2, 3), dtype=weight.dtype)
+        ctx.kernels.call("winograd_backward", x.dtype, [x, weight, given, by_x, by_weight], *sizes)
+        return None, by_x, by_weight, given.sum((0, 2, 3), dtype=weight.dtype)
