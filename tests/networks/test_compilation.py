@@ -44,7 +44,7 @@ def _compiler() -> None:
         pytest.skip(f"nothing is compiled here: {error}")
 
 
-def learner(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
+def trainer(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
     """A small model with weights that depend on nothing but ``discrete``."""
     spec = dataclasses.replace(SPEC, config=dataclasses.replace(SPEC.config, discrete=discrete))
     network = prepare(new_denoiser(spec, seed=0), CPU, choice)
@@ -62,7 +62,7 @@ def has_kernels(network: nn.Module) -> bool:
     return any(isinstance(layer, Conv3x3) and layer.kernels for layer in network.modules())
 
 
-def losses(learner: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) -> torch.Tensor:
+def losses(subject: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) -> torch.Tensor:
     """The loss of each step, in nats for each number of an image; ``skip`` steps are not taken."""
     generator = torch.Generator().manual_seed(0)
     found = []
@@ -78,8 +78,8 @@ def losses(learner: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) 
 @pytest.mark.usefixtures("_compiler")
 @pytest.mark.parametrize("discrete", [False, True])
 def test_fifty_steps_agree_with_the_plain_ones(discrete: bool) -> None:
-    plain = losses(learner(discrete, "off"), discrete)
-    compiled = learner(discrete, "auto")
+    plain = losses(trainer(discrete, "off"), discrete)
+    compiled = trainer(discrete, "auto")
     ours = losses(compiled, discrete)
     assert has_kernels(compiled.network)
     assert not torch.equal(ours, plain)  # another way of computing it
