@@ -41,8 +41,8 @@ from nkca.live.chains.events import (
     Undo,
 )
 from nkca.live.chains.explorer import NOTED_EVERY, Explorer, Setup
-from nkca.live.chains.moment import Moment
 from nkca.live.chains.story import MAX_RECENT, PassedError
+from nkca.live.chains.tiles import Tiles
 from nkca.live.web.frames import mask_bits
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
@@ -50,7 +50,7 @@ from nkca.pixels import as_pictures
 BOUND = 4.5  # standard errors
 
 
-def now(explorer: Explorer) -> Moment:
+def now(explorer: Explorer) -> Tiles:
     return explorer.story.moment
 
 

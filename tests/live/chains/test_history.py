@@ -9,10 +9,10 @@ from live_chains import explorer_of
 
 from nkca.errors import InputError
 from nkca.live.chains.history import MAX_BYTES, MAX_ENTRIES, MIN_ENTRIES, History, empty_history
-from nkca.live.chains.moment import Moment
+from nkca.live.chains.tiles import Tiles
 
 
-def moments(count: int) -> list[Moment]:
+def moments(count: int) -> list[Tiles]:
     first = explorer_of(batch_size=1).story.moment
     return [dataclasses.replace(first, version=number) for number in range(count)]
 

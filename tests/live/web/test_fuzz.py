@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 
 from nkca.live.chains.events import EVENTS, OneOf, Within
 from nkca.live.chains.explorer import Setup
-from nkca.live.chains.moment import Moment
 from nkca.live.chains.story import Story
+from nkca.live.chains.tiles import Tiles
 from nkca.live.session.file import parse_session, replay
 from nkca.live.web.desk import Desk
 from nkca.live.web.guard import Access
@@ -140,7 +140,7 @@ def send(app: ASGIApp, turn: Json) -> Answer:
     return answer(app, post("/api/turn", json.dumps(turn).encode()))
 
 
-def sound(moment: Moment, got: Answer) -> None:
+def sound(moment: Tiles, got: Answer) -> None:
     """What is true at any moment."""
     for states in (moment.x, moment.pictures):
         assert tuple(states.shape) == (TILES, *SHAPE)

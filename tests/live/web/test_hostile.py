@@ -18,7 +18,7 @@ from PIL import Image
 from starlette.types import ASGIApp
 
 from nkca.live.chains.explorer import Setup
-from nkca.live.chains.moment import Moment
+from nkca.live.chains.tiles import Tiles
 from nkca.live.session.file import MAX_BYTES
 from nkca.live.web.desk import Desk
 from nkca.live.web.guard import Access
@@ -531,7 +531,7 @@ class Room:
         assert all(map(torch.equal, now, self.before))
 
 
-def tensors(moment: Moment) -> Sequence[torch.Tensor]:
+def tensors(moment: Tiles) -> Sequence[torch.Tensor]:
     return [t.clone() for t in (moment.x, moment.pictures, moment.repaint)]
 
 

@@ -17,10 +17,10 @@ from nkca import levels
 from nkca.data.decode import probe
 from nkca.errors import InputError
 from nkca.live.chains import events as do
-from nkca.live.chains import moment as of
-from nkca.live.chains.moment import Moment
+from nkca.live.chains import tiles as of
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.story import Kept, Story, kept_from, labelled
+from nkca.live.chains.tiles import Tiles
 from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
 
@@ -145,7 +145,7 @@ def _jump(story: Story, event: do.Jump) -> Story:
     return _back(story, *story.history.jump(story.moment, event.to))
 
 
-def _back(story: Story, history: Any, moment: Moment) -> Story:
+def _back(story: Story, history: Any, moment: Tiles) -> Story:
     return dataclasses.replace(story.moved(moment), history=history, running=False)
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.live.chains import moment as of
+from nkca.live.chains import tiles as of
 from nkca.live.chains.actions import act, dealt
 from nkca.live.chains.events import Event, Step
 from nkca.live.chains.history import empty_history
-from nkca.live.chains.moment import Belief
 from nkca.live.chains.story import Story
+from nkca.live.chains.tiles import Belief
 from nkca.models.model import Model
 
 NOTED_EVERY = 64  # steps between moments that are remembered unasked

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from nkca.errors import InputError
-from nkca.live.chains.moment import Moment
+from nkca.live.chains.tiles import Tiles
 
 MAX_BYTES = 256 << 20
 MAX_ENTRIES, MIN_ENTRIES = 200, 8
@@ -18,7 +18,7 @@ MAX_ENTRIES, MIN_ENTRIES = 200, 8
 class Entry:
     """A moment to go back to; ``automatic`` ones were not followed by an action."""
 
-    moment: Moment
+    moment: Tiles
     automatic: bool = False
 
 
@@ -49,35 +49,35 @@ class History:
         """Whether an action was undone."""
         return any(not entry.automatic for entry in self.future)
 
-    def act(self, present: Moment) -> "History":
+    def act(self, present: Tiles) -> "History":
         """A new action follows ``present``."""
         return self._bounded((*self.past, Entry(present)), ())
 
-    def note(self, present: Moment) -> "History":
+    def note(self, present: Tiles) -> "History":
         """Remember ``present`` though nothing is done to it."""
         return self._bounded((*self.past, Entry(present, automatic=True)), self.future)
 
-    def undo(self, present: Moment) -> tuple["History", Moment]:
+    def undo(self, present: Tiles) -> tuple["History", Tiles]:
         """Go back to before the last action. Raises `InputError` if there is none."""
         if not self.can_undo:
             raise InputError("there is nothing to undo")
         return self._go(present, max(i for i, e in enumerate(self.past) if not e.automatic))
 
-    def redo(self, present: Moment) -> tuple["History", Moment]:
+    def redo(self, present: Tiles) -> tuple["History", Tiles]:
         """Take an undo back. Raises `InputError` if there is none."""
         if not self.can_redo:
             raise InputError("there is nothing to redo")
         first = min(i for i, e in enumerate(self.future) if not e.automatic)
         return self._go(present, len(self.past) + first)
 
-    def jump(self, present: Moment, version: int) -> tuple["History", Moment]:
+    def jump(self, present: Tiles, version: int) -> tuple["History", Tiles]:
         """Go to the entry of that version. Raises `InputError` if it is not remembered."""
         for index, entry in enumerate(self.entries):
             if entry.moment.version == version:
                 return self._go(present, index)
         raise InputError("that moment is not remembered any more")
 
-    def _go(self, present: Moment, index: int) -> tuple["History", Moment]:
+    def _go(self, present: Tiles, index: int) -> tuple["History", Tiles]:
         strip = (*self.past, Entry(present), *self.future)
         place = index + (index >= len(self.past))
         moved = dataclasses.replace(self, past=strip[:place], future=strip[place + 1 :])
@@ -90,7 +90,7 @@ class History:
         return dataclasses.replace(self, past=past, future=future)
 
 
-def empty_history(moment: Moment) -> History:
+def empty_history(moment: Tiles) -> History:
     """A history of moments as large as this one."""
     room = MAX_BYTES // moment.nbytes()
     return History(max(MIN_ENTRIES, min(MAX_ENTRIES, room)))

@@ -8,8 +8,8 @@ from torch import Tensor
 from nkca.errors import InputError
 from nkca.live.chains.events import MAX_TIMES, Event, Step
 from nkca.live.chains.history import History
-from nkca.live.chains.moment import Moment
 from nkca.live.chains.recording import Recording
+from nkca.live.chains.tiles import Tiles
 
 MIN_RECENT, MAX_RECENT = 16, 64  # moments that events may refer to as seen
 RECENT_BYTES = 128 << 20
@@ -31,7 +31,7 @@ class Kept:
     picture: Tensor
 
 
-def kept_from(moment: Moment, tile: int, item: int = 0) -> Kept:
+def kept_from(moment: Tiles, tile: int, item: int = 0) -> Kept:
     """A tile of a moment as a picture of the shelf."""
     picture = moment.pictures[tile].clone()
     return Kept(item, tile, moment.step, moment.levels[tile], moment.seed, picture)
@@ -47,7 +47,7 @@ class Story:
         recording: None before the first one.
     """
 
-    recent: tuple[Moment, ...]
+    recent: tuple[Tiles, ...]
     history: History
     shelf: tuple[Kept, ...] = ()
     removed: tuple[Kept, ...] = ()
@@ -56,11 +56,11 @@ class Story:
     running: bool = False
 
     @property
-    def moment(self) -> Moment:
+    def moment(self) -> Tiles:
         """The present."""
         return self.recent[-1]
 
-    def seen(self, version: int | None) -> Moment:
+    def seen(self, version: int | None) -> Tiles:
         """The moment that a person was looking at. Raises `PassedError` if it is gone."""
         if version is None:
             return self.moment
@@ -69,13 +69,13 @@ class Story:
                 return moment
         raise PassedError(f"moment {version} has passed; look again")
 
-    def moved(self, moment: Moment) -> "Story":
+    def moved(self, moment: Tiles) -> "Story":
         """The story with a new present, of the next version."""
         present = dataclasses.replace(moment, version=self.moment.version + 1)
         room = max(MIN_RECENT, min(MAX_RECENT, RECENT_BYTES // present.nbytes()))
         return dataclasses.replace(self, recent=(*self.recent, present)[-room:])
 
-    def acted(self, moment: Moment, label: str) -> "Story":
+    def acted(self, moment: Tiles, label: str) -> "Story":
         """As `moved`, by an action that can be undone."""
         moved = self.moved(labelled(moment, label, self.moment.version + 1))
         return dataclasses.replace(moved, history=self.history.act(self.moment))
@@ -90,6 +90,6 @@ class Story:
         return dataclasses.replace(self, record=(*self.record, event))
 
 
-def labelled(moment: Moment, label: str, version: int) -> Moment:
+def labelled(moment: Tiles, label: str, version: int) -> Tiles:
     """The moment after an action of that name."""
     return dataclasses.replace(moment, label=label, labelled=version)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nkca.live.chains.moment import Moment
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.story import Kept, kept_from
+from nkca.live.chains.tiles import Tiles
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.pictures.animation import animation_frame, save_animation
 from nkca.pictures.grid import Pictures, contact_sheet
@@ -49,13 +49,13 @@ def shelf_files(origin: Origin, shelf: Sequence[Kept]) -> Iterator[tuple[str, by
         yield f"{name_of(kept)}.png", kept_png(origin, kept)
 
 
-def tile_files(origin: Origin, moment: Moment) -> Iterator[tuple[str, bytes]]:
+def tile_files(origin: Origin, moment: Tiles) -> Iterator[tuple[str, bytes]]:
     """Name and content of a file of each tile as it is."""
     for tile in range(len(moment)):
         yield f"tile_{tile + 1:04d}.png", _png(origin, kept_from(moment, tile), {})
 
 
-def tile_grid(moment: Moment) -> bytes:
+def tile_grid(moment: Tiles) -> bytes:
     """All tiles in one PNG."""
     return png_bytes(contact_sheet(as_pictures(moment.pictures)))
 

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.live.chains.history import History
-from nkca.live.chains.moment import Moment
 from nkca.live.chains.story import Story
+from nkca.live.chains.tiles import Tiles
 from nkca.live.session.export import name_of
 from nkca.models.model import Model
 from nkca.pictures.grid import Pictures, grid, to_pillow
@@ -36,7 +36,7 @@ class View:
     rescale: bool = False
 
 
-def tiles(model: Model, moment: Moment, view: View) -> Pictures:
+def tiles(model: Model, moment: Tiles, view: View) -> Pictures:
     """The tiles as shown, uint8 (B, H, W or 2 W, C); held pixels are those of the picture."""
     z = moment.pictures
     if view.show == "z":
@@ -49,13 +49,13 @@ def tiles(model: Model, moment: Moment, view: View) -> Pictures:
     return as_pictures(torch.cat(parts, 3))
 
 
-def sprite(model: Model, moment: Moment, view: View) -> bytes:
+def sprite(model: Model, moment: Tiles, view: View) -> bytes:
     """A PNG of the tiles, one below the other."""
     shown = tiles(model, moment, view)
     return png_bytes(shown.reshape(-1, *shown.shape[2:]), compress_level=QUICK)
 
 
-def thumbnail(moment: Moment) -> bytes:
+def thumbnail(moment: Tiles) -> bytes:
     """A PNG of all tiles as a grid, at most `THUMBNAIL` pixels wide and high."""
     small = to_pillow(grid(as_pictures(moment.pictures)))
     small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
@@ -120,7 +120,7 @@ def describe_shelf(story: Story) -> dict[str, Any]:
     }
 
 
-def describe_masks(moment: Moment) -> dict[str, Any]:
+def describe_masks(moment: Tiles) -> dict[str, Any]:
     """The bits of every mask, 1 where the tile is repainted."""
     return {"tiles": {str(tile): mask_bits(moment.repaint[tile]) for tile in moment.masked}}
 

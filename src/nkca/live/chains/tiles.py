@@ -1,6 +1,6 @@
-"""The live chains at one moment, and each change to them: state in, state out.
+"""The tiles of the live page, one chain each, and every change to them: state in, state out.
 
-All randomness is a function of (seed, draw, tile): `Moment.draw` counts whatever happened since the last
+All randomness is a function of (seed, draw, tile): `Tiles.draw` counts whatever happened since the last
 restart and never goes back, so what is done again after an undo comes out differently, and a session
 that is repeated from its start comes out the same.
 """
@@ -19,8 +19,8 @@ from nkca.noise import Noise, derive_seed
 
 
 @dataclass(frozen=True)
-class Moment:
-    """All that is needed to go on from here and to show it; B tiles, one chain each.
+class Tiles:
+    """The tiles at one moment: all that is needed to go on and to show them; B chains.
 
     Args:
         version: of this moment; it rises with everything that happens, undo included.
@@ -88,12 +88,12 @@ class Belief:
     locked: tuple[bool, ...]
     p_z: Posterior
 
-    def fits(self, moment: Moment) -> bool:
+    def fits(self, moment: Tiles) -> bool:
         """Whether it is what the model believes at this moment."""
         return self.x is moment.x and self.locked == moment.locked
 
 
-def believe(model: Model, moment: Moment) -> Belief:
+def believe(model: Model, moment: Tiles) -> Belief:
     """Evaluate the denoiser, once, at the free tiles (of which there must be some)."""
     rows = moment.free
     levels = torch.tensor([moment.levels[row] for row in rows], device=model.device)
@@ -104,7 +104,7 @@ def believe(model: Model, moment: Moment) -> Belief:
     return Belief(moment.x, moment.locked, chain.believe(moment.x[rows], levels))
 
 
-def step(model: Model, moment: Moment, belief: Belief | None) -> tuple[Moment, Belief | None]:
+def step(model: Model, moment: Tiles, belief: Belief | None) -> tuple[Tiles, Belief | None]:
     """One Markov step of the free tiles to the level that is asked for.
 
     One denoiser evaluation, of the new x; another of the old one if ``belief`` is not about it.
@@ -134,7 +134,7 @@ def step(model: Model, moment: Moment, belief: Belief | None) -> tuple[Moment, B
     return dataclasses.replace(moved, change=change), belief
 
 
-def picture(model: Model, moment: Moment, belief: Belief) -> Moment:
+def picture(model: Model, moment: Tiles, belief: Belief) -> Tiles:
     """Show what is believed: the mode of p(z|x), and the held pixels bit for bit."""
     rows = moment.free
     shown = model.pixels.to_uint8(belief.p_z.mode()).cpu()
@@ -145,11 +145,11 @@ def picture(model: Model, moment: Moment, belief: Belief) -> Moment:
 
 def begin(
     model: Model, batch_size: int, seed: int, noise_level: float, images: Tensor | None
-) -> Moment:
+) -> Tiles:
     """The first moment: every tile from noise, or from uint8 images (batch_size, C, H, W)."""
     channels, height, width = model.data_shape
     blank = torch.zeros(batch_size, channels, height, width, dtype=torch.uint8)
-    moment = Moment(
+    moment = Tiles(
         version=-1,
         origin=-1,
         seed=seed,
@@ -168,14 +168,14 @@ def begin(
     return dataclasses.replace(started, version=0)
 
 
-def anew(moment: Moment, seed: int) -> Moment:
+def anew(moment: Tiles, seed: int) -> Tiles:
     """The moment as a new beginning: what is random from here on depends on the seed alone."""
     return dataclasses.replace(
         moment, seed=seed, origin=moment.version, step=0, ahead=(), change=None
     )
 
 
-def from_noise(model: Model, moment: Moment) -> Moment:
+def from_noise(model: Model, moment: Tiles) -> Tiles:
     """Start the free tiles from the prior at level 1; masks and what they hold stay. Evaluates once."""
     rows = moment.free
     if not rows:
@@ -187,7 +187,7 @@ def from_noise(model: Model, moment: Moment) -> Moment:
     return picture(model, started, believe(model, started))
 
 
-def from_images(model: Model, moment: Moment, images: Tensor, tiles: Sequence[int]) -> Moment:
+def from_images(model: Model, moment: Tiles, images: Tensor, tiles: Sequence[int]) -> Tiles:
     """Start tiles from uint8 images (len(tiles), C, H, W), without masks.
 
     They are shown as they are; the next step noises them to the level that is asked for then.
@@ -205,7 +205,7 @@ def from_images(model: Model, moment: Moment, images: Tensor, tiles: Sequence[in
     )
 
 
-def put(moment: Moment, tiles: Sequence[int], source: Moment, tile: int) -> Moment:
+def put(moment: Tiles, tiles: Sequence[int], source: Tiles, tile: int) -> Tiles:
     """Put a tile of ``source``, mask and all, into tiles of ``moment``."""
     rows = list(tiles)
     x, pictures, repaint = moment.x.clone(), moment.pictures.clone(), moment.repaint.clone()
@@ -215,7 +215,7 @@ def put(moment: Moment, tiles: Sequence[int], source: Moment, tile: int) -> Mome
     return dataclasses.replace(moment, x=x, pictures=pictures, repaint=repaint, levels=levels)
 
 
-def paint(model: Model, moment: Moment, tile: int, repaint: Tensor) -> Moment:
+def paint(model: Model, moment: Tiles, tile: int, repaint: Tensor) -> Tiles:
     """Hold the picture of a tile where ``repaint``, bool (H, W), is False; none or all True: nowhere.
 
     What is held is noised anew to the level of the tile, as if the chain had always known it.
@@ -231,7 +231,7 @@ def paint(model: Model, moment: Moment, tile: int, repaint: Tensor) -> Moment:
     return dataclasses.replace(moment, x=x, repaint=masks)
 
 
-def lock(moment: Moment, tile: int, locked: bool) -> Moment:
+def lock(moment: Tiles, tile: int, locked: bool) -> Tiles:
     """Lock a tile or set it free."""
     return dataclasses.replace(moment, locked=_with(moment.locked, [tile], locked))
 
@@ -243,5 +243,5 @@ def _with(values: tuple, rows: Sequence[int], value: object) -> tuple:  # type: 
     return tuple(changed)
 
 
-def _noise(moment: Moment, tiles: Sequence[int]) -> Noise:
+def _noise(moment: Tiles, tiles: Sequence[int]) -> Noise:
     return Noise([derive_seed("live", moment.seed, moment.draw, tile) for tile in tiles])
