@@ -127,8 +127,6 @@ class Ranks:
         if device not in ("cpu", "cuda"):
             raise InputError(f"several processes cannot learn on {device}; use --device=cpu")
         assert not any(True for _ in network.buffers()), "they would be sent at every step"
-        # of weights of one row, whose strides mean nothing
-        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def _wait(self, work: "Work | None") -> None:
@@ -173,6 +171,20 @@ def no_gradient_sync(network: nn.Module) -> contextlib.AbstractContextManager[No
         block: contextlib.AbstractContextManager[None] = network.no_sync()
         return block
     return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def no_stride_warnings(network: nn.Module) -> Iterator[None]:
+    """In this block, a backward pass, `Ranks.parallel` warns of no strides.
+
+    They are those of weights of one row, and mean nothing.
+    """
+    if not isinstance(network, DistributedDataParallel):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        yield
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -225,7 +226,9 @@ def test_clip_from_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 HUBCONF = """
 import torch
+import os
 dependencies = ["torch"]
+assert os.environ["XFORMERS_DISABLED"] == "1"
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -249,7 +252,10 @@ def test_dinov2_from_a_cache(tmp_path: Path) -> None:
         open_extractor("dinov2-vit-s-14", CPU)
     torch.save({"scale": torch.tensor([1.0, 2.0, 0.0])}, kept / "dinov2_vits14_pretrain.pth")
     assert "dinov2-vit-s-14" in available_extractors()
+    before, filters = dict(os.environ), list(warnings.filters)
     extractor = open_extractor("dinov2-vit-s-14", CPU)
+    assert dict(os.environ) == before
+    assert warnings.filters == filters
     found = extractor(torch.full((2, 3, 8, 8), 255, dtype=torch.uint8))
     white = [(1 - 0.485) / 0.229, 2 * (1 - 0.456) / 0.224, 0]  # ImageNet's mean and deviation
     torch.testing.assert_close(found.features, torch.tensor([white, white]))

@@ -4,9 +4,11 @@ Their forward is theirs, resize included, so that the numbers are those of every
 are found, hashed and checked here first: left to itself torch-fidelity would run code in such a file.
 """
 
+import contextlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +174,7 @@ def _dinov2(name: str) -> tuple[nn.Module, str]:
         )
     weights = find_weights(dinov2_file(name), download=False)
     tensors = parse_weights(weights)
-    os.environ["XFORMERS_DISABLED"] = "1"  # as torch-fidelity does; it has other rounding
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="xFormers")
+    with _no_xformers():
         load: Any = torch.hub.load
         model: nn.Module = load(str(code), _short(name), source="local", pretrained=False)
     try:
@@ -182,6 +182,22 @@ def _dinov2(name: str) -> tuple[nn.Module, str]:
     except RuntimeError as error:
         raise InputError(f"{weights.path} holds weights of another network than {name}") from error
     return model, weights.sha256
+
+
+@contextlib.contextmanager
+def _no_xformers() -> Iterator[None]:
+    """What is imported in this block does without xFormers, as in torch-fidelity: it rounds otherwise."""
+    before = os.environ.get("XFORMERS_DISABLED")
+    os.environ["XFORMERS_DISABLED"] = "1"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="xFormers")
+            yield
+    finally:
+        if before is None:
+            del os.environ["XFORMERS_DISABLED"]
+        else:
+            os.environ["XFORMERS_DISABLED"] = before
 
 
 def _short(name: str) -> str:
