@@ -142,6 +142,10 @@ CASES = {
     "checkpoint with code": Case(
         "nkca-sample {bad}/malicious.pth --save-dir=out", r"malicious\.pth.*code"
     ),
+    "deprecated flag": Case(
+        "nkca-metrics {bad} {bad} --reference=original --save-dir=out", r"--full-depth"
+    ),
+    "bare demo": Case("nkca-metrics demo {bad} --save-dir=out", r"'demo'.*demo:model.*demo:images"),
     "bare pickle with code": Case(
         "nkca-sample {bad}/malicious.pickle --save-dir=out", r"malicious\.pickle.*code"
     ),

@@ -174,7 +174,7 @@ def test_categorical_models_are_compared_with_what_they_see_unless_told_otherwis
 ) -> None:
     command = ("metrics", trained_discrete, grey_photos, *FAST)
     call(*command, f"--save-dir={tmp_path}/model")
-    call(*command, "--reference=original", f"--save-dir={tmp_path}/original")
+    call(*command, "--full-depth", f"--save-dir={tmp_path}/original")
     seen, full = read(tmp_path / "model"), read(tmp_path / "original")
     assert "num_classes=4" in seen["protocol"]["reference"]["depth"]
     assert full["protocol"]["reference"]["depth"] == "the files' own"

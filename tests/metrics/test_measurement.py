@@ -127,7 +127,7 @@ def test_every_pair_of_places(samples: str, reference: str | None, places: Place
 def test_what_a_checkpoint_is(places: Places, tmp_path: Path) -> None:
     for path in (places.model, places.run, places.discrete, tmp_path / "not-there.pt"):
         assert is_checkpoint(str(path)), path
-    for name in (*map(str, (places.train, places.zip, places.npz, tmp_path)), "demo"):
+    for name in (*map(str, (places.train, places.zip, places.npz, tmp_path)), "demo:images"):
         assert not is_checkpoint(name), name
 
 
@@ -355,3 +355,17 @@ def test_statistics_say_where_they_are_and_what_of(places: Places) -> None:
     assert np.array_equal(
         replace(samples, images=None).gaussian().mean.numpy(), saved.gaussian().mean.numpy()
     )
+
+
+@pytest.mark.parametrize("role", ["samples", "reference", "train", "held_out"])
+def test_a_bare_demo_names_the_two_things_it_may_be(role: str) -> None:
+    names: dict[str, Any] = {"samples": "demo:images", role: "demo"}
+    with pytest.raises(InputError, match=r"demo:model, .* demo:images.* \./demo"):
+        prepare(Request(**names))
+
+
+@pytest.mark.parametrize("role", ["train", "held_out"])
+def test_the_demo_model_is_no_set_of_images(role: str) -> None:
+    names: dict[str, Any] = {"samples": "demo:images", role: "demo:model"}
+    with pytest.raises(InputError, match="must be images"):
+        prepare(Request(**names))

@@ -25,7 +25,8 @@ from nkca.models.checkpoint import digest, find_checkpoint, load_checkpoint
 from nkca.models.model import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
-DEMO_SAMPLES = 64
+DEMO_MODEL, DEMO_IMAGES = f"{DEMO}:model", f"{DEMO}:images"
+DEMO_SAMPLES = 64  # of the model in the package, for a first look
 OnDecode = Callable[[int, int], None]
 logger = logging.getLogger("nkca")
 
@@ -36,9 +37,9 @@ class Request:
 
     Args:
         samples, reference, train, held_out: a checkpoint or its run's directory, a folder, zip or tar
-            of images, or an .npz of statistics. ``demo`` is the model in the package as the samples
-            that are compared with a reference, and the pictures there everywhere else.
-        num_samples: None is as many as the reference has, of ``demo`` at most `DEMO_SAMPLES`; of
+            of images, or an .npz of statistics. ``demo:model`` is the model in the package,
+            ``demo:images`` the images there.
+        num_samples: None is as many as the reference has, of ``demo:model`` at most `DEMO_SAMPLES`; of
             files the first ones.
         lag: None is the run's.
         data: how image files are read; ``dataset`` is ignored.
@@ -115,8 +116,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
         InputError: if something is missing, cannot be read, or does not fit together.
     """
     for role in ("samples", "reference", "train", "held_out"):
-        if getattr(request, role) == "":
-            raise InputError(f"the name of the {role.replace('_', '-')} is empty")
+        _check_name(getattr(request, role), role.replace("_", "-"))
     checkpoints = _open_checkpoints(request)
     seen_by = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
@@ -145,6 +145,19 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     )
 
 
+def _check_name(name: str | None, role: str) -> None:
+    """Raise `InputError` for a name that means nothing, or one of two things."""
+    if name == "":
+        raise InputError(f"the name of the {role} is empty")
+    if name == DEMO:
+        raise InputError(
+            f"{role} '{DEMO}' may be one of two things: {DEMO_MODEL}, the model in the package, or "
+            f"{DEMO_IMAGES}, the images there; a file or folder of your own is ./{DEMO}"
+        )
+    if name == DEMO_MODEL and role not in ("samples", "reference"):
+        raise InputError(f"{role} must be images, not {DEMO_MODEL}: see {DEMO_IMAGES}")
+
+
 def _first_look(count: int, opened: _Opened) -> int:
     """As many samples, but of the model in the package no more than its first minute allows."""
     if opened.path != MODEL or count <= DEMO_SAMPLES:
@@ -152,7 +165,7 @@ def _first_look(count: int, opened: _Opened) -> int:
     logger.info(
         "%d samples of %s, for a first look: --num-samples=%d for as many as the reference has",
         DEMO_SAMPLES,
-        DEMO,
+        DEMO_MODEL,
         count,
     )
     return DEMO_SAMPLES
@@ -166,9 +179,9 @@ def _usual_extractor(opened: _Opened | None) -> str | None:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether this names a checkpoint file or a run's directory; ``demo`` is the pictures here."""
-    if name == DEMO:
-        return False
+    """Whether this names a checkpoint file, a run's directory or the model in the package."""
+    if name in (DEMO_MODEL, DEMO_IMAGES):
+        return name == DEMO_MODEL
     path = Path(name).expanduser()
     if not path.is_dir():
         return path.suffix in CHECKPOINT_SUFFIXES
@@ -182,9 +195,7 @@ def is_checkpoint(name: str) -> bool:
 def _open_checkpoints(request: Request) -> dict[str, _Opened]:
     """The checkpoints among samples and reference, by role."""
     found: dict[str, _Opened] = {}
-    if request.samples == DEMO and request.reference is not None:
-        found["samples"] = _open_checkpoint(DEMO, request)
-    elif is_checkpoint(request.samples):
+    if is_checkpoint(request.samples):
         found["samples"] = _open_checkpoint(request.samples, request)
     if request.reference is not None and is_checkpoint(request.reference):
         same = request.reference == request.samples and "samples" in found
@@ -195,6 +206,7 @@ def _open_checkpoints(request: Request) -> dict[str, _Opened]:
 
 
 def _open_checkpoint(name: str, request: Request) -> _Opened:
+    name = DEMO if name == DEMO_MODEL else name
     checkpoint, precision = load_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
     model = restore(
@@ -217,6 +229,7 @@ def _samples_of(opened: _Opened, count: int, request: Request) -> Samples:
 def _open_files(
     name: str, request: Request, seen_by: _Opened | None, on_decode: OnDecode | None
 ) -> Subject:
+    name = DEMO if name == DEMO_IMAGES else name
     path = dataset_path(name)
     if path.suffix == ".npz":
         statistics = load_statistics(path)
@@ -287,4 +300,4 @@ def _has_real_images(subject: Subject) -> bool:
 
 
 def _resolved(name: str) -> Path:
-    return dataset_path(name).resolve()
+    return dataset_path(DEMO if name == DEMO_IMAGES else name).resolve()
