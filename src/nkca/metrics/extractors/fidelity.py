@@ -208,7 +208,8 @@ def _short(name: str) -> str:
 def _library() -> Any:
     """The package torch_fidelity."""
     try:
-        import torch_fidelity
+        with warnings.catch_warnings():  # the package leaves filters
+            import torch_fidelity
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision for another PyTorch
         advice = "pip install 'nkca[metrics]'"
         raise UnavailableError(f"torch-fidelity is needed ({error}): {advice}") from error
