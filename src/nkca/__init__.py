@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nkca.kernels.continuous import ContinuousKernel
     from nkca.kernels.contract import Kernel
     from nkca.levels import LevelDraw, anneal
-    from nkca.metrics.measure import compare
+    from nkca.metrics.measure import measure
     from nkca.models.build import load_model
     from nkca.models.model import Model
     from nkca.models.state_spaces import StateSpace
@@ -80,7 +80,6 @@ _HOME = {
     "Terms": "nkca.training.objective",
     "anneal": "nkca.levels",
     "around": "nkca.sampling.tasks",
-    "compare": "nkca.metrics.measure",
     "configure": "nkca.config.parsing",
     "contact_sheet": "nkca.pictures.grid",
     "from_noise": "nkca.sampling.tasks",
@@ -88,6 +87,7 @@ _HOME = {
     "hold": "nkca.denoisers.condition",
     "inpaint": "nkca.sampling.tasks",
     "load_model": "nkca.models.build",
+    "measure": "nkca.metrics.measure",
     "open_run": "nkca.runs.start",
     "plot_chain_report": "nkca.diagnostics.plots",
     "run_chain": "nkca.chain:run",
@@ -98,6 +98,8 @@ _HOME = {
     "study_chain": "nkca.diagnostics.study",
     "train": "nkca.runs.loop",
 }
+
+_RENAMED = {"State": "Moment", "compare": "measure"}
 
 __all__ = [
     "Categorical",
@@ -134,7 +136,6 @@ __all__ = [
     "__version__",
     "anneal",
     "around",
-    "compare",
     "configure",
     "contact_sheet",
     "from_noise",
@@ -142,6 +143,7 @@ __all__ = [
     "hold",
     "inpaint",
     "load_model",
+    "measure",
     "open_run",
     "plot_chain_report",
     "run_chain",
@@ -155,6 +157,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        raise AttributeError(f"nkca.{name} is now nkca.{_RENAMED[name]}")
     if name not in _HOME:
         raise AttributeError(f"module 'nkca' has no attribute '{name}'")
     module, _, original_name = _HOME[name].partition(":")

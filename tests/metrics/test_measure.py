@@ -2,17 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from toys import ToyExtractor, image_files, measurement_of, random_pictures, three_sets
+from toys import (
+    ToyExtractor,
+    image_files,
+    measurement_of,
+    random_pictures,
+    save_pictures,
+    three_sets,
+    write_checkpoint,
+)
 
 from nkca.errors import InputError
 from nkca.metrics.collect import Collecting, Subject
 from nkca.metrics.extractors.contract import Array, Description
-from nkca.metrics.measure import compare, make_report
+from nkca.metrics.measure import make_report, measure
 from nkca.metrics.report import Report, table
 from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics
@@ -162,12 +171,12 @@ def test_what_the_extractor_and_the_measurement_warn_of() -> None:
     assert table(report).splitlines()[-len(said) :] == said
 
 
-def test_compare_takes_arrays_in_this_order() -> None:
+def test_measure_takes_arrays_in_this_order() -> None:
     """Samples, reference, training images: half of the samples are copies of training images."""
     train, others = random_pictures(12, seed=8), random_pictures(12, seed=9, low=50, high=90)
     samples = np.concatenate([train[:6], random_pictures(6, seed=10)])
-    scores = compare(samples, others, features="pixels", train=train, device="cpu")
-    swapped = compare(others, samples, features="pixels", device="cpu")
+    scores = measure(samples, others, features="pixels", train=train, device="cpu")
+    swapped = measure(others, samples, features="pixels", device="cpu")
     assert scores.memorisation is not None
     assert scores.memorisation.copies == 0.5
     assert scores.manifold is not None
@@ -176,3 +185,31 @@ def test_compare_takes_arrays_in_this_order() -> None:
     assert scores.manifold.precision != scores.manifold.recall
     assert scores.fid == pytest.approx(swapped.fid, rel=1e-9)
     assert "memorisation" in swapped.missing
+
+
+def test_measure_takes_whatever_the_command_takes(tmp_path: Path) -> None:
+    pictures, others = random_pictures(12, seed=1), random_pictures(9, seed=2)
+    folder = save_pictures(tmp_path / "others", others)
+    of_arrays = measure(pictures, others, features="pixels", device="cpu")
+    of_lists = measure(list(pictures), folder, features="pixels", device="cpu")
+    of_folder = measure(pictures, folder, features="pixels", device="cpu")
+    assert of_folder.fid == pytest.approx(of_arrays.fid, abs=1e-6)
+    assert of_lists.fid == of_folder.fid
+    model = write_checkpoint(tmp_path / "model.pth")
+    drawn = measure(str(model), folder, features="pixels", num_samples=4, device="cpu")
+    assert drawn.kid is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (np.zeros((4, 8, 8, 3)), "uint8.*float64"),
+        (np.zeros((4, 8, 8, 2), np.uint8), r"1, 3 or 4 channels, got uint8 \(4, 8, 8, 2\)"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "got"),
+        ("no such folder", "no such"),
+        ("", "empty"),
+    ],
+)
+def test_measure_says_what_is_wrong(wrong: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        measure(wrong, random_pictures(4, seed=2), features="pixels", device="cpu")

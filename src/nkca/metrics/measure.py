@@ -3,52 +3,78 @@
 import itertools
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from nkca.config.schema import DataConfig
 from nkca.distributed.ranks import Ranks
 from nkca.metrics.caveats import too_few
-from nkca.metrics.collect import Collecting, collect, fill
+from nkca.metrics.collect import Collecting, Subject, collect, fill
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Description, Extractor
 from nkca.metrics.image_sets import ArrayImages
-from nkca.metrics.measurement import Measurement
+from nkca.metrics.measurement import Measurement, Request, prepare
 from nkca.metrics.report import Report
 from nkca.metrics.scores.score import Scores, check_comparable, score
 from nkca.metrics.statistics import Statistics
-from nkca.pixels import as_tensor
+from nkca.pixels import as_tensor, check_images
 from nkca.system.device import choose_device
 
 ROLES = ("samples", "reference", "train", "held_out")
 ORDER = ROLES[1:] + ROLES[:1]  # samples last: they take the longest
+Source = str | Path | Statistics | npt.ArrayLike
 UNKNOWN = Description("unknown", "", "the statistics file does not say")
 
 
-def compare(
-    samples: npt.NDArray[np.uint8],
-    reference: npt.NDArray[np.uint8],
-    features: str = "inception",
-    train: npt.NDArray[np.uint8] | None = None,
+def measure(
+    samples: Source,
+    reference: Source,
+    *,
+    features: str | None = None,
+    train: Source | None = None,
+    num_samples: int | None = None,
     device: str = "auto",
 ) -> Scores:
-    """All scores of pictures (N, H, W, C) in memory against others, C = 1, 3 or 4.
+    """All scores of one thing against another, as nkca-metrics gives them; nothing is written or cached.
 
     Args:
-        features: the extractor, as for nkca-metrics.
-        train: what the samples may be copies of.
+        samples, reference: a checkpoint or its run's directory, a folder, zip or tar of images, an .npz
+            of statistics, "demo:model" or "demo:images", each by its path; `Statistics`; or images in
+            memory, uint8 (N, H, W, C), C = 1, 3 or 4, or anything that NumPy reads so.
+        features: the extractor; None: that of the statistics among them, else inception.
+        train: what the samples may be copies of, as ``reference``.
+        num_samples: how many samples of a checkpoint; None: as many as the reference has.
 
     Raises:
-        InputError: if the extractor cannot be had here.
+        InputError: if something is missing, of the wrong shape, or does not fit together.
     """
     where = choose_device(device)
-    extractor, options = open_extractor(features, where), Collecting(where, None)
+    request = Request(
+        _source(samples, "samples"),
+        _source(reference, "reference"),
+        None if train is None else _source(train, "train"),
+        num_samples=num_samples,
+        device=device,
+        data=DataConfig(cache=False),
+    )
+    measurement = prepare(request)
+    extractor = None
+    if not measurement.is_known:
+        extractor = open_extractor(features or measurement.extractor_name or "inception", where)
+    report, _ = make_report(measurement, extractor, Collecting(where, None))
+    return report.scores
 
-    def seen(pictures: npt.NDArray[np.uint8]) -> Statistics:
-        return collect(ArrayImages(as_tensor(pictures)), extractor, options)
 
-    return score(seen(samples), seen(reference), None if train is None else seen(train))
+def _source(source: Source, role: str) -> str | Subject:
+    """What a request takes for it."""
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, Statistics):
+        return source
+    return ArrayImages(as_tensor(check_images(source, role)))
 
 
 def make_report(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeGuard
 
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
@@ -38,7 +39,7 @@ class Request:
     Args:
         samples, reference, train, held_out: a checkpoint or its run's directory, a folder, zip or tar
             of images, or an .npz of statistics. ``demo:model`` is the model in the package,
-            ``demo:images`` the images there.
+            ``demo:images`` the images there. Or what is open already: images, or statistics.
         num_samples: None is as many as the reference has, of ``demo:model`` at most `DEMO_SAMPLES`; of
             files the first ones.
         lag: None is the run's.
@@ -47,10 +48,10 @@ class Request:
         full_depth: compare with the files' own levels, though a categorical model sees fewer.
     """
 
-    samples: str
-    reference: str | None = None
-    train: str | None = None
-    held_out: str | None = None
+    samples: str | Subject
+    reference: str | Subject | None = None
+    train: str | Subject | None = None
+    held_out: str | Subject | None = None
     num_samples: int | None = None
     sampling: SampleOptions = field(default_factory=SampleOptions)
     lag: float | None = None
@@ -121,7 +122,9 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     seen_by = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
 
-    def files(name: str) -> Subject:
+    def files(name: str | Subject) -> Subject:
+        if not isinstance(name, str):
+            return name
         place = _resolved(name)
         if place not in opened:
             opened[place] = _open_files(name, request, seen_by, on_decode)
@@ -145,7 +148,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     )
 
 
-def _check_name(name: str | None, role: str) -> None:
+def _check_name(name: str | Subject | None, role: str) -> None:
     """Raise `InputError` for a name that means nothing, or one of two things."""
     if name == "":
         raise InputError(f"the name of the {role} is empty")
@@ -178,8 +181,10 @@ def _usual_extractor(opened: _Opened | None) -> str | None:
     return best_extractor(*opened.model.data_shape[1:])
 
 
-def is_checkpoint(name: str) -> bool:
+def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
     """Whether this names a checkpoint file, a run's directory or the model in the package."""
+    if not isinstance(name, str):
+        return False
     if name in (DEMO_MODEL, DEMO_IMAGES):
         return name == DEMO_MODEL
     path = Path(name).expanduser()
@@ -197,7 +202,7 @@ def _open_checkpoints(request: Request) -> dict[str, _Opened]:
     found: dict[str, _Opened] = {}
     if is_checkpoint(request.samples):
         found["samples"] = _open_checkpoint(request.samples, request)
-    if request.reference is not None and is_checkpoint(request.reference):
+    if is_checkpoint(request.reference):
         same = request.reference == request.samples and "samples" in found
         found["reference"] = (
             found["samples"] if same else _open_checkpoint(request.reference, request)
@@ -280,7 +285,7 @@ def _assume_training_images(
 ) -> list[str]:
     """Find out from the checkpoint whether the reference was trained on, and use that."""
     reference, name = subjects.get("reference"), request.reference
-    if reference is None or name is None:
+    if reference is None or not isinstance(name, str):
         return []
     if "train" not in subjects and seen_by is not None and _resolved(name) in seen_by.trained_on:
         subjects["train"] = reference
