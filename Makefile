@@ -38,7 +38,7 @@ demo: $(VENV)/installed
 	@echo "TensorBoard log   $(RUN)/tensorboard   ($(BIN)/tensorboard --logdir=$(RUN))"
 	@echo "try next          $(BIN)/nkca-sample $(RUN) $(SHEETS)/seed_000003.png --num-samples=8 --save-grid --save-dir=samples/variants"
 	@echo "explore it live   $(BIN)/nkca-interactive $(RUN)"
-	@echo "how good is it    $(BIN)/nkca-metrics $(RUN) demo --features=efficientnet-lite0 --num-samples=500"
+	@echo "how good is it    $(BIN)/nkca-metrics $(RUN) demo:images --features=efficientnet-lite0 --num-samples=500"
 	@echo "train longer      $(BIN)/nkca-train --save-dir=$(RUN) --max-time=30m"
 	@echo "your pictures     $(BIN)/nkca-train --dataset=FOLDER --resize=32 --parametrisation=preconditioned --save-dir=runs/mine"
 

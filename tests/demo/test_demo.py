@@ -95,7 +95,7 @@ def test_the_wheel_holds_it(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert archive.read("nkca/data/demo.pt") == MODEL.read_bytes()
+        assert archive.read("nkca/demo/demo.pt") == MODEL.read_bytes()
 
 
 def test_halves_that_overflow_are_refused(tmp_path: Path) -> None:
@@ -169,7 +169,13 @@ def test_sample_makes_sixteen_and_they_say_which_model(tmp_path: Path) -> None:
 def test_metrics_compares_the_model_with_the_pictures(tmp_path: Path) -> None:
     result = run(
         metrics.main,
-        *("demo", "demo", "--num-samples=4", "--num-sampling-steps=1", "--features=pixels"),
+        *(
+            "demo:model",
+            "demo:images",
+            "--num-samples=4",
+            "--num-sampling-steps=1",
+            "--features=pixels",
+        ),
         f"--save-dir={tmp_path / 'm'}",
     )
     report = json.loads((tmp_path / "m/metrics.json").read_text())
@@ -179,7 +185,7 @@ def test_metrics_compares_the_model_with_the_pictures(tmp_path: Path) -> None:
 
 
 def test_what_demo_is_among_what_is_measured() -> None:
-    both = prepare(Request("demo", "demo"))
+    both = prepare(Request("demo:model", "demo:images"))
     samples, reference = both.subjects["samples"], both.subjects["reference"]
     assert isinstance(samples, Samples)
     assert samples.checkpoint == (str(MODEL), digest(MODEL))
@@ -188,16 +194,30 @@ def test_what_demo_is_among_what_is_measured() -> None:
     assert len(reference) == 2000
     assert both.subjects["train"] is reference, "its pictures are among those it learned from"
     assert both.extractor_name in ("inception", "efficientnet-lite0", "pixels")
-    more = prepare(Request("demo", "demo", num_samples=100)).subjects["samples"]
+    more = prepare(Request("demo:model", "demo:images", num_samples=100)).subjects["samples"]
     assert len(more) == 100  # type: ignore[arg-type]
-    alone = prepare(Request("demo"))
+    alone = prepare(Request("demo:images"))
     assert isinstance(alone.subjects["samples"], ImageFiles), "statistics of pictures"
     assert alone.extractor_name is None
 
 
+def test_a_bare_demo_is_not_guessed_at_in_metrics(tmp_path: Path) -> None:
+    for names in (
+        ("demo",),
+        ("demo", "demo:images"),
+        ("demo:model", "demo"),
+        ("demo:model", "demo:images", "--train=demo"),
+        ("demo:model", "demo:images", "--held-out=demo"),
+    ):
+        result = run(metrics.main, *names, f"--save-dir={tmp_path / 'm'}", code=2)
+        (line,) = result.stderr.splitlines()
+        assert "demo:model or demo:images" in line, names
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_run_is_measured_with_all_samples_against_demo(tmp_path: Path) -> None:
     model = toys.write_checkpoint(tmp_path / "m.pth", channels=1, side=28, dataset="elsewhere")
-    measurement = prepare(Request(str(model), "demo"))
+    measurement = prepare(Request(str(model), "demo:images"))
     assert len(measurement.subjects["samples"]) == 2000  # type: ignore[arg-type]
     assert "train" not in measurement.subjects
     assert measurement.extractor_name is None

@@ -127,8 +127,11 @@ def test_every_pair_of_places(samples: str, reference: str | None, places: Place
 def test_what_a_checkpoint_is(places: Places, tmp_path: Path) -> None:
     for path in (places.model, places.run, places.discrete, tmp_path / "not-there.pt"):
         assert is_checkpoint(str(path)), path
-    for name in (*map(str, (places.train, places.zip, places.npz, tmp_path)), "demo"):
+    for name in (*map(str, (places.train, places.zip, places.npz, tmp_path)), "demo:images"):
         assert not is_checkpoint(name), name
+    assert is_checkpoint("demo:model")
+    with pytest.raises(InputError, match="demo:model or demo:images"):
+        is_checkpoint("demo")
 
 
 def test_the_samples_of_a_checkpoint(places: Places) -> None:

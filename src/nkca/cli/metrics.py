@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     "--num-samples",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many samples.  [default: as many as the reference has, of demo 64]",
+    help="How many samples.  [default: as many as the reference has, of demo:model 64]",
 )
 @click.option(
     "--features",
     metavar="NAME|FILE",
     help="inception, efficientnet-lite0, dinov2, clip, pixels, or a program of torch.export (.pt2) "
     "that you trust.  "
-    "[default: inception; of a statistics file, its own; of demo, the best that is here]",
+    "[default: inception; of a statistics file, its own; of demo:model, the best that is here]",
 )
 @click.option(
     "--inception-weights",
@@ -63,12 +63,19 @@ if TYPE_CHECKING:
     help="Images not trained on.  [default: the reference, if it is not the training images]",
 )
 @click.option(
+    "--full-depth",
+    is_flag=True,
+    help="Compare categorical models with images of all levels, not of as many as they see.",
+)
+@click.option(
     "--reference",
-    "depth",
-    type=click.Choice(["model", "original"]),
-    default="model",
-    show_default=True,
-    help="Compare categorical models with images of as many levels as they see, or of all.",
+    "old_spelling",
+    is_flag=False,
+    flag_value="",
+    hidden=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda _context, _option, value: _refuse_old_spelling(value),
 )
 @click.option(
     "--resize", type=click.IntRange(min=1), metavar="N", help="Crop and resize files to N x N."
@@ -142,7 +149,7 @@ def main(
     """Measure samples against images: FID, IS, KID, precision, recall, density, coverage, copies.
 
     \b
-    nkca-metrics demo demo                                   the model in the package, the pictures there
+    nkca-metrics demo:model demo:images                      the model in the package, the pictures there
     nkca-metrics runs/photos photos/ --save-dir=metrics      a model's samples against a folder
     nkca-metrics photos_a/ photos_b.zip                      two sets of images
     nkca-metrics photos/ --save-stats=ref.npz                statistics, once
@@ -180,6 +187,14 @@ def main(
         text, written = _study(job, levels, given) if chain else _measure(job, keep)
     if not quiet:
         click.echo(text + "\n\n" + "\n".join(map(str, written)))
+
+
+def _refuse_old_spelling(value: str | None) -> None:
+    """Name the flag that has taken the place of ``--reference=model|original``."""
+    if value is not None:
+        raise InputError(
+            "--reference=original is now --full-depth; --reference=model is the default, leave it out"
+        )
 
 
 @dataclass(frozen=True)
@@ -347,7 +362,7 @@ def _request(given: dict[str, Any], data: DataConfig) -> "Request":
         lag=given["lag"],
         device=given["device"],
         data=data,
-        full_depth=given["depth"] == "original",
+        full_depth=given["full_depth"],
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.dataset import load_dataset
-from nkca.demo import DEMO, MODEL, dataset_path
+from nkca.demo import DEMO, DEMO_MODEL, MODEL, dataset_path, measured_path
 from nkca.errors import InputError
 from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
 from nkca.metrics.collect import Subject
@@ -36,9 +36,8 @@ class Request:
 
     Args:
         samples, reference, train, held_out: a checkpoint or its run's directory, a folder, zip or tar
-            of images, or an .npz of statistics. ``demo`` is the model in the package as the samples
-            that are compared with a reference, and the pictures there everywhere else.
-        num_samples: None is as many as the reference has, of ``demo`` at most `DEMO_SAMPLES`; of
+            of images, or an .npz of statistics; ``demo:model`` and ``demo:images`` are in the package.
+        num_samples: None is as many as the reference has, of ``demo:model`` at most `DEMO_SAMPLES`; of
             files the first ones.
         lag: None is the run's.
         data: how image files are read; ``dataset`` is ignored.
@@ -115,6 +114,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     for role in ("samples", "reference", "train", "held_out"):
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
+    request = _in_package(request)
     checkpoints = _open_checkpoints(request)
     seen_by = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
@@ -143,6 +143,21 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     )
 
 
+def _in_package(request: Request) -> Request:
+    """With paths in place of the names of what is in the package."""
+
+    def path(name: str | None) -> str | None:
+        return None if name is None else measured_path(name)
+
+    return replace(
+        request,
+        samples=measured_path(request.samples),
+        reference=path(request.reference),
+        train=path(request.train),
+        held_out=path(request.held_out),
+    )
+
+
 def _first_look(count: int, opened: _Opened) -> int:
     """As many samples, but of the model in the package no more than its first minute allows."""
     if opened.path != MODEL or count <= DEMO_SAMPLES:
@@ -150,7 +165,7 @@ def _first_look(count: int, opened: _Opened) -> int:
     logger.info(
         "%d samples of %s, for a first look: --num-samples=%d for as many as the reference has",
         DEMO_SAMPLES,
-        DEMO,
+        DEMO_MODEL,
         count,
     )
     return DEMO_SAMPLES
@@ -164,10 +179,12 @@ def _usual_extractor(opened: _Opened | None) -> str | None:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether this names a checkpoint file or a run's directory; ``demo`` is the pictures here."""
-    if name == DEMO:
-        return False
-    path = Path(name).expanduser()
+    """Whether this names a checkpoint file or a run's directory.
+
+    Raises:
+        InputError: see `nkca.demo.measured_path`.
+    """
+    path = Path(measured_path(name)).expanduser()
     if not path.is_dir():
         return path.suffix in CHECKPOINT_SUFFIXES
     try:
@@ -180,9 +197,7 @@ def is_checkpoint(name: str) -> bool:
 def _open_checkpoints(request: Request) -> dict[str, _Opened]:
     """The checkpoints among samples and reference, by role."""
     found: dict[str, _Opened] = {}
-    if request.samples == DEMO and request.reference is not None:
-        found["samples"] = _open_checkpoint(DEMO, request)
-    elif is_checkpoint(request.samples):
+    if is_checkpoint(request.samples):
         found["samples"] = _open_checkpoint(request.samples, request)
     if request.reference is not None and is_checkpoint(request.reference):
         same = request.reference == request.samples and "samples" in found
