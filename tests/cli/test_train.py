@@ -287,11 +287,21 @@ def test_version_and_help(name: str, call: Call) -> None:
     assert call(name, "-h").stdout == call(name, "--help").stdout
 
 
-def test_help_names_every_option_of_the_config(call: Call) -> None:
-    text = call("train", "--help").stdout
+def test_help_all_names_every_option_of_the_config_in_a_section(call: Call) -> None:
+    text, _, last = call("train", "--help-all").stdout.rpartition("\nHelp:\n")
     flags = {f"--{name.replace('_', '-')}" for name in OPTIONS}
     missing = {flag for flag in flags if not re.search(rf"{flag}\b", text)}
     assert missing == set()
+    assert set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", last, re.M)) == {
+        *("--version", "--help-all", "--help"),
+    }
+
+
+def test_help_shows_ten_options_in_sections(call: Call) -> None:
+    text, _, _ = call("train", "--help").stdout.rpartition("\nHelp:\n")
+    titles = ["Images", "Model", "Training", "Saving and showing", "Machine"]
+    assert re.findall(r"^(\w.*):$", text, re.M) == titles
+    assert len(re.findall(r"^  --[a-z]", text.partition("\nImages:\n")[2], re.M)) == 10
 
 
 def test_the_written_config_is_plain_yaml(call: Call, photos: Path, tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from nkca.cli.command import command
+from nkca.cli.help_sections import SectionedCommand, Sections, help_all_option
 from nkca.cli.options import config_options, messages
 from nkca.cli.signals import stop_on_signal
 from nkca.config.parsing import configure, field_name, read_yaml
@@ -25,7 +26,39 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
 
-@command("nkca-train")
+class TrainCommand(SectionedCommand):
+    """nkca-train with its options by what they are about."""
+
+    sections: ClassVar[Sections] = {
+        "images": (
+            *("dataset", "resize", "channels", "background", "data_augmentation", "strict"),
+            *("cache", "cache_dir", "data_workers"),
+        ),
+        "model": ("discrete", "hidden_size", "dim_mults", "num_classes", "parametrisation", "lag"),
+        "training": (
+            *("max_time", "batch_size", "epochs", "max_steps", "lr", "adam_b1", "adam_b2"),
+            *("lr_warmup", "ema_decay", "ema_warmup", "grad_clip", "min_noise", "seed"),
+        ),
+        "saving and showing": (
+            *("save_dir", "config_file", "dry_run", "quiet", "checkpoint_freq", "keep", "viz_freq"),
+            *("eval_freq", "eval_samples", "eval_sampling_steps", "eval_time", "eval_dataset"),
+            "eval_features",
+        ),
+        "machine": (
+            *("device", "precision", "compile", "accumulate", "activation_checkpointing"),
+            "max_memory",
+        ),
+    }
+    needed_first: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("dataset", "resize", "discrete", "hidden_size", "max_time", "batch_size"),
+            *("save_dir", "config_file", "dry_run", "device"),
+        }
+    )
+
+
+@command("nkca-train", cls=TrainCommand)
+@help_all_option()
 @config_options()
 @click.option(
     "--config",
