@@ -116,7 +116,7 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.runs.loop import train
     from nkca.runs.start import open_run
 
-    with joined(str(options.get("device", "auto"))) as ranks:
+    with joined(_device(options, save_dir)) as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         on_decode = _DecodeBar(quiet)
@@ -144,6 +144,18 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         click.echo("  to go on     the same command again")
     elif step == progress.first_step:
         click.echo("  to train on  raise --epochs, --max-steps or --max-time")
+
+
+def _device(options: dict[str, Any], save_dir: Path) -> str:
+    """The device that the options name, else that of the run in ``save_dir``, as several meet there."""
+    from nkca.distributed.launch import is_one_of_many
+    from nkca.models.checkpoint import load_checkpoint
+    from nkca.runs.start import newest_checkpoint
+
+    path = newest_checkpoint(save_dir)
+    if "device" in options or path is None or not is_one_of_many():
+        return str(options.get("device", "auto"))
+    return configure(load_checkpoint(path).config, str(path)).training.device
 
 
 class _DecodeBar:
@@ -224,6 +236,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
+def _memory(peak: int | None) -> str:
+    if peak is None:
+        return "not measured: this system does not say"
+    return f"{peak / 2**20:,.0f} MiB at most, measured on a few steps"
+
+
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
     from nkca.pictures.png import save_png
@@ -263,9 +281,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     click.echo(
         f"time         {seconds:.3g} s a step ({batch / seconds:.3g} images/s): {duration(total)}{capped}"
     )
-    click.echo(
-        f"memory       {found.peak_memory / 2**20:,.0f} MiB at most, measured on a few steps"
-    )
+    click.echo(f"memory       {_memory(found.peak_memory)}")
     if run.scorer is not None:
         click.echo(f"evaluation   {run.scorer.announcement()}")
     click.echo(f"sheet        {sheet}: images as the model sees them, then noised")
