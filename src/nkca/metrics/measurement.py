@@ -21,7 +21,7 @@ from nkca.metrics.extractors.by_name import best_extractor
 from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
-from nkca.models.checkpoint import digest, find_checkpoint, load_checkpoint
+from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
@@ -90,6 +90,7 @@ class _Opened:
     path: Path
     model: Model
     config: RunConfig
+    sha256: str
 
     @cached_property
     def trained_on(self) -> frozenset[Path]:
@@ -208,16 +209,16 @@ def _open_checkpoints(request: Request) -> dict[str, _Opened]:
 
 
 def _open_checkpoint(name: str, request: Request) -> _Opened:
-    checkpoint, precision = load_checkpoint(name), request.sampling.precision
+    (checkpoint, sha256), precision = read_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
     model = restore(checkpoint, name, device=request.device, precision=precision, lag=request.lag)
     request.sampling.schedule.check_start(from_noise=True)
     request.sampling.schedule.levels(model)
-    return _Opened(find_checkpoint(name).absolute(), model, config)
+    return _Opened(find_checkpoint(name).absolute(), model, config, sha256)
 
 
 def _samples_of(opened: _Opened, count: int, request: Request) -> Samples:
-    return Samples(opened.model, (str(opened.path), digest(opened.path)), count, request.sampling)
+    return Samples(opened.model, (str(opened.path), opened.sha256), count, request.sampling)
 
 
 def _open_files(
