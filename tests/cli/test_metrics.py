@@ -181,6 +181,14 @@ def test_categorical_models_are_compared_with_what_they_see_unless_told_otherwis
     assert seen["scores"]["fid"] != full["scores"]["fid"]
 
 
+@pytest.mark.parametrize("old", ["--reference=original", "--reference=model", "--reference"])
+def test_the_old_spelling_of_full_depth_names_the_new_one(call: Call, old: str) -> None:
+    result = call("metrics", "a", "b", old, code=2)
+    (line,) = result.stderr.splitlines()
+    assert "--full-depth" in line
+    assert "--reference" not in call("metrics", "--help").stdout
+
+
 def test_held_out_images_are_the_reference_that_was_not_trained_on(
     call: Call, trained: Path, photos: Path, other_photos: Path, tmp_path: Path
 ) -> None:

@@ -1,12 +1,13 @@
 """nkca-train as its user meets it: precedence, rehearsal, signals, output, help."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from PIL import Image
 from nkca.cli import train as train_command
 from nkca.config.parsing import OPTIONS, configure, read_yaml
 from nkca.config.schema import RunConfig
+from nkca.distributed import launch
+from nkca.distributed.ranks import ALONE, Ranks
 from nkca.models.checkpoint import FINAL, LATEST, load_checkpoint
 
 Call = Callable[..., Result]
@@ -133,6 +136,17 @@ def test_dry_run_says_everything_and_trains_nothing(
     weights = load_checkpoint(out).model
     assert said["parameters"] == f"{sum(weight.numel() for weight in weights.values()):,}"
     assert load_checkpoint(out).progress["step"] == 12
+
+
+def test_dry_run_where_there_is_no_resource_module(
+    call: Call, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.delitem(sys.modules, "nkca.runs.dry_run", raising=False)
+    options = (*TINY, "--max-steps=1", f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}")
+    said = call("train", *options, "--dry-run").stdout
+    assert re.search(r"^memory +not measured", said, re.M), said
 
 
 def test_dry_run_of_a_run_that_has_begun(call: Call, photos: Path, tmp_path: Path) -> None:
@@ -255,6 +269,30 @@ def test_a_signal_saves_exits_0_and_the_run_resumes(
     assert load_checkpoint(out / FINAL).progress["step"] == step + 2
 
 
+@pytest.mark.parametrize(("named", "joins_as"), [([], "cpu"), (["--device=auto"], "auto")])
+def test_a_resumed_run_of_several_processes_meets_on_its_own_device(
+    named: list[str],
+    joins_as: str,
+    call: Call,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = (f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}", "-q")
+    call("train", *TINY, "--max-steps=1", *options)
+    joined_as = []
+
+    @contextlib.contextmanager
+    def joined(device: str = "auto") -> Iterator[Ranks]:
+        joined_as.append(device)
+        yield ALONE
+
+    monkeypatch.setattr(launch, "is_one_of_many", lambda: True)
+    monkeypatch.setattr(launch, "joined", joined)
+    call("train", *options, *named)
+    assert joined_as == [joins_as]
+
+
 TORCH_FREE = """
 import sys
 sys.argv = ["nkca", *sys.argv[2:]]
@@ -287,11 +325,21 @@ def test_version_and_help(name: str, call: Call) -> None:
     assert call(name, "-h").stdout == call(name, "--help").stdout
 
 
-def test_help_names_every_option_of_the_config(call: Call) -> None:
-    text = call("train", "--help").stdout
+def test_help_all_names_every_option_of_the_config_in_a_section(call: Call) -> None:
+    text, _, last = call("train", "--help-all").stdout.rpartition("\nHelp:\n")
     flags = {f"--{name.replace('_', '-')}" for name in OPTIONS}
     missing = {flag for flag in flags if not re.search(rf"{flag}\b", text)}
     assert missing == set()
+    assert set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", last, re.M)) == {
+        *("--version", "--help-all", "--help"),
+    }
+
+
+def test_help_shows_ten_options_in_sections(call: Call) -> None:
+    text, _, _ = call("train", "--help").stdout.rpartition("\nHelp:\n")
+    titles = ["Images", "Model", "Training", "Saving and showing", "Machine"]
+    assert re.findall(r"^(\w.*):$", text, re.M) == titles
+    assert len(re.findall(r"^  --[a-z]", text.partition("\nImages:\n")[2], re.M)) == 10
 
 
 def test_the_written_config_is_plain_yaml(call: Call, photos: Path, tmp_path: Path) -> None:

@@ -201,6 +201,20 @@ def test_what_demo_is_among_what_is_measured() -> None:
     assert alone.extractor_name is None
 
 
+def test_a_bare_demo_is_not_guessed_at_in_metrics(tmp_path: Path) -> None:
+    for names in (
+        ("demo",),
+        ("demo", "demo:images"),
+        ("demo:model", "demo"),
+        ("demo:model", "demo:images", "--train=demo"),
+        ("demo:model", "demo:images", "--held-out=demo"),
+    ):
+        result = run(metrics.main, *names, f"--save-dir={tmp_path / 'm'}", code=2)
+        (line,) = result.stderr.splitlines()
+        assert "demo:model or demo:images" in line, names
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_run_is_measured_with_all_samples_against_demo(tmp_path: Path) -> None:
     model = toys.write_checkpoint(tmp_path / "m.pth", channels=1, side=28, dataset="elsewhere")
     measurement = prepare(Request(str(model), "demo:images"))

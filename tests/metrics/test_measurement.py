@@ -129,6 +129,9 @@ def test_what_a_checkpoint_is(places: Places, tmp_path: Path) -> None:
         assert is_checkpoint(str(path)), path
     for name in (*map(str, (places.train, places.zip, places.npz, tmp_path)), "demo:images"):
         assert not is_checkpoint(name), name
+    assert is_checkpoint("demo:model")
+    with pytest.raises(InputError, match="demo:model or demo:images"):
+        is_checkpoint("demo")
 
 
 def test_the_samples_of_a_checkpoint(places: Places) -> None:
@@ -360,12 +363,12 @@ def test_statistics_say_where_they_are_and_what_of(places: Places) -> None:
 @pytest.mark.parametrize("role", ["samples", "reference", "train", "held_out"])
 def test_a_bare_demo_names_the_two_things_it_may_be(role: str) -> None:
     names: dict[str, Any] = {"samples": "demo:images", role: "demo"}
-    with pytest.raises(InputError, match=r"demo:model, .* demo:images.* \./demo"):
+    with pytest.raises(InputError, match=r"demo:model or demo:images.*\./demo"):
         prepare(Request(**names))
 
 
 @pytest.mark.parametrize("role", ["train", "held_out"])
 def test_the_demo_model_is_no_set_of_images(role: str) -> None:
     names: dict[str, Any] = {"samples": "demo:images", role: "demo:model"}
-    with pytest.raises(InputError, match="must be images"):
+    with pytest.raises(InputError, match="expected a folder"):
         prepare(Request(**names))

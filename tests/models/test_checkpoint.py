@@ -26,6 +26,7 @@ from nkca.models.checkpoint import (
     digest,
     find_checkpoint,
     load_checkpoint,
+    read_checkpoint,
     save_checkpoint,
 )
 from nkca.version import __version__
@@ -345,6 +346,27 @@ def test_a_directory_is_its_latest_checkpoint(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "no such checkpoint" in refused(tmp_path / "none.pth")
+
+
+def test_a_checkpoint_and_its_digest_come_from_one_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another file takes its place as soon as the first has been read."""
+    path = tmp_path / LATEST
+    save_checkpoint(path, checkpoint())
+    before, own = load_checkpoint(path), digest(path)
+    read_bytes = Path.read_bytes
+
+    def then_replaced(file: Path) -> bytes:
+        data = read_bytes(file)
+        file.write_bytes(b"another")
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", then_replaced)
+    read, sha256 = read_checkpoint(path)
+    assert sha256 == own != digest(path)
+    assert read.progress == before.progress
+    assert read.ema.keys() == before.ema.keys()
 
 
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:

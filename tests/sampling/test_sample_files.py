@@ -15,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from torch import Tensor
 from toys import write_checkpoint
 
 import nkca
@@ -23,6 +24,8 @@ from nkca.models.build import load_model
 from nkca.models.model import Model
 from nkca.pictures.grid import contact_sheet
 from nkca.pictures.png import read_settings
+from nkca.sampling import sample_files
+from nkca.sampling.inputs import fit_picture
 from nkca.sampling.request import Outputs, Request
 from nkca.sampling.sample_files import ANIMATION_FRAMES, make_samples, plan_samples
 
@@ -525,6 +528,23 @@ def test_a_plan_checks_everything_before_anything_is_written(
     with pytest.raises(nkca.InputError, match=r"lag must be in \[0, 1\)"):
         load_model(checkpoints["continuous"], device="cpu", lag=1.0)
     assert names(tmp_path) == before
+
+
+def test_each_picture_is_decoded_once(
+    checkpoints: dict[str, Path], photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def counted(path: Path, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+        read.append(path)
+        return fit_picture(path, shape)
+
+    monkeypatch.setattr(sample_files, "fit_picture", counted)
+    model = load_model(checkpoints["continuous"], device="cpu")
+    request = Request("model.pth", images=(str(photo),), seeds="0-4", num_sampling_steps=1)
+    steps = list(make_samples(plan_samples(model, request, Outputs()), tmp_path, batch_size=1))
+    assert len([file for step in steps for file in step.files]) == 5
+    assert read == [photo]
 
 
 def test_defaults_of_the_three_tasks() -> None:

@@ -49,7 +49,7 @@ def _speaks_for_all() -> bool:
 
 
 def command(
-    name: str, ignore_unknown_options: bool = False
+    name: str, ignore_unknown_options: bool = False, cls: type[Command] = Command
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare one of the four commands."""
 
@@ -60,6 +60,6 @@ def command(
             "max_content_width": 100,
             "ignore_unknown_options": ignore_unknown_options,
         }
-        return click.command(name, cls=Command, context_settings=settings)(function)
+        return click.command(name, cls=cls, context_settings=settings)(function)
 
     return declare

@@ -125,8 +125,8 @@ def _desk(checkpoint: str, session: Path | None, device: str, compile: str, **gi
     from nkca.live.chains.explorer import Setup
     from nkca.live.session.file import MAX_BATCH, Origin, caveat, read_session
     from nkca.live.web.desk import Desk
-    from nkca.models.build import load_model
-    from nkca.models.checkpoint import digest, find_checkpoint
+    from nkca.models.build import restore
+    from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 
     if len(given["images"]) > MAX_BATCH:
         raise InputError(f"at most {MAX_BATCH} pictures, got {len(given['images'])}")
@@ -137,11 +137,17 @@ def _desk(checkpoint: str, session: Path | None, device: str, compile: str, **gi
                 raise InputError(f"--session brings its own '{name.replace('_', '-')}'")
         given |= {"precision": loaded.origin.precision}
     precision = given["precision"] or "fp32"
-    model = load_model(
-        checkpoint, device=device, precision=precision, lag=given["lag"], compile=compile
+    read, sha256 = read_checkpoint(checkpoint)
+    model = restore(
+        read,
+        str(checkpoint),
+        device=device,
+        precision=precision,
+        lag=given["lag"],
+        compile=compile,
     )
     file, lag = find_checkpoint(checkpoint), model.chain.lag
-    origin = Origin(file.name, digest(file), model.data_shape, lag, precision, model.device.type)
+    origin = Origin(file.name, sha256, model.data_shape, lag, precision, model.device.type)
     setup = Setup(
         given["batch_size"] or 16, given["seed"] or 0, images=_pictures(model, given["images"])
     )

@@ -69,10 +69,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--reference",
-    "depth",
+    "old_spelling",
+    is_flag=False,
+    flag_value="",
     hidden=True,
-    callback=lambda _context, _option, value: _say_full_depth(value),
+    is_eager=True,
     expose_value=False,
+    callback=lambda _context, _option, value: _refuse_old_spelling(value),
 )
 @click.option(
     "--resize", type=click.IntRange(min=1), metavar="N", help="Crop and resize files to N x N."
@@ -186,11 +189,11 @@ def main(
         click.echo(text + "\n\n" + "\n".join(map(str, written)))
 
 
-def _say_full_depth(value: str | None) -> None:
-    """Answer the deprecated spelling."""
+def _refuse_old_spelling(value: str | None) -> None:
+    """Name the flag that has taken the place of ``--reference=model|original``."""
     if value is not None:
         raise InputError(
-            "--reference=original is now --full-depth, and --reference=model is the default: leave it out"
+            "--reference=original is now --full-depth; --reference=model is the default, leave it out"
         )
 
 

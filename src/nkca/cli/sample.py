@@ -172,8 +172,8 @@ def _repeat(
     from nkca.distributed.launch import is_one_of_many
     from nkca.live.session.file import caveat, read_session
     from nkca.live.session.replay import origin_here, repeat
-    from nkca.models.build import load_model
-    from nkca.models.checkpoint import digest, find_checkpoint
+    from nkca.models.build import restore
+    from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 
     if is_one_of_many():
         raise InputError("--replay is for one process: leave out torchrun")
@@ -187,14 +187,16 @@ def _repeat(
     file = find_checkpoint(checkpoint)
     with messages(quiet), output_directory(save_dir) as directory:
         precision, lag = session.origin.precision, session.origin.lag
-        model = load_model(
-            file,
+        read, sha256 = read_checkpoint(file)
+        model = restore(
+            read,
+            str(file),
             device=computing.device,
             precision=precision,
             lag=lag,
             compile=computing.compile,
         )
-        origin = origin_here(session, file.name, digest(file), model.device.type)
+        origin = origin_here(session, file.name, sha256, model.device.type)
         warning = caveat(session.origin, origin)
         if warning:
             click.echo(f"warning: {warning}", err=True)

@@ -4,11 +4,12 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from nkca.cli.command import command
+from nkca.cli.help_sections import SectionedCommand, Sections, help_all_option
 from nkca.cli.options import config_options, messages
 from nkca.cli.signals import stop_on_signal
 from nkca.config.parsing import configure, field_name, read_yaml
@@ -25,7 +26,39 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
 
-@command("nkca-train")
+class TrainCommand(SectionedCommand):
+    """nkca-train with its options by what they are about."""
+
+    sections: ClassVar[Sections] = {
+        "images": (
+            *("dataset", "resize", "channels", "background", "data_augmentation", "strict"),
+            *("cache", "cache_dir", "data_workers"),
+        ),
+        "model": ("discrete", "hidden_size", "dim_mults", "num_classes", "parametrisation", "lag"),
+        "training": (
+            *("max_time", "batch_size", "epochs", "max_steps", "lr", "adam_b1", "adam_b2"),
+            *("lr_warmup", "ema_decay", "ema_warmup", "grad_clip", "min_noise", "seed"),
+        ),
+        "saving and showing": (
+            *("save_dir", "config_file", "dry_run", "quiet", "checkpoint_freq", "keep", "viz_freq"),
+            *("eval_freq", "eval_samples", "eval_sampling_steps", "eval_time", "eval_dataset"),
+            "eval_features",
+        ),
+        "machine": (
+            *("device", "precision", "compile", "accumulate", "activation_checkpointing"),
+            "max_memory",
+        ),
+    }
+    needed_first: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("dataset", "resize", "discrete", "hidden_size", "max_time", "batch_size"),
+            *("save_dir", "config_file", "dry_run", "device"),
+        }
+    )
+
+
+@command("nkca-train", cls=TrainCommand)
+@help_all_option()
 @config_options()
 @click.option(
     "--config",
@@ -83,7 +116,7 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.runs.loop import train
     from nkca.runs.start import open_run
 
-    with joined(str(options.get("device", "auto"))) as ranks:
+    with joined(_device(options, save_dir)) as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         on_decode = _DecodeBar(quiet)
@@ -111,6 +144,18 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         click.echo("  to go on     the same command again")
     elif step == progress.first_step:
         click.echo("  to train on  raise --epochs, --max-steps or --max-time")
+
+
+def _device(options: dict[str, Any], save_dir: Path) -> str:
+    """The device that the options name, else that of the run in ``save_dir``, as several meet there."""
+    from nkca.distributed.launch import is_one_of_many
+    from nkca.models.checkpoint import load_checkpoint
+    from nkca.runs.start import newest_checkpoint
+
+    path = newest_checkpoint(save_dir)
+    if "device" in options or path is None or not is_one_of_many():
+        return str(options.get("device", "auto"))
+    return configure(load_checkpoint(path).config, str(path)).training.device
 
 
 class _DecodeBar:
@@ -191,6 +236,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
+def _memory(peak: int | None) -> str:
+    if peak is None:
+        return "not measured: this system does not say"
+    return f"{peak / 2**20:,.0f} MiB at most, measured on a few steps"
+
+
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
     from nkca.pictures.png import save_png
@@ -230,9 +281,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     click.echo(
         f"time         {seconds:.3g} s a step ({batch / seconds:.3g} images/s): {duration(total)}{capped}"
     )
-    click.echo(
-        f"memory       {found.peak_memory / 2**20:,.0f} MiB at most, measured on a few steps"
-    )
+    click.echo(f"memory       {_memory(found.peak_memory)}")
     if run.scorer is not None:
         click.echo(f"evaluation   {run.scorer.announcement()}")
     click.echo(f"sheet        {sheet}: images as the model sees them, then noised")

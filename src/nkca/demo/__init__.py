@@ -2,6 +2,7 @@
 
 As with the data set of that name, the string ``demo`` means what is in the package, whatever lies in
 the current folder: a file or folder of your own is ``./demo``. A `Path` is always a path.
+nkca-metrics, where both could be meant, takes ``demo:model`` and ``demo:images``.
 """
 
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from nkca.errors import InputError
 
 DEMO = "demo"
+DEMO_MODEL, DEMO_IMAGES = f"{DEMO}:model", f"{DEMO}:images"
 MODEL = Path(__file__).with_name("demo.pt")
 IMAGES = Path(__file__).with_name("demo.zip")
 
@@ -38,3 +40,19 @@ def path_as_argument(path: Path) -> str:
 def dataset_path(name: str) -> Path:
     """The path that ``--dataset`` means: ``demo`` is the zip in the package."""
     return IMAGES if name == DEMO else Path(name).expanduser()
+
+
+def measured_path(name: str) -> str:
+    """The path that a name in nkca-metrics means: ``demo:model`` and ``demo:images`` are in the package.
+
+    Raises:
+        InputError: if it is ``demo`` alone, or the model is missing from this installation.
+    """
+    if name == DEMO:
+        raise InputError(
+            f"'{DEMO}' may be the model or the images in the package: {DEMO_MODEL} or {DEMO_IMAGES}; "
+            f"a file or folder of your own is ./{DEMO}"
+        )
+    if name == DEMO_MODEL:
+        return str(model_path(DEMO))
+    return str(IMAGES) if name == DEMO_IMAGES else name

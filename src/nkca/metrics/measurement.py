@@ -14,7 +14,7 @@ from typing import TypeGuard
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.dataset import load_dataset
-from nkca.demo import DEMO, MODEL, dataset_path
+from nkca.demo import DEMO, DEMO_MODEL, MODEL, dataset_path, measured_path
 from nkca.errors import InputError
 from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
 from nkca.metrics.collect import Subject
@@ -22,11 +22,10 @@ from nkca.metrics.extractors.by_name import best_extractor
 from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
-from nkca.models.checkpoint import digest, find_checkpoint, load_checkpoint
+from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
-DEMO_MODEL, DEMO_IMAGES = f"{DEMO}:model", f"{DEMO}:images"
 DEMO_SAMPLES = 64  # of the model in the package, for a first look
 OnDecode = Callable[[int, int], None]
 logger = logging.getLogger("nkca")
@@ -95,6 +94,7 @@ class _Opened:
     path: Path
     model: Model
     config: RunConfig
+    sha256: str
 
     @cached_property
     def trained_on(self) -> frozenset[Path]:
@@ -117,7 +117,9 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
         InputError: if something is missing, cannot be read, or does not fit together.
     """
     for role in ("samples", "reference", "train", "held_out"):
-        _check_name(getattr(request, role), role.replace("_", "-"))
+        if getattr(request, role) == "":
+            raise InputError(f"the name of the {role.replace('_', '-')} is empty")
+    request = _in_package(request)
     checkpoints = _open_checkpoints(request)
     seen_by = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
@@ -148,17 +150,19 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     )
 
 
-def _check_name(name: str | Subject | None, role: str) -> None:
-    """Raise `InputError` for a name that means nothing, or one of two things."""
-    if name == "":
-        raise InputError(f"the name of the {role} is empty")
-    if name == DEMO:
-        raise InputError(
-            f"{role} '{DEMO}' may be one of two things: {DEMO_MODEL}, the model in the package, or "
-            f"{DEMO_IMAGES}, the images there; a file or folder of your own is ./{DEMO}"
-        )
-    if name == DEMO_MODEL and role not in ("samples", "reference"):
-        raise InputError(f"{role} must be images, not {DEMO_MODEL}: see {DEMO_IMAGES}")
+def _in_package(request: Request) -> Request:
+    """With paths in place of the names of what is in the package."""
+
+    def path(name: str | Subject) -> str | Subject:
+        return measured_path(name) if isinstance(name, str) else name
+
+    return replace(
+        request,
+        samples=path(request.samples),
+        reference=None if request.reference is None else path(request.reference),
+        train=None if request.train is None else path(request.train),
+        held_out=None if request.held_out is None else path(request.held_out),
+    )
 
 
 def _first_look(count: int, opened: _Opened) -> int:
@@ -182,12 +186,14 @@ def _usual_extractor(opened: _Opened | None) -> str | None:
 
 
 def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
-    """Whether this names a checkpoint file, a run's directory or the model in the package."""
+    """Whether this names a checkpoint file, a run's directory or the model in the package.
+
+    Raises:
+        InputError: see `nkca.demo.measured_path`.
+    """
     if not isinstance(name, str):
         return False
-    if name in (DEMO_MODEL, DEMO_IMAGES):
-        return name == DEMO_MODEL
-    path = Path(name).expanduser()
+    path = Path(measured_path(name)).expanduser()
     if not path.is_dir():
         return path.suffix in CHECKPOINT_SUFFIXES
     try:
@@ -211,8 +217,7 @@ def _open_checkpoints(request: Request) -> dict[str, _Opened]:
 
 
 def _open_checkpoint(name: str, request: Request) -> _Opened:
-    name = DEMO if name == DEMO_MODEL else name
-    checkpoint, precision = load_checkpoint(name), request.sampling.precision
+    (checkpoint, sha256), precision = read_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
     model = restore(
         checkpoint,
@@ -224,17 +229,16 @@ def _open_checkpoint(name: str, request: Request) -> _Opened:
     )
     request.sampling.schedule.check_start(from_noise=True)
     request.sampling.schedule.levels(model)
-    return _Opened(find_checkpoint(name).absolute(), model, config)
+    return _Opened(find_checkpoint(name).absolute(), model, config, sha256)
 
 
 def _samples_of(opened: _Opened, count: int, request: Request) -> Samples:
-    return Samples(opened.model, (str(opened.path), digest(opened.path)), count, request.sampling)
+    return Samples(opened.model, (str(opened.path), opened.sha256), count, request.sampling)
 
 
 def _open_files(
     name: str, request: Request, seen_by: _Opened | None, on_decode: OnDecode | None
 ) -> Subject:
-    name = DEMO if name == DEMO_IMAGES else name
     path = dataset_path(name)
     if path.suffix == ".npz":
         statistics = load_statistics(path)
@@ -305,4 +309,4 @@ def _has_real_images(subject: Subject) -> bool:
 
 
 def _resolved(name: str) -> Path:
-    return dataset_path(DEMO if name == DEMO_IMAGES else name).resolve()
+    return dataset_path(name).resolve()

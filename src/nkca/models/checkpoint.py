@@ -19,6 +19,7 @@ Checkpoints of the authors' original implementation are read too, without their 
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import pickle
@@ -128,8 +129,25 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     Raises:
         InputError: if the file is missing, truncated, foreign, newer, damaged, or holds code.
     """
+    file = find_checkpoint(model_path(name))
+    return _checked(name, _unpickle(file, file))
+
+
+def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
+    """As `load_checkpoint`, and the `digest` of the very bytes that it was made of: one read.
+
+    The file is held in memory as well, while it is read.
+    """
+    file = find_checkpoint(model_path(name))
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+    return _checked(name, _unpickle(file, io.BytesIO(data))), hashlib.sha256(data).hexdigest()
+
+
+def _checked(name: str | Path, content: Any) -> Checkpoint:
     path = model_path(name)
-    content = _unpickle(find_checkpoint(path))
     _tell_of_namesake(name)
     if isinstance(content, Mapping) and original_checkpoint.is_original(content):
         return _from_original(content, path)
@@ -165,13 +183,14 @@ def digest(name: str | Path) -> str:
     return total.hexdigest()
 
 
-def _unpickle(path: Path) -> Any:
+def _unpickle(path: Path, data: Path | io.BytesIO) -> Any:
+    """What is in ``data``, the file at ``path`` or its bytes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(data, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path):
+        if zipfile.is_zipfile(data):
             raise InputError(
                 f"{path} holds something other than weights and plain values; refused, as it could "
                 "run code"

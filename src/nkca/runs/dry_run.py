@@ -1,6 +1,5 @@
 """A dry run: what would be trained, how fast, with how much memory, and what the model will see."""
 
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -19,12 +18,15 @@ SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a dry run found. Memory is the peak of the process in bytes, all it has done so far."""
+    """What a dry run found. Memory is the peak of the process in bytes, all it has done so far.
+
+    On a system that does not say (Windows) it is None.
+    """
 
     parameters: int
     steps: int
     seconds_per_step: float
-    peak_memory: int
+    peak_memory: int | None
     sheet: Pictures
 
 
@@ -61,8 +63,12 @@ def _sheet(run: Run) -> Pictures:
     return contact_sheet(pictures, COLUMNS)
 
 
-def _peak_memory(device: torch.device) -> int:
+def _peak_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

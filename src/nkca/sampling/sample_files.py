@@ -3,7 +3,7 @@
 import itertools
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -40,13 +40,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request whose every part has been checked."""
+    """A request whose every part has been checked; `pictures` are its images, (C, H, W) uint8, by name."""
 
     model: Model
     request: Request
     outputs: Outputs
     schedule: Schedule
     repaint: Tensor | None
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
@@ -61,11 +62,12 @@ def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
     parse_seeds(request.seeds)
     if outputs.animation is not None:
         check_animation(outputs.animation)
-    for image in request.images:
-        _, done = fit_picture(Path(image), model.data_shape)
+    pictures: dict[str, Tensor] = {}
+    for image in dict.fromkeys(request.images):
+        pictures[image], done = fit_picture(Path(image), model.data_shape)
         if done:
             logger.info(done)
-    return Plan(model, request, outputs, schedule, _repaint(model, request))
+    return Plan(model, request, outputs, schedule, _repaint(model, request), pictures)
 
 
 def make_samples(
@@ -137,7 +139,7 @@ def _repaint(model: Model, request: Request) -> Tensor | None:
 
 def _task(plan: Plan, batch: list[Job]) -> Task:
     """What a batch's chains are to do."""
-    seeds, images = [job.seed for job in batch], _starts(plan.model, batch)
+    seeds, images = [job.seed for job in batch], _starts(plan, batch)
     if images is None:
         return from_noise(seeds)
     if plan.repaint is None:
@@ -145,13 +147,10 @@ def _task(plan: Plan, batch: list[Job]) -> Task:
     return inpaint(images, plan.repaint, seeds)
 
 
-def _starts(model: Model, batch: list[Job]) -> Tensor | None:
-    """The images of a batch, (B, C, H, W) uint8; each file is read once."""
-    read: dict[str, Tensor] = {}
-    for job in batch:
-        if job.image is not None and job.image not in read:
-            read[job.image], _ = fit_picture(Path(job.image), model.data_shape)
-    return torch.stack([read[job.image] for job in batch if job.image]) if read else None
+def _starts(plan: Plan, batch: list[Job]) -> Tensor | None:
+    """The images of a batch, (B, C, H, W) uint8."""
+    images = [plan.pictures[job.image] for job in batch if job.image is not None]
+    return torch.stack(images) if images else None
 
 
 def _save_intermediate(
