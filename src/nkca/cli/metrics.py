@@ -1,7 +1,6 @@
 """nkca-metrics: FID, IS and their honest successors; how stationary a chain is."""
 
 import contextlib
-import os
 import shlex
 import sys
 import tempfile
@@ -12,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.command import command
+from nkca.cli.metrics_flags import (
+    Asked,
+    Keep,
+    check_stats_file,
+    parse_levels,
+    refuse_old_spelling,
+    request_of,
+)
 from nkca.cli.options import computing_options, messages, output_directory, schedule_options
 from nkca.cli.progress import Bars
 from nkca.cli.signals import signals_interrupt
-from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from nkca.distributed.ranks import Ranks
     from nkca.metrics.collect import Collecting
     from nkca.metrics.extractors.contract import Extractor
-    from nkca.metrics.measurement import Measurement, Request
+    from nkca.metrics.measurement import Measurement
 
 
 @command("nkca-metrics")
@@ -75,7 +81,7 @@ if TYPE_CHECKING:
     hidden=True,
     is_eager=True,
     expose_value=False,
-    callback=lambda _context, _option, value: _refuse_old_spelling(value),
+    callback=lambda _context, _option, value: refuse_old_spelling(value),
 )
 @click.option(
     "--resize", type=click.IntRange(min=1), metavar="N", help="Crop and resize files to N x N."
@@ -162,13 +168,12 @@ def main(
     from nkca.distributed.ranks import ALONE, lost_rank_advice
 
     keep_freed_memory()
-    keep = _keep(save_stats, stats_only)
+    keep = check_stats_file(save_stats, stats_only)
     if chain and (keep or not given["reference"]):
         raise InputError("--chain runs from images, saves no statistics: nkca-metrics CKPT IMAGES")
-    levels = _levels(given["chain_levels"])
-    data = _data_config(given)
-    request = _request(given, data)
-    asked = _Asked(request, given, features, weights, save_dir)
+    levels = parse_levels(given["chain_levels"])
+    request = request_of(given)
+    asked = Asked(request, given, features, weights, save_dir)
     with (
         joined(request.device) as ranks,
         lost_rank_advice(
@@ -189,14 +194,6 @@ def main(
         click.echo(text + "\n\n" + "\n".join(map(str, written)))
 
 
-def _refuse_old_spelling(value: str | None) -> None:
-    """Name the flag that has taken the place of ``--reference=model|original``."""
-    if value is not None:
-        raise InputError(
-            "--reference=original is now --full-depth; --reference=model is the default, leave it out"
-        )
-
-
 @dataclass(frozen=True)
 class _Job:
     """What both kinds of measurement need."""
@@ -209,18 +206,7 @@ class _Job:
     show: Bars
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What the flags say of it."""
-
-    request: "Request"
-    given: dict[str, Any]
-    features: str | None
-    weights: Path | None
-    save_dir: Path
-
-
-def _prepare(asked: _Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitStack) -> _Job:
+def _prepare(asked: Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitStack) -> _Job:
     """Open all that is asked for; of several ranks each extracts its share of the features, too."""
     from nkca.data.dataset import cache_place
     from nkca.metrics.collect import Collecting
@@ -264,7 +250,7 @@ def _prepare(asked: _Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitSt
     return job
 
 
-def _measure(job: _Job, keep: "_Keep | None") -> tuple[str, list[Path]]:
+def _measure(job: _Job, keep: "Keep | None") -> tuple[str, list[Path]]:
     """Score, save: the table and the files."""
     from nkca.metrics.measure import make_report
     from nkca.metrics.report import save_closest_pairs, save_report, table
@@ -303,72 +289,6 @@ def _study(job: _Job, levels: tuple[float, ...], given: dict[str, Any]) -> tuple
     page = study_measurement(job.measurement, job.extractor, job.collecting, options, job.show)
     page = replace(page, command=job.command)
     return page.table(), page.save(job.directory)
-
-
-@dataclass(frozen=True)
-class _Keep:
-    """Where statistics are saved, and whether with features."""
-
-    path: Path
-    features: bool
-
-
-def _keep(path: Path | None, stats_only: bool) -> _Keep | None:
-    """Make sure, before hours of work, that ``path`` can be written and read again."""
-    if path is None:
-        if stats_only:
-            raise InputError("--stats-only says what --save-stats leaves out: give that too")
-        return None
-    if path.exists():
-        raise InputError(f"{path} exists already; nothing is overwritten")
-    if path.suffix != ".npz":
-        raise InputError(f"--save-stats={path}: the name must end in .npz")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--save-stats={path}: {path.parent} is no folder that can be written to")
-    return _Keep(path, not stats_only)
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(map(float, text.split(",")))
-    except ValueError:
-        raise InputError(f"--chain-levels must look like 0.1,0.3,0.6, got '{text}'") from None
-
-
-def _data_config(given: dict[str, Any]) -> DataConfig:
-    return DataConfig(resize=given["resize"], cache=given["cache"], cache_dir=given["cache_dir"])
-
-
-def _request(given: dict[str, Any], data: DataConfig) -> "Request":
-    from nkca.metrics.image_sets import SampleOptions
-    from nkca.metrics.measurement import Request
-    from nkca.sampling.tasks import Schedule
-
-    schedule = {
-        "max_noise": given["max_sampling_noise"],
-        "min_noise": given["min_sampling_noise"],
-        "num_steps": given["num_sampling_steps"],
-    }
-    sampling = {"visualize": given["visualize"], "precision": given["precision"]}
-    return Request(
-        samples=given["samples"],
-        reference=given["reference"],
-        train=given["train"],
-        held_out=given["held_out"],
-        num_samples=given["num_samples"],
-        sampling=SampleOptions(
-            Schedule(**_said(schedule)), first_seed=given["seed"], **_said(sampling)
-        ),
-        lag=given["lag"],
-        device=given["device"],
-        compile=given["compile"],
-        data=data,
-        full_depth=given["full_depth"],
-    )
-
-
-def _said(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 if __name__ == "__main__":

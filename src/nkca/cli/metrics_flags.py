@@ -1,0 +1,112 @@
+"""The flags of nkca-metrics: checked, and as a request."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nkca.cli.metrics_flags import (
+    Keep,
+    check_stats_file,
+    parse_levels,
+    refuse_old_spelling,
+    request_of,
+)
+from nkca.errors import InputError
+
+if TYPE_CHECKING:
+    from nkca.metrics.measurement import Request
+
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nkca.config.schema import DataConfig
+from nkca.errors import InputError
+
+if TYPE_CHECKING:
+    from nkca.metrics.measurement import Request
+
+
+def refuse_old_spelling(value: str | None) -> None:
+    """Name the flag that has taken the place of ``--reference=model|original``."""
+    if value is not None:
+        raise InputError(
+            "--reference=original is now --full-depth; --reference=model is the default, leave it out"
+        )
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where statistics are saved, and whether with features."""
+
+    path: Path
+    features: bool
+
+
+def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
+    """Make sure, before hours of work, that ``path`` can be written and read again."""
+    if path is None:
+        if stats_only:
+            raise InputError("--stats-only says what --save-stats leaves out: give that too")
+        return None
+    if path.exists():
+        raise InputError(f"{path} exists already; nothing is overwritten")
+    if path.suffix != ".npz":
+        raise InputError(f"--save-stats={path}: the name must end in .npz")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"--save-stats={path}: {path.parent} is no folder that can be written to")
+    return Keep(path, not stats_only)
+
+
+def parse_levels(text: str) -> tuple[float, ...]:
+    """Numbers from ``0.1,0.3,0.6``; raises `InputError` for anything else."""
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise InputError(f"--chain-levels must look like 0.1,0.3,0.6, got '{text}'") from None
+
+
+def request_of(given: dict[str, Any]) -> "Request":
+    """What the flags ask to measure."""
+    from nkca.metrics.image_sets import SampleOptions
+    from nkca.metrics.measurement import Request
+    from nkca.sampling.tasks import Schedule
+
+    schedule = {
+        "max_noise": given["max_sampling_noise"],
+        "min_noise": given["min_sampling_noise"],
+        "num_steps": given["num_sampling_steps"],
+    }
+    sampling = {"visualize": given["visualize"], "precision": given["precision"]}
+    return Request(
+        samples=given["samples"],
+        reference=given["reference"],
+        train=given["train"],
+        held_out=given["held_out"],
+        num_samples=given["num_samples"],
+        sampling=SampleOptions(
+            Schedule(**_said(schedule)), first_seed=given["seed"], **_said(sampling)
+        ),
+        lag=given["lag"],
+        device=given["device"],
+        compile=given["compile"],
+        data=DataConfig(resize=given["resize"], cache=given["cache"], cache_dir=given["cache_dir"]),
+        full_depth=given["full_depth"],
+    )
+
+
+def _said(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the flags say of a measurement."""
+
+    request: "Request"
+    given: dict[str, Any]
+    features: str | None
+    weights: Path | None
+    save_dir: Path
