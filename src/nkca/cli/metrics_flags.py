@@ -1,22 +1,5 @@
 """The flags of nkca-metrics: checked, and as a request."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from nkca.cli.metrics_flags import (
-    Keep,
-    check_stats_file,
-    parse_levels,
-    refuse_old_spelling,
-    request_of,
-)
-from nkca.errors import InputError
-
-if TYPE_CHECKING:
-    from nkca.metrics.measurement import Request
-
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
