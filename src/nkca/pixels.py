@@ -9,7 +9,7 @@ The original rounds levels up, which leaves level 0 one byte value of 256; nkca 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +32,46 @@ def as_pictures(images: Tensor) -> npt.NDArray[np.uint8]:
     return pictures
 
 
+def as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """What NumPy reads.
+
+    Raises:
+        InputError: if it reads nothing, as of images of several sizes; ``name`` is what it is called.
+    """
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:  # PyTorch's tensors raise the last two
+        said = " ".join(str(error).split())
+        raise InputError(f"{name} cannot be read as one array: {said}") from error
+
+
+def check_image(image: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
+    """Anything that NumPy reads as uint8 (H, W, C), C = 1, 3 or 4.
+
+    Raises:
+        InputError: if it is anything else; ``name`` is what the error calls it.
+    """
+    array = as_array(image, name)
+    if (
+        array.dtype != np.uint8
+        or array.ndim != 3
+        or array.shape[2] not in (1, 3, 4)
+        or not array.size
+    ):
+        raise InputError(
+            f"{name} must be uint8 of shape (H, W, C) with 1, 3 or 4 channels, got {array.dtype} "
+            f"{array.shape}"
+        )
+    return array
+
+
 def check_images(images: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
     """Anything that NumPy reads as uint8 (N, H, W, C), C = 1, 3 or 4, or one (H, W, C): (N, H, W, C).
 
     Raises:
         InputError: if it is anything else; ``name`` is what the error calls it.
     """
-    array = np.asarray(images)
+    array = as_array(images, name)
     shape = array.shape if array.ndim == 4 else (1, *array.shape)
     if array.dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3, 4) or 0 in shape:
         raise InputError(

@@ -213,3 +213,26 @@ def test_measure_takes_whatever_the_command_takes(tmp_path: Path) -> None:
 def test_measure_says_what_is_wrong(wrong: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         measure(wrong, random_pictures(4, seed=2), features="pixels", device="cpu")
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_measure_refuses_counts_that_are_none(count: int) -> None:
+    pictures = random_pictures(4, seed=2)
+    with pytest.raises(InputError, match=f"num_samples must be 1 or more, got {count}"):
+        measure(pictures, pictures, features="pixels", num_samples=count, device="cpu")
+
+
+def test_measure_shows_arrays_to_the_extractor_as_the_model_sees_them(tmp_path: Path) -> None:
+    """As image files are: a categorical model of two levels compares with black and white."""
+    pictures = random_pictures(6, seed=4)[..., :1]
+    model = write_checkpoint(tmp_path / "two.pth", channels=1, discrete=True, num_classes=2)
+
+    def fid_to(reference: Any) -> float | None:
+        return measure(str(model), reference, features="pixels", device="cpu").fid
+
+    folder = save_pictures(tmp_path / "grey", pictures)
+    white = np.where(pictures > 127, 255, 0).astype(np.uint8)
+    assert fid_to(pictures) == fid_to(white) == pytest.approx(fid_to(folder), rel=1e-9)
+    for wrong in (pictures[:, :7], pictures.repeat(3, axis=3)):
+        with pytest.raises(InputError, match=r"reference must be \(8, 8, 1\) each, as the model's"):
+            fid_to(wrong)

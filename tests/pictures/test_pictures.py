@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,3 +160,53 @@ def test_a_failing_ffmpeg_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 def test_one_channel_becomes_grey() -> None:
     assert to_pillow(flat(5)[0]).mode == "L"
     assert to_pillow(flat(5, channels=3)[0]).mode == "RGB"
+
+
+IMAGES = flat(1, 2, 3, height=4, width=5, channels=3)
+NO_IMAGES = [
+    (IMAGES / 255, r"images must be uint8 .* got float64 \(3, 4, 5, 3\)"),
+    (IMAGES[..., :2], r"1, 3 or 4 channels, got uint8 \(3, 4, 5, 2\)"),
+    (IMAGES[0, :, :, 0], r"got uint8 \(4, 5\)"),
+    (IMAGES[:0], r"got uint8 \(0, 4, 5, 3\)"),
+    ([IMAGES[0], IMAGES[1, :3]], "images cannot be read as one array"),
+]
+
+
+@pytest.mark.parametrize("make", [grid, contact_sheet])
+@pytest.mark.parametrize(("images", "words"), NO_IMAGES)
+def test_grids_of_what_is_no_images(make: Any, images: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make(images)
+
+
+def test_grids_take_what_numpy_reads() -> None:
+    assert np.array_equal(grid(list(IMAGES)), grid(IMAGES))
+    assert np.array_equal(contact_sheet(IMAGES[0]), contact_sheet(IMAGES[:1]))
+
+
+@pytest.mark.parametrize("wrong", [{"columns": -1}, {"columns": 0}, {"gap": -1}, {"zoom": 0}])
+def test_grids_of_impossible_numbers(wrong: dict[str, int]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(InputError, match=f"{name} must be . or more, got {value}"):
+        grid(IMAGES, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        (IMAGES, r"uint8 \(3, 4, 5, 3\)"),
+        (IMAGES[0] / 255, r"float64 \(4, 5, 3\)"),
+        (IMAGES[0, :, :, 0], r"uint8 \(4, 5\)"),
+        (IMAGES[0, :, :, :2], r"uint8 \(4, 5, 2\)"),
+        (IMAGES[0, :0], r"uint8 \(0, 5, 3\)"),
+    ],
+)
+def test_pngs_of_what_is_no_image_leave_the_file_alone(
+    image: Any, found: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "image.png"
+    path.write_text("before")
+    with pytest.raises(InputError, match=rf"the image must be uint8 .* \(H, W, C\) .* got {found}"):
+        save_png(path, image)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]

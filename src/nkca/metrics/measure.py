@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from nkca.config.schema import DataConfig
 from nkca.distributed.ranks import Ranks
+from nkca.errors import InputError
 from nkca.metrics.caveats import too_few
 from nkca.metrics.collect import Collecting, Subject, collect, fill
 from nkca.metrics.extractors.by_name import open_extractor
@@ -43,7 +45,8 @@ def measure(
     Args:
         samples, reference: a checkpoint or its run's directory, a folder, zip or tar of images, an .npz
             of statistics, "demo:model" or "demo:images", each by its path; `Statistics`; or images in
-            memory, uint8 (N, H, W, C), C = 1, 3 or 4, or anything that NumPy reads so.
+            memory, uint8 (N, H, W, C), C = 1, 3 or 4, or anything that NumPy reads so; beside a
+            checkpoint of its size and channels.
         features: the extractor; None: that of the statistics among them, else inception.
         train: what the samples may be copies of, as ``reference``.
         num_samples: how many samples of a checkpoint; None: as many as the reference has.
@@ -51,6 +54,8 @@ def measure(
     Raises:
         InputError: if something is missing, of the wrong shape, or does not fit together.
     """
+    if num_samples is not None and num_samples < 1:
+        raise InputError(f"num_samples must be 1 or more, got {num_samples}")
     where = choose_device(device)
     request = Request(
         _source(samples, "samples"),
@@ -60,7 +65,7 @@ def measure(
         device=device,
         data=DataConfig(cache=False),
     )
-    measurement = prepare(request)
+    measurement = _as_seen(prepare(request))
     extractor = None
     if not measurement.is_known:
         extractor = open_extractor(features or measurement.extractor_name or "inception", where)
@@ -75,6 +80,28 @@ def _source(source: Source, role: str) -> str | Subject:
     if isinstance(source, Statistics):
         return source
     return ArrayImages(as_tensor(check_images(source, role)))
+
+
+def _as_seen(measurement: Measurement) -> Measurement:
+    """With arrays as its model sees them, as prepared image files are: of its size, in its levels."""
+    model = measurement.model
+    if model is None:
+        return measurement
+    channels, height, width = model.data_shape
+    subjects = dict(measurement.subjects)
+    for role, subject in measurement.subjects.items():
+        if not isinstance(subject, ArrayImages):
+            continue
+        if subject.images.shape[1:] != model.data_shape:
+            _, *found = subject.images.movedim(1, -1).shape
+            raise InputError(
+                f"{role} must be ({height}, {width}, {channels}) each, as the model's, got "
+                f"{tuple(found)}"
+            )
+        if not model.pixels.is_lossless:
+            seen = model.pixels.to_uint8(model.pixels.to_state(subject.images))
+            subjects[role] = replace(subject, images=seen)
+    return replace(measurement, subjects=subjects)
 
 
 def make_report(

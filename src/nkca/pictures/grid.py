@@ -6,16 +6,30 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nkca.errors import InputError
+from nkca.pixels import check_images
+
 Pictures = npt.NDArray[np.uint8]
 VISIBLE_SIZE = 96  # pixels that a small image is enlarged to in a sheet, at most
 
 
-def grid(images: Pictures, columns: int | None = None, gap: int = 2, zoom: int = 1) -> Pictures:
+def grid(
+    images: npt.ArrayLike, columns: int | None = None, gap: int = 2, zoom: int = 1
+) -> Pictures:
     """Lay out (N, H, W, C) as one (H', W', C), row by row on white; by default about square.
 
     Args:
+        images: uint8, C = 1, 3 or 4, or anything that NumPy reads so.
+        gap: white pixels between images and around them.
         zoom: each pixel becomes a square of ``zoom`` x ``zoom``.
+
+    Raises:
+        InputError: if the images are anything else, or a number is too small.
     """
+    for name, value, least in (("columns", columns, 1), ("gap", gap, 0), ("zoom", zoom, 1)):
+        if value is not None and value < least:
+            raise InputError(f"{name} must be {least} or more, got {value}")
+    images = check_images(images, "images")
     images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
     count, height, width, channels = images.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
@@ -29,8 +43,16 @@ def grid(images: Pictures, columns: int | None = None, gap: int = 2, zoom: int =
     return sheet
 
 
-def contact_sheet(images: Pictures, columns: int | None = None) -> Pictures:
-    """A grid for people: small images (N, H, W, C) are enlarged, pixel by pixel, to be seen."""
+def contact_sheet(images: npt.ArrayLike, columns: int | None = None) -> Pictures:
+    """A grid for people: small images (N, H, W, C) are enlarged, pixel by pixel, to be seen.
+
+    Args:
+        images: uint8, C = 1, 3 or 4, or anything that NumPy reads so.
+
+    Raises:
+        InputError: as `grid` does.
+    """
+    images = check_images(images, "images")
     return grid(images, columns, zoom=max(1, VISIBLE_SIZE // max(images.shape[1:3])))
 
 

@@ -6,17 +6,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
 from nkca.errors import InputError
 from nkca.pictures.grid import Pictures, to_pillow
+from nkca.pixels import check_image
 from nkca.system.files import atomic_write
 
 METADATA_KEY = "nkca"
 
 
-def save_png(path: str | Path, image: Pictures, settings: Mapping[str, Any] | None = None) -> None:
-    """Write (H, W, C) as PNG, atomically, with ``settings`` as JSON in a text chunk."""
+def save_png(
+    path: str | Path, image: npt.ArrayLike, settings: Mapping[str, Any] | None = None
+) -> None:
+    """Write (H, W, C) as PNG, atomically, with ``settings`` as JSON in a text chunk.
+
+    Args:
+        image: uint8, C = 1, 3 or 4, or anything that NumPy reads so.
+
+    Raises:
+        InputError: if the image is anything else; no file is touched.
+    """
+    image = check_image(image, "the image")
     with atomic_write(Path(path)) as file:
         file.write(png_bytes(image, settings))
 

@@ -1,6 +1,8 @@
 """Samples as arrays: the one call that most programs need."""
 
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +12,13 @@ from torch import Tensor
 from nkca.chain import Sampler, run
 from nkca.errors import InputError
 from nkca.models.model import Model
-from nkca.pixels import as_pictures, as_tensor, check_images
+from nkca.pixels import as_array, as_pictures, as_tensor, check_images
 from nkca.sampling.tasks import Schedule, Task, around, draw, from_noise, inpaint
 
 
 def sample(
     model: Model,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | npt.NDArray[np.integer[Any]],
     images: npt.ArrayLike | None = None,
     repaint: npt.ArrayLike | None = None,
     schedule: Schedule | None = None,
@@ -26,6 +28,7 @@ def sample(
     """Make one image for each seed.
 
     Args:
+        seeds: integers, Python's or NumPy's.
         images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
         repaint: bool (H, W), True where the images may change (inpainting).
         schedule: by default the paper's: level 1 to the model's lowest in 100 steps.
@@ -37,24 +40,36 @@ def sample(
     Raises:
         InputError: if shapes, counts or levels do not fit the model.
     """
-    if len(seeds) == 0:
-        raise InputError("there must be one seed at least, for each sample one")
-    starts = None if images is None else _starts(model, len(seeds), images)
+    numbers = _checked(seeds)
+    if batch_size < 1:
+        raise InputError(f"batch_size must be 1 or more, got {batch_size}")
+    starts = None if images is None else _starts(model, len(numbers), images)
     mask = None if repaint is None else _mask(model, repaint)
     if mask is not None and starts is None:
         raise InputError("repaint says what of the images may change, but there are no images")
 
     def task(rows: slice) -> Task:
         if starts is None:
-            return from_noise(seeds[rows])
+            return from_noise(numbers[rows])
         if mask is None:
-            return around(starts[rows], seeds[rows])
-        return inpaint(starts[rows], mask, seeds[rows])
+            return around(starts[rows], numbers[rows])
+        return inpaint(starts[rows], mask, numbers[rows])
 
     schedule = schedule or Schedule()
-    batches = [slice(first, first + batch_size) for first in range(0, len(seeds), batch_size)]
+    batches = [slice(first, first + batch_size) for first in range(0, len(numbers), batch_size)]
     done = [draw(model, task(rows), schedule, sampler=sampler) for rows in batches]
     return as_pictures(torch.cat(done))
+
+
+def _checked(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
+    """The seeds as Python's integers: NumPy's of the same value are the same seeds."""
+    try:
+        numbers = [operator.index(seed) for seed in seeds]
+    except TypeError as error:
+        raise InputError(f"seeds must be integers, for each sample one: {error}") from error
+    if not numbers:
+        raise InputError("there must be one seed at least, for each sample one")
+    return numbers
 
 
 def _starts(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
@@ -74,7 +89,7 @@ def _starts(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
 
 def _mask(model: Model, repaint: npt.ArrayLike) -> Tensor:
     """Where images may change, bool (H, W)."""
-    mask, size = np.asarray(repaint), model.data_shape[1:]
+    mask, size = as_array(repaint, "repaint"), model.data_shape[1:]
     if mask.dtype != np.bool_ or mask.shape != size:
         raise InputError(f"repaint must be bool of shape {size}, got {mask.dtype} {mask.shape}")
     return torch.from_numpy(mask.copy())
