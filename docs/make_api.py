@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from make_map import write_or_check
+
 import nkca
 
 PAGE = Path(__file__).resolve().parent / "api.md"
@@ -70,16 +72,5 @@ def page() -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Write the page, or check it."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
-        return 0
-    is_current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page()
-    if not is_current:
-        print("docs/api.md is not up to date: python docs/make_api.py")
-    return 0 if is_current else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

@@ -53,16 +53,16 @@ def page() -> str:
     return HEAD + "```\n" + "\n".join(lines) + "\n```\n"
 
 
-def main() -> int:
-    """Write the page, or check it."""
+def write_or_check(path: Path, text: str) -> int:
+    """Write a page, or with --check only compare: the exit code."""
     if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         return 0
-    is_current = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page()
+    is_current = path.is_file() and path.read_text(encoding="utf-8") == text
     if not is_current:
-        print("docs/map.md is not up to date: python docs/make_map.py")
+        print(f"{path.name} is not up to date: make map")
     return 0 if is_current else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))
