@@ -22,7 +22,8 @@ from nkca.config.parsing import configure
 from nkca.demo import MODEL, model_path, path_as_argument
 from nkca.errors import InputError
 from nkca.metrics.image_sets import ImageFiles, Samples
-from nkca.metrics.measurement import DEMO_SAMPLES, Request, prepare
+from nkca.metrics.measurement import prepare
+from nkca.metrics.request import DEMO_SAMPLES, Request
 from nkca.models.checkpoint import LATEST, digest, find_checkpoint, load_checkpoint, slimmed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,8 @@ from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 from nkca.metrics.collect import Collecting, Subject, collect
 from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
-from nkca.metrics.measurement import Measurement, Request, is_checkpoint, prepare
+from nkca.metrics.measurement import Measurement, is_checkpoint, prepare
+from nkca.metrics.request import Request
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 from nkca.models.checkpoint import LATEST, digest
 from nkca.pixels import CategoricalPixels

@@ -22,8 +22,8 @@ from nkca.metrics.collect import Collecting
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.metrics.measure import make_report
-from nkca.metrics.measurement import Request
 from nkca.metrics.measurement import prepare as prepare_measurement
+from nkca.metrics.request import Request
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.runs import loop

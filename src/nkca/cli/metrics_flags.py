@@ -9,7 +9,7 @@ from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 
 if TYPE_CHECKING:
-    from nkca.metrics.measurement import Request
+    from nkca.metrics.request import Request
 
 
 def refuse_old_spelling(value: str | None) -> None:
@@ -54,7 +54,7 @@ def parse_levels(text: str) -> tuple[float, ...]:
 def request_of(given: dict[str, Any]) -> "Request":
     """What the flags ask to measure."""
     from nkca.metrics.image_sets import SampleOptions
-    from nkca.metrics.measurement import Request
+    from nkca.metrics.request import Request
     from nkca.sampling.tasks import Schedule
 
     schedule = {

@@ -18,8 +18,9 @@ from nkca.metrics.collect import Collecting, Subject, collect, fill
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Description, Extractor
 from nkca.metrics.image_sets import ArrayImages
-from nkca.metrics.measurement import Measurement, Request, prepare
+from nkca.metrics.measurement import Measurement, prepare
 from nkca.metrics.report import Report
+from nkca.metrics.request import Request
 from nkca.metrics.scores.score import Scores, check_comparable, score
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor, check_images

@@ -6,7 +6,7 @@ channels and, if it is categorical, its levels.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeGuard
@@ -19,45 +19,16 @@ from nkca.errors import InputError
 from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.by_name import best_extractor
-from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
+from nkca.metrics.image_sets import ImageFiles, Part, Samples
+from nkca.metrics.request import DEMO_SAMPLES, Request
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
 from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
-DEMO_SAMPLES = 64  # of the model in the package, for a first look
 OnDecode = Callable[[int, int], None]
 logger = logging.getLogger("nkca")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is measured, as the user named it.
-
-    Args:
-        samples, reference, train, held_out: a checkpoint or its run's directory, a folder, zip or tar
-            of images, or an .npz of statistics. ``demo:model`` is the model in the package,
-            ``demo:images`` the images there. Or what is open already: images, or statistics.
-        num_samples: None is as many as the reference has, of ``demo:model`` at most `DEMO_SAMPLES`; of
-            files the first ones.
-        lag: None is the run's.
-        data: how image files are read; ``dataset`` is ignored.
-        compile: see `nkca.models.build.load_model`.
-        full_depth: compare with the files' own levels, though a categorical model sees fewer.
-    """
-
-    samples: str | Subject
-    reference: str | Subject | None = None
-    train: str | Subject | None = None
-    held_out: str | Subject | None = None
-    num_samples: int | None = None
-    sampling: SampleOptions = field(default_factory=SampleOptions)
-    lag: float | None = None
-    device: str = "auto"
-    compile: str = "off"
-    data: DataConfig = field(default_factory=DataConfig)
-    full_depth: bool = False
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,9 @@ from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ArrayImages
 from nkca.metrics.measure import make_report
-from nkca.metrics.measurement import Request, prepare
+from nkca.metrics.measurement import prepare
 from nkca.metrics.report import Report
+from nkca.metrics.request import Request
 from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.moments import Moments
 from nkca.metrics.scores.score import score
