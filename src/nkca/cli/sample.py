@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,7 @@ def main(
         _repeat(replay, outputs, save_dir, computing, quiet, given)
         return
     place = (save_dir, overwrite)
-    _sample(_request(like, given), outputs, place, computing, quiet)
+    _sample(_request(like, given), like, outputs, place, computing, quiet)
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ class _Computing:
 
 def _sample(
     request: "Request",
+    like: Path | None,
     outputs: "Outputs",
     place: tuple[Path, bool],
     computing: _Computing,
@@ -131,14 +132,21 @@ def _sample(
     """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import lost_rank_advice
-    from nkca.models.build import load_model
+    from nkca.models.build import restore
+    from nkca.models.checkpoint import read_checkpoint
     from nkca.sampling.sample_files import make_samples, plan_samples
 
     with joined(computing.device) as ranks, lost_rank_advice("the samples so far are written"):
         silent = not ranks.is_first
         quiet = quiet or silent
         with messages(quiet, silent):
-            model = load_model(
+            checkpoint, sha256 = read_checkpoint(request.checkpoint)
+            if like is not None and sha256 != request.checkpoint_sha256 and ranks.is_first:
+                said = f"warning: {request.checkpoint} is not the file that made {like}"
+                click.echo(said, err=True)
+            request = replace(request, checkpoint_sha256=sha256)
+            model = restore(
+                checkpoint,
                 request.checkpoint,
                 device=computing.device,
                 precision=request.precision,
@@ -206,11 +214,10 @@ def _repeat(
 
 
 def _request(like: Path | None, given: dict[str, Any]) -> "Request":
-    """The request of ``--like``, if any, changed by the flags that were given."""
+    """The request of ``--like``, if any, changed by the flags; with the hash of the file that made it."""
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import DEMO, MODEL
-    from nkca.distributed.launch import is_first_of_many
-    from nkca.models.checkpoint import digest, find_checkpoint
+    from nkca.models.checkpoint import find_checkpoint
     from nkca.sampling.request import Request, request_like
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
@@ -230,10 +237,7 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
         raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
     if not like or any(value is not None for value in seeding.values()):
         options["seeds"] = _seeds(**seeding, with_images=bool(options.get("images")))
-    sha256 = digest(options["checkpoint"])
-    if before and sha256 != before.get("checkpoint_sha256") and is_first_of_many():
-        click.echo(f"warning: {options['checkpoint']} is not the file that made {like}", err=True)
-    return Request(**{**options, "checkpoint_sha256": sha256, "version": __version__})
+    return Request(**{**options, "version": __version__})
 
 
 def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_images: bool) -> str:

@@ -63,11 +63,6 @@ def _number(name: str, least: int, most: int) -> int:
     return value
 
 
-def is_first_of_many() -> bool:
-    """Whether this process speaks for the others, if there are any."""
-    return not is_one_of_many() or os.environ["RANK"] == "0"
-
-
 @contextlib.contextmanager
 def joined(device: str = "auto") -> Iterator[Ranks]:
     """Work with the other processes while the block runs; `ALONE` where there are none.
