@@ -76,7 +76,7 @@ def train():
 
 
 def measure():
-    request = Request("demo", "demo", num_samples=4, device="cpu", compile="auto")
+    request = Request("demo:model", "demo:images", num_samples=4, device="cpu", compile="auto")
     measurement = prepare(request)
     extractor = open_extractor("pixels", torch.device("cpu"))
     make_report(measurement, extractor, Collecting(torch.device("cpu"), folder / "cache", 4))
