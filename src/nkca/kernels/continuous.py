@@ -38,6 +38,18 @@ def log_sigma(noise_level: Tensor) -> Tensor:
     return 0.5 * noise_level.log() - signal(noise_level).clamp(min=MIN_SIGNAL).log()
 
 
+def sigma_of_level(noise_level: float) -> float:
+    """sqrt(b) / a at level b in (0, 1]; infinite at 1."""
+    return math.sqrt(noise_level) / (1 - noise_level) if noise_level < 1 else math.inf
+
+
+def level_of_sigma(sigma: float) -> float:
+    """The level b with sqrt(b) / (1 - b) = sigma >= 0: b = u², sigma u² + u - sigma = 0."""
+    if math.isinf(sigma):
+        return 1.0
+    return (2 * sigma / (1 + math.sqrt(1 + 4 * sigma**2))) ** 2
+
+
 @dataclass(frozen=True)
 class ContinuousKernel:
     """The kernel of Eq. 19; states are float in about [-1, 1]."""
