@@ -112,6 +112,20 @@ def test_the_noise_is_not_used(name: str) -> None:
     assert not torch.equal(*chain_ends)
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_walk_at_one_level_brings_states_back_to_the_law_of_the_data(name: str) -> None:
+    """From states that are far too narrow, to those of the noised data; without the walk they stay so."""
+    count, level = 4000, 0.2
+    x = torch.full((count, 1, 1, 1), 0.5, dtype=torch.float64)
+    noise = sample_noise(range(count))
+    *_, walked = SAMPLERS[name](gaussian_chain(), x, [level] * 13, noise)
+    mean, std = (1 - level) * MEAN, math.sqrt((1 - level) ** 2 * STD**2 + level)
+    z_of_mean = (walked.x.mean() - mean) / (std / math.sqrt(count))
+    z_of_variance = (walked.x.var() / std**2 - 1) / math.sqrt(2 / count)
+    assert abs(z_of_mean) < 4
+    assert abs(z_of_variance) < 4
+
+
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_categories_are_refused(name: str) -> None:
     kernel = CategoricalKernel(3)

@@ -14,6 +14,7 @@ DEMO = "demo"
 DEMO_MODEL, DEMO_IMAGES = f"{DEMO}:model", f"{DEMO}:images"
 MODEL = Path(__file__).with_name("demo.pt")
 IMAGES = Path(__file__).with_name("demo.zip")
+EMOJI = Path(__file__).with_name("emoji.zip")
 
 
 def model_path(name: str | Path) -> Path:

@@ -8,15 +8,18 @@ a lower level adds no noise: in u = x / a and sigma = sqrt(b) / a it is
 They differ in the estimate of z that they step to. With D the posterior's mean at the present state:
 
     ddim     D                                                  (Song et al. 2021, arXiv 2010.02502)
-    heun     D + c (D' - D), D' the mean at the state that ddim would go to, c = 1 / (1 - exp(-h)) - 1 / h, h
-             the step in ln(sigma): exact where D is linear in ln(sigma). Short steps have c = 1/2, which
-             is Heun's method in sigma (Karras et al. 2022, arXiv 2206.00364); its factor for long steps,
-             sigma_x / (2 sigma_y), has no bound
+    heun     D + c (D' - D), D' the mean at the state that ddim would go to, c = 1 / (1 - exp(-h)) - 1 / h
+             and h the step in ln(sigma): exact where D is linear in ln(sigma). Short steps have
+             c = 1/2, which is Heun's method in sigma (Karras et al. 2022, arXiv 2206.00364); its
+             factor for long steps, sigma_x / (2 sigma_y), has no bound
     dpm2m    D + (h / h_old) (D - D_old) / 2, h the step in ln(sigma)   (Lu et al. 2022, arXiv 2211.01095)
     ge       the z of the noise 2 e - e_old, e = (x - a D) / sqrt(b)    (Permenter and Yuan 2023,
              arXiv 2306.04848, gamma = 2)
 
 Held pixels stay held: where D is the image in every step, so is each estimate.
+
+Between two equal levels all samplers make a transition of the chain, with its noise: levels that repeat
+are a walk at one level, which takes states that lie off the data's law back to it.
 """
 
 import math
@@ -35,12 +38,12 @@ Estimate = Callable[[Moment, Moment | None, float], Tensor]
 """(this moment, the one before, the next level) -> the z to step to, (B, C, H, W)."""
 
 
-def ddim(chain: Chain, x: Tensor, levels: Sequence[float], _noise: Noise) -> Iterator[Moment]:
+def ddim(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iterator[Moment]:
     """First order: one evaluation a level. See `nkca.chain.run` for arguments and moments."""
-    return _descend(chain, x, levels, lambda here, _before, _level_y: here.p_z.mean)
+    return _descend(chain, x, levels, noise, lambda here, _before, _level_y: here.p_z.mean)
 
 
-def dpm2m(chain: Chain, x: Tensor, levels: Sequence[float], _noise: Noise) -> Iterator[Moment]:
+def dpm2m(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iterator[Moment]:
     """Second order, from the mean of the step before: one evaluation a level."""
 
     def estimate(here: Moment, before: Moment | None, level_y: float) -> Tensor:
@@ -49,13 +52,13 @@ def dpm2m(chain: Chain, x: Tensor, levels: Sequence[float], _noise: Noise) -> It
             return mean
         h = _log_sigma(here.noise_level) - _log_sigma(level_y)
         h_old = _log_sigma(before.noise_level) - _log_sigma(here.noise_level)
-        return mean if h_old <= 0 else mean + h / (2 * h_old) * (mean - before.p_z.mean)
+        return mean + h / (2 * h_old) * (mean - before.p_z.mean)
 
-    return _descend(chain, x, levels, estimate)
+    return _descend(chain, x, levels, noise, estimate)
 
 
 def gradient_estimation(
-    chain: Chain, x: Tensor, levels: Sequence[float], _noise: Noise
+    chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise
 ) -> Iterator[Moment]:
     """First order, the noise extrapolated from the step before: one evaluation a level."""
 
@@ -66,10 +69,10 @@ def gradient_estimation(
         a = max(1 - here.noise_level, MIN_SIGNAL)
         return (here.x - math.sqrt(here.noise_level) * extrapolated) / a
 
-    return _descend(chain, x, levels, estimate)
+    return _descend(chain, x, levels, noise, estimate)
 
 
-def heun(chain: Chain, x: Tensor, levels: Sequence[float], _noise: Noise) -> Iterator[Moment]:
+def heun(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iterator[Moment]:
     """Second order: two evaluations a transition, so ``2 len(levels) - 1`` in all."""
 
     def estimate(here: Moment, _before: Moment | None, level_y: float) -> Tensor:
@@ -79,7 +82,7 @@ def heun(chain: Chain, x: Tensor, levels: Sequence[float], _noise: Noise) -> Ite
         share = 0.5 + h / 12 if h < 1e-3 else -1 / math.expm1(-h) - 1 / h
         return mean + share * (chain.believe(there, _levels(there, level_y)).mean - mean)
 
-    return _descend(chain, x, levels, estimate)
+    return _descend(chain, x, levels, noise, estimate)
 
 
 SAMPLERS: Mapping[str, Sampler] = {
@@ -92,14 +95,19 @@ SAMPLERS: Mapping[str, Sampler] = {
 
 
 def _descend(
-    chain: Chain, x: Tensor, levels: Sequence[float], estimate: Estimate
+    chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise, estimate: Estimate
 ) -> Iterator[Moment]:
-    """Step without noise from level to level, each time to an estimate of z."""
+    """Step without noise from level to level, each time to an estimate of z; walk where levels repeat."""
     before = None
     for step, level in enumerate(levels):
-        here = Moment(step, level, x, chain.believe(x, _levels(x, level)))
+        level_x = _levels(x, level)
+        here = Moment(step, level, x, chain.believe(x, level_x))
         yield here
-        if step + 1 < len(levels):
+        if step + 1 == len(levels):
+            return
+        if levels[step + 1] == level:
+            x, before = chain.move(x, level_x, level_x, here.p_z).sample(noise), None
+        else:
             x = _step(chain, here, levels[step + 1], estimate(here, before, levels[step + 1]))
             before = here
 
