@@ -83,20 +83,20 @@ def measure():
 
 
 def explore():
-    from nkca.live.chains.events import Run
+    from nkca.live.chains.events import RunChains
     from nkca.live.chains.explorer import Setup
     from nkca.live.session.file import Origin
-    from nkca.live.web.desk import Desk, Turn
+    from nkca.live.web.shared_explorer import SharedExplorer, Turn
 
     origin = Origin("demo", "0" * 64, model.data_shape, model.chain.lag, "fp32", "cpu")
-    desk = Desk(model, origin, Setup(2))
+    shared = SharedExplorer(model, origin, Setup(2))
     during = []
 
     def unwanted():
         during.append(state()["hooks of all modules"])
         return len(during) > 20
 
-    desk.turn(Turn(events=(Run(),), steps=2), unwanted)
+    shared.turn(Turn(events=(RunChains(),), steps=2), unwanted)
     assert len(during) == 21
     assert during == [before["hooks of all modules"]] * 21
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nkca.cli import interactive, metrics, sample, train
-from nkca.live.chains.events import Keep, Step
+from nkca.live.chains.events import Keep, MakeSteps
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.session.file import Origin, session_of, to_json
 from nkca.models.build import load_model
@@ -63,7 +63,7 @@ def save_live_session(run: Path, path: Path) -> None:
     """What *Save session* downloads."""
     model, file = load_model(run), find_checkpoint(run)
     explorer = Explorer(model, Setup(batch_size=4))
-    explorer.apply([Step(2), Keep(1)])
+    explorer.apply([MakeSteps(2), Keep(1)])
     origin = Origin(
         file.name, digest(file), model.data_shape, model.chain.lag, "fp32", model.device.type
     )

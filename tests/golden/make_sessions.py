@@ -23,6 +23,7 @@ from nkca.live.chains.events import (
     Keep,
     Level,
     Lock,
+    MakeSteps,
     Move,
     Paint,
     Pick,
@@ -32,7 +33,6 @@ from nkca.live.chains.events import (
     Restore,
     Spread,
     Start,
-    Step,
     Undo,
 )
 from nkca.live.chains.explorer import Explorer, Setup
@@ -59,13 +59,14 @@ def events() -> list[Event]:
     """Everything that a session records, each at least once."""
     picture = base64.b64encode(png_bytes(as_pictures(images())[1])).decode()
     return [
-        *[Step(3), Keep(1), Spread(1), Level(0.3), Step(4), Lock(2, True), Keep(0)],
-        *[Paint(3, MASK), Step(2), Undo(), Redo(), Step(1), Undo(), Anneal(3), Step(3), Keep(3)],
-        *[Keep(1, seen=18), Restart("noise", 5), Step(2), Keep(2)],
-        *[Start(0, picture), Step(1), Pick(1), Lock(2, False), Step(1), Keep(0)],
-        *[Jump(9), Step(2), Keep(1), Restart("images", 7), Step(3), Keep(0)],
-        *[Paint(1, MASK), Level(0.15), Step(2), Keep(1)],
-        *[Remove(2), Remove(4), Restore(2), Move(3, 0), Step(1)],
+        *[MakeSteps(3), Keep(1), Spread(1), Level(0.3), MakeSteps(4), Lock(2, True), Keep(0)],
+        *[Paint(3, MASK), MakeSteps(2), Undo(), Redo(), MakeSteps(1), Undo()],
+        *[Anneal(3), MakeSteps(3), Keep(3)],
+        *[Keep(1, seen=18), Restart("noise", 5), MakeSteps(2), Keep(2)],
+        *[Start(0, picture), MakeSteps(1), Pick(1), Lock(2, False), MakeSteps(1), Keep(0)],
+        *[Jump(9), MakeSteps(2), Keep(1), Restart("images", 7), MakeSteps(3), Keep(0)],
+        *[Paint(1, MASK), Level(0.15), MakeSteps(2), Keep(1)],
+        *[Remove(2), Remove(4), Restore(2), Move(3, 0), MakeSteps(1)],
     ]
 
 
@@ -78,9 +79,9 @@ def explored(model: Model, seed: int) -> Explorer:
 
 def pictures(origin: Origin, explorer: Explorer) -> dict[str, str]:
     """The pixels of each file, hexadecimal, that a replay writes."""
-    story = explorer.story
+    state = explorer.state
     found = {}
-    for name, content in [*shelf_files(origin, story.shelf), *tile_files(origin, story.moment)]:
+    for name, content in [*shelf_files(origin, state.shelf), *tile_files(origin, state.moment)]:
         with Image.open(io.BytesIO(content)) as image:
             found[name] = image.tobytes().hex()
     return found

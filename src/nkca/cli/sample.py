@@ -179,7 +179,7 @@ def _repeat(
     """Do a session again."""
     from nkca.distributed.launch import is_one_of_many
     from nkca.live.session.file import caveat, read_session
-    from nkca.live.session.replay import origin_here, repeat
+    from nkca.live.session.replay import replay_origin, replay_to_files
     from nkca.models.build import restore
     from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 
@@ -204,11 +204,11 @@ def _repeat(
             lag=lag,
             compile=computing.compile,
         )
-        origin = origin_here(session, file.name, sha256, model.device.type)
+        origin = replay_origin(session, file.name, sha256, model.device.type)
         warning = caveat(session.origin, origin)
         if warning:
             click.echo(f"warning: {warning}", err=True)
-        files = _show(repeat(model, origin, session, outputs, directory), quiet)
+        files = _show(replay_to_files(model, origin, session, outputs, directory), quiet)
         if not quiet:
             click.echo(f"{len(files)} picture{'s' * (len(files) > 1)} in {directory}")
 

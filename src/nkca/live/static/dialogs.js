@@ -1,4 +1,4 @@
-// Closing dialogs by their cross, or by a click beside them; messages stay in front of them.
+// Dialogs close by their close button or a click outside; messages stay in front of them.
 
 import { raiseMessages } from "./messages.js";
 
@@ -8,7 +8,7 @@ export function startDialogs() {
     const cross = dialog.querySelector(".close");
     cross?.addEventListener("click", () => dialog.close());
     dialog.addEventListener("pointerdown", (event) => {
-      if (cross && event.target === dialog && isBeside(event, dialog)) dialog.close();
+      if (cross && event.target === dialog && isOutside(event, dialog)) dialog.close();
     });
   }
 }
@@ -17,7 +17,7 @@ export function startDialogs() {
  * @param {PointerEvent} event
  * @param {Element} element
  */
-function isBeside({ clientX, clientY }, element) {
+function isOutside({ clientX, clientY }, element) {
   const { left, right, top, bottom } = element.getBoundingClientRect();
   return clientX < left || clientX > right || clientY < top || clientY > bottom;
 }

@@ -1,4 +1,4 @@
-// After a click the focus does not stay on a control, so that the keys go on working for the whole page.
+// Releases the focus from a control after a click, so that the keys still control the whole page.
 
 const CONTROLS = "button:not(.tile), select, label, a, input[type=range], input[type=radio], input[type=checkbox], input[type=file]";
 

@@ -1,8 +1,8 @@
-// How large tiles can be in a room.
+// The largest size of tiles in a given area.
 
 const LEAST_PX = 40;
-const FULL_ROWS_WORTH = 1.15; // how much larger tiles must be for a last row that is not full
-const WHOLE_PIXELS_WORTH = 0.88; // of the size: the most that is given up for pixels of equal size
+const FULL_ROWS_WORTH = 1.15; // an incomplete last row must make tiles larger by this factor
+const WHOLE_PIXELS_WORTH = 0.88; // a whole number of device pixels may cost size down to this factor
 
 /**
  * @param {{width: number, height: number}} room

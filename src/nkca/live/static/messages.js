@@ -1,7 +1,7 @@
-// Tells the person something: a banner, a toast, a word for screen readers.
+// Messages to the user: a banner, toasts, and text for screen readers.
 
 import { block, icon, make, setText } from "./dom.js";
-import { ofTab } from "./memory.js";
+import { tabMemory } from "./memory.js";
 
 const TOAST_MS = 6000;
 const ACTION_MS = 15_000;
@@ -43,15 +43,15 @@ export function notice(text) {
   message.append(cross);
 }
 
-/** Keep what has not been closed for when the page has been loaded again. */
+/** Store the notices that are not closed, to show them again after a reload. */
 export function carryNotices() {
   const texts = [...block("toasts").querySelectorAll(".lasting")].map((message) => message.textContent);
-  ofTab.remember(CARRIED, JSON.stringify(texts));
+  tabMemory.remember(CARRIED, JSON.stringify(texts));
 }
 
 export function showCarriedNotices() {
-  for (const text of JSON.parse(ofTab.recall(CARRIED) ?? "[]")) notice(text);
-  ofTab.remember(CARRIED, "[]");
+  for (const text of JSON.parse(tabMemory.recall(CARRIED) ?? "[]")) notice(text);
+  tabMemory.remember(CARRIED, "[]");
 }
 
 /** A dialog that has just been opened covers the messages: bring them to the front. */

@@ -1,26 +1,26 @@
-// What the state will be once the events that are on their way have been applied.
+// Optimistic updates: the head as it will be once the pending events are applied.
 
 /**
  * @typedef {import("./types.js").Head} Head
- * @typedef {import("./types.js").Act} Act
+ * @typedef {import("./types.js").ChainEvent} ChainEvent
  */
 
 /**
  * @param {Head} head
- * @param {readonly Act[]} acts
+ * @param {readonly ChainEvent[]} events
  * @returns {Head}
  */
-export function expect(head, acts) {
-  return acts.reduce((state, act) => ({ ...state, ...effect(state, act) }), head);
+export function withPending(head, events) {
+  return events.reduce((state, event) => ({ ...state, ...effect(state, event) }), head);
 }
 
 /**
  * @param {Head} head
- * @param {Act} act
- * @returns {Partial<Head>} what it changes at once
+ * @param {ChainEvent} event
+ * @returns {Partial<Head>} the fields that are known to change
  */
-function effect(head, act) {
-  switch (act.do) {
+function effect(head, event) {
+  switch (event.do) {
     case "run":
       return { running: true };
     case "pause":
@@ -29,13 +29,13 @@ function effect(head, act) {
     case "jump":
       return { running: false };
     case "level":
-      return { level: act.level, annealing: 0 };
+      return { level: event.level, annealing: 0 };
     case "anneal":
-      return { running: true, annealing: act.steps };
+      return { running: true, annealing: event.steps };
     case "pick":
-      return { picked: act.tile };
+      return { picked: event.tile };
     case "lock":
-      return { locked: withTile(head.locked, act.tile, act.locked) };
+      return { locked: withTile(head.locked, event.tile, event.locked) };
     default:
       return {};
   }

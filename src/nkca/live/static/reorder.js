@@ -1,4 +1,4 @@
-// Dragging the items of a horizontal list into another order.
+// Reordering the items of a horizontal list by dragging.
 
 const FAR_PX = 6;
 const EDGE_PX = 30;

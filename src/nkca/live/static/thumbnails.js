@@ -1,4 +1,4 @@
-// Loads small pictures once they are in view: few at a time, and never before what a person asked for.
+// Loads thumbnails when they come into view, few at a time, and none while the user's events are pending.
 
 import { make } from "./dom.js";
 
