@@ -5,10 +5,10 @@ import { raiseMessages } from "./messages.js";
 export function startDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) {
     new MutationObserver(() => dialog.open && raiseMessages()).observe(dialog, { attributeFilter: ["open"] });
-    const cross = dialog.querySelector(".close");
-    cross?.addEventListener("click", () => dialog.close());
+    const closeButton = dialog.querySelector(".close");
+    closeButton?.addEventListener("click", () => dialog.close());
     dialog.addEventListener("pointerdown", (event) => {
-      if (cross && event.target === dialog && isOutside(event, dialog)) dialog.close();
+      if (closeButton && event.target === dialog && isOutside(event, dialog)) dialog.close();
     });
   }
 }

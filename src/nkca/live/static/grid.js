@@ -66,8 +66,8 @@ export class Grid {
         reachable: (head.picked ?? 0) === tile.index,
       });
     }
-    this.#follow(head.picked);
-    this.#hold(store.lists.masks, store.session);
+    this.#focusPicked(head.picked);
+    this.#showMasks(store.lists.masks, store.session);
   }
 
   /**
@@ -75,7 +75,7 @@ export class Grid {
    *
    * @param {number | null} picked
    */
-  #follow(picked) {
+  #focusPicked(picked) {
     if (picked === this.picked) return;
     this.picked = picked;
     const inside = this.element.contains(document.activeElement);
@@ -86,14 +86,14 @@ export class Grid {
    * @param {import("./types.js").Masks} masks
    * @param {string} session
    */
-  #hold({ version, tiles }, session) {
+  #showMasks({ version, tiles }, session) {
     const now = `${session} ${version} ${this.copies}`;
     if (now === this.masks) return;
     this.masks = now;
     const { width, height } = this.size;
     for (const tile of this.tiles) {
       const text = tiles[tile.index];
-      tile.hold(text === undefined ? null : Mask.parse(width, height, text), this.copies);
+      tile.showMask(text === undefined ? null : Mask.parse(width, height, text), this.copies);
     }
   }
 

@@ -11,10 +11,10 @@ import { openSession } from "./session.js";
 export function startImages(store) {
   const chooser = input("open-image");
   chooser.addEventListener("change", () => {
-    useAll(store, chooser.files, null);
+    openFiles(store, chooser.files, null);
     chooser.value = "";
   });
-  document.addEventListener("paste", (event) => isCovered() || useAll(store, event.clipboardData?.files, null));
+  document.addEventListener("paste", (event) => isCovered() || openFiles(store, event.clipboardData?.files, null));
   document.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -26,7 +26,7 @@ export function startImages(store) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     markTarget(null);
-    if (!isCovered()) useAll(store, event.dataTransfer?.files, tileUnder(event));
+    if (!isCovered()) openFiles(store, event.dataTransfer?.files, tileUnder(event));
   });
 }
 
@@ -38,7 +38,7 @@ export function startImages(store) {
  */
 export async function startFrom(store, address) {
   const response = await fetch(address).catch(() => null);
-  if (response?.ok) await use(store, await response.blob(), store.head?.picked ?? null);
+  if (response?.ok) await startTiles(store, await response.blob(), store.head?.picked ?? null);
   else toast("This picture could not be read.");
 }
 
@@ -49,15 +49,15 @@ export async function startFrom(store, address) {
  * @param {FileList | null | undefined} files
  * @param {Element | null} cell where the files were dropped
  */
-async function useAll(store, files, cell) {
+async function openFiles(store, files, cell) {
   const all = [...(files ?? [])];
   const session = all.find(isSession);
   if (session) return openSession(store, session);
   const face = cell?.querySelector(".tile");
   const first = face instanceof HTMLElement ? Number(face.dataset.tile) : (store.head?.picked ?? null);
-  if (all.length === 1) return use(store, all[0], first);
+  if (all.length === 1) return startTiles(store, all[0], first);
   const tiles = tilesFrom(store, first ?? 0).slice(0, all.length);
-  for (const [i, tile] of tiles.entries()) await use(store, all[i], tile);
+  for (const [i, tile] of tiles.entries()) await startTiles(store, all[i], tile);
 }
 
 /** @param {File} file */
@@ -81,7 +81,7 @@ function tilesFrom({ about: { batch }, head }, first) {
  * @param {Blob} file
  * @param {number | null} tile null: all unlocked ones
  */
-async function use(store, file, tile) {
+async function startTiles(store, file, tile) {
   if (file.size > store.about.max_upload_bytes) return toast("This file is too large.");
   try {
     const done = await store.send({ do: "start", tile, image: await base64(await fit(file)) });

@@ -145,7 +145,7 @@ export class Loop {
     this.#stale = false;
     const { signal } = (this.#flight = new AbortController());
     try {
-      this.#take(await this.host.ask(events, steps, signal));
+      this.#accept(await this.host.ask(events, steps, signal));
     } catch (error) {
       if (signal.aborted) this.#stepped = stepped;
       else this.#fail(error);
@@ -164,7 +164,7 @@ export class Loop {
   }
 
   /** @param {Reply} reply */
-  #take(reply) {
+  #accept(reply) {
     this.#queue.finish(true);
     this.#head = reply.head;
     if (reply.picture) this.#cancelled = false;

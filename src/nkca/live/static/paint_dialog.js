@@ -15,7 +15,7 @@ import { maskSummary } from "./mask_summary.js";
 
 const STRONG = 0.5;
 const FAINT = 0.16;
-const MOST_UNDO = 100;
+const MAX_UNDO = 100;
 
 export class PaintDialog {
   #dialog = dialog("paint-dialog");
@@ -98,7 +98,7 @@ export class PaintDialog {
 
   #remember() {
     this.#past.push(this.editor.mask.copy());
-    if (this.#past.length > MOST_UNDO) this.#past.shift();
+    if (this.#past.length > MAX_UNDO) this.#past.shift();
   }
 
   #undo() {

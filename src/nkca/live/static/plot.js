@@ -8,8 +8,8 @@ import { block, contextOf, canvas, resize, setText } from "./dom.js";
  * @typedef {{left: number, top: number, width: number, height: number}} Frame
  */
 
-const MOST = 300;
-const LEAST = 60; // the fewest points that fill the width
+const MAX_POINTS = 300;
+const MIN_POINTS = 60; // the fewest points that fill the width
 const NICE = [1, 2, 5, 10];
 
 export class Plot {
@@ -30,7 +30,7 @@ export class Plot {
     if (last && last.step === step && last.level === level) return;
     if (last && last.step === step) this.points.pop();
     this.points.push({ step, level, change });
-    if (this.points.length > MOST) this.points.shift();
+    if (this.points.length > MAX_POINTS) this.points.shift();
     this.#schedule();
   }
 
@@ -91,7 +91,7 @@ export class Plot {
     pen.lineWidth = 1.5;
     pen.lineJoin = "round";
     pen.beginPath();
-    const last = Math.max(LEAST, points.length) - 1;
+    const last = Math.max(MIN_POINTS, points.length) - 1;
     const start = last + 1 - points.length;
     points.forEach((point, i) => {
       const value = valueOf(point);

@@ -2,7 +2,7 @@
 
 /** @typedef {import("./types.js").ChainEvent} ChainEvent */
 
-const MOST = 64;
+const MAX_EVENTS = 64;
 const NEWEST_COUNTS = new Set(["level", "pick"]);
 const ALONE = new Set(["undo", "redo", "jump"]); // these may be refused, so each gets a turn of its own
 
@@ -49,8 +49,8 @@ export class Queue {
   /** @returns {ChainEvent[]} the events for the next turn */
   take() {
     const barrier = this.#waiting.findIndex((event) => ALONE.has(event.do));
-    const count = barrier < 0 ? MOST : Math.max(1, barrier);
-    this.#inFlight = this.#waiting.splice(0, Math.min(count, MOST));
+    const count = barrier < 0 ? MAX_EVENTS : Math.max(1, barrier);
+    this.#inFlight = this.#waiting.splice(0, Math.min(count, MAX_EVENTS));
     return this.#inFlight;
   }
 

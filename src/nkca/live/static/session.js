@@ -25,9 +25,9 @@ export class Session {
 
   /** @param {import("./types.js").Head} head */
   receive(head) {
-    const told = head.notice ?? "";
-    if (told && told !== this.#notice) notice(told);
-    this.#notice = told;
+    const message = head.notice ?? "";
+    if (message && message !== this.#notice) notice(message);
+    this.#notice = message;
   }
 
   /** @param {Store} store */

@@ -48,7 +48,7 @@ export class Tile {
    * @param {Mask | null} mask
    * @param {number} copies
    */
-  hold(mask, copies) {
+  showMask(mask, copies) {
     drawHeld(this.held, mask, copies);
   }
 }
