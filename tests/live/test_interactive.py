@@ -28,7 +28,7 @@ from nkca.live.chains.events import Keep, MakeSteps, Stop
 from nkca.live.chains.explorer import Setup
 from nkca.live.session.file import read_session, to_json
 from nkca.live.web import uvicorn_timeout
-from nkca.live.web.address import access_at, addresses, listen
+from nkca.live.web.address import access_for, addresses, listen
 from nkca.live.web.autosave import Autosave
 from nkca.live.web.guard import LOOPBACK, Access
 from nkca.live.web.server import make_app
@@ -267,19 +267,19 @@ def test_every_session_is_saved_in_a_file_of_its_own(
 def test_access_and_addresses_of_listeners() -> None:
     with listen("127.0.0.1", 0) as one, listen("localhost", 0) as two:
         assert one.getsockname()[1] != two.getsockname()[1]
-        access = access_at(one, "127.0.0.1", token=False)
+        access = access_for(one, "127.0.0.1", token=False)
         assert (access.token, access.by_address, access.names) == (None, False, LOOPBACK)
         assert addresses(one, access) == [f"http://127.0.0.1:{one.getsockname()[1]}/"]
-        assert access_at(one, "127.0.0.1", token=True).token
+        assert access_for(one, "127.0.0.1", token=True).token
     with listen("0.0.0.0", 0) as listener:
-        access = access_at(listener, "0.0.0.0", token=False)
+        access = access_for(listener, "0.0.0.0", token=False)
         assert access.token and access.by_address
-        assert access.knows(socket.gethostname().lower())
+        assert access.accepts_host(socket.gethostname().lower())
         here, there = addresses(listener, access)
         port = listener.getsockname()[1]
         assert here == f"http://127.0.0.1:{port}/?token={access.token}"
         assert there == f"http://{socket.gethostname()}:{port}/?token={access.token}"
-        assert access_at(listener, "0.0.0.0", token=False).token != access.token
+        assert access_for(listener, "0.0.0.0", token=False).token != access.token
 
 
 def test_a_replaced_session_is_saved_even_if_nothing_was_kept(

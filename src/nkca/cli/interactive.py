@@ -98,7 +98,7 @@ def main(
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
     """
-    from nkca.live.web.address import access_at, listen
+    from nkca.live.web.address import access_for, listen
     from nkca.live.web.autosave import Autosave
     from nkca.live.web.frames import View
     from nkca.live.web.server import make_app
@@ -108,7 +108,7 @@ def main(
     with messages(), signals_interrupt():
         shared = _shared_explorer(session=session, **given)
         listener = listen(host, port)
-        access = access_at(listener, host, token)
+        access = access_for(listener, host, token)
         saved = Autosave()
         app = make_app(shared, Worker(), access, View(visualize, rescale), saved)
         address = _announce(listener, access)

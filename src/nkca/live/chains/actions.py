@@ -23,7 +23,7 @@ from nkca.live.chains.tiles import Tiles
 from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
 
-GESTURE = 16  # level changes at most so many versions apart are one action, one undo
+DRAG_VERSIONS = 16  # level changes at most so many versions apart are one action, one undo
 MAX_KEPT = 1000
 
 
@@ -66,7 +66,7 @@ def _level(model: Model, state: ExplorerState, level: float) -> ExplorerState:
     moved = dataclasses.replace(present, noise_level=float(level), ahead=())
     label = f"level {level:.2f}"
     same_drag = present.label.startswith("level") and state.history.past
-    if same_drag and present.version - present.labelled <= GESTURE:
+    if same_drag and present.version - present.labelled <= DRAG_VERSIONS:
         return state.moved(labelled(moved, label, present.version + 1))
     return state.acted(moved, label)
 
@@ -88,7 +88,9 @@ def _restart(
     elif images is None:
         raise InputError("no images were given to restart from")
     else:
-        started = tiles.from_images(model, started, dealt(images, started.free), started.free)
+        started = tiles.from_images(
+            model, started, image_per_tile(images, started.free), started.free
+        )
     return state.acted(started, f"restart from {event.source}")
 
 
@@ -96,7 +98,7 @@ def _start(model: Model, state: ExplorerState, event: events.Start) -> ExplorerS
     present = state.moment
     rows = present.free if event.tile is None else [event.tile]
     image = read_exact_image(event.image, model.data_shape)
-    moved = tiles.from_images(model, present, dealt(image, rows), rows)
+    moved = tiles.from_images(model, present, image_per_tile(image, rows), rows)
     where = "all tiles" if event.tile is None else f"tile {event.tile + 1}"
     return dataclasses.replace(state.acted(moved, f"a picture to {where}"), running=False)
 
@@ -202,7 +204,7 @@ _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]]
 }
 
 
-def dealt(images: Tensor, rows: list[int]) -> Tensor:
+def image_per_tile(images: Tensor, rows: list[int]) -> Tensor:
     """One image for each tile, in turn: (N, C, H, W) -> (len(rows), C, H, W)."""
     return images[torch.tensor([row % len(images) for row in rows], dtype=torch.long)]
 

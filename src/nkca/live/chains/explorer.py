@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nkca.live.chains import tiles
-from nkca.live.chains.actions import act, dealt
+from nkca.live.chains.actions import act, image_per_tile
 from nkca.live.chains.events import Event, MakeSteps
 from nkca.live.chains.history import empty_history
 from nkca.live.chains.state import ExplorerState
@@ -93,7 +93,7 @@ class Explorer:
         setup = self.setup
         images = setup.images
         if images is not None:
-            images = dealt(images, list(range(setup.batch_size)))
+            images = image_per_tile(images, list(range(setup.batch_size)))
         moment = tiles.first_tiles(
             self.model, setup.batch_size, setup.seed, setup.noise_level, images
         )

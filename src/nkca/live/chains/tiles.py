@@ -1,8 +1,8 @@
 """The tiles of the live page, one chain each, and every change to them: tiles in, tiles out.
 
-All noise is a function of (seed, draw, tile). `Tiles.draw` counts the versions since the last restart and
-never decreases: an action repeated after an undo gets new noise, and a session replayed from its start
-gets the same noise.
+All noise is a function of (seed, draw, tile). `Tiles.draw` counts the versions since the last restart, and
+an undo makes a new version: an action repeated after an undo gets new noise, and a session replayed from
+its start gets the same noise.
 """
 
 import dataclasses

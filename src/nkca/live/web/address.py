@@ -47,7 +47,7 @@ def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
         return listener
 
 
-def access_at(listener: socket.socket, host: str, token: bool) -> Access:
+def access_for(listener: socket.socket, host: str, token: bool) -> Access:
     """The access rules for a socket; requests to an address other than loopback need a token.
 
     Args:

@@ -53,11 +53,11 @@ class Access:
     by_address: bool = False
     token: str | None = None
 
-    def knows(self, name: str) -> bool:
+    def accepts_host(self, name: str) -> bool:
         """Whether ``name``, in lower case, is an accepted host name."""
         return name in self.names or (self.by_address and _is_address(name))
 
-    def admits(self, token: str) -> bool:
+    def accepts_token(self, token: str) -> bool:
         """Whether this is the token, compared in constant time."""
         expected = (self.token or "").encode()
         return secrets.compare_digest(token.encode("utf-8", "surrogateescape"), expected)
@@ -87,7 +87,7 @@ class Guard:
         """The response that refuses a request, or sets the cookie; None: pass the request on."""
         host = request.headers.getlist("host")
         address = _HOST.fullmatch(host[0].lower()) if len(host) == 1 else None
-        if address is None or not self.access.knows(address[1]):
+        if address is None or not self.access.accepts_host(address[1]):
             return error_response(403, "this is not an address of nkca-interactive")
         if not (_is_link(request) or _is_own(request, host[0])):
             return error_response(403, "requests from pages of other sites are refused")
@@ -97,12 +97,12 @@ class Guard:
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and request.scope["path"] == "/":
             return self._set_cookie(request, given, cookie)
-        if any(map(self.access.admits, _tokens(request, cookie))):
+        if any(map(self.access.accepts_token, _tokens(request, cookie))):
             return None
         return _unauthorised(request)
 
     def _set_cookie(self, request: Request, token: str, cookie: str) -> Response:
-        if not self.access.admits(token):
+        if not self.access.accepts_token(token):
             return _unauthorised(request)
         response = RedirectResponse("/", 303)
         response.set_cookie(cookie, token, httponly=True, samesite="strict", path="/")

@@ -60,7 +60,7 @@ async def read_json(request: Request, limit: int) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def watched(request: Request) -> AsyncIterator[threading.Event]:
+async def watch_disconnect(request: Request) -> AsyncIterator[threading.Event]:
     """An event that is set if the client disconnects while the block runs; its body must have been read."""
     gone = threading.Event()
 

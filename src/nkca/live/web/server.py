@@ -26,7 +26,7 @@ from nkca.live.web.downloads import DOWNLOADS, Snapshot, about_fields
 from nkca.live.web.errors import ERRORS, UnexpectedErrors
 from nkca.live.web.frames import View, thumbnail
 from nkca.live.web.guard import Access, Guard
-from nkca.live.web.requests import JSON, OCTETS, read_body, read_json, watched
+from nkca.live.web.requests import JSON, OCTETS, read_body, read_json, watch_disconnect
 from nkca.live.web.responses import file_response, json_response
 from nkca.live.web.shared_explorer import Frame, SharedExplorer, Turn, parse_turn
 from nkca.live.web.worker import Worker
@@ -38,7 +38,7 @@ T = TypeVar("T")
 TURN_BYTES, FIT_BYTES = 8 << 20, 32 << 20
 LIMITS = {"max_upload_bytes": FIT_BYTES, "max_session_bytes": MAX_BYTES}
 MAX_PIXELS = 64_000_000  # of a picture to resize
-SHELVING = (Keep, Remove, Restore, Move)
+SHELF_EVENTS = (Keep, Remove, Restore, Move)
 
 
 def make_app(
@@ -109,7 +109,7 @@ class _Endpoints:
 
     async def turn(self, request: Request) -> Response:
         turn = parse_turn(await read_json(request, TURN_BYTES))
-        async with watched(request) as gone:
+        async with watch_disconnect(request) as gone:
             frame = await self._in_worker(lambda: self._turn(turn, gone.is_set))
         head = json.dumps(frame.head, allow_nan=False).encode()
         return Response(len(head).to_bytes(4, "big") + head + frame.png, media_type=OCTETS)
@@ -162,7 +162,7 @@ class _Endpoints:
         if gone() and not turn.events:
             return Frame({}, b"")
         frame = self.shared.turn(turn, gone)
-        if self.on_change and any(isinstance(event, SHELVING) for event in turn.events):
+        if self.on_change and any(isinstance(event, SHELF_EVENTS) for event in turn.events):
             self.on_change(self.shared, False)
         return frame
 
