@@ -222,11 +222,11 @@ class SharedExplorer:
         state = self.explorer.state
         head = state_fields(state)
         head |= {"epoch": self.epoch, "step_ms": self._step_ms, "notice": self.notice}
-        for name, (value_of, describe) in LISTS.items():
+        for name, (value_of, fields_of) in LISTS.items():
             number = self._numbers[name].of(value_of(state))
             head[name] = None
             if turn.have.get(name) != number:
-                head[name] = {"version": number, **describe(state)}
+                head[name] = {"version": number, **fields_of(state)}
         on = self._replay
         head["replaying"] = on and {"done": on.done, "total": on.total}
         png = sprite(self.model, state.moment, turn.view) if changed else b""
