@@ -164,6 +164,7 @@ def test_a_replay_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_replay_that_fails_says_so_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nkca.live.web.shared_explorer.REPLAY_SECONDS", 600.0)
     shared = shared_of()
     shared.turn(Turn(events=(MakeSteps(40),)))
     shared.load(parse_session(to_json(shared.session)))
