@@ -20,7 +20,7 @@ from nkca.models.checkpoint import load_checkpoint
 Call = Callable[..., Result]
 
 # What decoding says, off a terminal, before the images are known to be good or bad.
-DECODING = re.compile(r"decoding [\d,]+ images")
+DECODING = re.compile(r"decoding images: [\d,]+")
 
 
 @dataclass(frozen=True)

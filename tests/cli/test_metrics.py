@@ -266,7 +266,7 @@ def test_bad_input_is_one_line_and_code_2_and_nothing_is_written(
         text.with_suffix(suffix).write_text("hello")
     arguments = line.format(photos=photos, run=trained, text=text).split()
     result = call("metrics", *arguments, f"--save-dir={tmp_path}/out", "--device=cpu", code=2)
-    errors = [e for e in result.stderr.splitlines() if not e.startswith("reading files")]
+    errors = [e for e in result.stderr.splitlines() if not e.startswith("decoding images")]
     assert len(errors) == 1, errors
     assert re.search(says, errors[0]), errors[0]
     assert not (tmp_path / "out").exists()

@@ -53,7 +53,12 @@ def read(directory: Path) -> dict[str, Any]:
 def error_of(result: Result) -> str:
     """The last line; those before say what is read and computed."""
     lines = result.stderr.splitlines()
-    told = (r"reading files .*", r"features of .*", r"scores: 6", r".* holds something already.*")
+    told = (
+        r"decoding images: .*",
+        r"features of .*",
+        r"scores: 6",
+        r".* holds something already.*",
+    )
     assert all(any(re.fullmatch(t, line) for t in told) for line in lines[:-1]), result.stderr
     assert lines[-1].startswith("nkca-metrics: error: ")
     return lines[-1]

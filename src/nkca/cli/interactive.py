@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.command import command
-from nkca.cli.options import device_options, messages
+from nkca.cli.options import device_options
+from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory

@@ -19,8 +19,8 @@ from nkca.cli.metrics_flags import (
     refuse_old_spelling,
     request_of,
 )
-from nkca.cli.options import computing_options, messages, output_directory, schedule_options
-from nkca.cli.progress import Bars
+from nkca.cli.options import computing_options, output_directory, schedule_options
+from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
@@ -181,7 +181,7 @@ def main(
         ),
         signals_interrupt(),
         messages(quiet, silent=not ranks.is_first),
-        Bars(quiet or not ranks.is_first) as show,
+        ProgressBar(quiet or not ranks.is_first) as show,
         contextlib.ExitStack() as stack,
     ):
         if chain and not ranks.is_first:  # a study is for one
@@ -203,10 +203,10 @@ class _Job:
     collecting: "Collecting"
     directory: Path
     command: str
-    show: Bars
+    show: ProgressBar
 
 
-def _prepare(asked: Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitStack) -> _Job:
+def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.ExitStack) -> _Job:
     """Open all that is asked for; of several ranks each extracts its share of the features, too."""
     from nkca.data.dataset import cache_place
     from nkca.metrics.collect import Collecting
@@ -217,11 +217,7 @@ def _prepare(asked: Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitSta
 
     request, cache_dir = asked.request, cache_place(asked.request.data)
     device = choose_device(request.device)
-    measurement = ranks.first_then_others(
-        lambda: prepare(
-            request, lambda done, total: show("reading files (two passes)", done, total)
-        )
-    )
+    measurement = ranks.first_then_others(lambda: prepare(request, show.on_decode))
     name = asked.features or measurement.extractor_name or "inception"
     extractor = ranks.first_then_others(
         lambda: (
