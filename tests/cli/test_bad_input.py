@@ -206,7 +206,7 @@ CASES = {
     "seeds and another count": Case(
         SAMPLE + " --seeds=0-3 --num-samples=5", r"names 4 sample.*says 5"
     ),
-    "seed too large": Case(SAMPLE + f" --seed={2**63}", r"below 2\^63"),
+    "seed too large": Case(SAMPLE + f" --seed={2**63}", r"seeds must be in 0\.\.2\^63-1"),
     "no samples": Case(SAMPLE + " --num-samples=0", r"--num-samples"),
     "batch of none": Case(SAMPLE + " --batch-size=0", r"--batch-size"),
     "visualize y": Case(SAMPLE + " --visualize=y", r"--visualize"),
