@@ -211,7 +211,7 @@ BAD = {
     "no such program": ("{photos} {photos} --features=none.pt2", r"none\.pt2"),
     "weights for pixels": (
         "{photos} {photos} --features=pixels --inception-weights={text}.pth",
-        r"--inception-weights is for --features=inception",
+        r"a file of weights is for the features inception, not for pixels",
     ),
     "weights missing": (
         "{photos} {photos} --inception-weights=none.pth",
@@ -221,7 +221,7 @@ BAD = {
         "{photos} {photos} --features=pixels --num-samples=17",
         r"--num-samples=17, but there are only 16 images",
     ),
-    "how many": ("{run} {run} --features=pixels", r"how many samples\?.*--num-samples=N"),
+    "how many": ("{run} {run} --features=pixels", r"how many samples\?.*num_samples"),
     "level": (
         "{run} {photos} --features=pixels --max-sampling-noise=0.5",
         r"samples from noise start at level 1, not 0\.5",

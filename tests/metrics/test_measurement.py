@@ -226,7 +226,7 @@ def test_the_first_of_the_files(places: Places) -> None:
     assert count_of(measurement.subjects["reference"]) == 10, "the reference is not cut"
     whole = opened(places.train, num_samples=12).subjects["samples"]
     assert isinstance(whole, ImageFiles)
-    with pytest.raises(InputError, match="--num-samples=13, but there are only 12 images"):
+    with pytest.raises(InputError, match="num_samples=13, but there are only 12 images"):
         opened(places.train, places.other, num_samples=13)
 
 
@@ -234,7 +234,7 @@ def test_samples_of_a_model_are_as_many_as_are_asked_for(places: Places) -> None
     assert count_of(opened(places.model, places.other).subjects["samples"]) == 10
     assert count_of(opened(places.model, places.other, num_samples=33).subjects["samples"]) == 33
     assert count_of(opened(places.model, num_samples=3).subjects["samples"]) == 3
-    with pytest.raises(InputError, match=r"how many samples.*--num-samples=N"):
+    with pytest.raises(InputError, match=r"how many samples.*num_samples"):
         opened(places.model, train=places.train)
 
 

@@ -123,7 +123,7 @@ def _backend(device: str, local: int) -> str:
     if local >= torch.cuda.device_count():
         raise InputError(
             f"{local + 1} processes or more on a machine with {torch.cuda.device_count()} CUDA "
-            "device(s): lower --nproc-per-node, or use --device=cpu"
+            "device(s): start fewer (torchrun --nproc-per-node), or use the device cpu"
         )
     torch.cuda.set_device(local)
     return "cpu:gloo,cuda:nccl"

@@ -125,7 +125,7 @@ class Ranks:
             return network
         device = next(network.parameters()).device.type
         if device not in ("cpu", "cuda"):
-            raise InputError(f"several processes cannot learn on {device}; use --device=cpu")
+            raise InputError(f"several processes cannot learn on {device}; use the device cpu")
         assert not any(True for _ in network.buffers()), "they would be sent at every step"
         return DistributedDataParallel(network, gradient_as_bucket_view=True)
 

@@ -124,7 +124,7 @@ def extract(
             batch = images.batch(rows[mine.start : mine.stop], tick)
             return extractor(send(to_rgb(batch), options.device))
 
-        with out_of_memory_says(f"at batch size {size}: try a smaller --batch-size"):
+        with out_of_memory_says(f"at batch size {size}: try a smaller batch size"):
             here = of_share(see, len(rows), ranks)
         yield _gathered(here, len(rows), ranks) if ranks.count > 1 else here
 

@@ -141,7 +141,7 @@ def _first_look(count: int, opened: _Opened) -> int:
     if opened.path != MODEL or count <= DEMO_SAMPLES:
         return count
     logger.info(
-        "%d samples of %s, for a first look: --num-samples=%d for as many as the reference has",
+        "%d samples of %s, for a first look: num_samples=%d for as many as the reference has",
         DEMO_SAMPLES,
         DEMO_MODEL,
         count,
@@ -238,12 +238,12 @@ def _first(subject: Subject, count: int | None, checkpoints: Mapping[str, _Opene
         return subject
     if isinstance(subject, Statistics):
         if not checkpoints:
-            raise InputError("--num-samples is for checkpoints and images, not a statistics file")
+            raise InputError("num_samples is for checkpoints and images, not a statistics file")
         return subject
     if count == len(subject):
         return subject
     if count > len(subject):
-        raise InputError(f"--num-samples={count}, but there are only {len(subject)} images")
+        raise InputError(f"num_samples={count}, but there are only {len(subject)} images")
     return Part(subject, range(count))
 
 
@@ -252,7 +252,7 @@ def _count(subjects: dict[str, Subject]) -> int:
         count = subject.count if isinstance(subject, Statistics) else len(subject or ())
         if count:
             return count
-    raise InputError("how many samples? Nothing here has a number of images: --num-samples=N")
+    raise InputError("how many samples? Nothing here has a number of images: give num_samples")
 
 
 def _assume_training_images(

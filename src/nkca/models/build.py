@@ -164,5 +164,5 @@ def check_size(dim_mults: tuple[int, ...], height: int, width: int) -> None:
     raise InputError(
         f"images of {width}x{height} cannot be halved {len(dim_mults) - 1} times (dim_mults "
         f"{list(dim_mults)}): use fewer levels or a size that {unit} divides; nearest: "
-        + ", ".join(f"--resize={size}" for size in sizes)
+        + ", ".join(f"resize={size}" for size in sizes)
     )

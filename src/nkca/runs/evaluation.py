@@ -53,8 +53,8 @@ def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float)
     assert scorer is not None
     if features is None:
         logger.warning(
-            "evaluation at step %d given up after %.0f s: lower --eval-samples or "
-            "--eval-sampling-steps, or raise --eval-time",
+            "evaluation at step %d given up after %.0f s: lower eval_samples or "
+            "eval_sampling_steps, or raise eval_time",
             progress.step,
             time.monotonic() - began,
         )

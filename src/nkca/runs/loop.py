@@ -124,6 +124,6 @@ def _check_finite(report: StepReport) -> None:
     if report.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         raise InputError(
             f"training diverged: {MAX_SKIPPED_IN_A_ROW} steps in a row had no finite loss or gradient; "
-            "the last checkpoint is intact. Try a lower --lr, --grad-clip=100, --lr-warmup=1000 or "
-            "--precision=fp32"
+            "the last checkpoint is intact. Try a lower lr, grad_clip=100, lr_warmup=1000 or "
+            "precision=fp32"
         )

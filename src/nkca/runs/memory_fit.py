@@ -81,8 +81,8 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> tuple[Learner
         return learner, []
     if not memory.is_measurable(model.device):
         raise InputError(
-            f"memory cannot be measured on {model.device.type} here: give --accumulate=N and "
-            "--activation-checkpointing=N, without --max-memory"
+            f"memory cannot be measured on {model.device.type} here: give accumulate=N and "
+            "activation_checkpointing=N, without max_memory"
         )
     limit = training.max_memory or _limit(model.device, int(ranks.max(ranks.local)) + 1)
     unit = 2 ** (len(config.model.dim_mults) - 1)
@@ -132,26 +132,26 @@ def advice_on_memory(config: RunConfig) -> str:
     training = config.training
     parts, levels = training.accumulate, training.activation_checkpointing
     if training.finds_parts:
-        said, tried = "a number of parts found at start", "a lower --max-memory"
+        said, tried = "a number of parts found at start", "a lower max_memory"
     else:
         parts = parts if isinstance(parts, int) else 1
-        said, tried = f"{parts} part(s)", f"--accumulate={2 * parts}"
+        said, tried = f"{parts} part(s)", f"accumulate={2 * parts}"
     if not training.finds_levels and levels != len(config.model.dim_mults):
-        tried += ", --activation-checkpointing=auto"
+        tried += ", activation_checkpointing=auto"
     return (
-        f"at batch size {training.batch_size} in {said}: try {tried}, a smaller --batch-size, "
-        "--resize or --hidden-size, or --precision=bf16"
+        f"at batch size {training.batch_size} in {said}: try {tried}, a smaller batch_size, "
+        "resize or hidden_size, or precision=bf16"
     )
 
 
 def _too_large(config: RunConfig, limit: int) -> str:
     training = config.training
-    source = "--max-memory" if training.max_memory else "the memory available"
-    free = "--accumulate=auto, " if not training.finds_parts else ""
-    free += "--activation-checkpointing=auto, " if not training.finds_levels else ""
+    source = "max_memory" if training.max_memory else "the memory available"
+    free = "accumulate=auto, " if not training.finds_parts else ""
+    free += "activation_checkpointing=auto, " if not training.finds_levels else ""
     return (
         f"no step of {training.batch_size} images fits into {as_text(limit)} ({source}): try "
-        f"{free}a smaller --hidden-size or --resize, or --precision=bf16"
+        f"{free}a smaller hidden_size or resize, or precision=bf16"
     )
 
 

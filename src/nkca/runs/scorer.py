@@ -166,7 +166,7 @@ def _affordable(wanted: int, batch_size: int, seconds: float, limit: float | Non
     if fit < min(FEWEST_SAMPLES, wanted):
         raise InputError(
             f"an evaluation of {min(FEWEST_SAMPLES, wanted)} samples takes more than eval_time="
-            f"{limit:g} s: raise --eval-time or lower --eval-sampling-steps"
+            f"{limit:g} s: raise eval_time or lower eval_sampling_steps"
         )
     return min(wanted, fit)
 

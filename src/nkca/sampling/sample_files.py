@@ -86,7 +86,7 @@ def make_samples(
     jobs = request.jobs()
     for number in range(num_batches):
         batch = list(itertools.islice(jobs, batch_size * ranks.count))
-        with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
+        with out_of_memory_says(f"at batch size {batch_size}: try a smaller batch size"):
             for moment, pictures in _states(plan, batch, ranks):
                 if outputs.intermediate and ranks.is_first:
                     _save_intermediate(directory, batch, moment, pictures)

@@ -76,8 +76,8 @@ def peak(work: Callable[[], None], device: torch.device) -> Peak | None:
         Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="ascii")
     except OSError as error:
         raise InputError(
-            f"the peak of memory cannot be measured here ({error}): give --accumulate=N and "
-            "--activation-checkpointing=N, without --max-memory"
+            f"the peak of memory cannot be measured here ({error}): give accumulate=N and "
+            "activation_checkpointing=N, without max_memory"
         ) from error
     work()
     return Peak(before, _field(Path("/proc/self/status"), "VmHWM:") - before)

@@ -99,7 +99,7 @@ def _memorisation(
     samples: Statistics, train: Statistics | None, held_out: Statistics | None
 ) -> Memorisation:
     if train is None:
-        raise InputError("no training images were named: --train=DIR")
+        raise InputError("no training images were named (train)")
     return memorisation(
         _features(samples), _features(train), None if held_out is None else _features(held_out)
     )
