@@ -165,4 +165,5 @@ def _ended_by_signal() -> Iterator[None]:
             raise
         cause = error.__context__
         raise (cause if isinstance(cause, InputError) else InputError(_TERMINATED)) from None
-    signal.signal(signal.SIGTERM, before)
+    finally:
+        signal.signal(signal.SIGTERM, before)
