@@ -147,13 +147,13 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
 def _device(options: dict[str, Any], save_dir: Path) -> str:
     """The device that the options name, else that of the run in ``save_dir``, as several meet there."""
     from nkca.distributed.launch import is_one_of_many
-    from nkca.models.checkpoint import load_checkpoint
+    from nkca.models.checkpoint import load_config
     from nkca.runs.start import newest_checkpoint
 
     path = newest_checkpoint(save_dir)
     if "device" in options or path is None or not is_one_of_many():
         return str(options.get("device", "auto"))
-    return configure(load_checkpoint(path).config, str(path)).training.device
+    return configure(load_config(path), str(path)).training.device
 
 
 def _show(reports: "Iterator[StepReport]", run: "Run", show: ProgressBar) -> None:

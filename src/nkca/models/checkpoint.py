@@ -133,6 +133,16 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     return _checked(name, _unpickle(file, file))
 
 
+def load_config(name: str | Path) -> Mapping[str, Any]:
+    """The config alone of a checkpoint of nkca; weights are mapped into memory, not read.
+
+    Raises:
+        InputError: as `load_checkpoint` does, and if its format is too old to be mapped.
+    """
+    file = find_checkpoint(name)
+    return _checked(name, _unpickle(file, file, mmap=True)).config
+
+
 def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
     """As `load_checkpoint`, and the `digest` of the very bytes that it was made of: one read.
 
@@ -183,12 +193,12 @@ def digest(name: str | Path) -> str:
     return total.hexdigest()
 
 
-def _unpickle(path: Path, data: Path | io.BytesIO) -> Any:
+def _unpickle(path: Path, data: Path | io.BytesIO, mmap: bool = False) -> Any:
     """What is in ``data``, the file at ``path`` or its bytes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
-            return torch.load(data, map_location="cpu", weights_only=True)
+            return torch.load(data, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         if zipfile.is_zipfile(data):
             raise InputError(
