@@ -219,7 +219,7 @@ BAD = {
     ),
     "too many": (
         "{photos} {photos} --features=pixels --num-samples=17",
-        r"--num-samples=17, but there are only 16 images",
+        r"num_samples=17, but there are only 16 images",
     ),
     "how many": ("{run} {run} --features=pixels", r"how many samples\?.*num_samples"),
     "level": (

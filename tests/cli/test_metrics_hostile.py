@@ -318,7 +318,7 @@ def never(*_: object) -> Features:
         (["--stats-only"], "give that too"),
         (["--save-dir={place}/file"], "'--save-dir': Directory .*file' is a file"),
         (["--save-dir={place}/file/x"], r"Not a directory: .*/file/x"),
-        (["--cache-dir={place}/file"], "cannot write the cache here: File exists; give another"),
+        (["--cache-dir={place}/file"], "cannot write the cache here: File exists; name another"),
     ],
 )
 def test_places_are_checked_before_anything_is_computed(

@@ -157,14 +157,10 @@ def _usual_extractor(opened: _Opened | None) -> str | None:
 
 
 def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
-    """Whether this names a checkpoint file, a run's directory or the model in the package.
-
-    Raises:
-        InputError: see `nkca.demo.measured_path`.
-    """
+    """Whether this is the path of a checkpoint file or a run's directory."""
     if not isinstance(name, str):
         return False
-    path = Path(measured_path(name)).expanduser()
+    path = Path(name).expanduser()
     if not path.is_dir():
         return path.suffix in CHECKPOINT_SUFFIXES
     try:
