@@ -1,7 +1,7 @@
 """The training loop: take steps, save, show, evaluate.
 
-Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s. Nothing but this
-loop moves a run's progress.
+Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s. In this package, only
+this loop sets ``run.progress``.
 """
 
 import logging
