@@ -1,4 +1,4 @@
-"""nkca-metrics: FID, IS and their honest successors; how stationary a chain is."""
+"""nkca-metrics: scores of samples against images, and tests of the chain."""
 
 import contextlib
 import shlex
@@ -162,7 +162,7 @@ def main(
     nkca-metrics runs/photos ref.npz                         and used again
     nkca-metrics runs/photos photos/ --chain                 is the chain stationary?
 
-    After Ctrl-C the same command goes on where it was.
+    After Ctrl-C the same command continues where it stopped.
     """
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import ALONE, lost_rank_advice
@@ -184,7 +184,7 @@ def main(
         ProgressBar(quiet or not ranks.is_first) as show,
         contextlib.ExitStack() as stack,
     ):
-        if chain and not ranks.is_first:  # a study is for one
+        if chain and not ranks.is_first:  # one process studies the chain
             return
         job = _prepare(asked, ALONE if chain else ranks, show, stack)
         if not ranks.is_first:
@@ -207,7 +207,7 @@ class _Job:
 
 
 def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.ExitStack) -> _Job:
-    """Open all that is asked for; of several ranks each extracts its share of the features, too."""
+    """Open everything that is needed; each of several ranks also extracts its share of the features."""
     from nkca.data.dataset import cache_place
     from nkca.metrics.collect import Collecting
     from nkca.metrics.extractors.by_name import open_extractor
@@ -247,7 +247,7 @@ def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.
 
 
 def _measure(job: _Job, keep: "Keep | None") -> tuple[str, list[Path]]:
-    """Score, save: the table and the files."""
+    """Score and save; returns the table and the files."""
     from nkca.metrics.measure import make_report
     from nkca.metrics.report import save_closest_pairs, save_report, table
     from nkca.metrics.statistics import save_statistics
@@ -271,7 +271,7 @@ def _measure(job: _Job, keep: "Keep | None") -> tuple[str, list[Path]]:
 
 
 def _study(job: _Job, levels: tuple[float, ...], given: dict[str, Any]) -> tuple[str, list[Path]]:
-    """Study the chain, save: the table and the files."""
+    """Study the chain and save; returns the table and the files."""
     from nkca.diagnostics.findings import StudyOptions
     from nkca.diagnostics.page import study_measurement
 

@@ -85,7 +85,7 @@ def schedule_options() -> Decorator:
 
 
 def computing_options() -> Decorator:
-    """Where, how precisely and how much at once."""
+    """Device, precision, compilation and batch size."""
     return _options(
         click.option(
             "--batch-size",
@@ -100,14 +100,14 @@ def computing_options() -> Decorator:
 
 
 def device_options() -> Decorator:
-    """Where and how precisely."""
+    """Device, precision and compilation."""
     return _options(
         click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda", "mps"]),
             default="auto",
             show_default=True,
-            help="Where to compute.",
+            help="Device to compute on.",
         ),
         click.option(
             "--precision",

@@ -113,7 +113,7 @@ def main(
 
 @dataclass(frozen=True)
 class _Computing:
-    """Where, with which code and how much at once."""
+    """Device, compilation and batch size."""
 
     device: str
     compile: str
@@ -175,7 +175,7 @@ def _repeat(
     quiet: bool,
     given: dict[str, Any],
 ) -> None:
-    """Do a session again."""
+    """Replay a session."""
     from nkca.distributed.launch import is_one_of_many
     from nkca.live.session.file import caveat, read_session
     from nkca.live.session.replay import origin_here, repeat

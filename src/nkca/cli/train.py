@@ -14,7 +14,7 @@ from nkca.cli.progress import ProgressBar, duration, messages
 from nkca.cli.signals import stop_on_signal
 from nkca.config.parsing import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TrainCommand(SectionedCommand):
-    """nkca-train with its options by what they are about."""
+    """nkca-train, with its options grouped by subject."""
 
     sections: ClassVar[Sections] = {
         "images": (
@@ -70,7 +70,9 @@ class TrainCommand(SectionedCommand):
     required=True,
     help="Directory of the run; the same command again resumes there.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be trained, how fast, and stop.")
+@click.option(
+    "--dry-run", is_flag=True, help="Report what would be trained and how fast, then stop."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
 def main(
     config_file: Path | None, save_dir: Path, dry_run: bool, quiet: bool, **flags: Any
@@ -98,7 +100,7 @@ def main(
 
 
 def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path) -> None:
-    """Raise an error that names the file, where the file alone is wrong already."""
+    """Raise `InputError`; it names the config file where that alone is wrong."""
     try:
         configure(options)
     except InputError:
@@ -145,7 +147,7 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
 
 
 def _device(options: dict[str, Any], save_dir: Path) -> str:
-    """The device that the options name, else that of the run in ``save_dir``, as several meet there."""
+    """The device on which several processes join: that of the options, else of the run in ``save_dir``."""
     from nkca.distributed.launch import is_one_of_many
     from nkca.models.checkpoint import load_config
     from nkca.runs.start import newest_checkpoint
@@ -195,7 +197,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         raise InputError("--dry-run is for one process: leave out torchrun")
     with messages(quiet), ProgressBar(quiet) as show:
         run = prepare(options, save_dir, show.on_decode).run
-        with out_of_memory_says(advice_on_memory(run.config)):
+        with out_of_memory_advice(advice_on_memory(run.config)):
             found = rehearse(run)
     save_dir.mkdir(parents=True, exist_ok=True)
     sheet = save_dir / "dry_run.png"

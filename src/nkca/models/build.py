@@ -39,7 +39,7 @@ class ModelSpec:
 
 
 def build_denoiser(spec: ModelSpec) -> nn.Module:
-    """The network with weights that mean nothing yet, on the CPU; no global randomness is used.
+    """The network with arbitrary weights, on the CPU; no global randomness is used.
 
     Raises:
         InputError: if the levels do not divide the image size; names the nearest sizes that work.

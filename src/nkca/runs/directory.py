@@ -1,4 +1,4 @@
-"""What a run's directory holds, and how it gets there.
+"""What a run's directory holds, and the functions that write it.
 
 config.yaml             the resolved config (earlier ones: config-until-step-N.yaml)
 log.txt                 what happened, all sessions
@@ -50,7 +50,7 @@ def keep_numbered(run: Run) -> None:
 
 
 def write_config(run: Run) -> None:
-    """Write config.yaml; one that says something else is kept beside it."""
+    """Write config.yaml; an older one that differs is kept beside it."""
     path = run.directory / "config.yaml"
     if path.exists():
         try:

@@ -20,7 +20,7 @@ SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
 class Rehearsal:
     """What a dry run found. Memory is the peak of the process in bytes, all it has done so far.
 
-    On a system that does not say (Windows) it is None.
+    It is None on systems that do not report it (Windows).
     """
 
     parameters: int

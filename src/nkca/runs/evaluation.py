@@ -1,4 +1,4 @@
-"""Scores and losses of the average of weights, for the curves and the choice of the best."""
+"""Scores and losses of the averaged weights, for the curves and the choice of the best."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ EVALUATION_IMAGES = 256
 def save_evaluation(
     run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False
 ) -> float | None:
-    """Score the average: its samples, and its loss, and write both to the curves.
+    """Score the averaged weights by samples and loss, and write both to the curves.
 
     Args:
         should_stop: asked again and again; True on any rank ends the evaluation without a score.
@@ -39,7 +39,7 @@ def save_evaluation(
         features = run.scorer.features(run.ema_model, should_stop, run.ranks)
     except LostRankError:
         raise
-    except InputError as error:  # no reason to end a run
+    except InputError as error:  # a failed evaluation does not end the run
         logger.warning("evaluation at step %d failed: %s", run.progress.step, error)
         return None
     if not run.ranks.is_first or (features is None and should_stop()):
@@ -61,7 +61,7 @@ def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float)
         return None
     try:
         score = scorer.compare(features.numpy())
-    except InputError as error:  # nor is this
+    except InputError as error:
         logger.warning("evaluation at step %d failed: %s", progress.step, error)
         return None
     seconds = time.monotonic() - began
@@ -79,7 +79,7 @@ def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float)
 
 
 def _save_loss(run: Run, curves: Curves) -> None:
-    """The loss of the average and what its objective shows, on the first images with fixed draws."""
+    """Loss and shown values of the averaged weights, on the first images with fixed draws."""
     learner, model = run.learner, run.ema_model
     total = min(EVALUATION_IMAGES, len(run.images))
     size, names = learner.part_size, ["loss"]

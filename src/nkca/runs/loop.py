@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from nkca.data.dataset import batches
 from nkca.distributed.ranks import lost_rank_advice
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.checkpoint import BEST, FINAL, LATEST
 from nkca.runs.curves import Curves, open_curves
 from nkca.runs.directory import keep_numbered, save
@@ -40,7 +40,7 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     cadence, saved_at = run.config.cadence, time.monotonic()
     with (
         open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
-        out_of_memory_says(advice_on_memory(run.config)),
+        out_of_memory_advice(advice_on_memory(run.config)),
         lost_rank_advice(
             f"checkpoints in {run.directory} are intact: the same command goes on there"
         ),

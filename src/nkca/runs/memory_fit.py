@@ -128,7 +128,7 @@ def _search(trial: "_Trial", config: RunConfig) -> StepPlan | None:
 
 
 def advice_on_memory(config: RunConfig) -> str:
-    """What helps a run that does not fit into memory."""
+    """Advice for a run that does not fit into memory."""
     training = config.training
     parts, levels = training.accumulate, training.activation_checkpointing
     if training.finds_parts:
@@ -172,12 +172,12 @@ class _Trial:
     limit: int
 
     def prepare(self) -> None:
-        """Let libraries load, layers choose their ways and gradients take their place."""
+        """Warm up: load libraries, select algorithms, allocate gradients."""
         recompute_levels(self.learner.weights, 0)
         self._rise(1, *self._small())
 
     def need(self, levels: int) -> Need | None:
-        """What parts take with ``levels`` recomputed; None if one image is too much already."""
+        """What parts take with ``levels`` recomputed; None if not even one image fits."""
         recompute_levels(self.learner.weights, levels)
         height, width = self.model.data_shape[1:]
         small = self._small()
@@ -191,7 +191,7 @@ class _Trial:
         return Need(fixed, MARGIN * slope * height * width / (small[0] * small[1]))
 
     def confirm(self, images: int) -> int:
-        """On CUDA, take the part in earnest, with fewer images as long as memory runs out."""
+        """On CUDA, run a part of full size, with fewer images as long as memory runs out."""
         device = self.model.device
         if device.type == "cuda":
             while images > 1 and self._rise(images, *self.model.data_shape[1:]) is None:

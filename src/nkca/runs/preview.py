@@ -1,4 +1,4 @@
-"""Pictures of the run's progress: samples of the average of weights, always from the same seeds."""
+"""Pictures of the run's progress: samples of the averaged weights, always from the same seeds."""
 
 import logging
 import time

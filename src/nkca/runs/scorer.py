@@ -65,7 +65,7 @@ class Scorer:
     limit: float | None
 
     def announcement(self) -> str:
-        """What an evaluation is and how long it takes, said before the first."""
+        """What an evaluation is and how long it takes, for the log."""
         limit = "" if self.limit is None else f", given up after {self.limit:g} s"
         return (
             f"each evaluation: {self.samples} samples of {self.schedule.num_steps} steps against "
@@ -115,7 +115,7 @@ def prepare_scorer(
     part_size: int,
     ranks: Ranks = ALONE,
 ) -> Scorer:
-    """Take the reference's features, which a cache keeps, and measure what an evaluation takes.
+    """Read or compute the reference's features, and measure how long an evaluation takes.
 
     Without a cache each rank takes them all.
 
@@ -159,7 +159,7 @@ def prepare_scorer(
 
 
 def _affordable(wanted: int, batch_size: int, seconds: float, limit: float | None) -> int:
-    """As many samples as fit into two thirds of the time, the rest being for a slower moment."""
+    """As many samples as fit into two thirds of the time, the rest in reserve for slower moments."""
     if limit is None:
         return wanted
     fit = int(limit / 1.5 / seconds * batch_size)

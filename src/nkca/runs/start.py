@@ -14,7 +14,7 @@ from nkca.data.cache import DecodedImages
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.models import build
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.models.model import Model
@@ -131,7 +131,7 @@ def prepare(
         messages.extend(f"changed option {name}: {change}" for name, change in changes.items())
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
-    with out_of_memory_says(advice_on_memory(config)):
+    with out_of_memory_advice(advice_on_memory(config)):
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
         messages.extend(filter(None, [compilation.describe(device, choice)]))

@@ -76,7 +76,7 @@ def find_compiler() -> list[str]:
 
 
 def _compile(command: list[str], sources: tuple[Path, ...], target: Path) -> None:
-    """Make ``target`` whole or not at all."""
+    """Compile into ``target``, atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     command = [*command, *map(str, sources), "-o", str(temporary)]

@@ -53,7 +53,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Write ``text`` as UTF-8, atomically; what has no UTF-8, in names of files, as JSON does: \udcff."""
+    r"""Write ``text`` as UTF-8, atomically; lone surrogates, from file names, as JSON does: \udcff."""
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 
@@ -118,7 +118,7 @@ def _is_empty(directory: Path) -> bool:
 
 @contextlib.contextmanager
 def _claim(directory: Path) -> Iterator[bool]:
-    """Whether no other process has claimed this directory; then it is claimed while the block runs."""
+    """Claim this directory while the block runs; yields False where another process has claimed it."""
     if fcntl is None or not directory.is_dir():
         yield directory.is_dir()
         return
