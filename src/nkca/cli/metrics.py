@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--full-depth",
     is_flag=True,
-    help="Compare categorical models with images of all levels, not of as many as they see.",
+    help="Compare with images of all levels, not only of those that a categorical model sees.",
 )
 @click.option(
     "--reference",
@@ -95,7 +95,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stats-only",
     is_flag=True,
-    help="Leave features out of --save-stats: a small file, for FID alone.",
+    help="Save no features with --save-stats: a small file, for FID alone.",
 )
 @schedule_options()
 @click.option(
@@ -112,7 +112,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where decoded images and features are kept.  [default: NKCA_CACHE or the user's cache]",
 )
-@click.option("--cache/--no-cache", default=True, help="Keep them for the next time.")
+@click.option("--cache/--no-cache", default=True, help="Keep them for later measurements.")
 @click.option(
     "--chain",
     is_flag=True,

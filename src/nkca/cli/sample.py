@@ -105,7 +105,7 @@ def main(
     if replay is not None:
         if like is not None or save_intermediate or overwrite:
             raise InputError("--replay goes with --save-dir, --save-grid, --save-animation only")
-        _repeat(replay, outputs, save_dir, computing, quiet, given)
+        _replay(replay, outputs, save_dir, computing, quiet, given)
         return
     place = (save_dir, overwrite)
     _sample(_request(like, given), like, outputs, place, computing, quiet)
@@ -167,7 +167,7 @@ def _sample(
             click.echo(f"  {directory / name}")
 
 
-def _repeat(
+def _replay(
     replay: Path,
     outputs: "Outputs",
     save_dir: Path,

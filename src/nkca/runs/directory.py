@@ -3,7 +3,7 @@
 config.yaml             the resolved config (earlier ones: config-until-step-N.yaml)
 log.txt                 what happened, all sessions
 checkpoint_latest.pth   where the same command resumes; _final, _best and numbered ones beside it
-previews/               samples of the average of weights, always from the same seeds
+previews/               samples of the averaged weights, always from the same seeds
 tensorboard/            curves
 """
 

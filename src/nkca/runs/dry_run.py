@@ -18,7 +18,7 @@ SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a dry run found. Memory is the peak of the process in bytes, all it has done so far.
+    """What a dry run found; ``peak_memory`` is the peak of the process so far, in bytes.
 
     It is None on systems that do not report it (Windows).
     """

@@ -27,7 +27,7 @@ def save_evaluation(
     """Score the averaged weights by samples and loss, and write both to the curves.
 
     Args:
-        should_stop: asked again and again; True on any rank ends the evaluation without a score.
+        should_stop: called repeatedly; True on any rank ends the evaluation without a score.
 
     Returns:
         The samples' kernel distance on the first rank; None where there is none, and on the others.

@@ -162,7 +162,7 @@ class _Trial:
     Args:
         unit: what divides the sides of images.
         batch: images of a whole step on this process.
-        limit: bytes that trials on the CPU do not go beyond where they can help it.
+        limit: bytes that trials on the CPU should not exceed.
     """
 
     learner: Learner
@@ -199,7 +199,7 @@ class _Trial:
         return images
 
     def _small(self) -> tuple[int, int]:
-        """Height and width of what is measured."""
+        """Height and width of the images that are measured."""
         height, width = self.model.data_shape[1:]
         if self.model.device.type == "cuda":
             return height, width
@@ -235,7 +235,7 @@ class _Trial:
 
 
 def _eager() -> contextlib.AbstractContextManager[Any]:
-    """Nothing is compiled for the shapes of trials."""
+    """Compile nothing in this block, as the shapes of trials do not come again."""
     stance = getattr(torch.compiler, "set_stance", None)  # PyTorch 2.6 and later
     if stance is None or "torch._dynamo" not in sys.modules:
         return contextlib.nullcontext()

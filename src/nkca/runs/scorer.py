@@ -1,4 +1,4 @@
-"""Scores of a model while it is trained: samples of its average against real images, now and then.
+"""Scores of a model in training: samples of its averaged weights against real images, at intervals.
 
 It is the code of nkca-metrics on few samples. The best weights are those with the lowest kernel
 distance (KID), which is unbiased, so that evaluations with different numbers of samples compare.
@@ -48,7 +48,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scorer:
-    """What stays the same from evaluation to evaluation.
+    """What all evaluations of a run share.
 
     Args:
         samples: of one evaluation, always from the same seeds.
@@ -78,7 +78,7 @@ class Scorer:
     ) -> Tensor | None:
         """Sample and extract, each rank its share: (samples, D) float32 on all of them.
 
-        None where the time was up before, or ``should_stop()``, on any rank.
+        None where the time limit passed or ``should_stop()`` was True on any rank.
         """
         deadline = None if self.limit is None else time.monotonic() + self.limit
 

@@ -36,7 +36,7 @@ class CannotCompileError(Exception):
 
 
 def compiled(*sources: Path) -> ctypes.CDLL:
-    """The shared library made from ``sources``; one that is damaged is made again.
+    """The shared library made from ``sources``; a damaged one is made again.
 
     Raises:
         CannotCompileError: if there is no compiler here, or it or the loader fails.

@@ -68,9 +68,9 @@ def fresh_directory(path: Path) -> Path:
 
 @contextlib.contextmanager
 def claimed_directory(path: Path) -> Iterator[Path]:
-    """As `fresh_directory`; while the block runs no other process gets it, empty as it may be.
+    """As `fresh_directory`; while the block runs no other process gets it, even if it is empty.
 
-    What was made here and is empty at the end is removed.
+    A directory that was made here and is empty at the end is removed.
 
     Raises:
         InputError: if it cannot be written to.
@@ -101,7 +101,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _make(directory: Path) -> bool:
-    """Make it; False where there is something of this name."""
+    """Make the directory; False where something of this name exists."""
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
@@ -140,10 +140,10 @@ def _claim(directory: Path) -> Iterator[bool]:
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock file ``path`` while the block runs, and remove it.
 
-    However the process ends, the lock is free; a file that is left over locks nothing.
+    The lock is released however the process ends; a file that is left over locks nothing.
 
     Args:
-        wait: until another process that holds it is done.
+        wait: for another process that holds it.
 
     Raises:
         InputError: if another process holds it, and ``wait`` is not given.
