@@ -189,7 +189,7 @@ def _memory(peak: int | None) -> str:
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
     from nkca.pictures.png import save_png
-    from nkca.runs.dry_run import rehearse
+    from nkca.runs.dry_run import dry_run
     from nkca.runs.memory_fit import advice_on_memory
     from nkca.runs.start import prepare
 
@@ -198,7 +198,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     with messages(quiet), ProgressBar(quiet) as show:
         run = prepare(options, save_dir, show.on_decode).run
         with out_of_memory_advice(advice_on_memory(run.config)):
-            found = rehearse(run)
+            found = dry_run(run)
     save_dir.mkdir(parents=True, exist_ok=True)
     sheet = save_dir / "dry_run.png"
     save_png(sheet, found.sheet)
