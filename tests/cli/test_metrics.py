@@ -211,7 +211,7 @@ BAD = {
     "no such program": ("{photos} {photos} --features=none.pt2", r"none\.pt2"),
     "weights for pixels": (
         "{photos} {photos} --features=pixels --inception-weights={text}.pth",
-        r"--inception-weights is for --features=inception",
+        r"a file of weights is for the features inception, not for pixels",
     ),
     "weights missing": (
         "{photos} {photos} --inception-weights=none.pth",
@@ -219,9 +219,9 @@ BAD = {
     ),
     "too many": (
         "{photos} {photos} --features=pixels --num-samples=17",
-        r"--num-samples=17, but there are only 16 images",
+        r"num_samples=17, but there are only 16 images",
     ),
-    "how many": ("{run} {run} --features=pixels", r"how many samples\?.*--num-samples=N"),
+    "how many": ("{run} {run} --features=pixels", r"how many samples\?.*num_samples"),
     "level": (
         "{run} {photos} --features=pixels --max-sampling-noise=0.5",
         r"samples from noise start at level 1, not 0\.5",
@@ -266,7 +266,7 @@ def test_bad_input_is_one_line_and_code_2_and_nothing_is_written(
         text.with_suffix(suffix).write_text("hello")
     arguments = line.format(photos=photos, run=trained, text=text).split()
     result = call("metrics", *arguments, f"--save-dir={tmp_path}/out", "--device=cpu", code=2)
-    errors = [e for e in result.stderr.splitlines() if not e.startswith("reading files")]
+    errors = [e for e in result.stderr.splitlines() if not e.startswith("decoding images")]
     assert len(errors) == 1, errors
     assert re.search(says, errors[0]), errors[0]
     assert not (tmp_path / "out").exists()

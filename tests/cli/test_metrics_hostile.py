@@ -53,7 +53,12 @@ def read(directory: Path) -> dict[str, Any]:
 def error_of(result: Result) -> str:
     """The last line; those before say what is read and computed."""
     lines = result.stderr.splitlines()
-    told = (r"reading files .*", r"features of .*", r"scores: 6", r".* holds something already.*")
+    told = (
+        r"decoding images: .*",
+        r"features of .*",
+        r"scores: 6",
+        r".* holds something already.*",
+    )
     assert all(any(re.fullmatch(t, line) for t in told) for line in lines[:-1]), result.stderr
     assert lines[-1].startswith("nkca-metrics: error: ")
     return lines[-1]
@@ -313,7 +318,7 @@ def never(*_: object) -> Features:
         (["--stats-only"], "give that too"),
         (["--save-dir={place}/file"], "'--save-dir': Directory .*file' is a file"),
         (["--save-dir={place}/file/x"], r"Not a directory: .*/file/x"),
-        (["--cache-dir={place}/file"], "cannot write the cache here: File exists; give another"),
+        (["--cache-dir={place}/file"], "cannot write the cache here: File exists; name another"),
     ],
 )
 def test_places_are_checked_before_anything_is_computed(
@@ -393,7 +398,9 @@ def test_without_a_home(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     result = call("metrics", good, PIXELS, f"--save-dir={tmp_path}/b", code=2)
-    assert re.search(r"file/.*cannot write the cache here: .*--no-cache", error_of(result))
+    assert re.search(
+        r"file/.*cannot write the cache here: .*switch the cache off", error_of(result)
+    )
     call("metrics", good, PIXELS, f"--save-dir={tmp_path}/b", "--no-cache")
 
 
@@ -425,7 +432,7 @@ def test_a_full_disk_under_the_features(
         result = call("metrics", good, good, PIXELS, *places, code=2)
     said = error_of(result)
     assert re.search(rf"{tmp_path}/\S+: cannot keep features here: No space left", said)
-    assert "--cache-dir" in said
+    assert "cache_dir" in said
     assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
     call("metrics", good, good, PIXELS, *places)
     assert read(tmp_path / "out")["scores"]["fid"] == pytest.approx(0, abs=1e-9)

@@ -132,7 +132,7 @@ def test_the_background_is_behind_transparent_pixels(tmp_path: Path) -> None:
 
 
 def test_no_dataset() -> None:
-    with pytest.raises(InputError, match="no dataset given: --dataset=DIR"):
+    with pytest.raises(InputError, match="no dataset given: name a folder"):
         load_dataset(DataConfig())
 
 

@@ -174,7 +174,7 @@ def test_of_an_archive_a_few_images_are_held_at_a_time(
 
 def test_a_process_that_dies_is_told(started: list["subprocess.Popen[bytes]"]) -> None:
     with (
-        pytest.raises(InputError, match=r"has ended .*--data-workers=1 decodes without"),
+        pytest.raises(InputError, match=r"has ended .*data_workers=1 decodes without"),
         worker_pool(2, 10) as found,
     ):
         for process in started:

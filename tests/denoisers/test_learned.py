@@ -224,7 +224,7 @@ def test_a_size_that_does_not_halve_names_the_nearest_that_do(
     with pytest.raises(InputError) as caught:
         build_denoiser(spec)
     message = str(caught.value)
-    assert message.endswith(", ".join(f"--resize={size}" for size in nearest))
+    assert message.endswith(", ".join(f"resize={size}" for size in nearest))
     assert f"{width}x{height}" in message
     assert str(list(mults)) in message
     assert "\n" not in message

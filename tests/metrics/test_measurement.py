@@ -11,6 +11,7 @@ import torch
 from toys import ToyExtractor, image_files, random_pictures, save_pictures, write_checkpoint
 
 from nkca.config.schema import DataConfig
+from nkca.demo import measured_path
 from nkca.errors import InputError
 from nkca.metrics.collect import Collecting, Subject, collect
 from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
@@ -128,11 +129,13 @@ def test_every_pair_of_places(samples: str, reference: str | None, places: Place
 def test_what_a_checkpoint_is(places: Places, tmp_path: Path) -> None:
     for path in (places.model, places.run, places.discrete, tmp_path / "not-there.pt"):
         assert is_checkpoint(str(path)), path
-    for name in (*map(str, (places.train, places.zip, places.npz, tmp_path)), "demo:images"):
-        assert not is_checkpoint(name), name
-    assert is_checkpoint("demo:model")
-    with pytest.raises(InputError, match="demo:model or demo:images"):
-        is_checkpoint("demo")
+    for path in (places.train, places.zip, places.npz, tmp_path):
+        assert not is_checkpoint(str(path)), path
+    assert is_checkpoint(measured_path("demo:model"))
+    assert not is_checkpoint(measured_path("demo:images"))
+    for wrong in (Request("demo"), Request(str(places.train), "demo")):
+        with pytest.raises(InputError, match="demo:model or demo:images"):
+            prepare(wrong)
 
 
 def test_the_samples_of_a_checkpoint(places: Places) -> None:
@@ -226,7 +229,7 @@ def test_the_first_of_the_files(places: Places) -> None:
     assert count_of(measurement.subjects["reference"]) == 10, "the reference is not cut"
     whole = opened(places.train, num_samples=12).subjects["samples"]
     assert isinstance(whole, ImageFiles)
-    with pytest.raises(InputError, match="--num-samples=13, but there are only 12 images"):
+    with pytest.raises(InputError, match="num_samples=13, but there are only 12 images"):
         opened(places.train, places.other, num_samples=13)
 
 
@@ -234,7 +237,7 @@ def test_samples_of_a_model_are_as_many_as_are_asked_for(places: Places) -> None
     assert count_of(opened(places.model, places.other).subjects["samples"]) == 10
     assert count_of(opened(places.model, places.other, num_samples=33).subjects["samples"]) == 33
     assert count_of(opened(places.model, num_samples=3).subjects["samples"]) == 3
-    with pytest.raises(InputError, match=r"how many samples.*--num-samples=N"):
+    with pytest.raises(InputError, match=r"how many samples.*num_samples"):
         opened(places.model, train=places.train)
 
 

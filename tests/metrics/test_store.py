@@ -152,7 +152,7 @@ def test_features_of_another_kind_are_refused(other: Features, tmp_path: Path) -
 
 def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"cannot keep features .*--cache-dir, or use --no-cache"):
+    with pytest.raises(InputError, match=r"cannot keep features .*cache_dir.*switch the cache off"):
         fill(tmp_path / "file" / "store", 1)
 
 

@@ -277,7 +277,7 @@ def test_evaluation_says_beforehand_how_long_it_takes_and_is_given_up_after_its_
         late = replace(run, scorer=replace(run.scorer, limit=0.0))
         steps = [report.progress.step for report in train(late)]
     assert steps == [1, 2, 3, 4]
-    assert sum("given up after" in m and "--eval-time" in m for m in caplog.messages) == 2
+    assert sum("given up after" in m and "eval_time" in m for m in caplog.messages) == 2
     assert not (tmp_path / BEST).exists()
     assert "evaluation/kid" not in scalars_of(tmp_path)
 
@@ -310,7 +310,7 @@ def test_an_evaluation_that_cannot_fit_its_time_is_refused_before_training(
     photos: Path, tmp_path: Path
 ) -> None:
     asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 4, "eval_time": 1e-6}
-    with pytest.raises(InputError, match="eval_time=1e-06 s: raise --eval-time or lower"):
+    with pytest.raises(InputError, match="eval_time=1e-06 s: raise eval_time or lower"):
         prepare(asked, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -377,7 +377,7 @@ def test_a_streak_of_nan_stops_with_advice_and_the_latest_intact(
     before = (tmp_path / LATEST).read_bytes()
     with open_run(asked, tmp_path) as run:
         poison(run)
-        with pytest.raises(nkca.InputError, match=r"diverged: 20 steps in a row.*--lr, --grad-cl"):
+        with pytest.raises(nkca.InputError, match=r"diverged: 20 steps in a row.*lr, grad_cl"):
             list(train(run))
     assert (tmp_path / LATEST).read_bytes() == before
     assert not (tmp_path / FINAL).exists()
@@ -439,7 +439,7 @@ def test_out_of_memory_names_the_batch_size_and_the_flags(
         open_run(asked, tmp_path) as run,
         pytest.raises(
             nkca.InputError,
-            match=r"batch size 5 in 2 part.*--accumulate=4.*--batch-size, --resize or --hidden-size.*bf16",
+            match=r"batch size 5 in 2 part.*accumulate=4.*batch_size, resize or hidden_size.*bf16",
         ),
     ):
         list(train(run))

@@ -240,9 +240,9 @@ def test_parts_first_then_levels(
 
 def test_what_does_not_fit_is_one_line(measured: list[int], photos: str, tmp_path: Path) -> None:
     asked = {**TINY, "dataset": photos, "max_memory": "120M"}
-    with pytest.raises(InputError, match=r"no step of 6 images fits into 120 MiB .--max-memory"):
+    with pytest.raises(InputError, match=r"no step of 6 images fits into 120 MiB .max_memory"):
         prepare(asked, tmp_path / "run")
-    with pytest.raises(InputError, match="try --accumulate=auto, a smaller"):
+    with pytest.raises(InputError, match="try accumulate=auto, a smaller"):
         prepare({**asked, "accumulate": 1}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert set(measured) == {0, 1, 2}
@@ -279,7 +279,7 @@ def test_a_device_that_cannot_be_measured_is_refused(
 ) -> None:
     monkeypatch.setattr(memory, "is_measurable", lambda _: False)
     with pytest.raises(
-        InputError, match="memory cannot be measured on cpu here: give --accumulate=N"
+        InputError, match="memory cannot be measured on cpu here: give accumulate=N"
     ):
         prepare({**TINY, "dataset": photos, "accumulate": "auto"}, tmp_path / "run")
 

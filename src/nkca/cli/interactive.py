@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.command import command
-from nkca.cli.options import device_options, messages
+from nkca.cli.options import device_options
+from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
@@ -61,14 +62,14 @@ logger = logging.getLogger("nkca")
     "--session",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Replay a session that was saved, and go on from there.",
+    help="Replay a saved session, then continue it.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="NAME",
-    help="Where to listen; 0.0.0.0 lets other machines in that have the token.",
+    help="Address to listen on; with 0.0.0.0 other machines that have the token can connect.",
 )
 @click.option(
     "--port",
@@ -77,8 +78,10 @@ logger = logging.getLogger("nkca")
     metavar="N",
     help="[default: 8000, or any other that is free]",
 )
-@click.option("--token", is_flag=True, help="Let only in who has the address with its token.")
-@click.option("--no-browser", is_flag=True, help="Open no browser.")
+@click.option(
+    "--token", is_flag=True, help="Admit only browsers that have the address with its token."
+)
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @device_options()
 def main(
     host: str,
@@ -117,7 +120,7 @@ def main(
         _serve(app, listener)
         with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
             saved(shared)
-            _tell_where(saved, given["checkpoint"])
+            _print_saved(saved, given["checkpoint"])
         os._exit(0)  # now, whatever the worker is doing
 
 
@@ -199,7 +202,7 @@ def _open_browser(address: str) -> None:
 
 
 def _serve(app: "ASGIApp", listener: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; in a thread, so that those are heard at once."""
+    """Serve until Ctrl-C or SIGTERM; in a thread, so that signals are handled at once."""
     import uvicorn
 
     from nkca.live.web.uvicorn_timeout import HeadTimeoutProtocol
@@ -210,7 +213,7 @@ def _serve(app: "ASGIApp", listener: socket.socket) -> None:
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="error",  # what it warns of is what strangers send
+        log_level="error",  # its warnings are about malformed requests
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -225,8 +228,8 @@ def _serve(app: "ASGIApp", listener: socket.socket) -> None:
         raise InputError("the server has stopped")
 
 
-def _tell_where(saved: "Autosave", checkpoint: str) -> None:
-    """Print what has been saved, and that this is the end."""
+def _print_saved(saved: "Autosave", checkpoint: str) -> None:
+    """Print which files were saved, and that the command ends."""
     for path in saved.written:
         click.echo(f"\nThe session is in {path}; its pictures again:")
         click.echo(f"  nkca-sample {shlex.quote(checkpoint)} --replay {shlex.quote(str(path))}")

@@ -70,7 +70,7 @@ def request_of(given: dict[str, Any]) -> "Request":
         held_out=given["held_out"],
         num_samples=given["num_samples"],
         sampling=SampleOptions(
-            Schedule(**_said(schedule)), first_seed=given["seed"], **_said(sampling)
+            Schedule(**_without_none(schedule)), first_seed=given["seed"], **_without_none(sampling)
         ),
         lag=given["lag"],
         device=given["device"],
@@ -80,7 +80,7 @@ def request_of(given: dict[str, Any]) -> "Request":
     )
 
 
-def _said(options: dict[str, Any]) -> dict[str, Any]:
+def _without_none(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -257,5 +257,5 @@ def _cache_errors(cache_dir: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise InputError(
             f"{cache_dir}: cannot write the cache here: {reason}; "
-            "give another place with --cache-dir, or use --no-cache"
+            "name another place (cache_dir), or switch the cache off"
         ) from error

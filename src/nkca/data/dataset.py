@@ -53,7 +53,7 @@ def load_dataset(
         InputError: if there are none, or they do not fit together; see `load_images`.
     """
     if not config.dataset:
-        raise InputError("no dataset given: --dataset=DIR (or --dataset=demo)")
+        raise InputError("no dataset given: name a folder or archive of images, or 'demo'")
     options = LoadOptions(
         resize=config.resize,
         channels=cast("Literal[1, 3, 4] | None", config.channels),

@@ -239,7 +239,7 @@ def _check_sizes(listing: Listing, headers: _Headers) -> None:
     ]
     more = f", and {len(sizes) - 5} sizes more" if len(sizes) > 5 else ""
     smallest = min(map(min, sizes))
-    raise InputError(f"images differ in size, use --resize={smallest}: {', '.join(parts)}{more}")
+    raise InputError(f"images differ in size, use resize={smallest}: {', '.join(parts)}{more}")
 
 
 def _slices(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -116,7 +116,7 @@ def _start(command: list[str]) -> "subprocess.Popen[bytes]":
         )
     except OSError as error:
         raise InputError(
-            f"cannot start a process that decodes images: {error.strerror}; --data-workers=1 needs none"
+            f"cannot start a process that decodes images: {error.strerror}; data_workers=1 needs none"
         ) from error
 
 
@@ -133,7 +133,7 @@ def _ask(process: "subprocess.Popen[bytes]", function: Callable[[Any], Any], arg
             raise
         raise InputError(
             "a process that decodes images has ended (out of memory, or an image that Pillow cannot "
-            "bear?); --data-workers=1 decodes without"
+            "bear?); data_workers=1 decodes without"
         ) from error
     if not succeeded:
         raise result

@@ -15,7 +15,7 @@ import torch
 
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import of_share
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.metrics.extractors.contract import Extractor, Features
 from nkca.metrics.image_sets import ImageSet, Part, Tick
 from nkca.metrics.statistics import Statistics
@@ -124,7 +124,7 @@ def extract(
             batch = images.batch(rows[mine.start : mine.stop], tick)
             return extractor(send(to_rgb(batch), options.device))
 
-        with out_of_memory_says(f"at batch size {size}: try a smaller --batch-size"):
+        with out_of_memory_advice(f"at batch size {size}: try a smaller batch size"):
             here = of_share(see, len(rows), ranks)
         yield _gathered(here, len(rows), ranks) if ranks.count > 1 else here
 

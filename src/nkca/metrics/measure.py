@@ -52,6 +52,9 @@ def measure(
         train: what the samples may be copies of, as ``reference``.
         num_samples: how many samples of a checkpoint; None: as many as the reference has.
 
+    Returns:
+        The scores; ``warnings`` says what speaks against them, as the command's report does.
+
     Raises:
         InputError: if something is missing, of the wrong shape, or does not fit together.
     """
@@ -148,7 +151,7 @@ def make_report(
     used = statistics["samples"].extractor or used
     warnings = (*measurement.warnings, *too_few(statistics, used))
     protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
-    return Report(scores, used, protocol, warnings), statistics
+    return Report(replace(scores, warnings=warnings), used, protocol), statistics
 
 
 def extract_together(

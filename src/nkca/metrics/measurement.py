@@ -141,7 +141,7 @@ def _first_look(count: int, opened: _Opened) -> int:
     if opened.path != MODEL or count <= DEMO_SAMPLES:
         return count
     logger.info(
-        "%d samples of %s, for a first look: --num-samples=%d for as many as the reference has",
+        "%d samples of %s, for a first look: num_samples=%d for as many as the reference has",
         DEMO_SAMPLES,
         DEMO_MODEL,
         count,
@@ -157,14 +157,10 @@ def _usual_extractor(opened: _Opened | None) -> str | None:
 
 
 def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
-    """Whether this names a checkpoint file, a run's directory or the model in the package.
-
-    Raises:
-        InputError: see `nkca.demo.measured_path`.
-    """
+    """Whether this is the path of a checkpoint file or a run's directory."""
     if not isinstance(name, str):
         return False
-    path = Path(measured_path(name)).expanduser()
+    path = Path(name).expanduser()
     if not path.is_dir():
         return path.suffix in CHECKPOINT_SUFFIXES
     try:
@@ -238,12 +234,12 @@ def _first(subject: Subject, count: int | None, checkpoints: Mapping[str, _Opene
         return subject
     if isinstance(subject, Statistics):
         if not checkpoints:
-            raise InputError("--num-samples is for checkpoints and images, not a statistics file")
+            raise InputError("num_samples is for checkpoints and images, not a statistics file")
         return subject
     if count == len(subject):
         return subject
     if count > len(subject):
-        raise InputError(f"--num-samples={count}, but there are only {len(subject)} images")
+        raise InputError(f"num_samples={count}, but there are only {len(subject)} images")
     return Part(subject, range(count))
 
 
@@ -252,7 +248,7 @@ def _count(subjects: dict[str, Subject]) -> int:
         count = subject.count if isinstance(subject, Statistics) else len(subject or ())
         if count:
             return count
-    raise InputError("how many samples? Nothing here has a number of images: --num-samples=N")
+    raise InputError("how many samples? Nothing here has a number of images: give num_samples")
 
 
 def _assume_training_images(

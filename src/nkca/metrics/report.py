@@ -33,7 +33,6 @@ class Report:
     scores: Scores
     extractor: Description
     protocol: Mapping[str, Mapping[str, Any]]
-    warnings: tuple[str, ...] = ()
     command: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -44,7 +43,7 @@ class Report:
             "command": self.command,
             "scores": _plain_scores(self.scores),
             "missing": self.scores.missing,
-            "warnings": list(self.warnings),
+            "warnings": list(self.scores.warnings),
             "extractor": asdict(self.extractor),
             "protocol": {role: dict(about) for role, about in self.protocol.items()},
         }
@@ -101,7 +100,7 @@ def table(report: Report) -> str:
     lines += [f"{name:<24}{value:>18}   {hint}" for name, value, hint in _rows(report.scores)]
     absent = report.scores.missing
     lines += [f"{name.replace('_', ' ')}: not computed, {why}" for name, why in absent.items()]
-    return "\n".join(lines + [f"warning: {warning}" for warning in report.warnings])
+    return "\n".join(lines + [f"warning: {warning}" for warning in report.scores.warnings])
 
 
 def _rows(scores: Scores) -> Iterator[tuple[str, str, str]]:

@@ -131,8 +131,8 @@ def _writing(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{directory}: cannot keep features here: {error.strerror or error}; give another place "
-            "with --cache-dir, or use --no-cache (which needs room in TMPDIR)"
+            f"{directory}: cannot keep features here: {error.strerror or error}; name another place "
+            "(cache_dir), or switch the cache off (which needs room in TMPDIR)"
         ) from error
 
 

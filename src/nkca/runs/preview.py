@@ -1,4 +1,4 @@
-"""Pictures of the run's progress: samples of the average of weights, always from the same seeds."""
+"""Pictures of the run's progress: samples of the averaged weights, always from the same seeds."""
 
 import logging
 import time
@@ -21,10 +21,10 @@ PREVIEW_SAMPLES = 16
 
 
 def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Sample the average from fixed seeds, each rank some: a PNG and an image in TensorBoard.
+    """Sample the averaged weights from fixed seeds, each rank a share: a PNG and an image in TensorBoard.
 
     Args:
-        should_stop: asked again and again; True on any rank ends it without a preview.
+        should_stop: called repeatedly; True on any rank ends it without a preview.
     """
     step, began = run.progress.step, time.monotonic()
     pictures = _preview(run, should_stop)

@@ -1,4 +1,4 @@
-"""Scores of a model while it is trained: samples of its average against real images, now and then.
+"""Scores of a model in training: samples of its averaged weights against real images, at intervals.
 
 It is the code of nkca-metrics on few samples. The best weights are those with the lowest kernel
 distance (KID), which is unbiased, so that evaluations with different numbers of samples compare.
@@ -48,7 +48,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scorer:
-    """What stays the same from evaluation to evaluation.
+    """What all evaluations of a run share.
 
     Args:
         samples: of one evaluation, always from the same seeds.
@@ -65,7 +65,7 @@ class Scorer:
     limit: float | None
 
     def announcement(self) -> str:
-        """What an evaluation is and how long it takes, said before the first."""
+        """What an evaluation is and how long it takes, for the log."""
         limit = "" if self.limit is None else f", given up after {self.limit:g} s"
         return (
             f"each evaluation: {self.samples} samples of {self.schedule.num_steps} steps against "
@@ -78,7 +78,7 @@ class Scorer:
     ) -> Tensor | None:
         """Sample and extract, each rank its share: (samples, D) float32 on all of them.
 
-        None where the time was up before, or ``should_stop()``, on any rank.
+        None where the time limit passed or ``should_stop()`` was True on any rank.
         """
         deadline = None if self.limit is None else time.monotonic() + self.limit
 
@@ -115,7 +115,7 @@ def prepare_scorer(
     part_size: int,
     ranks: Ranks = ALONE,
 ) -> Scorer:
-    """Take the reference's features, which a cache keeps, and measure what an evaluation takes.
+    """Read or compute the reference's features, and measure how long an evaluation takes.
 
     Without a cache each rank takes them all.
 
@@ -159,14 +159,14 @@ def prepare_scorer(
 
 
 def _affordable(wanted: int, batch_size: int, seconds: float, limit: float | None) -> int:
-    """As many samples as fit into two thirds of the time, the rest being for a slower moment."""
+    """As many samples as fit into two thirds of the time, the rest in reserve for slower moments."""
     if limit is None:
         return wanted
     fit = int(limit / 1.5 / seconds * batch_size)
     if fit < min(FEWEST_SAMPLES, wanted):
         raise InputError(
             f"an evaluation of {min(FEWEST_SAMPLES, wanted)} samples takes more than eval_time="
-            f"{limit:g} s: raise --eval-time or lower --eval-sampling-steps"
+            f"{limit:g} s: raise eval_time or lower eval_sampling_steps"
         )
     return min(wanted, fit)
 

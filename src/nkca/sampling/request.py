@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nkca.errors import InputError
+from nkca.noise import check_seed
 from nkca.pictures.png import read_settings
 from nkca.sampling.tasks import Schedule
 
@@ -105,7 +106,7 @@ def parse_seeds(text: str) -> list[range]:
     """Parse ``0-99``, ``7`` or ``0-9,50,60-69``: runs of seeds, in order.
 
     Raises:
-        InputError: for anything else, and for a run that goes down.
+        InputError: for anything else, a run that goes down, and seeds out of range.
     """
     runs = []
     for part in text.split(","):
@@ -113,7 +114,8 @@ def parse_seeds(text: str) -> list[range]:
         if match is None:
             raise InputError(f"seeds must look like 0-99 or 3,5,10-19, got '{text}'")
         first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last >= 2**63:
-            raise InputError(f"seeds must rise and be below 2^63, got '{part.strip()}'")
+        if last < first:
+            raise InputError(f"seeds must rise, got '{part.strip()}'")
+        check_seed(last)
         runs.append(range(first, last + 1))
     return runs

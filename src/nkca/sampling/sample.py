@@ -12,6 +12,7 @@ from torch import Tensor
 from nkca.chain import Sampler, run
 from nkca.errors import InputError
 from nkca.models.model import Model
+from nkca.noise import check_seed
 from nkca.pixels import as_array, as_pictures, as_tensor, check_images
 from nkca.sampling.tasks import Schedule, Task, around, draw, from_noise, inpaint
 
@@ -28,7 +29,7 @@ def sample(
     """Make one image for each seed.
 
     Args:
-        seeds: integers, Python's or NumPy's.
+        seeds: integers in 0..2**63-1, Python's or NumPy's.
         images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
         repaint: bool (H, W), True where the images may change (inpainting).
         schedule: by default the paper's: level 1 to the model's lowest in 100 steps.
@@ -38,7 +39,7 @@ def sample(
         uint8 (N, H, W, C).
 
     Raises:
-        InputError: if shapes, counts or levels do not fit the model.
+        InputError: if a seed is out of range, or shapes, counts or levels do not fit the model.
     """
     numbers = _checked(seeds)
     if batch_size < 1:
@@ -69,6 +70,8 @@ def _checked(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
         raise InputError(f"seeds must be integers, for each sample one: {error}") from error
     if not numbers:
         raise InputError("there must be one seed at least, for each sample one")
+    for number in numbers:
+        check_seed(number)
     return numbers
 
 

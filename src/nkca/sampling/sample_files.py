@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nkca.chain import Moment
 from nkca.distributed.ranks import ALONE, Ranks
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.model import Model
 from nkca.pictures.animation import animation_frame, check_animation, save_animation
 from nkca.pictures.grid import Pictures, contact_sheet
@@ -86,7 +86,7 @@ def make_samples(
     jobs = request.jobs()
     for number in range(num_batches):
         batch = list(itertools.islice(jobs, batch_size * ranks.count))
-        with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
+        with out_of_memory_advice(f"at batch size {batch_size}: try a smaller batch size"):
             for moment, pictures in _states(plan, batch, ranks):
                 if outputs.intermediate and ranks.is_first:
                     _save_intermediate(directory, batch, moment, pictures)

@@ -46,7 +46,9 @@ def pictures(count: int = 3, size: int = 32, seed: int = 0) -> Tensor:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(InputError, match=r"--features incepton \(did you mean 'inception'\?\)"):
+    with pytest.raises(
+        InputError, match=r"unknown features incepton \(did you mean 'inception'\?\)"
+    ):
         open_extractor("incepton", CPU)
     with pytest.raises(InputError, match=r"expected a FILE\.pt2 or one of: inception, "):
         open_extractor("net.pth", CPU)
@@ -54,7 +56,7 @@ def test_unknown_names() -> None:
 
 @pytest.mark.parametrize("name", ["pixels", "clip", efficientnet.NAME, "net.pt2"])
 def test_weights_only_where_they_are_taken(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"--inception-weights is for .*, not for {name}"):
+    with pytest.raises(InputError, match=f"a file of weights is for .*, not for {name}"):
         open_extractor(name, CPU, weights=tmp_path)
 
 
@@ -65,14 +67,14 @@ def test_what_is_not_here_is_one_line_with_what_is(
     monkeypatch.setitem(sys.modules, efficientnet.PACKAGE, None)
     with pytest.raises(InputError) as caught:
         open_extractor(name, CPU)
-    assert str(caught.value).endswith("; --features that work here now: pixels, FILE.pt2")
+    assert str(caught.value).endswith("; features that work here now: pixels, FILE.pt2")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["inception", "clip", "dinov2"])
 def test_torch_fidelity_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, fidelity.PACKAGE, None)
-    with pytest.raises(InputError, match=r"pip install 'nkca\[metrics\]'; --features that work"):
+    with pytest.raises(InputError, match=r"pip install 'nkca\[metrics\]'; features that work"):
         open_extractor(name, CPU)
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nkca.data.decode import MAX_SIDE, probe
-from nkca.errors import out_of_memory_says
+from nkca.errors import out_of_memory_advice
 from nkca.live.chains.events import Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
 from nkca.live.session.file import MAX_BYTES, Session, caveat, parse_session
@@ -151,7 +151,7 @@ class _Endpoints:
     async def _in_worker(self, work: Callable[[], T]) -> T:
         def run() -> T:
             try:
-                with out_of_memory_says("(start again with a smaller --batch-size)"):
+                with out_of_memory_advice("(start again with a smaller --batch-size)"):
                     return work()
             finally:
                 self.now = Snapshot(self.shared.session, self.shared.explorer.state)
@@ -182,7 +182,7 @@ def fitted_png(content: bytes, data_shape: tuple[int, int, int]) -> bytes:
     found = probe(content)
     if max(found.width, found.height) > MAX_SIDE or found.width * found.height > MAX_PIXELS:
         raise HTTPException(413, f"{found.width}x{found.height} is more than 64 million pixels")
-    with out_of_memory_says("(the picture is too large)"):
+    with out_of_memory_advice("(the picture is too large)"):
         picture, _ = fit_content(content, data_shape)
     return png_bytes(as_pictures(picture.unsqueeze(0))[0])
 

@@ -58,12 +58,12 @@ def open_extractor(
             is needed is missing, foreign or damaged.
     """
     if weights is not None and name != INCEPTION_NAME:
-        raise InputError(f"{INCEPTION.flag} is for --features=inception, not for {name}")
+        raise InputError(f"a file of weights is for the features inception, not for {name}")
     try:
         return _open(name, device, weights, download_progress)
     except UnavailableError as error:
         here = ", ".join(available_extractors())
-        raise InputError(f"{error}; --features that work here now: {here}") from error
+        raise InputError(f"{error}; features that work here now: {here}") from error
 
 
 def _open(name: str, device: torch.device, weights: Path | None, progress: bool) -> Extractor:
@@ -82,7 +82,7 @@ def _open(name: str, device: torch.device, weights: Path | None, progress: bool)
 
         return ExportedExtractor(Path(name).expanduser(), device)
     raise InputError(
-        f"unknown --features {name}{nearest(name, known_extractors())}; expected a FILE{_FILE} or "
+        f"unknown features {name}{nearest(name, known_extractors())}; expected a FILE{_FILE} or "
         f"one of: {', '.join(known_extractors())}"
     )
 

@@ -71,7 +71,7 @@ class ExportedExtractor:
         if need_height not in (None, height) or need_width not in (None, width):
             size = f"{need_width or 'any'}x{need_height or 'any'}"
             raise InputError(
-                f"{self._path} takes images of {size}, not {width}x{height}: give --resize, or export "
+                f"{self._path} takes images of {size}, not {width}x{height}: use resize, or export "
                 "with dynamic height and width"
             )
         try:

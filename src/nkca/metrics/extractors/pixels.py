@@ -28,7 +28,7 @@ class PixelsExtractor:
         if dimensions > MAX_DIMENSIONS:
             height, width = images.shape[2:]
             raise InputError(
-                f"--features=pixels is for small images: {width}x{height} in RGB are {dimensions} "
+                f"pixels as features are for small images: {width}x{height} in RGB are {dimensions} "
                 f"dimensions, at most {MAX_DIMENSIONS} can be"
             )
         return Features((images.float() / 127.5 - 1).flatten(1))

@@ -35,7 +35,7 @@ class WeightsFile:
         sha256: of its bytes, hexadecimal; "" where it is not known: any will do.
         url: where it is published.
         size_bytes: for the reader of an error; 0 where it is not known.
-        flag: the command's option that names another file; "" where there is none.
+        flag: the command and its option that name another file; "" where there is none.
         variable: the environment's variable that does so; "" where there is none.
         aliases: other names that the same bytes have in PyTorch's cache.
     """
@@ -60,7 +60,7 @@ INCEPTION = WeightsFile(
     url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth",
     size_bytes=95_628_359,
-    flag="--inception-weights",
+    flag="nkca-metrics --inception-weights",
     variable="NKCA_INCEPTION_WEIGHTS",
     aliases=("pt_inception-2015-12-05-6726825d.pth",),  # pytorch-fid's name
 )

@@ -18,7 +18,13 @@ _LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything that one pass gives; None where ``missing`` says why."""
+    """Everything that one pass gives.
+
+    Args:
+        missing: the name of each score that is None, and why.
+        warnings: what a reader must know before trusting the scores; `nkca.measure` and nkca-metrics
+            find them, `score` does not.
+    """
 
     fid: float | None = None
     fid_line: FrechetLine | None = None
@@ -27,6 +33,7 @@ class Scores:
     manifold: Manifold | None = None
     memorisation: Memorisation | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def score(
@@ -51,7 +58,7 @@ def score(
         if other is not None:
             check_comparable(samples, other)
     missing: dict[str, str] = {}
-    names = [f.name for f in fields(Scores)][:-1]
+    names = [f.name for f in fields(Scores) if f.name not in ("missing", "warnings")]
 
     def attempt(name: str, work: Callable[[], T]) -> T | None:
         progress(names.index(name), len(names))
@@ -99,7 +106,7 @@ def _memorisation(
     samples: Statistics, train: Statistics | None, held_out: Statistics | None
 ) -> Memorisation:
     if train is None:
-        raise InputError("no training images were named: --train=DIR")
+        raise InputError("no training images were named (train)")
     return memorisation(
         _features(samples), _features(train), None if held_out is None else _features(held_out)
     )
