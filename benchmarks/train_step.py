@@ -37,7 +37,7 @@ from nkca.networks.norm_mish import GateAndSkip
 from nkca.noise import Noise, step_noise
 from nkca.system.allocator import keep_freed_memory
 from nkca.training.build import build_learner
-from nkca.training.learner import Learner, Progress
+from nkca.training.learner import Learner, TrainingProgress
 from nkca.training.objective import contrastive_adjustment
 
 WARM_UP = 3
@@ -137,7 +137,7 @@ class Engine:
 
     def __init__(self, case: Case, precision: str, choice: str = "auto") -> None:
         self.learner = learner_of(case, precision, choice)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
 
     def step(self, z: Tensor, noise: Noise) -> None:
         """One step."""
@@ -146,7 +146,7 @@ class Engine:
 
 def learner_of(case: Case, precision: str, choice: str) -> Learner:
     """What it takes its steps with."""
-    network = compilation.prepare(network_of(case), CPU, choice)
+    network = compilation.compile_network(network_of(case), CPU, choice)
     chain = assemble(spec_of(case), network, device=CPU, precision=precision).chain
     return build_learner(TrainingConfig(), chain, network, copy.deepcopy(network))
 

@@ -19,7 +19,7 @@ from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
 from nkca.noise import Noise
 from nkca.pixels import Pixels
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -27,9 +27,9 @@ Pictures = npt.NDArray[np.uint8]
 class Trainer:
     """A learner and the progress of its steps, which a run keeps otherwise."""
 
-    def __init__(self, learner: Learner, progress: Progress | None = None) -> None:
+    def __init__(self, learner: Learner, progress: TrainingProgress | None = None) -> None:
         self.learner = learner
-        self.progress = progress or Progress()
+        self.progress = progress or TrainingProgress()
         self.network, self.average = learner.weights, learner.ema_network
         self.optimizer, self.chain = learner.optimizer, learner.chain
 
@@ -114,5 +114,5 @@ def three_sets() -> dict[str, Subject]:
 
 
 def measurement_of(subjects: Mapping[str, Subject], *warnings: str) -> Measurement:
-    """What `nkca.metrics.measurement.prepare` would have opened."""
+    """What `nkca.metrics.measurement.open_measurement` would have opened."""
     return Measurement(dict(subjects), None, warnings)

@@ -15,7 +15,7 @@ from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
 from nkca.diagnostics.record import Judge, walk
-from nkca.diagnostics.study import Progress, study_chain
+from nkca.diagnostics.study import StudyProgress, study_chain
 from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
 from nkca.kernels.categorical import CategoricalKernel, mix
@@ -376,7 +376,7 @@ def test_progress_counts_denoiser_evaluations_one_for_each_step() -> None:
     counting = Counting(gaussian())
     model = model_of(REAL, counting)
     options = replace(BRIEF, levels=(0.2, 0.5), steps=3, images=10, batch_size=4)
-    seen: list[Progress] = []
+    seen: list[StudyProgress] = []
     for progress in study_chain(model, NORMALS, options):
         assert counting.calls == progress.done
         assert torch.is_grad_enabled()

@@ -28,7 +28,7 @@ from nkca.models.state_spaces import state_space
 from nkca.networks.layers import Residual
 from nkca.noise import step_noise
 from nkca.training.build import build_learner
-from nkca.training.learner import Learner, Progress
+from nkca.training.learner import Learner, TrainingProgress
 
 HERE = Path(__file__).parent
 SHAPE = (1, 8, 8)
@@ -58,7 +58,7 @@ def trained(config: RunConfig) -> Learner:
     average.load_state_dict(network.state_dict())
     kernel = state_space(config.model).kernel
     chain = Chain(kernel, network, kernel.default_lag)
-    learner, progress = build_learner(config.training, chain, network, average), Progress()
+    learner, progress = build_learner(config.training, chain, network, average), TrainingProgress()
     z = states(config.model.discrete).clamp(max=3 if config.model.discrete else 1)
     for step in range(2):
         progress = learner.step(progress, z, step_noise(0, step, 0, 2)).progress

@@ -14,8 +14,8 @@ from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 from nkca.metrics.collect import Collecting, Subject, collect
 from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
-from nkca.metrics.measurement import Measurement, is_checkpoint, prepare
-from nkca.metrics.request import Request
+from nkca.metrics.measurement import Measurement, is_checkpoint, open_measurement
+from nkca.metrics.request import MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 from nkca.models.checkpoint import LATEST, digest
 from nkca.pixels import CategoricalPixels
@@ -82,7 +82,9 @@ def opened(samples: object, reference: object = None, **options: Any) -> Measure
         if name in options:
             options[name] = str(options[name])
     assert named["samples"] is not None
-    return prepare(Request(named["samples"], named["reference"], device="cpu", **options))
+    return open_measurement(
+        MeasureRequest(named["samples"], named["reference"], device="cpu", **options)
+    )
 
 
 KINDS: dict[str, tuple[type, int]] = {
@@ -287,8 +289,8 @@ def test_one_place_is_opened_once(places: Places) -> None:
     decoded: list[int] = []
     name = str(places.train)
     data = DataConfig(cache=False)
-    request = Request(name, name, name, name, device="cpu", data=data)
-    measurement = prepare(request, lambda done, _: decoded.append(done))
+    request = MeasureRequest(name, name, name, name, device="cpu", data=data)
+    measurement = open_measurement(request, lambda done, _: decoded.append(done))
     assert len({id(subject) for subject in measurement.subjects.values()}) == 1
     assert decoded.count(24) == 1, "12 images, two passes, once"
 
@@ -365,11 +367,11 @@ def test_statistics_say_where_they_are_and_what_of(places: Places) -> None:
 def test_a_bare_demo_names_the_two_things_it_may_be(role: str) -> None:
     names: dict[str, Any] = {"samples": "demo:images", role: "demo"}
     with pytest.raises(InputError, match=r"demo:model or demo:images.*\./demo"):
-        prepare(Request(**names))
+        open_measurement(MeasureRequest(**names))
 
 
 @pytest.mark.parametrize("role", ["train", "held_out"])
 def test_the_demo_model_is_no_set_of_images(role: str) -> None:
     names: dict[str, Any] = {"samples": "demo:images", role: "demo:model"}
     with pytest.raises(InputError, match="expected a folder"):
-        prepare(Request(**names))
+        open_measurement(MeasureRequest(**names))

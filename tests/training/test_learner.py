@@ -26,7 +26,7 @@ from nkca.models.state_spaces import state_space
 from nkca.noise import Noise, sample_noise, step_noise
 from nkca.training.build import build_learner
 from nkca.training.ema import decay_at
-from nkca.training.learner import Progress, StepReport
+from nkca.training.learner import StepReport, TrainingProgress
 from nkca.training.objective import Terms, contrastive_adjustment, evaluate, reverse_loss
 
 MODELS = {
@@ -370,10 +370,10 @@ def test_a_batch_that_is_not_finite_moves_nothing_and_is_counted() -> None:
     assert after["step"] == state["step"] == 2
     assert all(torch.equal(after["mean"][n], state["mean"][n]) for n in state["mean"])
     again = subject.step(bad, step_noise(0, 3, 0, 8))
-    assert again.progress == Progress(step=4, images=32, skipped=2, skipped_in_a_row=2)
+    assert again.progress == TrainingProgress(step=4, images=32, skipped=2, skipped_in_a_row=2)
     good = subject.step(batch("paper", 4), step_noise(0, 4, 0, 8))
     assert not good.was_skipped
-    assert good.progress == Progress(step=5, images=40, skipped=2, skipped_in_a_row=0)
+    assert good.progress == TrainingProgress(step=5, images=40, skipped=2, skipped_in_a_row=0)
     assert not same(before[0], weights(subject.network))
     assert all(w.isfinite().all() for w in weights(subject.network) + weights(subject.average))
 

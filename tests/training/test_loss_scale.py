@@ -29,7 +29,7 @@ from nkca.runs.run import Run
 from nkca.runs.start import open_run
 from nkca.training import loss_scale
 from nkca.training.build import build_learner
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 from nkca.training.objective import Terms
 
 CPU = torch.device("cpu")
@@ -62,7 +62,7 @@ def trainer(
     chain = assemble(spec, network, device=CPU, precision=precision).chain
     config = replace(TrainingConfig(lr=1e-3), **options)
     learner = build_learner(config, chain, network, average)
-    return Trainer(learner, Progress(loss_scale=scale))
+    return Trainer(learner, TrainingProgress(loss_scale=scale))
 
 
 def take(subject: Trainer, kind: str = "paper", number: int | None = None) -> StepReport:
@@ -96,7 +96,7 @@ def gradient(subject: Trainer) -> Tensor:
 
 
 def test_the_rule_by_hand() -> None:
-    assert Progress().loss_scale == 65536
+    assert TrainingProgress().loss_scale == 65536
     assert loss_scale.after_update(8.0, 0, patience=3) == (8.0, 1)
     assert loss_scale.after_update(8.0, 1, patience=3) == (8.0, 2)
     assert loss_scale.after_update(8.0, 2, patience=3) == (16.0, 0)
@@ -162,7 +162,7 @@ def test_an_overflow_halves_the_scale_and_moves_nothing() -> None:
     assert math.isfinite(report.loss)
     assert not math.isfinite(report.gradient_norm)
     assert same(before, state(subject))
-    assert report.progress == Progress(
+    assert report.progress == TrainingProgress(
         step=2, images=16, skipped=1, skipped_in_a_row=0, loss_scale=2.0**33
     )
 
@@ -215,7 +215,7 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(precision: str, sc
     steepen(subject)
     reports = [take(subject), take(subject)]
     assert all(report.was_skipped and not report.overflowed for report in reports)
-    assert subject.progress == Progress(
+    assert subject.progress == TrainingProgress(
         step=2, images=16, skipped=2, skipped_in_a_row=2, loss_scale=scale
     )
     assert same(before, [p.detach() for p in subject.network.parameters()])
@@ -237,7 +237,9 @@ def test_a_loss_that_is_not_finite_is_no_overflow() -> None:
     assert report.was_skipped
     assert not report.overflowed
     assert report.progress == replace(
-        Progress(step=2, images=16, skipped=1, skipped_in_a_row=1), loss_scale=4.0, good_steps=1
+        TrainingProgress(step=2, images=16, skipped=1, skipped_in_a_row=1),
+        loss_scale=4.0,
+        good_steps=1,
     )
 
 
@@ -293,7 +295,7 @@ def test_a_checkpoint_from_before_resumes_with_the_first_scale(
     train_until({**asked, "max_steps": 2}, tmp_path)
     saved = load_checkpoint(tmp_path)
     before = {k: v for k, v in saved.progress.items() if k not in ("loss_scale", "good_steps")}
-    assert len(before) == len(asdict(Progress())) - 2
+    assert len(before) == len(asdict(TrainingProgress())) - 2
     save_checkpoint(tmp_path / LATEST, replace(saved, progress=before))
     with open_run({**asked, "precision": "fp16", "max_steps": 3}, tmp_path) as run:
         assert run.progress.step == 2

@@ -212,13 +212,13 @@ def _prepare(asked: Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitSta
     from nkca.metrics.collect import Collecting
     from nkca.metrics.extractors.by_name import open_extractor
     from nkca.metrics.measure import extract_together
-    from nkca.metrics.measurement import prepare
+    from nkca.metrics.measurement import open_measurement
     from nkca.system.device import choose_device
 
     request, cache_dir = asked.request, cache_place(asked.request.data)
     device = choose_device(request.device)
     measurement = ranks.first_then_others(
-        lambda: prepare(
+        lambda: open_measurement(
             request, lambda done, total: show("reading files (two passes)", done, total)
         )
     )

@@ -26,9 +26,9 @@ from nkca.data.listing import Listing, open_source
 from nkca.data.pillow import quiet
 from nkca.data.reading import (
     Batch,
+    DecodePlan,
     LoadOptions,
-    Plan,
-    Progress,
+    OnDecode,
     Unreadable,
     check_unreadable,
     read_headers,
@@ -97,7 +97,7 @@ def load_images(
     options: LoadOptions,
     cache_dir: Path | None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: OnDecode | None = None,
 ) -> DecodedImages:
     """Decode every image of `listing` with `workers` threads or processes, or map an earlier result.
 
@@ -117,15 +117,15 @@ def load_images(
 
 @contextlib.contextmanager
 def _decoding(
-    listing: Listing, options: LoadOptions, workers: int, progress: Progress | None
-) -> Iterator[tuple[Plan, Iterator[Batch]]]:
+    listing: Listing, options: LoadOptions, workers: int, progress: OnDecode | None
+) -> Iterator[tuple[DecodePlan, Iterator[Batch]]]:
     with quiet(), open_source(listing) as read, worker_pool(workers, len(listing)) as crew:
         plan = read_headers(listing, read, options, crew, progress)
         with contextlib.closing(read_pixels(listing, read, plan, crew, progress)) as batches:
             yield plan, batches
 
 
-def _collect(listing: Listing, plan: Plan, batches: Iterator[Batch]) -> DecodedImages:
+def _collect(listing: Listing, plan: DecodePlan, batches: Iterator[Batch]) -> DecodedImages:
     images = np.empty((len(plan.indices), *plan.shape), np.uint8)
     histogram = np.zeros(256, np.int64)
     unreadable = plan.unreadable
@@ -152,7 +152,7 @@ def _cached(
     options: LoadOptions,
     cache_dir: Path,
     workers: int,
-    progress: Progress | None,
+    progress: OnDecode | None,
 ) -> DecodedImages:
     entry = cache_dir / _key(listing, options)
     loaded = _open_entry(entry, listing, from_cache=True)
@@ -174,7 +174,7 @@ def _key(listing: Listing, options: LoadOptions) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_entry(entry: Path, listing: Listing, plan: Plan, batches: Iterator[Batch]) -> None:
+def _write_entry(entry: Path, listing: Listing, plan: DecodePlan, batches: Iterator[Batch]) -> None:
     entry.mkdir()
     histogram = np.zeros(256, np.int64)
     unreadable = plan.unreadable

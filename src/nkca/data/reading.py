@@ -14,7 +14,7 @@ from nkca.data.listing import Listing, ReadImage, Source, UnreadableImageError
 from nkca.data.workers import Crew
 from nkca.errors import InputError
 
-Progress: TypeAlias = Callable[[int, int], None]
+OnDecode: TypeAlias = Callable[[int, int], None]
 Unreadable: TypeAlias = tuple[tuple[str, str], ...]
 Found: TypeAlias = Source | UnreadableImageError
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class LoadOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DecodePlan:
     """What the headers settled: the images to decode (indices), to what, and what is left out."""
 
     indices: Sequence[int]
@@ -99,8 +99,8 @@ def read_headers(
     read: ReadImage,
     options: LoadOptions,
     crew: Crew,
-    progress: Progress | None = None,
-) -> Plan:
+    progress: OnDecode | None = None,
+) -> DecodePlan:
     """Probe every image. Raises InputError if sizes differ (without resize) or none is readable.
 
     `progress(done, total)` counts both passes: this one goes from 0 to half of total.
@@ -121,7 +121,7 @@ def read_headers(
     if options.resize is None:
         _check_sizes(listing, headers)
     width, height = next(iter(headers.sizes))
-    return Plan(
+    return DecodePlan(
         indices=headers.indices(),
         height=options.resize or height,
         width=options.resize or width,
@@ -137,9 +137,9 @@ def read_headers(
 def read_pixels(
     listing: Listing,
     read: ReadImage,
-    plan: Plan,
+    plan: DecodePlan,
     crew: Crew,
-    progress: Progress | None = None,
+    progress: OnDecode | None = None,
 ) -> Generator[Batch, None, None]:
     """Decode the planned images in order, in batches of a few MB; memory stays constant.
 
@@ -246,6 +246,6 @@ def _slices(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
-def _report(progress: Progress | None, done: int, listing: Listing) -> None:
+def _report(progress: OnDecode | None, done: int, listing: Listing) -> None:
     if progress is not None:
         progress(done, 2 * len(listing))

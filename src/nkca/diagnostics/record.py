@@ -81,7 +81,7 @@ def walk(chain: Chain, x: Tensor, level: float, steps: int, noise: Noise) -> Ite
 
 
 @dataclass
-class Record:
+class LevelRecord:
     """What is kept, on the CPU, by step; each list has one entry for each batch of chains.
 
     Args:

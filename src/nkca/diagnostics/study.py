@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nkca.diagnostics.drift import thresholds
 from nkca.diagnostics.findings import ChainReport, LevelReport, StudyOptions
-from nkca.diagnostics.record import Judge, Record, Visit, walk
+from nkca.diagnostics.record import Judge, LevelRecord, Visit, walk
 from nkca.errors import InputError
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
@@ -27,7 +27,7 @@ STARTS = 8  # draws of x_0 that drift is measured from: they cost no denoiser ev
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """``done`` of ``total`` denoiser evaluations; the last one carries the report."""
 
     done: int
@@ -38,7 +38,7 @@ class Progress:
 @torch.no_grad()
 def study_chain(
     model: Model, images: Tensor, options: StudyOptions, judge: Judge | None = None
-) -> Iterator[Progress]:
+) -> Iterator[StudyProgress]:
     """Study the chain from ``images``; yields progress, and with the last the report.
 
     Args:
@@ -58,13 +58,13 @@ def study_chain(
     reports: list[LevelReport] = []
     done = 0
     for level in map(float, options.levels):
-        record = Record(model, options, limits, judge)
+        record = LevelRecord(model, options, limits, judge)
         for first in range(0, len(chosen), options.batch_size):
             for visit in _batch(model, chosen, first, level, record):
                 record.add(first, visit)
                 done += 1
                 if done < total:
-                    yield Progress(done, total)
+                    yield StudyProgress(done, total)
         reports.append(record.report(level, dimensions))
     report = ChainReport(
         options=options,
@@ -74,11 +74,11 @@ def study_chain(
         extractor="" if judge is None else judge.extractor.description.name,
         levels=tuple(reports),
     )
-    yield Progress(total, total, report)
+    yield StudyProgress(total, total, report)
 
 
 def _batch(
-    model: Model, images: Tensor, first: int, level: float, record: Record
+    model: Model, images: Tensor, first: int, level: float, record: LevelRecord
 ) -> Iterator[Visit]:
     """The visits of the chains from image ``first`` on; their starts go to the record."""
     options, kernel = record.options, model.chain.kernel

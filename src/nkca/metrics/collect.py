@@ -24,7 +24,7 @@ from nkca.pixels import to_rgb
 from nkca.system.device import send
 
 FORMAT = 1  # of what the cache holds
-Progress = Callable[[float, int], None]
+OnProgress = Callable[[float, int], None]
 Subject = ImageSet | Statistics  # what can be measured
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def collect(
     images: ImageSet,
     extractor: Extractor,
     options: Collecting,
-    progress: Progress = lambda _done, _total: None,
+    progress: OnProgress = lambda _done, _total: None,
 ) -> Statistics:
     """The features of all images; what is in the cache is not computed again.
 
@@ -78,7 +78,7 @@ def fill(
     extractor: Extractor,
     options: Collecting,
     ranks: Ranks,
-    progress: Progress = lambda _done, _total: None,
+    progress: OnProgress = lambda _done, _total: None,
 ) -> None:
     """Compute the features that the cache lacks, each rank some; the first rank keeps them.
 
@@ -102,7 +102,7 @@ def extract(
     images: ImageSet,
     extractor: Extractor,
     options: Collecting,
-    progress: Progress = lambda _done, _total: None,
+    progress: OnProgress = lambda _done, _total: None,
     first: int = 0,
     ranks: Ranks = ALONE,
 ) -> Iterator[Features]:

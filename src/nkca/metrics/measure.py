@@ -18,9 +18,9 @@ from nkca.metrics.collect import Collecting, Subject, collect, fill
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Description, Extractor
 from nkca.metrics.image_sets import ArrayImages
-from nkca.metrics.measurement import Measurement, prepare
+from nkca.metrics.measurement import Measurement, open_measurement
 from nkca.metrics.report import Report
-from nkca.metrics.request import Request
+from nkca.metrics.request import MeasureRequest
 from nkca.metrics.scores.score import Scores, check_comparable, score
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor, check_images
@@ -58,7 +58,7 @@ def measure(
     if num_samples is not None and num_samples < 1:
         raise InputError(f"num_samples must be 1 or more, got {num_samples}")
     where = choose_device(device)
-    request = Request(
+    request = MeasureRequest(
         _source(samples, "samples"),
         _source(reference, "reference"),
         None if train is None else _source(train, "train"),
@@ -66,7 +66,7 @@ def measure(
         device=device,
         data=DataConfig(cache=False),
     )
-    measurement = _as_seen(prepare(request))
+    measurement = _as_seen(open_measurement(request))
     extractor = None
     if not measurement.is_known:
         extractor = open_extractor(features or measurement.extractor_name or "inception", where)

@@ -20,7 +20,7 @@ from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.by_name import best_extractor
 from nkca.metrics.image_sets import ImageFiles, Part, Samples
-from nkca.metrics.request import DEMO_SAMPLES, Request
+from nkca.metrics.request import DEMO_SAMPLES, MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
 from nkca.models.checkpoint import find_checkpoint, read_checkpoint
@@ -78,7 +78,7 @@ class _Opened:
         return frozenset(_resolved(n) for n in names if n and dataset_path(n).exists())
 
 
-def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
+def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None) -> Measurement:
     """Open everything that the request names.
 
     Args:
@@ -121,7 +121,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     )
 
 
-def _in_package(request: Request) -> Request:
+def _in_package(request: MeasureRequest) -> MeasureRequest:
     """With paths in place of the names of what is in the package."""
 
     def path(name: str | Subject) -> str | Subject:
@@ -174,7 +174,7 @@ def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
     return True
 
 
-def _open_checkpoints(request: Request) -> dict[str, _Opened]:
+def _open_checkpoints(request: MeasureRequest) -> dict[str, _Opened]:
     """The checkpoints among samples and reference, by role."""
     found: dict[str, _Opened] = {}
     if is_checkpoint(request.samples):
@@ -187,7 +187,7 @@ def _open_checkpoints(request: Request) -> dict[str, _Opened]:
     return found
 
 
-def _open_checkpoint(name: str, request: Request) -> _Opened:
+def _open_checkpoint(name: str, request: MeasureRequest) -> _Opened:
     (checkpoint, sha256), precision = read_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
     model = restore(
@@ -203,12 +203,12 @@ def _open_checkpoint(name: str, request: Request) -> _Opened:
     return _Opened(find_checkpoint(name).absolute(), model, config, sha256)
 
 
-def _samples_of(opened: _Opened, count: int, request: Request) -> Samples:
+def _samples_of(opened: _Opened, count: int, request: MeasureRequest) -> Samples:
     return Samples(opened.model, (str(opened.path), opened.sha256), count, request.sampling)
 
 
 def _open_files(
-    name: str, request: Request, seen_by: _Opened | None, on_decode: OnDecode | None
+    name: str, request: MeasureRequest, seen_by: _Opened | None, on_decode: OnDecode | None
 ) -> Subject:
     path = dataset_path(name)
     if path.suffix == ".npz":
@@ -256,7 +256,7 @@ def _count(subjects: dict[str, Subject]) -> int:
 
 
 def _assume_training_images(
-    request: Request, seen_by: _Opened | None, subjects: dict[str, Subject]
+    request: MeasureRequest, seen_by: _Opened | None, subjects: dict[str, Subject]
 ) -> list[str]:
     """Find out from the checkpoint whether the reference was trained on, and use that."""
     reference, name = subjects.get("reference"), request.reference

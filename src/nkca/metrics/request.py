@@ -10,7 +10,7 @@ DEMO_SAMPLES = 64  # of the model in the package, for a first look
 
 
 @dataclass(frozen=True)
-class Request:
+class MeasureRequest:
     """What is measured, as the user named it.
 
     Args:

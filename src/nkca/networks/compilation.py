@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def prepare(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Module":
+def compile_network(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Module":
     """Lay ``network``, which is on ``device``, out for the fastest code there is, in place; return it.
 
     Weights keep their names and values.
@@ -39,19 +39,19 @@ def prepare(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Mo
     return network
 
 
-def describe(device: "torch.device", choice: str) -> str:
-    """What `prepare` does with that choice, and what it costs, in one line; "" if nothing."""
+def describe_compilation(device: "torch.device", choice: str) -> str:
+    """What `compile_network` does with that choice, and what it costs, in one line; "" if nothing."""
     if device.type == "cuda" and choice == "on":
         return "compiling for this GPU: the first steps take minutes"
     if device.type != "cpu" or choice == "off":
         return ""
     began = time.monotonic()
-    if lacking():
-        return f"not compiled for this processor, which is slower: {lacking()}"
+    if why_not_compiled():
+        return f"not compiled for this processor, which is slower: {why_not_compiled()}"
     return f"compiled for this processor (ready in {time.monotonic() - began:.1f} s)"
 
 
-def lacking() -> str:
+def why_not_compiled() -> str:
     """Load the kernels for the CPU, once in a process; "" or why that cannot be done."""
     from nkca.networks.cpu.library import find_kernels
 

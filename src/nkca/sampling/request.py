@@ -15,7 +15,7 @@ VARIANT_NOISE = 0.5  # where variants start when no level is given: some of the 
 
 
 @dataclass(frozen=True)
-class Request:
+class SampleRequest:
     """What decides the pixels of samples; plain values, so that it fits into a PNG.
 
     Args:
@@ -85,7 +85,7 @@ class Outputs:
 
 
 def request_like(path: Path) -> dict[str, Any]:
-    """The request in a PNG, as keyword arguments of `Request`.
+    """The request in a PNG, as keyword arguments of `SampleRequest`.
 
     Raises:
         InputError: if the file carries none, or one that this version does not know.
@@ -95,7 +95,7 @@ def request_like(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is from nkca-interactive: nkca-sample CKPT --replay=session.json makes it again"
         )
-    unknown = settings.keys() - {f.name for f in fields(Request)}
+    unknown = settings.keys() - {f.name for f in fields(SampleRequest)}
     if unknown or "checkpoint" not in settings:
         raise InputError(f"{path} carries settings of another kind: {', '.join(sorted(unknown))}")
     return {**settings, "images": tuple(settings.get("images", ()))}

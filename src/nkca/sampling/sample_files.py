@@ -20,7 +20,7 @@ from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
-from nkca.sampling.request import Job, Outputs, Request, parse_seeds
+from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
 from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show
 
 logger = logging.getLogger("nkca")
@@ -30,7 +30,7 @@ ANIMATION_FRAMES = 100
 
 
 @dataclass(frozen=True)
-class Step:
+class SampleProgress:
     """Progress: ``done`` of ``total`` denoiser evaluations; ``files`` are now complete."""
 
     done: int
@@ -39,18 +39,18 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SamplePlan:
     """A request whose every part has been checked; `pictures` are its images, (C, H, W) uint8, by name."""
 
     model: Model
-    request: Request
+    request: SampleRequest
     outputs: Outputs
     schedule: Schedule
     repaint: Tensor | None
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
+def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> SamplePlan:
     """Check all of a request before anything is written.
 
     Raises:
@@ -67,12 +67,12 @@ def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
         pictures[image], done = fit_picture(Path(image), model.data_shape)
         if done:
             logger.info(done)
-    return Plan(model, request, outputs, schedule, _repaint(model, request), pictures)
+    return SamplePlan(model, request, outputs, schedule, _repaint(model, request), pictures)
 
 
 def make_samples(
-    plan: Plan, directory: Path, batch_size: int = 64, ranks: Ranks = ALONE
-) -> Iterator[Step]:
+    plan: SamplePlan, directory: Path, batch_size: int = 64, ranks: Ranks = ALONE
+) -> Iterator[SampleProgress]:
     """Make all samples of a plan, batch by batch, and write them into ``directory``.
 
     Memory does not grow with the number of samples or steps. Of several ranks, all of which call this,
@@ -91,16 +91,16 @@ def make_samples(
                 if outputs.intermediate and ranks.is_first:
                     _save_intermediate(directory, batch, moment, pictures)
                 sheet.add_state(number, moment.step, pictures[:batch_size])
-                yield Step(number * num_states + moment.step + 1, total)
+                yield SampleProgress(number * num_states + moment.step + 1, total)
         if ranks.is_first:
             sheet.add_samples(pictures)
             files = tuple(_save_samples(directory, request, batch, pictures))
-            yield Step((number + 1) * num_states, total, files)
+            yield SampleProgress((number + 1) * num_states, total, files)
     if ranks.is_first:
-        yield Step(total, total, tuple(sheet.save(directory, request)))
+        yield SampleProgress(total, total, tuple(sheet.save(directory, request)))
 
 
-def _states(plan: Plan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[Moment, Pictures]]:
+def _states(plan: SamplePlan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[Moment, Pictures]]:
     """Every state of a batch's chains, and what it shows where somebody will look, else nothing.
 
     The state is that of this rank's share; a rank without a share repeats the first sample, unused.
@@ -119,7 +119,7 @@ def _states(plan: Plan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[Moment
 
 
 def _save_samples(
-    directory: Path, request: Request, batch: list[Job], pictures: Pictures
+    directory: Path, request: SampleRequest, batch: list[Job], pictures: Pictures
 ) -> Iterator[Path]:
     for job, picture in zip(batch, pictures, strict=True):
         images = () if job.image is None else (job.image,)
@@ -128,7 +128,7 @@ def _save_samples(
         yield path
 
 
-def _repaint(model: Model, request: Request) -> Tensor | None:
+def _repaint(model: Model, request: SampleRequest) -> Tensor | None:
     if request.inpainting_mask is None:
         return None
     if not request.images:
@@ -137,7 +137,7 @@ def _repaint(model: Model, request: Request) -> Tensor | None:
     return read_mask(Path(request.inpainting_mask), height, width, request.invert_mask)
 
 
-def _task(plan: Plan, batch: list[Job]) -> Task:
+def _task(plan: SamplePlan, batch: list[Job]) -> Task:
     """What a batch's chains are to do."""
     seeds, images = [job.seed for job in batch], _starts(plan, batch)
     if images is None:
@@ -147,7 +147,7 @@ def _task(plan: Plan, batch: list[Job]) -> Task:
     return inpaint(images, plan.repaint, seeds)
 
 
-def _starts(plan: Plan, batch: list[Job]) -> Tensor | None:
+def _starts(plan: SamplePlan, batch: list[Job]) -> Tensor | None:
     """The images of a batch, (B, C, H, W) uint8."""
     images = [plan.pictures[job.image] for job in batch if job.image is not None]
     return torch.stack(images) if images else None
@@ -183,7 +183,7 @@ class _Sheet:
         if self.outputs.grid and room > 0:
             self.samples.append(pictures[:room])
 
-    def save(self, directory: Path, request: Request) -> Iterator[Path]:
+    def save(self, directory: Path, request: SampleRequest) -> Iterator[Path]:
         if self.samples:
             save_png(
                 directory / "grid.png", contact_sheet(np.concatenate(self.samples)), asdict(request)

@@ -21,7 +21,7 @@ from nkca.training.objective import Objective, Terms
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a run is; all that randomness, order and schedules depend on.
 
     ``seconds`` is training time over all sessions; ``skipped`` counts steps without an update;
@@ -49,7 +49,7 @@ class StepReport:
         shown: see `Terms`.
     """
 
-    progress: Progress
+    progress: TrainingProgress
     loss: float
     gradient_norm: float
     learning_rate: float
@@ -142,7 +142,7 @@ class Learner:
         """The network itself, whoever else learns with it."""
         return unwrap(self.network)
 
-    def step(self, progress: Progress, z: Tensor, noise: Noise) -> StepReport:
+    def step(self, progress: TrainingProgress, z: Tensor, noise: Noise) -> StepReport:
         """Learn from clean states z (B, C, H, W), with one random stream for each image.
 
         Where the loss or the gradient is not finite no weight moves; where it is float16 that did not
@@ -173,7 +173,7 @@ class Learner:
             shown=dict(zip(terms.shown, shown, strict=True)),
         )
 
-    def scale(self, progress: Progress) -> float:
+    def scale(self, progress: TrainingProgress) -> float:
         """What the loss is multiplied by before its gradient is taken; 1 but in float16."""
         return progress.loss_scale if needs_loss_scale(self.chain.denoiser) else 1.0
 
@@ -207,7 +207,7 @@ class Learner:
         shown = {name: torch.cat([p.shown[name] for p in parts]) for name in parts[0].shown}
         return Terms(torch.cat([part.loss for part in parts]), shown)
 
-    def _update(self, progress: Progress, norm: float) -> None:
+    def _update(self, progress: TrainingProgress, norm: float) -> None:
         """Clip the gradient, move the weights and their average."""
         factor = 1 / self.scale(progress) * self.rule.clip_factor(norm)
         if factor != 1.0:
@@ -217,7 +217,9 @@ class Learner:
         decay = decay_at(update, self.rule.ema_decay, self.rule.ema_warmup)
         update_ema(self.ema_network, self.weights, decay)
 
-    def _counted(self, progress: Progress, is_finite: bool, is_loss_finite: bool) -> Progress:
+    def _counted(
+        self, progress: TrainingProgress, is_finite: bool, is_loss_finite: bool
+    ) -> TrainingProgress:
         """The progress with the loss scale, and the steps skipped, as a step leaves them."""
         is_scaled = needs_loss_scale(self.chain.denoiser)
         scale, good_steps = progress.loss_scale, progress.good_steps

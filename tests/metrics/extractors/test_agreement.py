@@ -35,9 +35,9 @@ from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ArrayImages
 from nkca.metrics.measure import make_report
-from nkca.metrics.measurement import prepare
+from nkca.metrics.measurement import open_measurement
 from nkca.metrics.report import Report
-from nkca.metrics.request import Request
+from nkca.metrics.request import MeasureRequest
 from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.moments import Moments
 from nkca.metrics.scores.score import score
@@ -340,7 +340,7 @@ def test_workers(scored: Scored, real: Extractor, place: Path) -> None:
     for workers in (1, 3):
         data = DataConfig(data_workers=workers, cache=False)
         names = (str(place / "samples"), str(place / "reference"))
-        opened = prepare(Request(*names, train=names[1], data=data))
+        opened = open_measurement(MeasureRequest(*names, train=names[1], data=data))
         options = Collecting(CPU, place / "cache", 64)
         report, _ = make_report(opened, real, options, lambda what, *_: seen.append(what))
         assert set(seen) == {"scores"}, "no features"

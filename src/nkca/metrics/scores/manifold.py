@@ -78,7 +78,9 @@ def squared_radii(features: Array, k: int) -> Tensor:
     return nearest
 
 
-def nearest(samples: Array, others: Array, leave_out_itself: bool = False) -> tuple[Tensor, Tensor]:
+def nearest_neighbours(
+    samples: Array, others: Array, leave_out_itself: bool = False
+) -> tuple[Tensor, Tensor]:
     """Distance of each of (N, D) to the nearest of (M, D), float64 (N,), and which one, int64 (N,).
 
     Args:

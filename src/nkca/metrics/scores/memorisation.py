@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
-from nkca.metrics.scores.manifold import nearest
+from nkca.metrics.scores.manifold import nearest_neighbours
 
 CLOSEST_PAIRS = 16
 
@@ -55,16 +55,16 @@ def memorisation(
     """
     if len(train) < 2 or not len(samples) or (held_out is not None and not len(held_out)):
         raise InputError("memorisation needs samples, 2 training images and held-out ones, if any")
-    to_train, which = nearest(samples, train)
+    to_train, which = nearest_neighbours(samples, train)
     held_out_distance = nearer_training = None
     if held_out is None:
-        unseen, _ = nearest(train, train, leave_out_itself=True)
+        unseen, _ = nearest_neighbours(train, train, leave_out_itself=True)
     else:
-        unseen, _ = nearest(held_out, train)
+        unseen, _ = nearest_neighbours(held_out, train)
         size = min(len(train), len(held_out))
         random = np.random.default_rng(seed)
-        fair_train, _ = nearest(samples, _part(train, size, random))
-        fair_held_out, _ = nearest(samples, _part(held_out, size, random))
+        fair_train, _ = nearest_neighbours(samples, _part(train, size, random))
+        fair_held_out, _ = nearest_neighbours(samples, _part(held_out, size, random))
         held_out_distance = _median(fair_held_out)
         nearer_training = _win_rate(fair_train - fair_held_out)
     order = to_train.argsort(stable=True)[:CLOSEST_PAIRS]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 from nkca.errors import InputError
-from nkca.metrics.collect import Progress, T
+from nkca.metrics.collect import OnProgress, T
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores.frechet import FrechetLine, frechet_distance, frechet_line
 from nkca.metrics.scores.inception_score import InceptionScore, inception_score
@@ -34,7 +34,7 @@ def score(
     reference: Statistics | None = None,
     train: Statistics | None = None,
     held_out: Statistics | None = None,
-    progress: Progress = lambda _done, _total: None,
+    progress: OnProgress = lambda _done, _total: None,
 ) -> Scores:
     """All scores that these statistics allow.
 

@@ -2,7 +2,7 @@
 
 What is between the convolutions takes as long as they do in a small model, as PyTorch's operations, which
 read and write the image many times over. 3 x 3 convolutions in float32 take about half of oneDNN's time.
-A network uses them where `nkca.networks.compilation.prepare` has given them to its layers.
+A network uses them where `nkca.networks.compilation.compile_network` has given them to its layers.
 """
 
 import ctypes
