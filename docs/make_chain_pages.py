@@ -26,7 +26,7 @@ from nkca.diagnostics.study import study_chain
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.kernels.continuous import ContinuousKernel, affine
 from nkca.levels import expand
-from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.image_sets import ArrayImages
 from nkca.models.build import load_model
@@ -62,7 +62,7 @@ def exact_model(images: Tensor) -> Model:
 def study(name: str, model: Model, real: Tensor, images: Tensor, directory: Path) -> None:
     """Write a page about chains from ``images``, compared with ``real`` ones, and print its table."""
     extractor = open_extractor("efficientnet-lite0", CPU)
-    known = collect(ArrayImages(real), extractor, Collecting(CPU, default_cache_dir()))
+    known = collect(ArrayImages(real), extractor, CollectOptions(CPU, default_cache_dir()))
     judge = Judge(extractor, distances_to(known))
     with tqdm(desc=name) as bar:
         for step in study_chain(model, images, StudyOptions(), judge):

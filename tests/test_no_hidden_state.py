@@ -24,7 +24,7 @@ import torch.utils.tensorboard.writer
 from torch.nn.modules import module as hooks
 
 import nkca
-from nkca.metrics.collect import Collecting
+from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.measure import make_report
 from nkca.metrics.measurement import MeasureRequest, open_measurement
@@ -79,7 +79,7 @@ def measure():
     request = MeasureRequest("demo:model", "demo:images", num_samples=4, device="cpu", compile="auto")
     measurement = open_measurement(request)
     extractor = open_extractor("pixels", torch.device("cpu"))
-    make_report(measurement, extractor, Collecting(torch.device("cpu"), folder / "cache", 4))
+    make_report(measurement, extractor, CollectOptions(torch.device("cpu"), folder / "cache", 4))
 
 
 def explore():

@@ -74,12 +74,14 @@ def random_pictures(
 
 
 def image_files(
-    pictures: Pictures, seen_as: Pixels | None = None, names: Sequence[str] = ()
+    pictures: Pictures, model_pixels: Pixels | None = None, names: Sequence[str] = ()
 ) -> ImageFiles:
     """Pictures (N, H, W, C) as if they had been decoded from files."""
     chosen = tuple(names) or tuple(f"{number:03d}.png" for number in range(len(pictures)))
     histogram = np.bincount(pictures.reshape(-1), minlength=256)
-    return ImageFiles(DecodedImages(pictures, chosen, (), histogram, False), Path("toys"), seen_as)
+    return ImageFiles(
+        DecodedImages(pictures, chosen, (), histogram, False), Path("toys"), model_pixels
+    )
 
 
 def save_pictures(folder: Path, pictures: Pictures, suffix: str = ".png") -> Path:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from nkca.data import cache, dataset, listing, reading
-from nkca.data.archives import Entry
+from nkca.data.archives import FileEntry
 from nkca.data.cache import load_images
 from nkca.data.dataset import batches
 from nkca.data.listing import list_images
@@ -85,7 +85,7 @@ def test_listing_holds_no_second_list_of_entries(
     alive = 0
     most = 0
 
-    class Counted(Entry):
+    class Counted(FileEntry):
         __slots__ = ()
 
         def __init__(self, *args: Any) -> None:
@@ -98,7 +98,7 @@ def test_listing_holds_no_second_list_of_entries(
             nonlocal alive
             alive -= 1
 
-    monkeypatch.setattr(listing, "Entry", Counted)
+    monkeypatch.setattr(listing, "FileEntry", Counted)
     for number in range(200):
         (tmp_path / f"{number}.txt").touch()
     Image.new("L", (2, 2)).save(tmp_path / "a.png")

@@ -32,7 +32,7 @@ from nkca.levels import anneal, expand
 from nkca.models.model import Model
 from nkca.noise import sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
-from nkca.sampling.tasks import Schedule, inpaint, run_task, show
+from nkca.sampling.tasks import Schedule, inpaint, run_task, show_moment
 
 ROUNDING = 1e-12
 NARROW = GaussianData(mean=0.3, std=0.2)
@@ -259,7 +259,7 @@ def test_held_pixels_are_the_reference_at_every_level(name: str, schedule: Sched
     for state in run_task(model, task, schedule):
         mode = state.p_z.mode()
         assert torch.equal(mode[..., :4], z[..., :4])
-        picture = show(model, task, state)
+        picture = show_moment(model, task, state)
         assert torch.equal(picture[..., :4], images[..., :4])
         changed |= (picture != images).any(1).any(0)
     assert changed[:, 4:].all()  # control: what is not held does change

@@ -19,14 +19,14 @@ from toys import (
 )
 
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, Subject
+from nkca.metrics.collect import CollectOptions, Subject
 from nkca.metrics.extractors.contract import Array, Description
 from nkca.metrics.measure import make_report, measure
 from nkca.metrics.report import Report, table
 from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics
 
-NOWHERE = Collecting(torch.device("cpu"), None)
+NOWHERE = CollectOptions(torch.device("cpu"), None)
 TOY = ToyExtractor().description
 
 

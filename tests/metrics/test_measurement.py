@@ -12,8 +12,8 @@ from toys import ToyExtractor, image_files, random_pictures, save_pictures, writ
 
 from nkca.config.schema import DataConfig
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, Subject, collect
-from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
+from nkca.metrics.collect import CollectOptions, Subject, collect
+from nkca.metrics.image_sets import ImageFiles, ImageSubset, SampleOptions, Samples
 from nkca.metrics.measurement import Measurement, is_checkpoint, open_measurement
 from nkca.metrics.request import MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
@@ -54,7 +54,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
         "background": "black",
     }
     images = image_files(random_pictures(9, seed=3))
-    options_of = Collecting(torch.device("cpu"), None)
+    options_of = CollectOptions(torch.device("cpu"), None)
     save_statistics(root / "stats.npz", collect(images, ToyExtractor(), options_of))
     np.savez(root / "moments.npz", mu=np.zeros(12), sigma=np.eye(12))
     return Places(
@@ -194,15 +194,15 @@ def test_a_categorical_model_is_compared_with_its_own_levels(places: Places) -> 
     for names in ((places.discrete, places.train), (places.train, places.discrete)):
         subjects = opened(*names).subjects
         (files,) = {images for images in subjects.values() if isinstance(images, ImageFiles)}
-        assert files.seen_as == CategoricalPixels(4)
+        assert files.model_pixels == CategoricalPixels(4)
         assert levels_in(files) == {0, 85, 170, 255}
     full = opened(places.discrete, places.train, full_depth=True).subjects["reference"]
     assert isinstance(full, ImageFiles)
-    assert full.seen_as is None
+    assert full.model_pixels is None
     assert len(levels_in(full)) > 100
     continuous = opened(places.model, places.train).subjects["reference"]
     assert isinstance(continuous, ImageFiles)
-    assert continuous.seen_as is None
+    assert continuous.model_pixels is None
 
 
 def test_transparent_files_have_the_background_of_the_run(places: Places, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_transparent_files_have_the_background_of_the_run(places: Places, tmp_pa
 def test_the_first_of_the_files(places: Places) -> None:
     measurement = opened(places.train, places.other, num_samples=4)
     samples = measurement.subjects["samples"]
-    assert isinstance(samples, Part)
+    assert isinstance(samples, ImageSubset)
     assert len(samples) == 4
     first = torch.from_numpy(TRAINING[:4]).permute(0, 3, 1, 2)
     assert torch.equal(samples.batch(range(4)), first)

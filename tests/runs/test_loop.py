@@ -18,7 +18,7 @@ import nkca
 from nkca.config.parsing import configure, read_yaml
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting
+from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.metrics.measure import make_report
@@ -256,7 +256,7 @@ def test_evaluation_scores_what_nkca_metrics_would(photos: Path, tmp_path: Path)
         )
     )
     cpu = torch.device("cpu")
-    report, _ = make_report(measurement, open_extractor("pixels", cpu), Collecting(cpu, None))
+    report, _ = make_report(measurement, open_extractor("pixels", cpu), CollectOptions(cpu, None))
     curves = scalars_of(tmp_path)
     assert report.scores.kid is not None
     assert [step for step, _ in curves["evaluation/kid"]] == [2]

@@ -103,7 +103,7 @@ def test_the_rule_by_hand() -> None:
     assert loss_scale.after_update(8.0, 1998) == (8.0, 1999)
     assert loss_scale.after_update(8.0, 1999) == (16.0, 0)
     assert loss_scale.after_overflow(8.0) == (4.0, 0)
-    assert loss_scale.after_overflow(loss_scale.LEAST) == (loss_scale.LEAST, 0)
+    assert loss_scale.after_overflow(loss_scale.MIN_SCALE) == (loss_scale.MIN_SCALE, 0)
 
 
 # Learning
@@ -207,7 +207,7 @@ def steepen(subject: Trainer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "scale"), [("fp16", loss_scale.LEAST), ("fp32", 65536.0), ("bf16", 65536.0)]
+    ("precision", "scale"), [("fp16", loss_scale.MIN_SCALE), ("fp32", 65536.0), ("bf16", 65536.0)]
 )
 def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(precision: str, scale: float) -> None:
     subject = trainer(precision=precision, scale=scale)
@@ -222,10 +222,10 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(precision: str, sc
 
 
 def test_a_gradient_that_is_never_finite_ends_in_skipped_steps() -> None:
-    subject = trainer(scale=loss_scale.LEAST * 4)
+    subject = trainer(scale=loss_scale.MIN_SCALE * 4)
     steepen(subject)
     assert [take(subject).overflowed for _ in range(4)] == [True, True, False, False]
-    assert subject.progress.loss_scale == loss_scale.LEAST
+    assert subject.progress.loss_scale == loss_scale.MIN_SCALE
     assert subject.progress.skipped_in_a_row == 2
 
 

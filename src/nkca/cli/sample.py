@@ -218,7 +218,7 @@ def _request(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import DEMO, MODEL
     from nkca.models.checkpoint import find_checkpoint
-    from nkca.sampling.request import SampleRequest, request_like
+    from nkca.sampling.request import SampleRequest, read_request_settings
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
@@ -231,7 +231,7 @@ def _request(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
     if "inpainting_mask" in given:
         given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
-    before = request_like(like) if like else {}
+    before = read_request_settings(like) if like else {}
     options = {**before, **given}
     if "checkpoint" not in options:
         raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")

@@ -29,7 +29,7 @@ ReadMember: TypeAlias = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """One file: its POSIX name, a stamp of its content, and the key to read it by."""
 
     name: str
@@ -42,13 +42,13 @@ def stat_stamp(stat: os.stat_result) -> str:
     return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
 
 
-def list_zip(path: Path) -> Iterator[Entry]:
+def list_zip(path: Path) -> Iterator[FileEntry]:
     """Yield every file of a zip; the stamp is its size and CRC. Raises ARCHIVE_ERRORS."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if not member.is_dir():
                 stamp = f"{member.file_size}:{member.CRC:08x}"
-                yield Entry(posixpath.normpath(member.filename), stamp, member.filename)
+                yield FileEntry(posixpath.normpath(member.filename), stamp, member.filename)
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def zip_members(path: Path) -> Iterator[ReadMember]:
         yield archive.read
 
 
-def list_tar(path: Path) -> Iterator[Entry]:
+def list_tar(path: Path) -> Iterator[FileEntry]:
     """Yield every file of a tar, links to files included. Raises ARCHIVE_ERRORS.
 
     The key is ``offset:size`` in the uncompressed tar, the stamp adds the archive's own stat.
@@ -71,7 +71,7 @@ def list_tar(path: Path) -> Iterator[Entry]:
         target = members.get(_link_target(name, member))
         if target and target.isreg() and not target.issparse():
             key = f"{target.offset_data}:{target.size}"
-            yield Entry(name, f"{key}:{archive_stamp}", key)
+            yield FileEntry(name, f"{key}:{archive_stamp}", key)
 
 
 def _link_target(name: str, member: tarfile.TarInfo) -> str:

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nkca.data.decode import Pixels
+from nkca.data.decode import PixelArray
 from nkca.data.listing import Listing, open_source
-from nkca.data.pillow import quiet
+from nkca.data.pillow import silence_pillow
 from nkca.data.reading import (
     Batch,
     DecodePlan,
@@ -55,7 +55,7 @@ class DecodedImages:
     Pickling ships an array with its bytes, but of a memory map only the path.
     """
 
-    images: Pixels
+    images: PixelArray
     names: tuple[str, ...]
     unreadable: Unreadable
     histogram: npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ class DecodedImages:
         return _from_file, (self.images.shape, *rest)
 
 
-def _from_array(images: Pixels, *rest: Any) -> DecodedImages:
+def _from_array(images: PixelArray, *rest: Any) -> DecodedImages:
     images.flags.writeable = False
     return DecodedImages(images, *rest)
 
@@ -119,9 +119,9 @@ def load_images(
 def _decoding(
     listing: Listing, options: LoadOptions, workers: int, progress: OnDecode | None
 ) -> Iterator[tuple[DecodePlan, Iterator[Batch]]]:
-    with quiet(), open_source(listing) as read, worker_pool(workers, len(listing)) as crew:
-        plan = read_headers(listing, read, options, crew, progress)
-        with contextlib.closing(read_pixels(listing, read, plan, crew, progress)) as batches:
+    with silence_pillow(), open_source(listing) as read, worker_pool(workers, len(listing)) as pool:
+        plan = read_headers(listing, read, options, pool, progress)
+        with contextlib.closing(read_pixels(listing, read, plan, pool, progress)) as batches:
             yield plan, batches
 
 

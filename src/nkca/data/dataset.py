@@ -34,7 +34,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
         raise InputError(f"'{text}' is not a colour; examples: white, black, #ff8800") from None
 
 
-def cache_place(config: DataConfig) -> Path | None:
+def configured_cache_dir(config: DataConfig) -> Path | None:
     """Where decoded images, and what is computed from them, are kept; None: nowhere."""
     if not config.cache:
         return None
@@ -63,7 +63,7 @@ def load_dataset(
     return load_images(
         list_images(dataset_path(config.dataset)),
         options,
-        cache_place(config),
+        configured_cache_dir(config),
         config.data_workers or os.cpu_count() or 1,
         on_decode,
     )

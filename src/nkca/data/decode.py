@@ -1,6 +1,6 @@
 """One image file to uint8 pixels: orientation, palettes, transparency, 16 bits, size.
 
-Every way in goes through `opening.opened`, which turns whatever Pillow raises for bad content
+Every way in goes through `nkca.data.pillow.open_image`, which turns whatever Pillow raises for bad content
 into `UnreadableImageError`.
 """
 
@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from nkca.data.listing import Source, UnreadableImageError
-from nkca.data.pillow import opened
+from nkca.data.listing import ImageSource, UnreadableImageError
+from nkca.data.pillow import open_image
 from nkca.errors import InputError
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+PixelArray: TypeAlias = npt.NDArray[np.uint8]
 Color: TypeAlias = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
@@ -64,19 +64,19 @@ class Probe:
     channels: Literal[1, 3]
 
 
-def probe(file: Source) -> Probe:
+def probe(file: ImageSource) -> Probe:
     """Read the header of an image, given as a path or as bytes, without decoding its pixels.
 
     Transparency does not count as a channel. Raises UnreadableImageError.
     """
-    with opened(file) as image:
+    with open_image(file) as image:
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
         return Probe(width, height, 1 if _is_grey(image) else 3)
 
 
-def decode(file: Source, options: DecodeOptions) -> Pixels:
+def decode(file: ImageSource, options: DecodeOptions) -> PixelArray:
     """Decode an image, given as a path or as bytes, to (H, W, C) uint8.
 
     The first frame of an animation. Raises UnreadableImageError.
@@ -88,7 +88,7 @@ def decode(file: Source, options: DecodeOptions) -> Pixels:
 
 
 def read_image(
-    file: Source, channels: Literal[1, 3, 4] = 3, background: Color = WHITE
+    file: ImageSource, channels: Literal[1, 3, 4] = 3, background: Color = WHITE
 ) -> Image.Image:
     """Decode an image at its own size to mode L, RGB or RGBA for 1, 3 or 4 channels.
 
@@ -96,7 +96,7 @@ def read_image(
     keeps only the high byte of 16-bit colour, which may be one level off. A 32-bit or
     floating-point image whose range cannot be known is refused. Raises UnreadableImageError.
     """
-    with opened(file) as image:
+    with open_image(file) as image:
         transposition = _TRANSPOSITIONS.get(_orientation(image))
         plain = _plain(image)
         if transposition is not None:
@@ -197,7 +197,7 @@ def _from_16_bits(image: Image.Image) -> tuple[Image.Image, npt.NDArray[Any]]:
     return Image.fromarray(((light * 510 + white) // (2 * white)).astype(np.uint8)), values
 
 
-def _key_alpha(values: npt.NDArray[Any], key: object, raw_mode: str) -> Pixels:
+def _key_alpha(values: npt.NDArray[Any], key: object, raw_mode: str) -> PixelArray:
     """Return (H, W) alpha: 0 where the pixel is the file's one transparent colour, else 255.
 
     A PNG gives the colour at the depth of the file; `values` are 8 bits wide for 1, 2 and 4 bits

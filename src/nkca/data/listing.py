@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 from nkca.data.archives import (
     ARCHIVE_ERRORS,
-    Entry,
+    FileEntry,
     ReadMember,
     list_tar,
     list_zip,
@@ -35,8 +35,8 @@ _NAMES_AT_ONCE = 10_000
 _TAR_EXTENSIONS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 
 Kind: TypeAlias = Literal["folder", "image", "zip", "tar"]
-Source: TypeAlias = bytes | Path
-ReadImage: TypeAlias = Callable[[int], Source]
+ImageSource: TypeAlias = bytes | Path
+ReadImage: TypeAlias = Callable[[int], ImageSource]
 
 
 class UnreadableImageError(InputError):
@@ -81,7 +81,7 @@ def list_images(path: str | Path) -> Listing:
     """
     path = _absolute(path)
     kind = _kind(path)
-    images: dict[str, Entry] = {}
+    images: dict[str, FileEntry] = {}
     others = 0
     try:
         for entry in _SCANNERS[kind](path):
@@ -166,7 +166,7 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_EXTENSIONS)
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -183,11 +183,11 @@ def _kind(path: Path) -> Kind:
     raise InputError(f"{path}: expected a folder, a .zip, a .tar (.gz .bz2 .xz) or an image file")
 
 
-def _scan_file(path: Path) -> Iterator[Entry]:
-    yield Entry(path.name, stat_stamp(path.stat()))
+def _scan_file(path: Path) -> Iterator[FileEntry]:
+    yield FileEntry(path.name, stat_stamp(path.stat()))
 
 
-def _scan_folder(root: Path) -> Iterator[Entry]:
+def _scan_folder(root: Path) -> Iterator[FileEntry]:
     """Yield every file below `root`; real directories come before links to directories."""
     visited: set[tuple[int, int]] = set()
     pending = [(False, "")]  # (is a link, name relative to root): a heap, so the order is fixed
@@ -199,31 +199,31 @@ def _scan_folder(root: Path) -> Iterator[Entry]:
         visited.add((stat.st_dev, stat.st_ino))
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                if _hidden(entry.name):
+                if _is_hidden(entry.name):
                     continue
                 name = f"{folder}/{entry.name}" if folder else entry.name
-                what = _what(entry)
+                what = _entry_type(entry)
                 if what == "folder":
                     heapq.heappush(pending, (entry.is_symlink(), name))
                 elif what == "file":
-                    yield Entry(name, stat_stamp(entry.stat()))
+                    yield FileEntry(name, stat_stamp(entry.stat()))
 
 
-def _what(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
+def _entry_type(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
     try:
         return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
     except OSError:  # a link in a circle of links
         return "other"
 
 
-def _shown(entries: Iterator[Entry]) -> Iterator[Entry]:
+def _without_hidden(entries: Iterator[FileEntry]) -> Iterator[FileEntry]:
     """Without what is hidden, or lies in something hidden."""
-    return (entry for entry in entries if not any(map(_hidden, entry.name.split("/"))))
+    return (entry for entry in entries if not any(map(_is_hidden, entry.name.split("/"))))
 
 
-_SCANNERS: dict[Kind, Callable[[Path], Iterator[Entry]]] = {
+_SCANNERS: dict[Kind, Callable[[Path], Iterator[FileEntry]]] = {
     "folder": _scan_folder,
     "image": _scan_file,
-    "zip": lambda path: _shown(list_zip(path)),
-    "tar": lambda path: _shown(list_tar(path)),
+    "zip": lambda path: _without_hidden(list_zip(path)),
+    "tar": lambda path: _without_hidden(list_tar(path)),
 }

@@ -10,7 +10,7 @@ from typing import IO
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from nkca.data.listing import Source, UnreadableImageError
+from nkca.data.listing import ImageSource, UnreadableImageError
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "WEBP", "TIFF")
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin)  # Pillow finds these two only once imported
@@ -18,13 +18,17 @@ _MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says 
 
 
 @contextlib.contextmanager
-def opened(file: Source) -> Iterator[ImageFile.ImageFile]:
+def open_image(file: ImageSource) -> Iterator[ImageFile.ImageFile]:
     """Open an image, header only; whatever goes wrong until the block ends is the image's fault.
 
     Raises UnreadableImageError, or OSError where the machine and not the image is in trouble.
     """
     try:
-        with quiet(), _stream(file) as stream, Image.open(stream, formats=_FORMATS) as image:
+        with (
+            silence_pillow(),
+            _stream(file) as stream,
+            Image.open(stream, formats=_FORMATS) as image,
+        ):
             yield image
     except UnreadableImageError:
         raise
@@ -42,7 +46,7 @@ def opened(file: Source) -> Iterator[ImageFile.ImageFile]:
 
 
 @contextlib.contextmanager
-def _stream(file: Source) -> Iterator[IO[bytes]]:
+def _stream(file: ImageSource) -> Iterator[IO[bytes]]:
     with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
         if not stream.read(1):
             raise UnreadableImageError("empty file")
@@ -50,7 +54,7 @@ def _stream(file: Source) -> Iterator[IO[bytes]]:
         yield stream
 
 
-class _PillowQuiet:
+class _PillowSilence:
     """Silences Pillow's Python warnings while at least one thread is inside.
 
     The warning filters belong to the whole process, so `warnings.catch_warnings` alone leaves
@@ -77,12 +81,12 @@ class _PillowQuiet:
                 self._saved.close()
 
 
-_PILLOW_QUIET = _PillowQuiet()
+_PILLOW_SILENCE = _PillowSilence()
 
 
-def quiet() -> contextlib.AbstractContextManager[None]:
+def silence_pillow() -> contextlib.AbstractContextManager[None]:
     """Silence Pillow's warnings inside the block, in any number of threads.
 
     `probe` and `decode` do so themselves; a block around many of them saves their doing it.
     """
-    return _PILLOW_QUIET
+    return _PILLOW_SILENCE

@@ -9,14 +9,14 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from nkca.data.decode import WHITE, Color, DecodeOptions, Pixels, Probe, decode, probe
-from nkca.data.listing import Listing, ReadImage, Source, UnreadableImageError
-from nkca.data.workers import Crew
+from nkca.data.decode import WHITE, Color, DecodeOptions, PixelArray, Probe, decode, probe
+from nkca.data.listing import ImageSource, Listing, ReadImage, UnreadableImageError
+from nkca.data.workers import WorkerPool
 from nkca.errors import InputError
 
 OnDecode: TypeAlias = Callable[[int, int], None]
 Unreadable: TypeAlias = tuple[tuple[str, str], ...]
-Found: TypeAlias = Source | UnreadableImageError
+SourceOrError: TypeAlias = ImageSource | UnreadableImageError
 T = TypeVar("T")
 
 _HEADERS_PER_BATCH = 512
@@ -62,7 +62,7 @@ class DecodePlan:
 class Batch:
     """Some images in the order of the listing, (n, H, W, C) uint8, and those left out of it."""
 
-    images: Pixels
+    images: PixelArray
     unreadable: Unreadable
 
 
@@ -98,7 +98,7 @@ def read_headers(
     listing: Listing,
     read: ReadImage,
     options: LoadOptions,
-    crew: Crew,
+    pool: WorkerPool,
     progress: OnDecode | None = None,
 ) -> DecodePlan:
     """Probe every image. Raises InputError if sizes differ (without resize) or none is readable.
@@ -109,10 +109,10 @@ def read_headers(
     batches = _slices(range(len(listing)), _HEADERS_PER_BATCH)
 
     def work(batch: Sequence[int]) -> list[Probe | str]:
-        parts = (crew.call(_probes, files) for files in _files(read, batch))
+        parts = (pool.call(_probe_all, files) for files in _read_sources(read, batch))
         return list(itertools.chain.from_iterable(parts))
 
-    for batch in crew.in_order(work, batches):
+    for batch in pool.in_order(work, batches):
         for header in batch:
             headers.add(header)
         _report(progress, headers.seen, listing)
@@ -138,7 +138,7 @@ def read_pixels(
     listing: Listing,
     read: ReadImage,
     plan: DecodePlan,
-    crew: Crew,
+    pool: WorkerPool,
     progress: OnDecode | None = None,
 ) -> Generator[Batch, None, None]:
     """Decode the planned images in order, in batches of a few MB; memory stays constant.
@@ -146,13 +146,13 @@ def read_pixels(
     `progress(done, total)` goes on from half of total to total.
     """
     height, width, channels = plan.shape
-    decode_all = partial(_pixels, plan.options, plan.shape)
+    decode_files = partial(_decode_all, plan.options, plan.shape)
 
     def work(batch: Sequence[int]) -> Batch:
-        images: list[Pixels] = []
+        images: list[PixelArray] = []
         reasons: list[str | None] = []
-        for files in _files(read, batch):
-            decoded, why = crew.call(decode_all, files)
+        for files in _read_sources(read, batch):
+            decoded, why = pool.call(decode_files, files)
             images.append(decoded)
             reasons += why
         named = zip(batch, reasons, strict=True)
@@ -163,15 +163,15 @@ def read_pixels(
 
     size = max(1, min(512, _BYTES_PER_BATCH // (height * width * channels)))
     done = 2 * len(listing) - len(plan.indices)
-    for batch in crew.in_order(work, _slices(plan.indices, size)):
+    for batch in pool.in_order(work, _slices(plan.indices, size)):
         done += len(batch.images) + len(batch.unreadable)
         yield batch
         _report(progress, done, listing)
 
 
-def _files(read: ReadImage, batch: Sequence[int]) -> Iterator[list[Found]]:
+def _read_sources(read: ReadImage, batch: Sequence[int]) -> Iterator[list[SourceOrError]]:
     """The paths or bytes of some images, or why there are none; of bytes a few MB at a time."""
-    found: list[Found] = []
+    found: list[SourceOrError] = []
     held = 0
     for index in batch:
         try:
@@ -188,16 +188,16 @@ def _files(read: ReadImage, batch: Sequence[int]) -> Iterator[list[Found]]:
         yield found
 
 
-def _probes(files: Sequence[Found]) -> list[Probe | str]:
+def _probe_all(files: Sequence[SourceOrError]) -> list[Probe | str]:
     """The header of each, or the reason why it cannot be read."""
     return [_attempt(probe, file) for file in files]
 
 
-def _pixels(
-    options: DecodeOptions, shape: tuple[int, int, int], files: Sequence[Found]
-) -> tuple[Pixels, list[str | None]]:
+def _decode_all(
+    options: DecodeOptions, shape: tuple[int, int, int], files: Sequence[SourceOrError]
+) -> tuple[PixelArray, list[str | None]]:
     """The readable images, (n, H, W, C), and for each file why it is not one of them, or None."""
-    images: list[Pixels] = []
+    images: list[PixelArray] = []
     reasons: list[str | None] = []
     for file in files:
         result = _attempt(partial(decode, options=options), file)
@@ -212,7 +212,7 @@ def _pixels(
     return np.array(images, np.uint8).reshape(-1, *shape), reasons
 
 
-def _attempt(work: Callable[[Source], T], file: Found) -> T | str:
+def _attempt(work: Callable[[ImageSource], T], file: SourceOrError) -> T | str:
     """What `work` makes of a file, or the reason why it cannot be read."""
     if isinstance(file, UnreadableImageError):
         return str(file)

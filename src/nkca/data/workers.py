@@ -29,10 +29,10 @@ _BATCHES_AHEAD = 8
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerPool:
     """Threads, and how each of them has a pure function called: ``call(function, argument)``."""
 
-    pool: Executor
+    threads: Executor
     size: int
     call: Call
 
@@ -41,7 +41,7 @@ class Crew:
         pending: deque[Future[T]] = deque()
         try:
             for batch in batches:
-                pending.append(self.pool.submit(work, batch))
+                pending.append(self.threads.submit(work, batch))
                 if len(pending) > max(_BATCHES_AHEAD, 2 * self.size):
                     yield pending.popleft().result()
             while pending:
@@ -52,16 +52,16 @@ class Crew:
 
 
 @contextlib.contextmanager
-def worker_pool(workers: int, images: int) -> Iterator[Crew]:
+def worker_pool(workers: int, images: int) -> Iterator[WorkerPool]:
     """A crew for that many images; with one worker, or few images, without processes."""
     workers = max(1, workers)
     with contextlib.ExitStack() as stack:
         call: Call = _call_here
         if workers > 1 and images >= IMAGES_FOR_PROCESSES and sys.executable:
             call = stack.enter_context(_processes(workers))
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as threads:
             try:
-                yield Crew(pool, workers, call)
+                yield WorkerPool(threads, workers, call)
             except BaseException:
                 stack.close()  # now: what the threads wait for need not be finished
                 raise
@@ -79,12 +79,15 @@ def _processes(count: int) -> Iterator[Call]:
     """
     started: list[subprocess.Popen[bytes]] = []
     idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-    program = f"import sys; sys.path[:] = {_search_path()!r}; from nkca.data.workers import serve; serve()"
+    program = (
+        f"import sys; sys.path[:] = {_search_path()!r}; "
+        "from nkca.data.workers import serve_calls; serve_calls()"
+    )
 
     def call(function: Callable[[Any], Any], argument: Any) -> Any:
         process = idle.get()
         try:
-            return _ask(process, function, argument)
+            return _call_in_process(process, function, argument)
         finally:
             idle.put(process)
 
@@ -120,7 +123,9 @@ def _start(command: list[str]) -> "subprocess.Popen[bytes]":
         ) from error
 
 
-def _ask(process: "subprocess.Popen[bytes]", function: Callable[[Any], Any], argument: Any) -> Any:
+def _call_in_process(
+    process: "subprocess.Popen[bytes]", function: Callable[[Any], Any], argument: Any
+) -> Any:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -140,30 +145,30 @@ def _ask(process: "subprocess.Popen[bytes]", function: Callable[[Any], Any], arg
     return result
 
 
-def serve() -> None:
+def serve_calls() -> None:
     """Answer calls until there are no more: (function, argument) in, (succeeded, result) out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints does not print into the answers
     with contextlib.suppress(EOFError, BrokenPipeError, ValueError), answers:
         while True:
-            _answer(sys.stdin.buffer, answers)
+            _serve_call(sys.stdin.buffer, answers)
 
 
-def _answer(calls: IO[bytes], answers: IO[bytes]) -> None:
+def _serve_call(calls: IO[bytes], answers: IO[bytes]) -> None:
     function, argument = pickle.load(calls)
     try:
-        answer = _packed((True, function(argument)))
+        answer = _pickled((True, function(argument)))
     except Exception as error:  # raised where it was asked for
         try:
-            answer = _packed((False, error))
+            answer = _pickled((False, error))
         except Exception:
-            answer = _packed((False, RuntimeError(f"{type(error).__name__}: {error}")))
+            answer = _pickled((False, RuntimeError(f"{type(error).__name__}: {error}")))
     answers.write(answer)
     answers.flush()
 
 
-def _packed(answer: tuple[bool, Any]) -> bytes:
+def _pickled(answer: tuple[bool, Any]) -> bytes:
     """Pickled; raises what it raises if that, or the way back, fails."""
     packed = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
     pickle.loads(packed)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 WINDOW = 5.0  # Sokal's c: the window is at least c τ
-LONG = 50  # emcee's rule: a single chain of fewer τ than this should not be trusted
+MIN_TAUS = 50  # emcee's rule: a single chain of fewer τ than this should not be trusted
 CHUNK = 256  # functions transformed at once
 
 
@@ -50,7 +50,9 @@ class Autocorrelation:
     @property
     def is_long(self) -> bool:
         """Whether each chain alone is at least 50 tau long (emcee's rule of thumb)."""
-        return self.tau is not None and not self.is_lower_bound and self.length >= LONG * self.tau
+        return (
+            self.tau is not None and not self.is_lower_bound and self.length >= MIN_TAUS * self.tau
+        )
 
     @property
     def note(self) -> str:
@@ -61,7 +63,7 @@ class Autocorrelation:
             return f"a lower bound: {self.length} states are too few to see the chain forget"
         if not self.is_long:
             return (
-                f"each chain is shorter than {LONG} tau: trust it as far as the "
+                f"each chain is shorter than {MIN_TAUS} tau: trust it as far as the "
                 f"{self.chains} chains started in the stationary distribution"
             )
         return ""

@@ -17,7 +17,7 @@ from nkca.diagnostics.plots import plot_chain_report
 from nkca.diagnostics.record import Judge
 from nkca.diagnostics.study import study_chain
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ImageFiles
 from nkca.metrics.measurement import Measurement
@@ -27,13 +27,13 @@ from nkca.metrics.statistics import Statistics
 from nkca.system.files import write_text
 from nkca.version import __version__
 
-SURE = 0.01  # p-values below are called a finding
+SIGNIFICANT = 0.01  # p-values below are called a finding
 
 
 def study_measurement(
     measurement: Measurement,
     extractor: Extractor | None,
-    collecting: Collecting,
+    collecting: CollectOptions,
     options: StudyOptions,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> "ChainPage":
@@ -138,7 +138,7 @@ def _lines(level: LevelReport) -> Iterator[str]:
 
 
 def _line(name: str, value: str, hint: str, p: float | None = None) -> str:
-    verdict = "" if p is None else "  <- significant" if p < SURE else "; not significant"
+    verdict = "" if p is None else "  <- significant" if p < SIGNIFICANT else "; not significant"
     return f"  {name:<24}{value:>20}   {hint}{verdict}"
 
 

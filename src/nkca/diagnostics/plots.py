@@ -24,7 +24,7 @@ from nkca.pictures.figure import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SURPRISING = 0.05  # the p-value of the threshold line
+LINE_P_VALUE = 0.05  # the p-value of the threshold line
 
 
 def plot_chain_report(report: ChainReport, path: str | Path) -> None:
@@ -70,8 +70,10 @@ def _drift(axes: "Axes", report: ChainReport) -> None:
         label = f"noise {level.noise_level:g}: {_p(drift.p_value)}"
         axes.plot(drift.largest, label=label, **style)
     first = report.levels[0].drift
-    limit = threshold(SURPRISING, first.comparisons)
-    axes.axhline(limit, color=GREY, linestyle="--", label=f"chance exceeds it in {SURPRISING:.0%}")
+    limit = threshold(LINE_P_VALUE, first.comparisons)
+    axes.axhline(
+        limit, color=GREY, linestyle="--", label=f"chance exceeds it in {LINE_P_VALUE:.0%}"
+    )
     top = max(5.0, 1.3 * max(max(level.drift.largest) for level in report.levels))
     axes.set_yscale("symlog", linthresh=5, linscale=2)
     leave_room(axes, 0, top, share=0.25)

@@ -21,7 +21,7 @@ from nkca.diagnostics.drift import (
     state_statistics,
 )
 from nkca.diagnostics.findings import EntropyProduction, LevelReport, StudyOptions
-from nkca.diagnostics.reversibility import Lessons, Pairs, arrow_of_time
+from nkca.diagnostics.reversibility import ClassifierTraining, Pairs, arrow_of_time
 from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Extractor
@@ -147,7 +147,8 @@ class LevelRecord:
             entropy_production=EntropyProduction.of(ratios.mean(0) / dimensions),
             late_production=EntropyProduction.of(late.mean(0) / dimensions),
             reversibility=arrow_of_time(
-                self._all_pairs(), Lessons(self.options.arrow_steps, seed=self.options.seed)
+                self._all_pairs(),
+                ClassifierTraining(self.options.arrow_steps, seed=self.options.seed),
             ),
             pixels=self._autocorrelation(self._values),
             picture_drift=picture_drift,

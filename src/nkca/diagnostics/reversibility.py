@@ -41,13 +41,13 @@ class Pairs:
         """The same pairs on ``device``."""
         return Pairs(self.x.to(device), self.y.to(device))
 
-    def of(self, chains: Tensor) -> "Pairs":
+    def select(self, chains: Tensor) -> "Pairs":
         """The pairs of some chains, int64 (n,)."""
         return Pairs(self.x[chains], self.y[chains])
 
 
 @dataclass(frozen=True)
-class Lessons:
+class ClassifierTraining:
     """How long and how the network learns: `num_steps` of Adam on ``batch_size`` pairs each."""
 
     num_steps: int = 200
@@ -77,7 +77,7 @@ class Reversibility:
     pairs: int
 
 
-def arrow_of_time(pairs: Pairs, lessons: Lessons | None = None) -> Reversibility:
+def arrow_of_time(pairs: Pairs, training: ClassifierTraining | None = None) -> Reversibility:
     """Train on half of the chains and ask about the other half.
 
     Deterministic for equal inputs, on the CPU; the global random state is neither used nor moved.
@@ -86,21 +86,23 @@ def arrow_of_time(pairs: Pairs, lessons: Lessons | None = None) -> Reversibility
     Raises:
         InputError: for fewer than 4 chains.
     """
-    lessons = lessons or Lessons()
+    training = training or ClassifierTraining()
     count = len(pairs.x)
     if count < 4:
         raise InputError(f"the arrow of time needs at least 4 chains, got {count}")
-    generator = torch.Generator().manual_seed(derive_seed("arrow of time", lessons.seed))
+    generator = torch.Generator().manual_seed(derive_seed("arrow of time", training.seed))
     order = torch.randperm(count, generator=generator).to(pairs.x.device)
     with torch.inference_mode(False), torch.enable_grad():
-        known, unknown = _standardised(pairs, order[: count // 2], order[count // 2 :])
-        network = _train(known, lessons, generator)
+        trained, held_out = _standardised(pairs, order[: count // 2], order[count // 2 :])
+        network = _train(trained, training, generator)
     with torch.no_grad():
-        parts = [_score(network, *_flat(unknown.of(rows))) for rows in _rows(len(unknown.x))]
-    return _judge(torch.cat(parts).cpu().view(len(unknown.x), -1))
+        parts = [
+            _score(network, *_flat(held_out.select(rows))) for rows in _row_chunks(len(held_out.x))
+        ]
+    return _assess(torch.cat(parts).cpu().view(len(held_out.x), -1))
 
 
-def _judge(score: Tensor) -> Reversibility:
+def _assess(score: Tensor) -> Reversibility:
     """The report on scores of held-out pairs in their true order, (N, P)."""
     right = (0.5 + 0.5 * score.sign()).mean(1).double()  # of each chain
     by_chance = 0.5 / math.sqrt(score.numel())  # were all pairs independent
@@ -113,19 +115,19 @@ def _judge(score: Tensor) -> Reversibility:
     )
 
 
-def _standardised(pairs: Pairs, known: Tensor, unknown: Tensor) -> tuple[Pairs, Pairs]:
-    """Both halves as float32, scaled by mean and deviation of the known one."""
-    x = pairs.x[known].float()
+def _standardised(pairs: Pairs, trained: Tensor, held_out: Tensor) -> tuple[Pairs, Pairs]:
+    """Both halves as float32, scaled by mean and deviation of the trained one."""
+    x = pairs.x[trained].float()
     mean, deviation = x.mean(), x.std().clamp(min=1e-6)
-    halves = [pairs.of(half) for half in (known, unknown)]
-    known_half, unknown_half = (
+    halves = [pairs.select(half) for half in (trained, held_out)]
+    training_half, held_out_half = (
         Pairs((half.x.float() - mean) / deviation, (half.y.float() - mean) / deviation)
         for half in halves
     )
-    return known_half, unknown_half
+    return training_half, held_out_half
 
 
-def _rows(count: int) -> Iterator[Tensor]:
+def _row_chunks(count: int) -> Iterator[Tensor]:
     """The numbers 0 ... count - 1, a few at a time: memory is bounded."""
     for first in range(0, count, 8):
         yield torch.arange(first, min(first + 8, count))
@@ -142,12 +144,12 @@ def _score(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return score
 
 
-def _train(pairs: Pairs, lessons: Lessons, generator: torch.Generator) -> nn.Module:
+def _train(pairs: Pairs, training: ClassifierTraining, generator: torch.Generator) -> nn.Module:
     x, y = _flat(pairs)
-    network = _network(2 * x.shape[1], lessons.width, generator).to(x.device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=lessons.learning_rate)
-    for _ in range(lessons.num_steps):
-        rows = torch.randint(len(x), (lessons.batch_size,), generator=generator).to(x.device)
+    network = _network(2 * x.shape[1], training.width, generator).to(x.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
+    for _ in range(training.num_steps):
+        rows = torch.randint(len(x), (training.batch_size,), generator=generator).to(x.device)
         loss = F.softplus(-_score(network, x[rows], y[rows])).mean()
         optimizer.zero_grad()
         torch.autograd.backward(loss)

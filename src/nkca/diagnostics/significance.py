@@ -13,7 +13,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-CERTAIN = 1e3  # |z| of what chance cannot explain, such as a mean without spread: finite, for JSON
+MAX_Z = 1e3  # |z| of what chance cannot explain, such as a mean without spread: finite, for JSON
 
 
 def standard_error(values: Tensor) -> Tensor:
@@ -22,10 +22,10 @@ def standard_error(values: Tensor) -> Tensor:
 
 
 def z_scores(values: Tensor, least_error: float = 0.0) -> Tensor:
-    """The surprise of the mean of n >= 2 independent values (n, ...) -> (...) float64, |z| <= CERTAIN.
+    """The surprise of the mean of n >= 2 independent values (n, ...) -> (...) float64, |z| <= MAX_Z.
 
     Values that are all 0 are no surprise, 0; values that are not finite, or equal and not 0, are
-    `CERTAIN`.
+    `MAX_Z`.
 
     Args:
         least_error: what the standard error is known to be at least.
@@ -36,8 +36,8 @@ def z_scores(values: Tensor, least_error: float = 0.0) -> Tensor:
     size = (degrees * torch.log1p(t.square() / degrees)).sqrt()
     z = size * (8 * degrees + 1) / (8 * degrees + 3) * t.sign()
     z = torch.where(mean == 0, 0.0, z)
-    certain = torch.copysign(torch.full_like(z, CERTAIN), z)
-    return torch.where(z.isfinite(), z, certain).clamp(-CERTAIN, CERTAIN)
+    certain = torch.copysign(torch.full_like(z, MAX_Z), z)
+    return torch.where(z.isfinite(), z, certain).clamp(-MAX_Z, MAX_Z)
 
 
 def p_value(z: float, comparisons: int = 1) -> float:

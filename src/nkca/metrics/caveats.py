@@ -12,7 +12,9 @@ TRAINED_ON = (
 )
 
 
-THE_SAME = "the samples are the reference itself: FID is 0, KID and FID∞ are below, and say nothing"
+SAME_IMAGES = (
+    "the samples are the reference itself: FID is 0, KID and FID∞ are below, and say nothing"
+)
 
 
 def identity(subject: Subject) -> object:
@@ -20,12 +22,12 @@ def identity(subject: Subject) -> object:
     return id(subject) if isinstance(subject, Statistics) else subject.identity
 
 
-def mismatches(subjects: Mapping[str, Subject]) -> list[str]:
+def mismatch_warnings(subjects: Mapping[str, Subject]) -> list[str]:
     """What would make a score say something about files rather than pictures."""
     about = [getattr(subjects.get(role), "about", {}) for role in ("samples", "reference")]
     found = []
     if "reference" in subjects and identity(subjects["samples"]) == identity(subjects["reference"]):
-        found.append(THE_SAME)
+        found.append(SAME_IMAGES)
     sizes = [entry.get("size") for entry in about]
     if all(sizes) and sizes[0] != sizes[1]:
         a, b = ("x".join(map(str, size)) for size in sizes if size)
@@ -46,7 +48,7 @@ def mismatches(subjects: Mapping[str, Subject]) -> list[str]:
     return found
 
 
-def too_few(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
+def sample_size_warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
     """What the numbers of images and features say against the scores."""
     found = [extractor.note] if extractor.note else []
     for role, noun in (("samples", "samples"), ("reference", "reference images")):

@@ -17,7 +17,7 @@ from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import of_share
 from nkca.errors import InputError, out_of_memory_says
 from nkca.metrics.extractors.contract import Extractor, Features
-from nkca.metrics.image_sets import ImageSet, Part, Tick
+from nkca.metrics.image_sets import ImageSet, ImageSubset, Tick
 from nkca.metrics.statistics import Statistics
 from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Collecting:
+class CollectOptions:
     """How features are collected.
 
     Args:
@@ -47,7 +47,7 @@ class Collecting:
 def collect(
     images: ImageSet,
     extractor: Extractor,
-    options: Collecting,
+    options: CollectOptions,
     progress: OnProgress = lambda _done, _total: None,
 ) -> Statistics:
     """The features of all images; what is in the cache is not computed again.
@@ -62,9 +62,12 @@ def collect(
     """
     if not len(images):
         raise InputError("there are no images to measure")
-    with _place(images, extractor, options) as directory, open_store(directory, wait=True) as store:
+    with (
+        _store_directory(images, extractor, options) as directory,
+        open_store(directory, wait=True) as store,
+    ):
         total = len(images)
-        for batch in extract(images, extractor, options, progress, first=store.rows):
+        for batch in extract_features(images, extractor, options, progress, first=store.rows):
             store.append(batch)
         features, logits = store.read(total)
         if options.cache_dir is None:  # the files are about to go
@@ -73,10 +76,10 @@ def collect(
     return Statistics(features, logits, None, extractor.description, images.about)
 
 
-def fill(
+def fill_cache(
     images: ImageSet,
     extractor: Extractor,
-    options: Collecting,
+    options: CollectOptions,
     ranks: Ranks,
     progress: OnProgress = lambda _done, _total: None,
 ) -> None:
@@ -89,19 +92,22 @@ def fill(
     """
     if not ranks.is_first:
         rows = int(ranks.max(0))
-        for _ in extract(images, extractor, options, progress, rows, ranks):
+        for _ in extract_features(images, extractor, options, progress, rows, ranks):
             pass
         return
-    with _place(images, extractor, options) as directory, open_store(directory, wait=True) as store:
+    with (
+        _store_directory(images, extractor, options) as directory,
+        open_store(directory, wait=True) as store,
+    ):
         ranks.max(store.rows)
-        for batch in extract(images, extractor, options, progress, store.rows, ranks):
+        for batch in extract_features(images, extractor, options, progress, store.rows, ranks):
             store.append(batch)
 
 
-def extract(
+def extract_features(
     images: ImageSet,
     extractor: Extractor,
-    options: Collecting,
+    options: CollectOptions,
     progress: OnProgress = lambda _done, _total: None,
     first: int = 0,
     ranks: Ranks = ALONE,
@@ -140,7 +146,9 @@ def _gathered(here: Features, total: int, ranks: Ranks) -> Features:
 
 
 @contextlib.contextmanager
-def _place(images: ImageSet, extractor: Extractor, options: Collecting) -> Iterator[Path]:
+def _store_directory(
+    images: ImageSet, extractor: Extractor, options: CollectOptions
+) -> Iterator[Path]:
     if options.cache_dir is None:
         with tempfile.TemporaryDirectory(prefix="nkca-") as name:
             yield Path(name)
@@ -153,7 +161,7 @@ def shards(images: ImageSet, count: int) -> list[ImageSet]:
     """A set in at most ``count`` parts, one after the other; `concatenate` joins their features."""
     count = min(count, len(images))
     bounds = [len(images) * k // count for k in range(count + 1)]
-    return [Part(images, range(*pair)) for pair in itertools.pairwise(bounds)]
+    return [ImageSubset(images, range(*pair)) for pair in itertools.pairwise(bounds)]
 
 
 def concatenate(parts: Sequence[Statistics]) -> Statistics:

@@ -14,7 +14,7 @@ from torch import Tensor
 from nkca.data.cache import DecodedImages
 from nkca.models.model import Model
 from nkca.pixels import Pixels, as_tensor
-from nkca.sampling.tasks import Schedule, draw, from_noise
+from nkca.sampling.tasks import Schedule, draw_task, from_noise
 
 Tick = Callable[[float], None]
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
@@ -51,13 +51,13 @@ class ImageFiles:
 
     Args:
         path: where the files are.
-        seen_as: pixels of a model, so that images are as it sees them (categorical ones have fewer
+        model_pixels: pixels of a model, so that images are as it sees them (categorical ones have fewer
             levels than files have); None for the files' own depth.
     """
 
     decoded: DecodedImages
     path: Path
-    seen_as: Pixels | None = None
+    model_pixels: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.decoded)
@@ -66,7 +66,7 @@ class ImageFiles:
     def identity(self) -> str:
         """Of the pixels: a copy of a folder is the same set."""
         images = self.decoded.images
-        total = hashlib.sha256(repr((images.shape, self.seen_as)).encode())
+        total = hashlib.sha256(repr((images.shape, self.model_pixels)).encode())
         step = max(1, _BYTES_AT_ONCE // images[0].size)
         for first in range(0, len(images), step):
             total.update(np.ascontiguousarray(images[first : first + step]).data)
@@ -77,13 +77,14 @@ class ImageFiles:
         """The path, number, size and content of the images."""
         _, height, width, channels = self.decoded.images.shape
         lossy = sum(name.lower().endswith(LOSSY) for name in self.decoded.names)
+        depth = "the files' own" if self.model_pixels is None else f"as seen by {self.model_pixels}"
         return {
             "kind": "files",
             "path": str(self.path),
             "count": len(self),
             "size": [width, height],
             "channels": channels,
-            "depth": "the files' own" if self.seen_as is None else f"as seen by {self.seen_as}",
+            "depth": depth,
             "lossy": round(lossy / len(self.decoded), 4),
             "unreadable": len(self.decoded.unreadable),
             "sha256": self.identity,
@@ -92,8 +93,8 @@ class ImageFiles:
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
         """See `ImageSet`."""
         images = as_tensor(self.decoded.images[list(rows)])
-        if self.seen_as is not None:
-            images = self.seen_as.to_uint8(self.seen_as.to_state(images))
+        if self.model_pixels is not None:
+            images = self.model_pixels.to_uint8(self.model_pixels.to_state(images))
         tick(1.0)
         return images
 
@@ -103,7 +104,7 @@ class SampleOptions:
     """How samples are made; number i has seed ``first_seed + i``.
 
     Args:
-        visualize: "z" or "x", see `nkca.sampling.tasks.show`.
+        visualize: "z" or "x", see `nkca.sampling.tasks.show_moment`.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -160,11 +161,11 @@ class Samples:
         """See `ImageSet`."""
         options = self.options
         task = from_noise([options.first_seed + row for row in rows])
-        return draw(self.model, task, options.schedule, options.visualize, tick=tick)
+        return draw_task(self.model, task, options.schedule, options.visualize, tick=tick)
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ImageSubset:
     """Some images of a set: a shard, or a share that can be afforded."""
 
     whole: ImageSet

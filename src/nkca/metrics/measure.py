@@ -13,8 +13,8 @@ import torch
 from nkca.config.schema import DataConfig
 from nkca.distributed.ranks import Ranks
 from nkca.errors import InputError
-from nkca.metrics.caveats import too_few
-from nkca.metrics.collect import Collecting, Subject, collect, fill
+from nkca.metrics.caveats import sample_size_warnings
+from nkca.metrics.collect import CollectOptions, Subject, collect, fill_cache
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Description, Extractor
 from nkca.metrics.image_sets import ArrayImages
@@ -59,22 +59,22 @@ def measure(
         raise InputError(f"num_samples must be 1 or more, got {num_samples}")
     where = choose_device(device)
     request = MeasureRequest(
-        _source(samples, "samples"),
-        _source(reference, "reference"),
-        None if train is None else _source(train, "train"),
+        _as_subject(samples, "samples"),
+        _as_subject(reference, "reference"),
+        None if train is None else _as_subject(train, "train"),
         num_samples=num_samples,
         device=device,
         data=DataConfig(cache=False),
     )
-    measurement = _as_seen(open_measurement(request))
+    measurement = _as_model_sees(open_measurement(request))
     extractor = None
-    if not measurement.is_known:
+    if not measurement.has_only_statistics:
         extractor = open_extractor(features or measurement.extractor_name or "inception", where)
-    report, _ = make_report(measurement, extractor, Collecting(where, None))
+    report, _ = make_report(measurement, extractor, CollectOptions(where, None))
     return report.scores
 
 
-def _source(source: Source, role: str) -> str | Subject:
+def _as_subject(source: Source, role: str) -> str | Subject:
     """What a request takes for it."""
     if isinstance(source, str | Path):
         return str(source)
@@ -83,7 +83,7 @@ def _source(source: Source, role: str) -> str | Subject:
     return ArrayImages(as_tensor(check_images(source, role)))
 
 
-def _as_seen(measurement: Measurement) -> Measurement:
+def _as_model_sees(measurement: Measurement) -> Measurement:
     """With arrays as its model sees them, as prepared image files are: of its size, in its levels."""
     model = measurement.model
     if model is None:
@@ -108,7 +108,7 @@ def _as_seen(measurement: Measurement) -> Measurement:
 def make_report(
     measurement: Measurement,
     extractor: Extractor | None,
-    options: Collecting,
+    options: CollectOptions,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> tuple[Report, dict[str, Statistics]]:
     """Measure.
@@ -146,7 +146,7 @@ def make_report(
     )
     used = UNKNOWN if extractor is None else extractor.description
     used = statistics["samples"].extractor or used
-    warnings = (*measurement.warnings, *too_few(statistics, used))
+    warnings = (*measurement.warnings, *sample_size_warnings(statistics, used))
     protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
     return Report(scores, used, protocol, warnings), statistics
 
@@ -154,7 +154,7 @@ def make_report(
 def extract_together(
     measurement: Measurement,
     extractor: Extractor | None,
-    options: Collecting,
+    options: CollectOptions,
     ranks: Ranks,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> None:
@@ -171,12 +171,12 @@ def extract_together(
             continue
         assert extractor is not None
         tell = partial(progress, f"features of {role.replace('_', '-')}")
-        fill(subject, extractor, options, ranks, tell)
+        fill_cache(subject, extractor, options, ranks, tell)
         done.add(id(subject))
 
 
 def _check_statistics(
-    measurement: Measurement, extractor: Extractor | None, options: Collecting
+    measurement: Measurement, extractor: Extractor | None, options: CollectOptions
 ) -> None:
     """Compare statistics with each other, and with what the extractor makes of one black image."""
     subjects = measurement.subjects.values()

@@ -16,10 +16,10 @@ from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.dataset import load_dataset
 from nkca.demo import DEMO, DEMO_MODEL, MODEL, dataset_path, measured_path
 from nkca.errors import InputError
-from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
+from nkca.metrics.caveats import TRAINED_ON, identity, mismatch_warnings
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.by_name import best_extractor
-from nkca.metrics.image_sets import ImageFiles, Part, Samples
+from nkca.metrics.image_sets import ImageFiles, ImageSubset, Samples
 from nkca.metrics.request import DEMO_SAMPLES, MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
@@ -53,13 +53,13 @@ class Measurement:
         return next((about.name for about in known if about is not None), self.usual_extractor)
 
     @property
-    def is_known(self) -> bool:
+    def has_only_statistics(self) -> bool:
         """Whether nothing needs to be extracted."""
         return all(isinstance(subject, Statistics) for subject in self.subjects.values())
 
 
 @dataclass(frozen=True)
-class _Opened:
+class _OpenCheckpoint:
     """A checkpoint and what it says."""
 
     path: Path
@@ -90,9 +90,9 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     for role in ("samples", "reference", "train", "held_out"):
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
-    request = _in_package(request)
+    request = _with_package_paths(request)
     checkpoints = _open_checkpoints(request)
-    seen_by = next(iter(checkpoints.values()), None)
+    checkpoint = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
 
     def files(name: str | Subject) -> Subject:
@@ -100,7 +100,7 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
             return name
         place = _resolved(name)
         if place not in opened:
-            opened[place] = _open_files(name, request, seen_by, on_decode)
+            opened[place] = _open_files(name, request, checkpoint, on_decode)
         return opened[place]
 
     subjects: dict[str, Subject] = {}
@@ -109,19 +109,23 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
         if name is not None and role not in checkpoints:
             subjects[role] = files(name)
     if "samples" not in checkpoints:
-        subjects["samples"] = _first(files(request.samples), request.num_samples, checkpoints)
+        subjects["samples"] = _first_images(
+            files(request.samples), request.num_samples, checkpoints
+        )
     for role in ("samples", "reference"):
         if role in checkpoints:
-            count = request.num_samples or _first_look(_count(subjects), checkpoints[role])
-            subjects[role] = _samples_of(checkpoints[role], count, request)
-    warnings = _assume_training_images(request, seen_by, subjects)
-    model = None if seen_by is None else seen_by.model
+            count = request.num_samples or _limit_first_look(
+                _sample_count(subjects), checkpoints[role]
+            )
+            subjects[role] = _make_samples(checkpoints[role], count, request)
+    warnings = _assume_training_images(request, checkpoint, subjects)
+    model = None if checkpoint is None else checkpoint.model
     return Measurement(
-        subjects, model, (*warnings, *mismatches(subjects)), _usual_extractor(seen_by)
+        subjects, model, (*warnings, *mismatch_warnings(subjects)), _usual_extractor(checkpoint)
     )
 
 
-def _in_package(request: MeasureRequest) -> MeasureRequest:
+def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
     """With paths in place of the names of what is in the package."""
 
     def path(name: str | Subject) -> str | Subject:
@@ -136,7 +140,7 @@ def _in_package(request: MeasureRequest) -> MeasureRequest:
     )
 
 
-def _first_look(count: int, opened: _Opened) -> int:
+def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
     """As many samples, but of the model in the package no more than its first minute allows."""
     if opened.path != MODEL or count <= DEMO_SAMPLES:
         return count
@@ -149,7 +153,7 @@ def _first_look(count: int, opened: _Opened) -> int:
     return DEMO_SAMPLES
 
 
-def _usual_extractor(opened: _Opened | None) -> str | None:
+def _usual_extractor(opened: _OpenCheckpoint | None) -> str | None:
     """For the model in the package, which needs no network, the best one that needs none either."""
     if opened is None or opened.path != MODEL:
         return None
@@ -174,9 +178,9 @@ def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
     return True
 
 
-def _open_checkpoints(request: MeasureRequest) -> dict[str, _Opened]:
+def _open_checkpoints(request: MeasureRequest) -> dict[str, _OpenCheckpoint]:
     """The checkpoints among samples and reference, by role."""
-    found: dict[str, _Opened] = {}
+    found: dict[str, _OpenCheckpoint] = {}
     if is_checkpoint(request.samples):
         found["samples"] = _open_checkpoint(request.samples, request)
     if is_checkpoint(request.reference):
@@ -187,7 +191,7 @@ def _open_checkpoints(request: MeasureRequest) -> dict[str, _Opened]:
     return found
 
 
-def _open_checkpoint(name: str, request: MeasureRequest) -> _Opened:
+def _open_checkpoint(name: str, request: MeasureRequest) -> _OpenCheckpoint:
     (checkpoint, sha256), precision = read_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
     model = restore(
@@ -200,15 +204,18 @@ def _open_checkpoint(name: str, request: MeasureRequest) -> _Opened:
     )
     request.sampling.schedule.check_start(from_noise=True)
     request.sampling.schedule.levels(model)
-    return _Opened(find_checkpoint(name).absolute(), model, config, sha256)
+    return _OpenCheckpoint(find_checkpoint(name).absolute(), model, config, sha256)
 
 
-def _samples_of(opened: _Opened, count: int, request: MeasureRequest) -> Samples:
+def _make_samples(opened: _OpenCheckpoint, count: int, request: MeasureRequest) -> Samples:
     return Samples(opened.model, (str(opened.path), opened.sha256), count, request.sampling)
 
 
 def _open_files(
-    name: str, request: MeasureRequest, seen_by: _Opened | None, on_decode: OnDecode | None
+    name: str,
+    request: MeasureRequest,
+    checkpoint: _OpenCheckpoint | None,
+    on_decode: OnDecode | None,
 ) -> Subject:
     path = dataset_path(name)
     if path.suffix == ".npz":
@@ -217,15 +224,15 @@ def _open_files(
         return replace(statistics, images=about)
     data = {**vars(request.data), "dataset": name}
     pixels = None
-    if seen_by is not None:
-        channels, height, width = seen_by.model.data_shape
-        pixels = seen_by.model.pixels
-        data |= {"channels": channels, "background": seen_by.config.data.background}
+    if checkpoint is not None:
+        channels, height, width = checkpoint.model.data_shape
+        pixels = checkpoint.model.pixels
+        data |= {"channels": channels, "background": checkpoint.config.data.background}
         if data["resize"] is None and height == width:
-            own = _resolved(name) in seen_by.trained_on
-            data["resize"] = seen_by.config.data.resize if own else height
+            own = _resolved(name) in checkpoint.trained_on
+            data["resize"] = checkpoint.config.data.resize if own else height
     decoded = load_dataset(DataConfig(**data), on_decode)
-    if seen_by is not None and decoded.images.shape[1:3] != (height, width):
+    if checkpoint is not None and decoded.images.shape[1:3] != (height, width):
         found = "x".join(map(str, decoded.images.shape[2:0:-1]))
         raise InputError(f"{name} holds images of {found}, the model makes {width}x{height}")
     if request.full_depth or (pixels is not None and pixels.is_lossless):
@@ -233,7 +240,9 @@ def _open_files(
     return ImageFiles(decoded, path, pixels)
 
 
-def _first(subject: Subject, count: int | None, checkpoints: Mapping[str, _Opened]) -> Subject:
+def _first_images(
+    subject: Subject, count: int | None, checkpoints: Mapping[str, _OpenCheckpoint]
+) -> Subject:
     if count is None:
         return subject
     if isinstance(subject, Statistics):
@@ -244,10 +253,10 @@ def _first(subject: Subject, count: int | None, checkpoints: Mapping[str, _Opene
         return subject
     if count > len(subject):
         raise InputError(f"--num-samples={count}, but there are only {len(subject)} images")
-    return Part(subject, range(count))
+    return ImageSubset(subject, range(count))
 
 
-def _count(subjects: dict[str, Subject]) -> int:
+def _sample_count(subjects: dict[str, Subject]) -> int:
     for subject in (subjects.get("reference"), subjects.get("samples")):
         count = subject.count if isinstance(subject, Statistics) else len(subject or ())
         if count:
@@ -256,13 +265,17 @@ def _count(subjects: dict[str, Subject]) -> int:
 
 
 def _assume_training_images(
-    request: MeasureRequest, seen_by: _Opened | None, subjects: dict[str, Subject]
+    request: MeasureRequest, checkpoint: _OpenCheckpoint | None, subjects: dict[str, Subject]
 ) -> list[str]:
     """Find out from the checkpoint whether the reference was trained on, and use that."""
     reference, name = subjects.get("reference"), request.reference
     if reference is None or not isinstance(name, str):
         return []
-    if "train" not in subjects and seen_by is not None and _resolved(name) in seen_by.trained_on:
+    if (
+        "train" not in subjects
+        and checkpoint is not None
+        and _resolved(name) in checkpoint.trained_on
+    ):
         subjects["train"] = reference
     train = subjects.get("train")
     if train is not None and identity(train) == identity(reference):

@@ -80,21 +80,21 @@ def save_closest_pairs(report: Report, measurement: Measurement, directory: Path
     left = to_rgb(samples.batch([sample for sample, _, _ in found.closest]))
     right = to_rgb(train.batch([image for _, image, _ in found.closest]))
     if left.shape != right.shape:
-        left = _to_size_of(left, right)
+        left = _resized_like(left, right)
     path = directory / "closest.png"
     both = torch.stack([left, right], 1).flatten(0, 1)
     save_png(path, contact_sheet(as_pictures(both), columns=8))
     return [path]
 
 
-def _to_size_of(images: Tensor, like: Tensor) -> Tensor:
+def _resized_like(images: Tensor, like: Tensor) -> Tensor:
     resized = torch.nn.functional.interpolate(images.float(), like.shape[-2:], mode="nearest")
     return resized.to(torch.uint8)
 
 
 def table(report: Report) -> str:
     """All of it for a terminal."""
-    lines = [f"{role:<11}{_sentence(about)}" for role, about in report.protocol.items()]
+    lines = [f"{role:<11}{_describe_images(about)}" for role, about in report.protocol.items()]
     extractor = report.extractor
     weights = f", weights {extractor.weights_sha256[:8]}" if extractor.weights_sha256 else ""
     lines += [f"{'features':<11}{extractor.name}{weights}; {extractor.input}", ""]
@@ -149,7 +149,7 @@ def _memorisation_rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
     yield "copies", f"{found.copies:.4f}", "share of samples at distance 0 of a training image"
 
 
-def _sentence(about: Mapping[str, Any]) -> str:
+def _describe_images(about: Mapping[str, Any]) -> str:
     size = "x".join(map(str, about["size"])) if "size" in about else ""
     if about.get("kind") == "samples":
         return (

@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-SMALL = 1 << 12  # numbers: below it, one call costs less than six
+MIN_NUMBERS = 1 << 12  # numbers: below it, one call costs less than six
 BLOCK = 1 << 19  # numbers: a few such blocks of float32 fit into a second-level cache
 
 
 def mish(x: Tensor) -> Tensor:
     """x tanh(softplus(x)), of the shape, dtype and layout of x (B, ...)."""
-    small = x.numel() < SMALL or x.ndim == 0
+    small = x.numel() < MIN_NUMBERS or x.ndim == 0
     if small or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return functional.mish(x)
     out: Tensor = _Mish.apply(x)
@@ -49,12 +49,12 @@ class _Mish(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         out = torch.empty_like(x)
         one, two = torch.tensor([1.0, 2.0], dtype=x.dtype)
-        for rows, into, given in _blocks(x, out, gradient):
+        for rows, into, grad in _blocks(x, out, gradient):
             s = torch.sigmoid(rows)
             u = torch.sub(two, s, out=into).mul_(s)
             r = u.div_(torch.rsub(u, 2))
             slope = torch.addcmul(one, r, r, value=-1).mul_(s).mul_(rows)
-            r.add_(slope).mul_(given)
+            r.add_(slope).mul_(grad)
         return out
 
 

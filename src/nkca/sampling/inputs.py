@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.data.decode import fit, read_image
-from nkca.data.listing import Source
-from nkca.data.pillow import opened
+from nkca.data.listing import ImageSource
+from nkca.data.pillow import open_image
 from nkca.errors import InputError
 
 
@@ -32,7 +32,7 @@ def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, s
     return picture, done and f"{path}: {done}"
 
 
-def fit_content(file: Source, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+def fit_content(file: ImageSource, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
     """As `fit_picture`, of a path or the bytes of a file; the sentence does not name it."""
     channels, height, width = data_shape
     image = read_image(file, cast("Literal[1, 3, 4]", channels))
@@ -74,7 +74,7 @@ def _check_file(path: Path, what: str) -> None:
 
 
 def _non_zero(path: Path) -> npt.NDArray[np.bool_]:
-    with opened(path) as image:
+    with open_image(path) as image:
         if image.mode.startswith(("I", "F")):  # label masks: 1 of 65,535 counts
             return np.asarray(np.asarray(image) > 0)
     return np.asarray(read_image(path, 1, (0, 0, 0))) > 0

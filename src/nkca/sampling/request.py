@@ -84,7 +84,7 @@ class Outputs:
     animation: str | None = None
 
 
-def request_like(path: Path) -> dict[str, Any]:
+def read_request_settings(path: Path) -> dict[str, Any]:
     """The request in a PNG, as keyword arguments of `SampleRequest`.
 
     Raises:

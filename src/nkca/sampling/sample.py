@@ -13,7 +13,7 @@ from nkca.chain import Sampler, run
 from nkca.errors import InputError
 from nkca.models.model import Model
 from nkca.pixels import as_array, as_pictures, as_tensor, check_images
-from nkca.sampling.tasks import Schedule, Task, around, draw, from_noise, inpaint
+from nkca.sampling.tasks import Schedule, Task, around, draw_task, from_noise, inpaint
 
 
 def sample(
@@ -40,10 +40,10 @@ def sample(
     Raises:
         InputError: if shapes, counts or levels do not fit the model.
     """
-    numbers = _checked(seeds)
+    numbers = _checked_seeds(seeds)
     if batch_size < 1:
         raise InputError(f"batch_size must be 1 or more, got {batch_size}")
-    starts = None if images is None else _starts(model, len(numbers), images)
+    starts = None if images is None else _start_images(model, len(numbers), images)
     mask = None if repaint is None else _mask(model, repaint)
     if mask is not None and starts is None:
         raise InputError("repaint says what of the images may change, but there are no images")
@@ -57,11 +57,11 @@ def sample(
 
     schedule = schedule or Schedule()
     batches = [slice(first, first + batch_size) for first in range(0, len(numbers), batch_size)]
-    done = [draw(model, task(rows), schedule, sampler=sampler) for rows in batches]
+    done = [draw_task(model, task(rows), schedule, sampler=sampler) for rows in batches]
     return as_pictures(torch.cat(done))
 
 
-def _checked(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
+def _checked_seeds(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
     """The seeds as Python's integers: NumPy's of the same value are the same seeds."""
     try:
         numbers = [operator.index(seed) for seed in seeds]
@@ -72,7 +72,7 @@ def _checked(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
     return numbers
 
 
-def _starts(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
+def _start_images(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
     """One image for each of ``count`` seeds, uint8 (count, C, H, W)."""
     channels, height, width = model.data_shape
     array = check_images(images, "images")

@@ -21,7 +21,7 @@ from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
 from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
-from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show
+from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show_moment
 
 logger = logging.getLogger("nkca")
 
@@ -82,25 +82,27 @@ def make_samples(
     num_states = plan.schedule.num_steps + 1
     num_batches = math.ceil(request.count() / (batch_size * ranks.count))
     total = num_batches * num_states
-    sheet = _Sheet(outputs, num_states)
+    overview = _Overview(outputs, num_states)
     jobs = request.jobs()
     for number in range(num_batches):
         batch = list(itertools.islice(jobs, batch_size * ranks.count))
         with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
-            for moment, pictures in _states(plan, batch, ranks):
+            for moment, pictures in _run_batch(plan, batch, ranks):
                 if outputs.intermediate and ranks.is_first:
                     _save_intermediate(directory, batch, moment, pictures)
-                sheet.add_state(number, moment.step, pictures[:batch_size])
+                overview.add_state(number, moment.step, pictures[:batch_size])
                 yield SampleProgress(number * num_states + moment.step + 1, total)
         if ranks.is_first:
-            sheet.add_samples(pictures)
+            overview.add_samples(pictures)
             files = tuple(_save_samples(directory, request, batch, pictures))
             yield SampleProgress((number + 1) * num_states, total, files)
     if ranks.is_first:
-        yield SampleProgress(total, total, tuple(sheet.save(directory, request)))
+        yield SampleProgress(total, total, tuple(overview.save(directory, request)))
 
 
-def _states(plan: SamplePlan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[Moment, Pictures]]:
+def _run_batch(
+    plan: SamplePlan, batch: list[Job], ranks: Ranks
+) -> Iterator[tuple[Moment, Pictures]]:
     """Every state of a batch's chains, and what it shows where somebody will look, else nothing.
 
     The state is that of this rank's share; a rank without a share repeats the first sample, unused.
@@ -114,7 +116,7 @@ def _states(plan: SamplePlan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[
         if not seen_all and moment.step < plan.schedule.num_steps:
             yield moment, nothing
             continue
-        shown = show(model, task, moment, plan.request.visualize)[: len(share)]
+        shown = show_moment(model, task, moment, plan.request.visualize)[: len(share)]
         yield moment, as_pictures(ranks.gather(shown, len(batch)))
 
 
@@ -139,7 +141,7 @@ def _repaint(model: Model, request: SampleRequest) -> Tensor | None:
 
 def _task(plan: SamplePlan, batch: list[Job]) -> Task:
     """What a batch's chains are to do."""
-    seeds, images = [job.seed for job in batch], _starts(plan, batch)
+    seeds, images = [job.seed for job in batch], _start_images(plan, batch)
     if images is None:
         return from_noise(seeds)
     if plan.repaint is None:
@@ -147,7 +149,7 @@ def _task(plan: SamplePlan, batch: list[Job]) -> Task:
     return inpaint(images, plan.repaint, seeds)
 
 
-def _starts(plan: SamplePlan, batch: list[Job]) -> Tensor | None:
+def _start_images(plan: SamplePlan, batch: list[Job]) -> Tensor | None:
     """The images of a batch, (B, C, H, W) uint8."""
     images = [plan.pictures[job.image] for job in batch if job.image is not None]
     return torch.stack(images) if images else None
@@ -163,7 +165,7 @@ def _save_intermediate(
 
 
 @dataclass
-class _Sheet:
+class _Overview:
     """The first samples, for the grid, and some moments of the first batch, for the animation."""
 
     outputs: Outputs

@@ -107,7 +107,7 @@ def run_task(
     yield from sampler(chain, x, path, noise)
 
 
-def show(model: Model, task: Task, moment: Moment, visualize: str = "z") -> Tensor:
+def show_moment(model: Model, task: Task, moment: Moment, visualize: str = "z") -> Tensor:
     """The picture of a moment, uint8 (B, C, H, W) on the CPU; held pixels are those of the image.
 
     Args:
@@ -117,7 +117,7 @@ def show(model: Model, task: Task, moment: Moment, visualize: str = "z") -> Tens
     return task.finish(model.pixels.to_uint8(state).cpu())
 
 
-def draw(
+def draw_task(
     model: Model,
     task: Task,
     schedule: Schedule,
@@ -132,4 +132,4 @@ def draw(
     """
     for moment in run_task(model, task, schedule, sampler):
         tick((moment.step + 1) / (schedule.num_steps + 1))
-    return show(model, task, moment, visualize)
+    return show_moment(model, task, moment, visualize)

@@ -36,7 +36,7 @@ class TrainingProgress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     best_score: float | None = None
-    loss_scale: float = loss_scale.START
+    loss_scale: float = loss_scale.INITIAL_SCALE
     good_steps: int = 0
 
 
@@ -163,7 +163,7 @@ class Learner:
         is_finite = math.isfinite(first_norm) and math.isfinite(mean_loss)
         if is_finite:
             self._update(progress, first_norm)
-        counted = self._counted(progress, is_finite, math.isfinite(mean_loss))
+        counted = self._count_step(progress, is_finite, math.isfinite(mean_loss))
         return StepReport(
             progress=replace(counted, step=progress.step + 1, images=progress.images + batch_size),
             loss=mean_loss,
@@ -217,7 +217,7 @@ class Learner:
         decay = decay_at(update, self.rule.ema_decay, self.rule.ema_warmup)
         update_ema(self.ema_network, self.weights, decay)
 
-    def _counted(
+    def _count_step(
         self, progress: TrainingProgress, is_finite: bool, is_loss_finite: bool
     ) -> TrainingProgress:
         """The progress with the loss scale, and the steps skipped, as a step leaves them."""
@@ -228,7 +228,7 @@ class Learner:
                 scale, good_steps = loss_scale.after_update(scale, good_steps, self.patience)
             return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
         progress = replace(progress, skipped=progress.skipped + 1)
-        if is_scaled and is_loss_finite and scale > loss_scale.LEAST:
+        if is_scaled and is_loss_finite and scale > loss_scale.MIN_SCALE:
             scale, good_steps = loss_scale.after_overflow(scale)
             return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
         return replace(progress, skipped_in_a_row=progress.skipped_in_a_row + 1)

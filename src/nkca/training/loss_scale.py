@@ -8,9 +8,9 @@ Start and patience are those of `torch.amp.GradScaler`. Our loss is summed over 
 images need a scale below 1 at first.
 """
 
-START = 65536.0
+INITIAL_SCALE = 65536.0
 PATIENCE = 2000  # good steps after which a larger scale is tried
-LEAST = 2.0**-16
+MIN_SCALE = 2.0**-16
 
 
 def after_update(scale: float, good_steps: int, patience: int = PATIENCE) -> tuple[float, int]:
@@ -20,4 +20,4 @@ def after_update(scale: float, good_steps: int, patience: int = PATIENCE) -> tup
 
 def after_overflow(scale: float) -> tuple[float, int]:
     """The scale and the good steps it has had, after gradients that were not finite."""
-    return max(LEAST, scale / 2), 0
+    return max(MIN_SCALE, scale / 2), 0

@@ -61,7 +61,7 @@ class Extractor(Protocol):
         ...
 
 
-def check_images(images: Tensor) -> None:
+def check_extractor_input(images: Tensor) -> None:
     """Make sure that ``images`` are uint8 (B, 3, H, W), nothing of it empty.
 
     Raises:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 from nkca.metrics.extractors.lite0 import EfficientNetLite0
 from nkca.metrics.extractors.tensors import parse_weights, read_weights
 from nkca.metrics.extractors.weights import UnavailableError
@@ -47,7 +47,7 @@ class EfficientNetExtractor:
 
     def __call__(self, images: Tensor) -> Features:
         """Map uint8 (B, 3, H, W), any size, on the extractor's device."""
-        check_images(images)
+        check_extractor_input(images)
         with torch.no_grad():
             return Features(*self._network(network_input(images)))
 

@@ -23,7 +23,7 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 from nkca.metrics.extractors.tensors import Weights, read_weights
 
 SUFFIX = ".pt2"
@@ -65,7 +65,7 @@ class ExportedExtractor:
         Raises:
             InputError: if the program takes no such images or returns something else than features.
         """
-        check_images(images)
+        check_extractor_input(images)
         height, width = images.shape[2:]
         need_height, need_width = self._size
         if need_height not in (None, height) or need_width not in (None, width):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 from nkca.metrics.extractors.tensors import parse_weights
 from nkca.metrics.extractors.weights import (
     INCEPTION,
@@ -49,7 +49,7 @@ class FidelityExtractor:
 
     def __call__(self, images: Tensor) -> Features:
         """Map uint8 (B, 3, H, W), any size, on the extractor's device to features, maybe logits."""
-        check_images(images)
+        check_extractor_input(images)
         with torch.no_grad():
             return Features(*self._network(images))
 

@@ -73,7 +73,7 @@ class SameConv(nn.Module):
         )
 
 
-class Block(nn.Module):
+class InvertedResidual(nn.Module):
     """Expand, filter each channel, project; plus the input where the shapes agree."""
 
     def __init__(
@@ -107,7 +107,9 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.stem = SameConv(3, 32, 3, 2)
         self.blocks = nn.ModuleList(
-            Block(kernel, stride if first else 1, expansion, width_in if first else width, width)
+            InvertedResidual(
+                kernel, stride if first else 1, expansion, width_in if first else width, width
+            )
             for kernel, stride, expansion, width_in, width, count in _STAGES
             for first in [True] + [False] * (count - 1)
         )
@@ -130,7 +132,7 @@ class EfficientNetLite0(nn.Module):
         """
         self.stem.load(weights, "_conv_stem", "_bn0")
         for index, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
+            assert isinstance(block, InvertedResidual)
             block.load(weights, f"_blocks.{index}")
         self.head.load(weights, "_conv_head", "_bn1")
         self.classify.load_state_dict({k: weights[f"_fc.{k}"] for k in ("weight", "bias")})

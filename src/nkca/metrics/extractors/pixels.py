@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 
 NAME = "pixels"
 MAX_DIMENSIONS = 4096
@@ -23,7 +23,7 @@ class PixelsExtractor:
         Raises:
             InputError: if there are more than `MAX_DIMENSIONS` features.
         """
-        check_images(images)
+        check_extractor_input(images)
         dimensions = images[0].numel()
         if dimensions > MAX_DIMENSIONS:
             height, width = images.shape[2:]

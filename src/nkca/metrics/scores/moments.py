@@ -83,9 +83,9 @@ def moments_of(features: Array) -> Moments:
     """The moments of features (N, D), N >= 1, in parts: a memory map need not fit into memory."""
     starts = range(0, len(features), _ROWS)
     parts = (Moments.of(torch.from_numpy(features[first : first + _ROWS])) for first in starts)
-    return merged(parts)
+    return merge_all(parts)
 
 
-def merged(parts: Iterable[Moments]) -> Moments:
+def merge_all(parts: Iterable[Moments]) -> Moments:
     """The moments of all parts together; there is at least one."""
     return reduce(Moments.merge, parts)

@@ -13,7 +13,7 @@ from nkca.metrics.scores.manifold import Manifold, manifold
 from nkca.metrics.scores.memorisation import Memorisation, memorisation
 from nkca.metrics.statistics import Statistics
 
-_LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power
+_MAX_VALUE = 1e20  # of a feature: KID's deviation needs its 12th power
 
 
 @dataclass(frozen=True)
@@ -127,5 +127,5 @@ def _logits(statistics: Statistics) -> Array:
 
 def _check_finite(values: Array, name: str) -> None:
     """Raise `InputError` if a value is not a number, or so large that scores would not be one."""
-    if not (values.min() > -_LARGEST and values.max() < _LARGEST):
+    if not (values.min() > -_MAX_VALUE and values.max() < _MAX_VALUE):
         raise InputError(f"the extractor gave {name} that are not finite numbers, or astronomical")

@@ -25,9 +25,9 @@ class Kernels:
 
     library: ctypes.CDLL
 
-    def take(self, x: Tensor) -> bool:
-        """Whether `call` takes x (B, C, H, W)."""
-        return x.dtype in (torch.float32, torch.bfloat16) and has_layout(x)
+    def accept(self, x: Tensor) -> bool:
+        """Whether `call` accepts x (B, C, H, W)."""
+        return x.dtype in (torch.float32, torch.bfloat16) and is_channels_last_cpu(x)
 
     def has(self, name: str, dtype: torch.dtype) -> bool:
         """Whether this processor has the kernel ``name`` for images of ``dtype``."""
@@ -58,7 +58,7 @@ def find_kernels() -> Kernels | str:
     return Kernels(library)
 
 
-def has_layout(x: Tensor) -> bool:
+def is_channels_last_cpu(x: Tensor) -> bool:
     """Whether x (B, C, H, W) lies in memory as kernels take it."""
     return x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
 

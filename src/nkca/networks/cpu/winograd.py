@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nkca.networks.cpu.library import Kernels, has_layout
+from nkca.networks.cpu.library import Kernels, is_channels_last_cpu
 
 LANES = 16  # widths are multiples of the longest vectors there are, in floats
 WIDTHS = {torch.float32: 32, torch.bfloat16: 64}  # with fewer channels oneDNN is as fast
@@ -17,7 +17,7 @@ def is_suited(kernels: Kernels, x: Tensor, weight: Tensor) -> bool:
     """Whether `convolve` takes x (B, C, H, W) and weight (D, C, 3, 3), and is the faster way."""
     dtype = _dtype(x)
     return (
-        has_layout(x)
+        is_channels_last_cpu(x)
         and dtype in WIDTHS
         and weight.dtype == torch.float32
         and kernels.has("winograd", dtype)
@@ -59,8 +59,10 @@ class _Winograd(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         batch, width_in, height, width = x.shape
-        given = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        by_x, by_weight = torch.empty_like(x), torch.empty_like(weight)
+        grad_y = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        grad_x, grad_weight = torch.empty_like(x), torch.empty_like(weight)
         sizes = (batch, height, width, width_in, len(weight))
-        ctx.kernels.call("winograd_backward", x.dtype, [x, weight, given, by_x, by_weight], *sizes)
-        return None, by_x, by_weight, given.sum((0, 2, 3), dtype=weight.dtype)
+        ctx.kernels.call(
+            "winograd_backward", x.dtype, [x, weight, grad_y, grad_x, grad_weight], *sizes
+        )
+        return None, grad_x, grad_weight, grad_y.sum((0, 2, 3), dtype=weight.dtype)
