@@ -60,7 +60,7 @@ def test_each_file_is_looked_at_once_in_each_pass(
             counted(
                 patch,
                 counts,
-                *((listing, "stat_stamp"), (listing, "_what"), (listing, "_is_image")),
+                *((listing, "stat_stamp"), (listing, "_entry_type"), (listing, "_is_image")),
                 *((reading, "probe"), (reading, "decode"), (reading, "_report")),
                 (cache, "check_unreadable"),
             )
@@ -75,7 +75,7 @@ def test_each_file_is_looked_at_once_in_each_pass(
         assert counts["stat_stamp"] == 2 * size, "a look-up stats each file once"
         assert counts["decode"] == size
         found[size] = counts
-    assert found[400]["_what"] <= 4 * found[100]["_what"]
+    assert found[400]["_entry_type"] <= 4 * found[100]["_entry_type"]
 
 
 def test_listing_holds_no_second_list_of_entries(
