@@ -9,8 +9,9 @@ If x is a noised z, then y is scrambled with probability e + (1 - e) w b_x. Sett
 
 and y is a noised z at level b_y. Drawing z from p(z|x) gives Eq. 27.
 
-Departure from the paper: e is a probability only while b_y >= w b_x. The paper's code lets it break:
-its default anneal ends 7.6 % scrambled while the network is told 1 %. Here w' = min(w, b_y / b_x):
+Departure from the paper: e is a probability only while b_y >= w b_x. The paper's code does not check it:
+its default anneal ends with 7.6 % of pixels scrambled, while the network is told 1 %. Here
+w' = min(w, b_y / b_x):
 nothing changes where the formula was valid, and elsewhere the marginal is exact.
 """
 
@@ -86,7 +87,9 @@ def _ansatz(x: Tensor, level_x: Tensor, level_y: Tensor, lag: float) -> tuple[Te
     """The probabilities e of "scrambled" and w of x, for levels (B,)."""
     b_x, b_y = expand(level_x, x), expand(level_y, x)
     w = (b_y / b_x).clamp(max=lag)
-    return ((b_y - w * b_x) / (1 - w * b_x)).clamp(min=0), w  # the cap makes it 0 but for rounding
+    return ((b_y - w * b_x) / (1 - w * b_x)).clamp(
+        min=0
+    ), w  # with the cap, negative only by rounding
 
 
 def _binary_entropy(p: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ b_y: it is a noised z at level b_y. Drawing z from p(z|x) = N(mu, s²) integrate
     mean = w x + (a_y - a_x w) mu
     var  = b_y - w² b_x + (a_y - a_x w)² s²
 
-Departure from the paper: the ansatz is a distribution only while b_y >= w² b_x. The paper's code lets
-it break, and an anneal of fewer than about 34 steps gives NaN. Here w' = min(w, sqrt(b_y / b_x)):
+Departure from the paper: the ansatz is a distribution only while b_y >= w² b_x. The paper's code does not
+check it, and an anneal of fewer than about 34 steps gives NaN. Here w' = min(w, sqrt(b_y / b_x)):
 nothing changes where the formula was valid, and elsewhere the marginal is exact.
 """
 
@@ -24,8 +24,8 @@ from nkca.distributions.contracts import Distribution, Posterior, Pushable
 from nkca.distributions.normal import Normal
 from nkca.levels import expand
 
-MIN_NOISE_LEVEL = 1e-7  # below it, levels are clamped: variances stay positive
-MIN_SIGNAL = 1e-3  # below it a is clamped inside sigma, which stays finite at level 1
+MIN_NOISE_LEVEL = 1e-7  # levels are clamped to it, so that variances stay positive
+MIN_SIGNAL = 1e-3  # a is clamped to it in sigma, which stays finite at level 1
 
 
 def signal(noise_level: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class ContinuousKernel:
         return affine(p_z, *_ansatz(x, level_x, level_y, lag))
 
     def prior(self, shape: tuple[int, ...]) -> Normal:
-        """N(0, 1), which is what any image becomes at level 1."""
+        """N(0, 1): p(x|z) at level 1, for any z."""
         return Normal(torch.zeros(shape), torch.ones(()))
 
     def loss_floor(self, noise_level: Tensor, lag: float) -> Tensor:
@@ -99,5 +99,5 @@ def _ansatz(
     b_x = expand(level_x, x).clamp(min=MIN_NOISE_LEVEL)
     b_y = expand(level_y, x).clamp(min=MIN_NOISE_LEVEL)
     w = (b_y / b_x).sqrt().clamp(max=lag)
-    variance = (b_y - w.square() * b_x).clamp(min=0)  # the cap makes it 0 but for rounding
+    variance = (b_y - w.square() * b_x).clamp(min=0)  # with the cap, negative only by rounding
     return w * x, signal(b_y) - signal(b_x) * w, variance
