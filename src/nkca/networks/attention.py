@@ -8,11 +8,11 @@ from torch.autograd.function import once_differentiable
 
 from nkca.networks.cpu.library import Kernels
 
-HEADS, HEAD_WIDTH = 4, 32  # the width is the kernel's too
+HEADS, HEAD_WIDTH = 4, 32  # elementwise.cpp has the same width
 
 
 def linear_attention(qkv: Tensor, kernels: Kernels | None = None) -> Tensor:
-    """Queries, keys and values (B, 3 heads width, H, W) -> (B, heads width, H, W), in their layout.
+    """Map queries, keys and values (B, 3 heads width, H, W) to (B, heads width, H, W), in the same layout.
 
     For each image and head: context = softmax(k) vᵀ, the softmax over positions; out = contextᵀ q.
     """

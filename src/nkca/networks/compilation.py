@@ -1,9 +1,9 @@
 """Code compiled for this machine (`--compile`).
 
-On the CPU: the network's 3 x 3 convolutions and what is between them, from the system's own C++ compiler
-(`networks/cpu/`), for images in channels-last memory. It takes seconds once and pays at once, so "auto"
-does it wherever there is a compiler. On CUDA: torch.compile, which takes minutes; only "on" asks for it.
-On other devices nothing is compiled. The numbers are the same to rounding.
+On the CPU: the 3 x 3 convolutions and the operations between them, by the system's C++ compiler
+(`networks/cpu/`), for images in channels-last memory. It takes seconds, once, so "auto" compiles wherever
+there is a compiler. On CUDA: torch.compile, which takes minutes; only "on" asks for it. On other devices
+nothing is compiled. The results are the same up to rounding.
 """
 
 import time
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def compile_network(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Module":
-    """Lay ``network``, which is on ``device``, out for the fastest code there is, in place; return it.
+    """Make ``network``, which is on ``device``, use the fastest code available, in place; return it.
 
-    Weights keep their names and values.
+    Weights keep their names and values; their memory layout may change.
 
     Args:
         choice: ``auto``, ``on`` or ``off``.
@@ -40,7 +40,7 @@ def compile_network(network: "nn.Module", device: "torch.device", choice: str) -
 
 
 def describe_compilation(device: "torch.device", choice: str) -> str:
-    """What `compile_network` does with that choice, and what it costs, in one line; "" if nothing."""
+    """One line on what `compile_network` does for that choice, and what it costs; "" if it does nothing."""
     if device.type == "cuda" and choice == "on":
         return "compiling for this GPU: the first steps take minutes"
     if device.type != "cpu" or choice == "off":
@@ -52,7 +52,7 @@ def describe_compilation(device: "torch.device", choice: str) -> str:
 
 
 def why_not_compiled() -> str:
-    """Load the kernels for the CPU, once in a process; "" or why that cannot be done."""
+    """The reason why the kernels for the CPU cannot be compiled or loaded; "" if they are loaded."""
     from nkca.networks.cpu.library import find_kernels
 
     kernels = find_kernels()

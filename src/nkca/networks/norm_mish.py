@@ -1,4 +1,4 @@
-"""GroupNorm, Mish and the shift after them: what a block does between its convolutions."""
+"""GroupNorm, Mish and a shift or gate: the operations between the convolutions of the U-Net."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ def norm_mish(
 
     With a ``residual`` it is gate * (mish(norm(x)) + shift) + skip.
 
-    Statistics and arithmetic are float32. The ``kernels`` return the dtype of x, autocast's GroupNorm
-    float32.
+    Statistics and arithmetic are float32. The ``kernels`` return the dtype of x; without them, under
+    autocast, the result is float32.
     """
     if kernels is not None and kernels.accept(x) and norm.weight.dtype == torch.float32:
         if (
@@ -51,7 +51,7 @@ def _call_kernel(
     operand: Tensor | None,
     skip: Tensor | None,
 ) -> Tensor:
-    """The kernel: mish(norm(x)) + operand, or with a skip mish(norm(x)) * operand + skip."""
+    """Call the kernel: mish(norm(x)) + operand or, with a skip, mish(norm(x)) * operand + skip."""
     out: Tensor = _NormMish.apply(
         kernels, x, norm.weight, norm.bias, operand, skip, norm.num_groups, norm.eps
     )

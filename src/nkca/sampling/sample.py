@@ -1,4 +1,4 @@
-"""Samples as arrays: the one call that most programs need."""
+"""Samples as arrays, in one call."""
 
 import operator
 from collections.abc import Sequence
@@ -28,11 +28,12 @@ def sample(
     """Make one image for each seed.
 
     Args:
-        seeds: integers, Python's or NumPy's.
+        seeds: integers in 0..2**63-1, of Python or NumPy; one for each sample.
         images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
         repaint: bool (H, W), True where the images may change (inpainting).
         schedule: by default the paper's: level 1 to the model's lowest in 100 steps.
-        sampler: how the chain goes through the levels; by default one transition a level.
+        batch_size: samples computed together; does not change them, up to float rounding.
+        sampler: how the chain goes through the levels; by default one transition for each level.
 
     Returns:
         uint8 (N, H, W, C).
@@ -46,7 +47,7 @@ def sample(
     starts = None if images is None else _start_images(model, len(numbers), images)
     mask = None if repaint is None else _mask(model, repaint)
     if mask is not None and starts is None:
-        raise InputError("repaint says what of the images may change, but there are no images")
+        raise InputError("repaint marks what may change in images, but there are no images")
 
     def task(rows: slice) -> Task:
         if starts is None:
@@ -62,13 +63,13 @@ def sample(
 
 
 def _checked_seeds(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
-    """The seeds as Python's integers: NumPy's of the same value are the same seeds."""
+    """The seeds as Python integers: a NumPy integer of the same value is the same seed."""
     try:
         numbers = [operator.index(seed) for seed in seeds]
     except TypeError as error:
-        raise InputError(f"seeds must be integers, for each sample one: {error}") from error
+        raise InputError(f"seeds must be integers, one for each sample: {error}") from error
     if not numbers:
-        raise InputError("there must be one seed at least, for each sample one")
+        raise InputError("there must be at least one seed: one for each sample")
     return numbers
 
 
@@ -82,7 +83,7 @@ def _start_images(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
         )
     if len(array) not in (1, count):
         raise InputError(
-            f"there are {len(array)} images for {count} seeds: give one for each, or one"
+            f"there are {len(array)} images for {count} seeds: give one for each seed, or one for all"
         )
     return as_tensor(np.broadcast_to(array, (count, *array.shape[1:])).copy())
 

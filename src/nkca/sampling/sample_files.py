@@ -1,4 +1,4 @@
-"""Requests for samples -> picture files. Every PNG carries the request that makes it again."""
+"""Requests for samples -> picture files. Every PNG holds the request that reproduces it."""
 
 import itertools
 import logging
@@ -31,7 +31,7 @@ ANIMATION_FRAMES = 100
 
 @dataclass(frozen=True)
 class SampleProgress:
-    """Progress: ``done`` of ``total`` denoiser evaluations; ``files`` are now complete."""
+    """``done`` of ``total`` denoiser evaluations; ``files`` have been completed since the last progress."""
 
     done: int
     total: int
@@ -40,7 +40,7 @@ class SampleProgress:
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """A request whose every part has been checked; `pictures` are its images, (C, H, W) uint8, by name."""
+    """A checked request; ``pictures`` are its images, uint8 (C, H, W), by name."""
 
     model: Model
     request: SampleRequest
@@ -51,7 +51,7 @@ class SamplePlan:
 
 
 def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> SamplePlan:
-    """Check all of a request before anything is written.
+    """Check a whole request before anything is written.
 
     Raises:
         InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
@@ -75,8 +75,8 @@ def make_samples(
 ) -> Iterator[SampleProgress]:
     """Make all samples of a plan, batch by batch, and write them into ``directory``.
 
-    Memory does not grow with the number of samples or steps. Of several ranks, all of which call this,
-    each makes its share of a batch that is as many times larger, and the first writes.
+    Memory does not grow with the number of samples or steps. With several ranks, all call this: each makes
+    ``batch_size`` samples of a larger batch, and the first rank writes all files.
     """
     request, outputs = plan.request, plan.outputs
     num_states = plan.schedule.num_steps + 1
@@ -103,17 +103,17 @@ def make_samples(
 def _run_batch(
     plan: SamplePlan, batch: list[Job], ranks: Ranks
 ) -> Iterator[tuple[Moment, Pictures]]:
-    """Every state of a batch's chains, and what it shows where somebody will look, else nothing.
+    """The moments of a batch's chains, each with its pictures if they are used, else with none.
 
-    The state is that of this rank's share; a rank without a share repeats the first sample, unused.
+    The moment is that of this rank's share; a rank without a share computes the first sample, unused.
     """
     model, share = plan.model, ranks.share(len(batch))
     mine = batch[share.start : share.stop] or batch[:1]
     task = _task(plan, mine)
-    seen_all = plan.outputs.intermediate or plan.outputs.animation is not None
+    shows_all = plan.outputs.intermediate or plan.outputs.animation is not None
     nothing: Pictures = np.empty((0, 0, 0, 0), np.uint8)
     for moment in run_task(model, task, plan.schedule):
-        if not seen_all and moment.step < plan.schedule.num_steps:
+        if not shows_all and moment.step < plan.schedule.num_steps:
             yield moment, nothing
             continue
         shown = show_moment(model, task, moment, plan.request.visualize)[: len(share)]
@@ -140,7 +140,7 @@ def _repaint(model: Model, request: SampleRequest) -> Tensor | None:
 
 
 def _task(plan: SamplePlan, batch: list[Job]) -> Task:
-    """What a batch's chains are to do."""
+    """The task of a batch."""
     seeds, images = [job.seed for job in batch], _start_images(plan, batch)
     if images is None:
         return from_noise(seeds)
@@ -150,7 +150,7 @@ def _task(plan: SamplePlan, batch: list[Job]) -> Task:
 
 
 def _start_images(plan: SamplePlan, batch: list[Job]) -> Tensor | None:
-    """The images of a batch, (B, C, H, W) uint8."""
+    """The images from which a batch starts, uint8 (B, C, H, W)."""
     images = [plan.pictures[job.image] for job in batch if job.image is not None]
     return torch.stack(images) if images else None
 
@@ -166,7 +166,7 @@ def _save_intermediate(
 
 @dataclass
 class _Overview:
-    """The first samples, for the grid, and some moments of the first batch, for the animation."""
+    """Samples for the grid, and moments of the first batch for the animation."""
 
     outputs: Outputs
     num_states: int
