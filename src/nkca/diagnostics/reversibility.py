@@ -1,14 +1,14 @@
-"""Can a small network tell which way time ran? (x, y) of a reversible chain and (y, x) are alike.
+"""Can a small network tell the direction of time? In a reversible chain (x, y) is distributed as (y, x).
 
 In its stationary distribution a chain is reversible if p(x) p(y|x) = p(y) p(x|y): pairs of successive
 states have the same law in both orders. A score
 
     s(x, y) = g(x, y) - g(y, x)
 
-can only say which order it prefers. g is trained to prefer the true one (softplus(-s), the logistic
-loss) on some chains and is asked about others, which it has never seen: it is right in half of the
-cases if the chain is reversible, whatever g has learnt. Above 1/2, the arrow of time is visible.
-This is a classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv 1610.06545).
+is antisymmetric, so its sign is a guess of the order. g is trained on some chains to prefer the true order
+(softplus(-s), the logistic loss) and tested on others: if the chain is reversible, half of the guesses are
+right, whatever g has learnt. An accuracy above 1/2 shows an arrow of time. This is a classifier two-sample
+test (Lopez-Paz and Oquab 2017, arXiv 1610.06545).
 """
 
 import math
@@ -31,7 +31,7 @@ class Pairs:
 
     Args:
         x: (N, P, C, H, W), float or int: P states of each of N chains.
-        y: the same shape: the state after each of them.
+        y: of the same shape: the state that follows each of them.
     """
 
     x: Tensor
@@ -48,7 +48,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class ClassifierTraining:
-    """How long and how the network learns: `num_steps` of Adam on ``batch_size`` pairs each."""
+    """How the classifier is trained: ``num_steps`` of Adam on ``batch_size`` pairs each."""
 
     num_steps: int = 200
     batch_size: int = 64
@@ -59,15 +59,15 @@ class ClassifierTraining:
 
 @dataclass(frozen=True)
 class Reversibility:
-    """How well the arrow of time is seen; plain numbers.
+    """How well the classifier detects the arrow of time; plain numbers.
 
     Args:
-        accuracy: on held-out pairs; 0.5 for a reversible chain. A score of 0 is half right.
-        standard_error: binomial, and no smaller than what the spread between chains says, because
+        accuracy: on held-out pairs; 0.5 for a reversible chain. A score of 0 counts as half right.
+        standard_error: the larger of the binomial one and that of the spread between chains, because
             pairs of one chain are not independent.
-        p_value: of an accuracy that large, if the chain is reversible.
-        chains: held-out chains, each another image.
-        pairs: held-out pairs, of all these chains.
+        p_value: probability of an accuracy that large, if the chain is reversible.
+        chains: number of held-out chains, each from another image.
+        pairs: number of held-out pairs, of all these chains.
     """
 
     accuracy: float
@@ -78,10 +78,10 @@ class Reversibility:
 
 
 def arrow_of_time(pairs: Pairs, training: ClassifierTraining | None = None) -> Reversibility:
-    """Train on half of the chains and ask about the other half.
+    """Train the classifier on half of the chains and test it on the other half.
 
-    Deterministic for equal inputs, on the CPU; the global random state is neither used nor moved.
-    Computes on the device of ``pairs.x``.
+    On the CPU it is deterministic for equal inputs; the global random state is neither used nor changed.
+    It computes on the device of ``pairs.x``.
 
     Raises:
         InputError: for fewer than 4 chains.
@@ -103,9 +103,9 @@ def arrow_of_time(pairs: Pairs, training: ClassifierTraining | None = None) -> R
 
 
 def _assess(score: Tensor) -> Reversibility:
-    """The report on scores of held-out pairs in their true order, (N, P)."""
+    """Evaluate the scores of held-out pairs in their true order, (N, P)."""
     right = (0.5 + 0.5 * score.sign()).mean(1).double()  # of each chain
-    by_chance = 0.5 / math.sqrt(score.numel())  # were all pairs independent
+    by_chance = 0.5 / math.sqrt(score.numel())  # the standard error if all pairs were independent
     return Reversibility(
         accuracy=right.mean().item(),
         standard_error=max(by_chance, standard_error(right).item()),
@@ -116,7 +116,7 @@ def _assess(score: Tensor) -> Reversibility:
 
 
 def _standardised(pairs: Pairs, trained: Tensor, held_out: Tensor) -> tuple[Pairs, Pairs]:
-    """Both halves as float32, scaled by mean and deviation of the trained one."""
+    """Both halves as float32, standardised by the mean and deviation of the one for training."""
     x = pairs.x[trained].float()
     mean, deviation = x.mean(), x.std().clamp(min=1e-6)
     halves = [pairs.select(half) for half in (trained, held_out)]
@@ -128,7 +128,7 @@ def _standardised(pairs: Pairs, trained: Tensor, held_out: Tensor) -> tuple[Pair
 
 
 def _row_chunks(count: int) -> Iterator[Tensor]:
-    """The numbers 0 ... count - 1, a few at a time: memory is bounded."""
+    """The numbers 0 ... count - 1, a few at a time, to bound memory."""
     for first in range(0, count, 8):
         yield torch.arange(first, min(first + 8, count))
 
@@ -159,7 +159,7 @@ def _train(pairs: Pairs, training: ClassifierTraining, generator: torch.Generato
 
 def _network(channels: int, width: int, generator: torch.Generator) -> nn.Module:
     """g: (B, channels, H, W) -> (B, 1), for any size of image."""
-    with torch.random.fork_rng(devices=[]):  # layers fill themselves from the global generator
+    with torch.random.fork_rng(devices=[]):  # constructors of layers draw from the global generator
         network = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.Mish(),

@@ -2,11 +2,10 @@
 
 At each noise level b:   z = data,   x_0 ~ p(x|z),   then T transitions x_t -> x_(t+1) at b.
 
-x_0 has the noised data distribution, the one that the chain should keep. So whatever changes with t
-betrays the chain: it is not stationary (`nkca.diagnostics.drift`, and scores of the pictures it
-shows); and where (x_t, x_(t+1)) differs in law from (x_(t+1), x_t), it is not reversible
-(`nkca.diagnostics.reversibility`, and entropy production). One denoiser evaluation a step
-serves all (`nkca.diagnostics.record.walk`).
+x_0 has the noised data distribution, the one that the chain should keep. If a statistic changes with t, the
+chain is not stationary (`nkca.diagnostics.drift`, and scores of the shown pictures); if (x_t, x_(t+1))
+differs in law from (x_(t+1), x_t), it is not reversible (`nkca.diagnostics.reversibility`, and entropy
+production). All measurements share one denoiser evaluation for each step (`nkca.diagnostics.record.walk`).
 """
 
 import math
@@ -23,12 +22,12 @@ from nkca.errors import InputError
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 
-STARTS = 8  # draws of x_0 that drift is measured from: they cost no denoiser evaluation
+STARTS = 8  # draws of x_0 from which drift is measured; they need no denoiser evaluation
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """``done`` of ``total`` denoiser evaluations; the last one carries the report."""
+    """``done`` of ``total`` denoiser evaluations; the last one has the report."""
 
     done: int
     total: int
@@ -39,11 +38,12 @@ class StudyProgress:
 def study_chain(
     model: Model, images: Tensor, options: StudyOptions, judge: Judge | None = None
 ) -> Iterator[StudyProgress]:
-    """Study the chain from ``images``; yields progress, and with the last the report.
+    """Study the chain from ``images``; yields progress, the last with the report.
 
     Args:
         images: uint8 (N, C, H, W), N >= 4, of the data distribution; ``options.images`` of them are
-            drawn. Statistical tests take them as independent.
+            drawn. The statistical tests assume that they are independent.
+        judge: scores the shown pictures; None: they are not scored.
 
     Raises:
         InputError: if images do not fit the model, or a level is below the lowest it was trained at.
@@ -80,7 +80,7 @@ def study_chain(
 def _batch(
     model: Model, images: Tensor, first: int, level: float, record: LevelRecord
 ) -> Iterator[Visit]:
-    """The visits of the chains from image ``first`` on; their starts go to the record."""
+    """The visits of the chains from image ``first`` on; their initial states go to the record."""
     options, kernel = record.options, model.chain.kernel
     z = model.pixels.to_state(images[first : first + options.batch_size].to(model.device))
     keys = ((options.seed, str(level), first + row) for row in range(len(z)))
