@@ -182,7 +182,7 @@ def test_metrics_compares_the_model_with_the_pictures(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "m/metrics.json").read_text())
     text = json.dumps(report)
     assert str(MODEL) in text
-    assert "the reference are the training images" in result.stdout
+    assert "the reference is the training images" in result.stdout
 
 
 def test_what_demo_is_among_what_is_measured() -> None:

@@ -105,7 +105,7 @@ def test_every_pair_of_places(samples: str, reference: str | None, places: Place
     known = [count for role in roles.values() if (count := KINDS[role][1]) > 0]
     has_model = bool({"model", "run"} & set(roles.values()))
     if has_model and not known:
-        with pytest.raises(InputError, match="how many samples"):
+        with pytest.raises(InputError, match="number of samples is unknown"):
             opened(*pair)
         known = [5]
         measurement = opened(*pair, num_samples=5)
@@ -236,14 +236,14 @@ def test_samples_of_a_model_are_as_many_as_are_asked_for(places: Places) -> None
     assert count_of(opened(places.model, places.other).subjects["samples"]) == 10
     assert count_of(opened(places.model, places.other, num_samples=33).subjects["samples"]) == 33
     assert count_of(opened(places.model, num_samples=3).subjects["samples"]) == 3
-    with pytest.raises(InputError, match=r"how many samples.*--num-samples=N"):
+    with pytest.raises(InputError, match=r"number of samples is unknown.*--num-samples=N"):
         opened(places.model, train=places.train)
 
 
 # training and held-out images
 
 
-COPIED = "the reference are the training images"
+COPIED = "the reference is the training images"
 
 
 def test_a_reference_that_was_trained_on_is_said_to_be(places: Places) -> None:
@@ -300,9 +300,13 @@ def test_one_place_is_opened_once(places: Places) -> None:
 
 def test_files_of_other_sizes(places: Places, tmp_path: Path) -> None:
     wide = save_pictures(tmp_path / "wide", random_pictures(4, seed=5, side=24)[:, :16])
-    expected = "samples are of 24x16, the reference of 8x8 pixels: the score sees that too"
+    expected = (
+        "samples have 24x16 pixels, the reference 8x8: the score measures that difference too"
+    )
     assert opened(wide, places.train).warnings == (expected,)
-    expected = "samples are of 8x8, the reference of 24x16 pixels: the score sees that too"
+    expected = (
+        "samples have 8x8 pixels, the reference 24x16: the score measures that difference too"
+    )
     assert opened(places.train, wide).warnings == (expected,)
 
 

@@ -23,9 +23,9 @@ from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
 from nkca.system.device import send
 
-FORMAT = 1  # of what the cache holds
+FORMAT = 1  # version of the cached features
 OnProgress = Callable[[float, int], None]
-Subject = ImageSet | Statistics  # what can be measured
+Subject = ImageSet | Statistics  # can be measured
 T = TypeVar("T")
 
 
@@ -35,8 +35,8 @@ class CollectOptions:
 
     Args:
         device: where the extractor computes.
-        cache_dir: where features are kept; None: nowhere.
-        batch_size: images at once; does not change the features, up to float rounding.
+        cache_dir: where features are cached; None: nowhere.
+        batch_size: images extracted together; does not change the features, up to float rounding.
     """
 
     device: torch.device
@@ -50,15 +50,15 @@ def collect(
     options: CollectOptions,
     progress: OnProgress = lambda _done, _total: None,
 ) -> Statistics:
-    """The features of all images; what is in the cache is not computed again.
+    """The features of all images; cached ones are not computed again.
 
-    After an interruption what was done is kept. Memory does not grow with the number of images.
+    After an interruption the finished ones are kept. Memory does not grow with the number of images.
 
     Args:
-        progress: called with (images done, total); not for what was in the cache.
+        progress: called with (images done, total); not for cached features.
 
     Raises:
-        InputError: if there is no image, memory does not suffice or the cache cannot be written.
+        InputError: if there is no image, memory runs out or the cache cannot be written.
     """
     if not len(images):
         raise InputError("there are no images to measure")
@@ -70,7 +70,7 @@ def collect(
         for batch in extract_features(images, extractor, options, progress, first=store.rows):
             store.append(batch)
         features, logits = store.read(total)
-        if options.cache_dir is None:  # the files are about to go
+        if options.cache_dir is None:  # the files are about to be deleted
             features = np.array(features)
             logits = None if logits is None else np.array(logits)
     return Statistics(features, logits, None, extractor.description, images.about)
@@ -83,9 +83,9 @@ def fill_cache(
     ranks: Ranks,
     progress: OnProgress = lambda _done, _total: None,
 ) -> None:
-    """Compute the features that the cache lacks, each rank some; the first rank keeps them.
+    """Compute the features that the cache lacks, shared among ranks; the first rank writes them.
 
-    `collect` on the first rank finds them. ``options`` name a cache there.
+    `collect` on the first rank then reads them. ``options`` must name a cache there.
 
     Raises:
         InputError: as `collect` does.
@@ -112,12 +112,12 @@ def extract_features(
     first: int = 0,
     ranks: Ranks = ALONE,
 ) -> Iterator[Features]:
-    """The features of images ``first`` and after, batch by batch, kept nowhere.
+    """Yield the features of the images from number ``first`` on, batch by batch; nothing is cached.
 
-    Of several ranks each computes its share of a batch that is as many times larger, and has all of it.
+    With several ranks a batch is as many times larger: each rank computes its share and receives all.
 
     Args:
-        progress: called with (images done, total), also while a batch is made.
+        progress: called with (images done, total), also while the images of a batch are made.
     """
     total, size = len(images), options.batch_size
     for start in range(first, total, size * ranks.count):
@@ -158,16 +158,18 @@ def _store_directory(
 
 
 def shards(images: ImageSet, count: int) -> list[ImageSet]:
-    """A set in at most ``count`` parts, one after the other; `concatenate` joins their features."""
+    """Split a set into at most ``count`` consecutive parts; `concatenate` joins their features."""
     count = min(count, len(images))
     bounds = [len(images) * k // count for k in range(count + 1)]
     return [ImageSubset(images, range(*pair)) for pair in itertools.pairwise(bounds)]
 
 
 def concatenate(parts: Sequence[Statistics]) -> Statistics:
-    """The features of shards as those of one set."""
+    """Join the features of consecutive shards to those of one set."""
     first = parts[0]
-    assert all(part.extractor == first.extractor for part in parts), "of different extractors"
+    assert all(part.extractor == first.extractor for part in parts), (
+        "shards of different extractors"
+    )
     about = {name: value for name, value in (first.images or {}).items() if name != "part"}
     features = [part.features for part in parts if part.features is not None]
     logits = [part.logits for part in parts if part.logits is not None]

@@ -22,25 +22,25 @@ _BYTES_AT_ONCE = 1 << 24
 
 
 class ImageSet(Protocol):
-    """Numbered images."""
+    """Images with the numbers 0 ... len - 1."""
 
     @property
     def identity(self) -> str:
-        """SHA-256 of all that decides the pixels of every image, however many there are."""
+        """SHA-256 of everything that determines the pixels of each image, hexadecimal."""
         ...
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What a reader of a score must know about the images; plain values."""
+        """A description of the images for the reader of a score; plain values."""
         ...
 
     def __len__(self) -> int: ...
 
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
-        """The images of some numbers, uint8 (B, C, H, W).
+        """The images with the numbers ``rows``, uint8 (B, C, H, W).
 
         Args:
-            tick: called now and then with the share that is done, in (0, 1].
+            tick: called now and then with the share done so far, in (0, 1].
         """
         ...
 
@@ -51,8 +51,8 @@ class ImageFiles:
 
     Args:
         path: where the files are.
-        model_pixels: pixels of a model, so that images are as it sees them (categorical ones have fewer
-            levels than files have); None for the files' own depth.
+        model_pixels: the pixels of a model, which round images to its levels; None: images are as in
+            the files.
     """
 
     decoded: DecodedImages
@@ -64,7 +64,7 @@ class ImageFiles:
 
     @cached_property
     def identity(self) -> str:
-        """Of the pixels: a copy of a folder is the same set."""
+        """SHA-256 of the pixels: a copy of a folder is the same set."""
         images = self.decoded.images
         total = hashlib.sha256(repr((images.shape, self.model_pixels)).encode())
         step = max(1, _BYTES_AT_ONCE // images[0].size)
@@ -115,10 +115,10 @@ class SampleOptions:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Samples of a model, made when asked for; the same number is the same picture in any batch.
+    """Samples of a model, computed on demand; a number gives the same picture in any batch.
 
     Args:
-        checkpoint: where the model comes from, and the SHA-256 of that file.
+        checkpoint: the path of the model's checkpoint, and the SHA-256 of that file.
     """
 
     model: Model
@@ -131,7 +131,7 @@ class Samples:
 
     @cached_property
     def identity(self) -> str:
-        """Of the checkpoint and the options, but not the number of samples."""
+        """SHA-256 of the checkpoint and the options, but not the number of samples."""
         levels = self.options.schedule.levels(self.model)
         key = [self.checkpoint[1], asdict(self.options), levels, self.model.chain.lag]
         return hashlib.sha256(json.dumps(key).encode()).hexdigest()
@@ -166,7 +166,7 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class ImageSubset:
-    """Some images of a set: a shard, or a share that can be afforded."""
+    """Some images of a set."""
 
     whole: ImageSet
     rows: range
@@ -176,12 +176,12 @@ class ImageSubset:
 
     @cached_property
     def identity(self) -> str:
-        """Of the whole and of the numbers."""
+        """SHA-256 of the identity of the whole set and the numbers."""
         return hashlib.sha256(f"{self.whole.identity} {self.rows}".encode()).hexdigest()
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the whole is, and which part this."""
+        """The description of the whole set, and which part this is."""
         return {**self.whole.about, "count": len(self), "part": str(self.rows)}
 
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
@@ -191,7 +191,7 @@ class ImageSubset:
 
 @dataclass(frozen=True, eq=False)
 class ArrayImages:
-    """Images in memory, uint8 (N, C, H, W) on the CPU, under a name for the protocol."""
+    """Images in memory, uint8 (N, C, H, W) on the CPU, with a name for reports."""
 
     images: Tensor
     name: str = "images in memory"
@@ -201,7 +201,7 @@ class ArrayImages:
 
     @cached_property
     def identity(self) -> str:
-        """Of the pixels."""
+        """SHA-256 of the pixels."""
         shape = repr(tuple(self.images.shape)).encode()
         return hashlib.sha256(shape + self.images.contiguous().numpy().tobytes()).hexdigest()
 

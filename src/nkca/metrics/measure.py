@@ -1,4 +1,4 @@
-"""Collect the features of each set once, score them: a report."""
+"""Collect the features of each set once and score them."""
 
 import itertools
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from nkca.pixels import as_tensor, check_images
 from nkca.system.device import choose_device
 
 ROLES = ("samples", "reference", "train", "held_out")
-ORDER = ROLES[1:] + ROLES[:1]  # samples last: they take the longest
+ORDER = ROLES[1:] + ROLES[:1]  # samples last, because they take longest
 Source = str | Path | Statistics | npt.ArrayLike
 UNKNOWN = Description("unknown", "", "the statistics file does not say")
 
@@ -41,16 +41,16 @@ def measure(
     num_samples: int | None = None,
     device: str = "auto",
 ) -> Scores:
-    """All scores of one thing against another, as nkca-metrics gives them; nothing is written or cached.
+    """All scores of samples against a reference, as in nkca-metrics; nothing is written or cached.
 
     Args:
-        samples, reference: a checkpoint or its run's directory, a folder, zip or tar of images, an .npz
-            of statistics, "demo:model" or "demo:images", each by its path; `Statistics`; or images in
-            memory, uint8 (N, H, W, C), C = 1, 3 or 4, or anything that NumPy reads so; beside a
-            checkpoint of its size and channels.
-        features: the extractor; None: that of the statistics among them, else inception.
-        train: what the samples may be copies of, as ``reference``.
-        num_samples: how many samples of a checkpoint; None: as many as the reference has.
+        samples, reference: the path of a checkpoint or its run's directory, of a folder, zip or tar of
+            images, or of an .npz of statistics; "demo:model" or "demo:images"; `Statistics`; or images,
+            uint8 (N, H, W, C), C = 1, 3 or 4, or anything that NumPy reads so. Compared with a
+            checkpoint, images must have its size and channels.
+        features: the name of the extractor; None: that of given statistics, else inception.
+        train: the training images, which samples may copy; given as ``reference`` is.
+        num_samples: of a checkpoint; None: as many as the reference has.
 
     Raises:
         InputError: if something is missing, of the wrong shape, or does not fit together.
@@ -75,7 +75,7 @@ def measure(
 
 
 def _as_subject(source: Source, role: str) -> str | Subject:
-    """What a request takes for it."""
+    """What a `MeasureRequest` accepts for this source."""
     if isinstance(source, str | Path):
         return str(source)
     if isinstance(source, Statistics):
@@ -84,7 +84,7 @@ def _as_subject(source: Source, role: str) -> str | Subject:
 
 
 def _as_model_sees(measurement: Measurement) -> Measurement:
-    """With arrays as its model sees them, as prepared image files are: of its size, in its levels."""
+    """The measurement with arrays rounded to the levels of its model; their size must be the model's."""
     model = measurement.model
     if model is None:
         return measurement
@@ -111,17 +111,17 @@ def make_report(
     options: CollectOptions,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> tuple[Report, dict[str, Statistics]]:
-    """Measure.
+    """Collect the statistics of all subjects and score them.
 
     Args:
-        extractor: None where everything is statistics already.
-        progress: called with (what is done, images done, total) for what is not in the cache.
+        extractor: None if all subjects are statistics.
+        progress: called with (current work, images done, total); not for cached features.
 
     Returns:
         The report, and the statistics of each role.
 
     Raises:
-        InputError: before anything is computed, if statistics of another extractor are among them.
+        InputError: before anything is computed, if given statistics are of another extractor.
     """
     _check_statistics(measurement, extractor, options)
     statistics: dict[str, Statistics] = {}
@@ -158,7 +158,7 @@ def extract_together(
     ranks: Ranks,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> None:
-    """Put all features into the cache, each rank some; `make_report` on the first rank finds them.
+    """Compute all features into the cache, shared among ranks; `make_report` on the first reads them.
 
     Raises:
         InputError: as `make_report` does.
@@ -178,7 +178,7 @@ def extract_together(
 def _check_statistics(
     measurement: Measurement, extractor: Extractor | None, options: CollectOptions
 ) -> None:
-    """Compare statistics with each other, and with what the extractor makes of one black image."""
+    """Check that statistics are comparable with each other and with features of one black image."""
     subjects = measurement.subjects.values()
     known = [subject for subject in subjects if isinstance(subject, Statistics)]
     sizes = [s.about["size"] for s in subjects if not isinstance(s, Statistics)]

@@ -1,7 +1,7 @@
-"""What is to be measured: a checkpoint, image files or saved statistics, against another of them.
+"""Open what a request names: checkpoints, image files or saved statistics.
 
-Where a checkpoint is one of them, all image files are read as its model sees them: at its size, its
-channels and, if it is categorical, its levels.
+If a checkpoint is among them, all image files are read as its model sees them: in its size, channels and,
+if it is categorical, levels.
 """
 
 import logging
@@ -33,12 +33,12 @@ logger = logging.getLogger("nkca")
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a request means, opened and checked; nothing has been computed yet.
+    """The subjects of a request, opened and checked; nothing has been computed yet.
 
     Args:
-        subjects: "samples" and, where they are there, "reference", "train" and "held_out"; the same
-            object where two are the same images.
-        usual_extractor: what is used where neither the user nor a statistics file names one.
+        subjects: "samples" and, if named, "reference", "train" and "held_out"; the same object where two
+            are the same images.
+        usual_extractor: the extractor if neither the user nor a statistics file names one.
     """
 
     subjects: dict[str, Subject]
@@ -48,19 +48,19 @@ class Measurement:
 
     @property
     def extractor_name(self) -> str | None:
-        """The extractor that the first statistics file among them names, else the usual one, or None."""
+        """The extractor that the first statistics file names, else the usual one, or None."""
         known = [s.extractor for s in self.subjects.values() if isinstance(s, Statistics)]
         return next((about.name for about in known if about is not None), self.usual_extractor)
 
     @property
     def has_only_statistics(self) -> bool:
-        """Whether nothing needs to be extracted."""
+        """Whether all subjects are statistics, so that no extractor is needed."""
         return all(isinstance(subject, Statistics) for subject in self.subjects.values())
 
 
 @dataclass(frozen=True)
 class _OpenCheckpoint:
-    """A checkpoint and what it says."""
+    """An open checkpoint."""
 
     path: Path
     model: Model
@@ -69,9 +69,9 @@ class _OpenCheckpoint:
 
     @cached_property
     def trained_on(self) -> frozenset[Path]:
-        """The images it was trained on, where they are still at their place.
+        """The paths of the images that it was trained on, if they still exist.
 
-        Those in the package are among the images that the model there was trained on.
+        The images in the package are among those that the model in the package was trained on.
         """
         own = self.config.data.dataset
         names = (own, DEMO) if self.path == MODEL else (own,)
@@ -79,7 +79,7 @@ class _OpenCheckpoint:
 
 
 def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None) -> Measurement:
-    """Open everything that the request names.
+    """Open and check everything that the request names.
 
     Args:
         on_decode: called with (done, total) while image files are decoded.
@@ -126,7 +126,7 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
 
 
 def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
-    """With paths in place of the names of what is in the package."""
+    """The request with paths in place of names such as ``demo:model``."""
 
     def path(name: str | Subject) -> str | Subject:
         return measured_path(name) if isinstance(name, str) else name
@@ -141,7 +141,7 @@ def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
 
 
 def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
-    """As many samples, but of the model in the package no more than its first minute allows."""
+    """``count``, but at most `DEMO_SAMPLES` for the model in the package, which take a minute."""
     if opened.path != MODEL or count <= DEMO_SAMPLES:
         return count
     logger.info(
@@ -154,7 +154,7 @@ def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
 
 
 def _usual_extractor(opened: _OpenCheckpoint | None) -> str | None:
-    """For the model in the package, which needs no network, the best one that needs none either."""
+    """The best extractor that needs no download, for the model in the package, which needs none either."""
     if opened is None or opened.path != MODEL:
         return None
     return best_extractor(*opened.model.data_shape[1:])
@@ -236,7 +236,7 @@ def _open_files(
         found = "x".join(map(str, decoded.images.shape[2:0:-1]))
         raise InputError(f"{name} holds images of {found}, the model makes {width}x{height}")
     if request.full_depth or (pixels is not None and pixels.is_lossless):
-        pixels = None  # as the files are
+        pixels = None  # keep the levels of the files
     return ImageFiles(decoded, path, pixels)
 
 
@@ -261,13 +261,13 @@ def _sample_count(subjects: dict[str, Subject]) -> int:
         count = subject.count if isinstance(subject, Statistics) else len(subject or ())
         if count:
             return count
-    raise InputError("how many samples? Nothing here has a number of images: --num-samples=N")
+    raise InputError("the number of samples is unknown, give it: --num-samples=N")
 
 
 def _assume_training_images(
     request: MeasureRequest, checkpoint: _OpenCheckpoint | None, subjects: dict[str, Subject]
 ) -> list[str]:
-    """Find out from the checkpoint whether the reference was trained on, and use that."""
+    """Add "train" or "held_out" where the checkpoint shows what the reference is; return warnings."""
     reference, name = subjects.get("reference"), request.reference
     if reference is None or not isinstance(name, str):
         return []
@@ -286,7 +286,7 @@ def _assume_training_images(
 
 
 def _has_real_images(subject: Subject) -> bool:
-    """Whether there are features of them, or can be: not where moments or samples are all there is."""
+    """Whether features of real images can be had: not of samples, nor where only moments are known."""
     if isinstance(subject, Statistics):
         return subject.features is not None
     return not isinstance(subject, Samples)

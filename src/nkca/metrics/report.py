@@ -23,11 +23,11 @@ from nkca.version import __version__
 
 @dataclass(frozen=True)
 class Report:
-    """Scores and all that a reader needs to trust or repeat them.
+    """Scores, and all that is needed to judge or repeat them.
 
     Args:
-        protocol: role ("samples", "reference", ...) -> what those images are.
-        command: what was asked for, as it was typed.
+        protocol: role ("samples", "reference", ...) -> a description of those images.
+        command: the command line.
     """
 
     scores: Scores
@@ -51,7 +51,7 @@ class Report:
 
 
 def save_report(report: Report, directory: Path) -> list[Path]:
-    """Write metrics.json, and metrics-FID.txt and metrics-IS.txt, a plot of FID∞ where there are such."""
+    """Write metrics.json and, for the scores there are, metrics-FID.txt, metrics-IS.txt, a plot of FID∞."""
     scores = report.scores
     texts = {"metrics.json": json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n"}
     if scores.fid is not None:
@@ -76,7 +76,7 @@ def save_closest_pairs(report: Report, measurement: Measurement, directory: Path
     if found is None or samples is None or train is None:
         return []
     if isinstance(samples, Statistics) or isinstance(train, Statistics):
-        return []  # the images are not at hand
+        return []  # there are no images
     left = to_rgb(samples.batch([sample for sample, _, _ in found.closest]))
     right = to_rgb(train.batch([image for _, image, _ in found.closest]))
     if left.shape != right.shape:
@@ -93,7 +93,7 @@ def _resized_like(images: Tensor, like: Tensor) -> Tensor:
 
 
 def table(report: Report) -> str:
-    """All of it for a terminal."""
+    """The whole report as text for a terminal."""
     lines = [f"{role:<11}{_describe_images(about)}" for role, about in report.protocol.items()]
     extractor = report.extractor
     weights = f", weights {extractor.weights_sha256[:8]}" if extractor.weights_sha256 else ""
@@ -105,7 +105,7 @@ def table(report: Report) -> str:
 
 
 def _rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
-    """(score, value, how to read it)."""
+    """Yield (name, value, how to read it) for each score."""
     if scores.fid is not None:
         yield "FID", f"{scores.fid:.4f}", "lower is better"
     if scores.fid_line is not None:

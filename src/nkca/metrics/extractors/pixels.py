@@ -10,11 +10,11 @@ MAX_DIMENSIONS = 4096
 
 
 class PixelsExtractor:
-    """Each image as it is, flattened; no logits."""
+    """The pixels of each image, flattened; no logits."""
 
     @property
     def description(self) -> Description:
-        """No weights; what the numbers of two sizes are worth together is the reader's to judge."""
+        """It has no weights and no resize; features of images of two sizes are not comparable."""
         return Description(NAME, "", "x / 127.5 - 1, flattened")
 
     def __call__(self, images: Tensor) -> Features:
@@ -29,6 +29,6 @@ class PixelsExtractor:
             height, width = images.shape[2:]
             raise InputError(
                 f"--features=pixels is for small images: {width}x{height} in RGB are {dimensions} "
-                f"dimensions, at most {MAX_DIMENSIONS} can be"
+                f"dimensions, more than {MAX_DIMENSIONS}"
             )
         return Features((images.float() / 127.5 - 1).flatten(1))

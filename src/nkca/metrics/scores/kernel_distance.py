@@ -2,7 +2,7 @@
 
     MMD² = mean_{i≠j} k(xᵢ, xⱼ) + mean_{i≠j} k(yᵢ, yⱼ) - 2 mean k(xᵢ, yⱼ)      k(x, y) = (x·y / D + 1)³
 
-averaged over random subsets; its expectation is 0 for equal distributions, so it may be below 0.
+averaged over random subsets. Its expectation is 0 for equal distributions, so an estimate may be negative.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ def kernel_distance(
 ) -> KernelDistance:
     """KID of features (N, D) and (M, D).
 
-    The draws are torch-fidelity's, seed included, so that its deviation is met too. Where a subset
-    would be all of both sets, there is one, and no deviation.
+    The random subsets are those of torch-fidelity, seed included, so that the deviation agrees too. If a
+    subset would be all of both sets, there is only one, and the deviation is 0.
 
     Raises:
         InputError: for fewer than 2 members in a set.
@@ -68,7 +68,7 @@ def _distances(samples: Array, reference: Array, draws: Draws, size: int) -> Ten
 
 
 def _drawn(features: Array, draws: list[npt.NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-    """Features of all rows in any draw, float64 (N, D), and who is in which draw, (N, draws)."""
+    """Features of the rows in any draw, float64 (N, D), and their membership, 0 or 1 (N, draws)."""
     rows = np.unique(np.concatenate(draws))
     members = torch.zeros(len(rows), len(draws), dtype=torch.float64)
     for number, draw in enumerate(draws):

@@ -1,8 +1,8 @@
-"""Do samples copy training images? Distances to the nearest training image say so, with a yardstick.
+"""Do samples copy training images? Distances to the nearest training image, against a baseline.
 
-A distance alone says nothing: it depends on features, number of images and how alike the data are.
-The yardstick is what images that the model never saw have: a held-out set, or where there is none,
-each training image as seen from the others.
+A distance has no meaning by itself: it depends on the features, the number of images and the variety of the
+data. The baseline is the distance of images that the model has not seen: of held-out images or, without
+them, of each training image to the others.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ CLOSEST_PAIRS = 16
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How near samples come to training images.
+    """How close samples are to training images.
 
     Args:
         train_distance: median distance of a sample to its nearest training image.
@@ -30,7 +30,7 @@ class Memorisation:
         data_copying: probability that a sample is nearer to the training set than an unseen image is
             (held-out, or a training image among the others): 0.5 where nothing is copied (the
             statistic of Meehan, Chaudhuri and Dasgupta 2020).
-        copies: share of samples at distance 0.
+        copies: share of samples at distance 0 of a training image.
         closest: (sample, training image, distance) of the closest pairs.
     """
 
@@ -47,8 +47,8 @@ def memorisation(
 ) -> Memorisation:
     """Compare features (N, D) of samples, (M, D) of training images, and held-out ones, if any.
 
-    A larger set has nearer neighbours by chance, so held-out and training images are compared in
-    equal number, a random part of the larger set.
+    In a larger set the nearest neighbour is closer by chance, so as many held-out as training images are
+    compared: a random part of the larger set.
 
     Raises:
         InputError: for fewer than 2 training images, or no sample or held-out image.
