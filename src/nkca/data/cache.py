@@ -1,7 +1,7 @@
 """Every image of a listing as one uint8 array, decoded once, then memory-mapped.
 
-A cache entry is a directory named by a key over the listing's digest and the options. It is
-written under a temporary name and renamed when whole, so an entry is either whole or not there.
+A cache entry is a directory named by a hash of the listing's digest and the options. It is written
+under a temporary name and renamed when complete, so an entry is either complete or absent.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class DecodedImages:
     None; `names`: N file names; `unreadable`: (name, reason) of those left out;
     `histogram`: (256,) int64, how often each byte occurs in `images`;
     `from_cache`: no image file was opened to make this.
-    Pickling ships an array with its bytes, but of a memory map only the path.
+    A pickle holds the bytes of an array, but only the path of a memory map.
     """
 
     images: PixelArray
@@ -99,12 +99,12 @@ def load_images(
     workers: int = 1,
     progress: OnDecode | None = None,
 ) -> DecodedImages:
-    """Decode every image of `listing` with `workers` threads or processes, or map an earlier result.
+    """Decode every image of `listing` with `workers` threads or processes, or map a cached result.
 
-    With `cache_dir` None the array is kept in memory. `progress(done, total)` is called from
-    this thread; total is twice the number of images, for there are two passes; from the cache
-    it is not called. Raises InputError when sizes differ (without resize), no image is readable,
-    any is not (where strict), or the cache folder cannot be written.
+    If `cache_dir` is None, the array is kept in memory. `progress(done, total)` is called from this
+    thread; total is twice the number of images, because there are two passes. It is not called for
+    a cached result. Raises InputError if sizes differ (without resize), no image is readable, any is
+    unreadable (if strict), or the cache folder cannot be written.
     """
     if cache_dir is None:
         with _decoding(listing, options, workers, progress) as (plan, batches):
@@ -194,26 +194,26 @@ def _write_entry(entry: Path, listing: Listing, plan: DecodePlan, batches: Itera
 
 
 def _open_entry(entry: Path, listing: Listing, from_cache: bool) -> DecodedImages | None:
-    """Map a whole entry; None where there is none or it is damaged (to be built again)."""
+    """Map a complete entry; None if there is none or it is damaged, and must be built again."""
     try:
         meta = json.loads((entry / _META).read_text("utf-8"))
         shape = tuple(map(int, meta["shape"]))
         unreadable = tuple((str(name), str(reason)) for name, reason in meta["unreadable"])
         histogram = np.array(meta["histogram"], np.int64)
         size = (entry / _IMAGES).stat().st_size
-        whole = meta["key"] == entry.name
+        is_whole = meta["key"] == entry.name
     except (OSError, ValueError, KeyError, TypeError):
         return None
     names = _names(listing, unreadable)
-    whole &= len(shape) == 4 and min(shape) > 0 and shape[0] == len(names)
-    whole &= math.prod(shape) == size and histogram.shape == (256,) and histogram.sum() == size
-    if not whole:
+    is_whole &= len(shape) == 4 and min(shape) > 0 and shape[0] == len(names)
+    is_whole &= math.prod(shape) == size and histogram.shape == (256,) and histogram.sum() == size
+    if not is_whole:
         return None
     return _from_file(shape, names, unreadable, histogram, from_cache, entry / _IMAGES)
 
 
 def _publish(temporary: Path, entry: Path, listing: Listing) -> None:
-    """Rename the new entry into place, unless another process has put a whole one there."""
+    """Rename the new entry into place, unless another process has put a complete one there."""
     for attempt in range(100):
         try:
             (temporary / entry.name).rename(entry)
@@ -229,7 +229,7 @@ def _publish(temporary: Path, entry: Path, listing: Listing) -> None:
 
 @contextlib.contextmanager
 def _temporary(cache_dir: Path) -> Iterator[Path]:
-    """Make a directory in `cache_dir` that is removed with all it holds when the block ends."""
+    """Create a directory in `cache_dir`; remove it and its content when the block ends."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     _remove_stale(cache_dir)
     temporary = cache_dir / f".{os.getpid()}-{secrets.token_hex(8)}.tmp"
@@ -241,9 +241,9 @@ def _temporary(cache_dir: Path) -> Iterator[Path]:
 
 
 def _remove_stale(cache_dir: Path) -> None:
-    """Remove what builds that were killed left behind: nothing in it is younger than a day."""
+    """Remove the temporary directories of killed processes: those unchanged for a day."""
     for directory in cache_dir.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # another process removes it too, or still writes
+        with contextlib.suppress(OSError):  # another process removes it too, or still writes to it
             times = [path.stat().st_mtime for path in (directory, *directory.rglob("*"))]
             if time.time() - max(times) > _STALE_SECONDS:
                 shutil.rmtree(directory, ignore_errors=True)

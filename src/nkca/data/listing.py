@@ -1,8 +1,7 @@
-"""Which image files a folder, an archive or a path holds, and how to read the i-th of them.
+"""The image files in a folder, an archive or at a path, and how to read the i-th of them.
 
-Listing opens no image: a folder is scanned, a zip's directory and a tar's headers are read.
-A `Listing` is a plain value; `open_source` opens it where it is needed, so that a worker
-process receives the listing and makes its own file handles.
+Listing does not open images: a folder is scanned, a zip's directory and a tar's headers are read.
+A `Listing` is a plain value; each process opens it by `open_source` and so has its own file handles.
 """
 
 import contextlib
@@ -40,15 +39,15 @@ ReadImage: TypeAlias = Callable[[int], ImageSource]
 
 
 class UnreadableImageError(InputError):
-    """One image cannot be read; the message is the reason alone, the caller knows the name."""
+    """One image cannot be read; the message is only the reason, because the caller knows the name."""
 
 
 @dataclass(frozen=True)
 class Listing:
     """The image files of one place, sorted by name; at least one.
 
-    `names` are POSIX paths relative to `path` (absolute); `stamps[i]` changes when the content
-    of file i does; `keys[i]` says where file i lies in an archive, and is "" elsewhere.
+    `names` are POSIX paths relative to `path` (absolute); `stamps[i]` changes when the content of
+    file i does; `keys[i]` locates file i in an archive, and is "" otherwise.
     """
 
     path: Path
@@ -62,7 +61,7 @@ class Listing:
 
     def digest(self) -> str:
         """Return a sha256 (hex) over names and stamps; a moved folder keeps its digest."""
-        # Names hold no NUL and stamps no newline, so the joined text has one reading.
+        # Names contain no NUL and stamps no newline, so the joined text is unambiguous.
         total = hashlib.sha256()
         for first in range(0, len(self), _NAMES_AT_ONCE):
             part = slice(first, first + _NAMES_AT_ONCE)
@@ -75,7 +74,7 @@ class Listing:
 def list_images(path: str | Path) -> Listing:
     """List the images of a directory tree, a .zip, a .tar (plain, gz, bz2, xz) or one file.
 
-    Links are followed, each directory is visited once; files of other kinds and hidden entries
+    Links are followed, and each directory is visited once; files of other kinds and hidden entries
     (a leading dot, `__MACOSX`) are ignored. Raises InputError when the path does not exist, is
     none of these, cannot be read, or holds no image.
     """
@@ -106,9 +105,9 @@ def list_images(path: str | Path) -> Listing:
 
 @contextlib.contextmanager
 def open_source(listing: Listing) -> Iterator[ReadImage]:
-    """Yield `read(i)`: the path of image i, or its bytes where it lies in an archive.
+    """Yield a function `read(i)`: the path of image i, or its bytes if it is in an archive.
 
-    `read` may be called by many threads. It raises UnreadableImageError for a damaged member and
+    Several threads may call `read` at once. It raises UnreadableImageError for a damaged member and
     InputError when the archive itself cannot be opened. The archive is opened by the first
     `read`; a compressed tar is then unpacked, once, to an unnamed temporary file.
     """
@@ -122,7 +121,7 @@ def open_source(listing: Listing) -> Iterator[ReadImage]:
 
 
 class _ArchiveReader:
-    """Reads one member at a time; `stack` closes the archive that the first read opened."""
+    """Reads one member at a time; the first read opens the archive, `stack` closes it."""
 
     def __init__(self, listing: Listing, stack: contextlib.ExitStack) -> None:
         self._listing = listing
@@ -154,10 +153,12 @@ def _reason(error: Exception) -> str:
 
 
 def _absolute(path: str | Path) -> Path:
-    with contextlib.suppress(RuntimeError):  # "~nobody": kept as it is, and does not exist
+    with contextlib.suppress(
+        RuntimeError
+    ):  # an unknown user after "~": the path is kept, and does not exist
         path = Path(path).expanduser()
     path = Path(path).absolute()
-    if not os.path.exists(path):  # noqa: PTH110  Path.exists raises where a parent is closed
+    if not os.path.exists(path):  # noqa: PTH110  Path.exists raises if a parent folder is not accessible
         raise InputError(f"{path}: no such file or folder")
     return path
 
@@ -212,12 +213,12 @@ def _scan_folder(root: Path) -> Iterator[FileEntry]:
 def _entry_type(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
     try:
         return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
-    except OSError:  # a link in a circle of links
+    except OSError:  # a link in a cycle of links
         return "other"
 
 
 def _without_hidden(entries: Iterator[FileEntry]) -> Iterator[FileEntry]:
-    """Without what is hidden, or lies in something hidden."""
+    """Leave out hidden entries, and those in hidden folders."""
     return (entry for entry in entries if not any(map(_is_hidden, entry.name.split("/"))))
 
 

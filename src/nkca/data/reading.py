@@ -1,4 +1,4 @@
-"""The two passes over a listing: all headers, which settle size and channels, then all pixels."""
+"""The two passes over a listing: all headers, which determine size and channels, then all pixels."""
 
 import itertools
 from collections import Counter
@@ -27,10 +27,10 @@ _BYTES_PER_BATCH = 1 << 22
 class LoadOptions:
     """How a listing becomes one array.
 
-    `resize`: N for N x N, None to keep the size that all images must then share;
+    `resize`: N for N x N, None to keep the size, which must then be the same for all images;
     `channels`: 1, 3 or 4, or None for 3 if any image is in colour, else 1;
-    `background`: what transparent pixels are laid on (not with 4 channels);
-    `strict`: an unreadable image is an error, rather than left out and recorded.
+    `background`: the colour behind transparent pixels, RGB in 0..255 (not used with 4 channels);
+    `strict`: an unreadable image is an error, instead of being left out and recorded.
     """
 
     resize: int | None = None
@@ -44,7 +44,7 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """What the headers settled: the images to decode (indices), to what, and what is left out."""
+    """What to decode, from the headers: the indices of images, their size, and those left out."""
 
     indices: Sequence[int]
     height: int
@@ -60,7 +60,7 @@ class DecodePlan:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some images in the order of the listing, (n, H, W, C) uint8, and those left out of it."""
+    """Some images in the order of the listing, (n, H, W, C) uint8, and the unreadable ones."""
 
     images: PixelArray
     unreadable: Unreadable
@@ -68,7 +68,7 @@ class Batch:
 
 @dataclass
 class _Headers:
-    """What is kept of the headers of all images: little for each."""
+    """A summary of the headers of all images; it stays small for many images."""
 
     unreadable: dict[int, str] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -77,7 +77,7 @@ class _Headers:
     in_colour: bool = False
 
     def add(self, header: Probe | str) -> None:
-        """Take the next image's header, or the reason why there is none."""
+        """Add the header of the next image, or the reason why it cannot be read."""
         if isinstance(header, str):
             self.unreadable[self.seen] = header
         else:
@@ -88,7 +88,7 @@ class _Headers:
         self.seen += 1
 
     def indices(self) -> Sequence[int]:
-        """The readable images."""
+        """The indices of the readable images."""
         if not self.unreadable:
             return range(self.seen)
         return [index for index in range(self.seen) if index not in self.unreadable]
@@ -101,7 +101,7 @@ def read_headers(
     pool: WorkerPool,
     progress: OnDecode | None = None,
 ) -> DecodePlan:
-    """Probe every image. Raises InputError if sizes differ (without resize) or none is readable.
+    """Read every header. Raises InputError if sizes differ (without resize) or no image is readable.
 
     `progress(done, total)` counts both passes: this one goes from 0 to half of total.
     """
@@ -141,9 +141,9 @@ def read_pixels(
     pool: WorkerPool,
     progress: OnDecode | None = None,
 ) -> Generator[Batch, None, None]:
-    """Decode the planned images in order, in batches of a few MB; memory stays constant.
+    """Decode the images of `plan` in order, in batches of a few MB, so that memory stays bounded.
 
-    `progress(done, total)` goes on from half of total to total.
+    `progress(done, total)` continues from half of total to total.
     """
     height, width, channels = plan.shape
     decode_files = partial(_decode_all, plan.options, plan.shape)
@@ -170,7 +170,7 @@ def read_pixels(
 
 
 def _read_sources(read: ReadImage, batch: Sequence[int]) -> Iterator[list[SourceOrError]]:
-    """The paths or bytes of some images, or why there are none; of bytes a few MB at a time."""
+    """Yield the paths or bytes of some images, or their errors; at most a few MB of bytes at a time."""
     found: list[SourceOrError] = []
     held = 0
     for index in batch:
@@ -189,21 +189,21 @@ def _read_sources(read: ReadImage, batch: Sequence[int]) -> Iterator[list[Source
 
 
 def _probe_all(files: Sequence[SourceOrError]) -> list[Probe | str]:
-    """The header of each, or the reason why it cannot be read."""
+    """The header of each image, or the reason why it cannot be read."""
     return [_attempt(probe, file) for file in files]
 
 
 def _decode_all(
     options: DecodeOptions, shape: tuple[int, int, int], files: Sequence[SourceOrError]
 ) -> tuple[PixelArray, list[str | None]]:
-    """The readable images, (n, H, W, C), and for each file why it is not one of them, or None."""
+    """The readable images, (n, H, W, C), and for each file the reason why it is unreadable, or None."""
     images: list[PixelArray] = []
     reasons: list[str | None] = []
     for file in files:
         result = _attempt(partial(decode, options=options), file)
         if isinstance(result, str):
             reasons.append(result)
-        elif result.shape != shape:  # the file changed, or its header does not tell the truth
+        elif result.shape != shape:  # the file has changed, or its header is wrong
             size = f"{result.shape[1]}x{result.shape[0]}"
             reasons.append(f"decoded to {size}, not as its header says")
         else:
@@ -213,7 +213,7 @@ def _decode_all(
 
 
 def _attempt(work: Callable[[ImageSource], T], file: SourceOrError) -> T | str:
-    """What `work` makes of a file, or the reason why it cannot be read."""
+    """The result of `work` for a file, or the reason why it cannot be read."""
     if isinstance(file, UnreadableImageError):
         return str(file)
     try:
@@ -223,7 +223,7 @@ def _attempt(work: Callable[[ImageSource], T], file: SourceOrError) -> T | str:
 
 
 def check_unreadable(unreadable: Unreadable, total: int, strict: bool) -> None:
-    """Raise InputError if all images are unreadable, or, where `strict`, any."""
+    """Raise InputError if all images are unreadable or, if `strict`, any of them."""
     if unreadable and (strict or len(unreadable) == total):
         name, reason = unreadable[0]
         raise InputError(f"{len(unreadable)} of {total} images unreadable, first {name}: {reason}")
@@ -237,7 +237,7 @@ def _check_sizes(listing: Listing, headers: _Headers) -> None:
         f"{count} of {size[0]}x{size[1]} ({listing.names[headers.examples[size]]})"
         for size, count in sizes.most_common(5)
     ]
-    more = f", and {len(sizes) - 5} sizes more" if len(sizes) > 5 else ""
+    more = f", and {len(sizes) - 5} more sizes" if len(sizes) > 5 else ""
     smallest = min(map(min, sizes))
     raise InputError(f"images differ in size, use --resize={smallest}: {', '.join(parts)}{more}")
 
