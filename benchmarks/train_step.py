@@ -91,7 +91,7 @@ class PlainLearner:
 
     def __init__(self, case: Case) -> None:
         self.network = plain_network_of(case)
-        self.average = copy.deepcopy(self.network)
+        self.ema_network = copy.deepcopy(self.network)
         spec = spec_of(case)
         self.chain, self.draw = assemble(spec, self.network, device=CPU).chain, levels.uniform(0.01)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4, foreach=False)
@@ -105,7 +105,7 @@ class PlainLearner:
         self.optimizer.step()
         with torch.no_grad():
             for mean, weight in zip(
-                self.average.parameters(), self.network.parameters(), strict=True
+                self.ema_network.parameters(), self.network.parameters(), strict=True
             ):
                 mean.mul_(0.999).add_(weight, alpha=0.001)
 

@@ -30,7 +30,7 @@ class Trainer:
     def __init__(self, learner: Learner, progress: TrainingProgress | None = None) -> None:
         self.learner = learner
         self.progress = progress or TrainingProgress()
-        self.network, self.average = learner.weights, learner.ema_network
+        self.network, self.ema_network = learner.weights, learner.ema_network
         self.optimizer, self.chain = learner.optimizer, learner.chain
 
     def step(self, z: torch.Tensor, noise: Noise) -> StepReport:

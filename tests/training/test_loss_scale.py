@@ -53,15 +53,15 @@ def trainer(
 ) -> Trainer:
     """Of a learner of 1 x 8 x 8 images whose weights, gates too, are always the same."""
     spec = ModelSpec(MODELS[kind], (1, 8, 8), 0.6)
-    network, average = new_denoiser(spec, 0), new_denoiser(spec, 0)
-    for module in (network, average):
+    network, ema_network = new_denoiser(spec, 0), new_denoiser(spec, 0)
+    for module in (network, ema_network):
         generator = torch.Generator().manual_seed(5)
         for name, parameter in module.named_parameters():
             if name.endswith("gate"):
                 nn.init.normal_(parameter, generator=generator)
     chain = assemble(spec, network, device=CPU, precision=precision).chain
     config = replace(TrainingConfig(lr=1e-3), **options)
-    learner = build_learner(config, chain, network, average)
+    learner = build_learner(config, chain, network, ema_network)
     return Trainer(learner, TrainingProgress(loss_scale=scale))
 
 
