@@ -24,7 +24,7 @@ from nkca.diagnostics.page import ChainPage, distances_to
 from nkca.diagnostics.record import Judge
 from nkca.diagnostics.study import study_chain
 from nkca.distributions.contracts import Distribution, Posterior
-from nkca.kernels.continuous import ContinuousKernel, affine
+from nkca.kernels.continuous import ContinuousKernel, push_affine
 from nkca.levels import expand
 from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.by_name import open_extractor
@@ -48,7 +48,7 @@ class BrokenKernel(ContinuousKernel):
         """p(y|x), wrong on purpose."""
         b_x, b_y = expand(level_x, x), expand(level_y, x)
         scale = (1 - b_y) - (1 - b_x) * lag
-        return affine(p_z, shift=lag**1.1 * x, scale=scale, variance=b_y - lag**2 * b_x)
+        return push_affine(p_z, shift=lag**1.1 * x, scale=scale, variance=b_y - lag**2 * b_x)
 
 
 def exact_model(images: Tensor) -> Model:

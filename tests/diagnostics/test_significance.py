@@ -7,7 +7,7 @@ import torch
 
 from nkca.diagnostics.significance import (
     MAX_Z,
-    combined,
+    combine_p_values,
     p_value,
     p_value_above,
     standard_error,
@@ -60,5 +60,5 @@ def test_many_comparisons_make_a_large_value_less_surprising() -> None:
     assert threshold(0.05) == pytest.approx(1.96, abs=0.001)
     assert p_value(threshold(0.05, 91), 91) == pytest.approx(0.05)
     assert p_value(0.5, 100) == 1
-    assert combined((0.5, 0.01)) == pytest.approx(0.02)
-    assert combined((0.9, 0.8)) == 1
+    assert combine_p_values((0.5, 0.01)) == pytest.approx(0.02)
+    assert combine_p_values((0.9, 0.8)) == 1

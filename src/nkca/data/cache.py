@@ -107,16 +107,16 @@ def load_images(
     unreadable (if strict), or the cache folder cannot be written.
     """
     if cache_dir is None:
-        with _decoding(listing, options, workers, progress) as (plan, batches):
+        with _decoding_batches(listing, options, workers, progress) as (plan, batches):
             loaded = _collect(listing, plan, batches)
     else:
-        loaded = _cached(listing, options, cache_dir.absolute(), workers, progress)
+        loaded = _load_cached(listing, options, cache_dir.absolute(), workers, progress)
     check_unreadable(loaded.unreadable, len(listing), options.strict)
     return loaded
 
 
 @contextlib.contextmanager
-def _decoding(
+def _decoding_batches(
     listing: Listing, options: LoadOptions, workers: int, progress: OnDecode | None
 ) -> Iterator[tuple[DecodePlan, Iterator[Batch]]]:
     with silence_pillow(), open_source(listing) as read, worker_pool(workers, len(listing)) as pool:
@@ -135,31 +135,31 @@ def _collect(listing: Listing, plan: DecodePlan, batches: Iterator[Batch]) -> De
         kept += len(batch.images)
         histogram += np.bincount(batch.images.reshape(-1), minlength=256)
         unreadable += batch.unreadable
-    names = _names(listing, unreadable)
+    names = _readable_names(listing, unreadable)
     check_unreadable(unreadable, len(listing), strict=False)
     return _from_array(images[:kept], names, unreadable, histogram, False)
 
 
-def _names(listing: Listing, unreadable: Unreadable) -> tuple[str, ...]:
+def _readable_names(listing: Listing, unreadable: Unreadable) -> tuple[str, ...]:
     if not unreadable:
         return listing.names
     left_out = {name for name, _ in unreadable}
     return tuple(name for name in listing.names if name not in left_out)
 
 
-def _cached(
+def _load_cached(
     listing: Listing,
     options: LoadOptions,
     cache_dir: Path,
     workers: int,
     progress: OnDecode | None,
 ) -> DecodedImages:
-    entry = cache_dir / _key(listing, options)
+    entry = cache_dir / _entry_name(listing, options)
     loaded = _open_entry(entry, listing, from_cache=True)
     if loaded is not None:
         return loaded
     with _cache_errors(cache_dir), _temporary(cache_dir) as temporary:
-        with _decoding(listing, options, workers, progress) as (plan, batches):
+        with _decoding_batches(listing, options, workers, progress) as (plan, batches):
             _write_entry(temporary / entry.name, listing, plan, batches)
         _publish(temporary, entry, listing)
     loaded = _open_entry(entry, listing, from_cache=False)
@@ -168,7 +168,7 @@ def _cached(
     return loaded
 
 
-def _key(listing: Listing, options: LoadOptions) -> str:
+def _entry_name(listing: Listing, options: LoadOptions) -> str:
     parts = (FORMAT_VERSION, listing.digest(), options.resize, options.channels)
     text = json.dumps([*parts, *options.background])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -204,7 +204,7 @@ def _open_entry(entry: Path, listing: Listing, from_cache: bool) -> DecodedImage
         is_whole = meta["key"] == entry.name
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    names = _names(listing, unreadable)
+    names = _readable_names(listing, unreadable)
     is_whole &= len(shape) == 4 and min(shape) > 0 and shape[0] == len(names)
     is_whole &= math.prod(shape) == size and histogram.shape == (256,) and histogram.sum() == size
     if not is_whole:

@@ -98,7 +98,7 @@ def read_image(
     """
     with open_image(file) as image:
         transposition = _TRANSPOSITIONS.get(_orientation(image))
-        plain = _plain(image)
+        plain = _to_plain_mode(image)
         if transposition is not None:
             plain = plain.transpose(transposition)
         return _with_channels(plain, channels, background)
@@ -160,7 +160,7 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
     return str(image.tile[0].args) if image.format == "PNG" and image.tile else ""
 
 
-def _plain(image: ImageFile.ImageFile) -> Image.Image:
+def _to_plain_mode(image: ImageFile.ImageFile) -> Image.Image:
     """Decode to mode L, LA, RGB or RGBA (straight alpha), in the size and orientation of the file."""
     raw_mode = _raw_mode(image)
     image.load()
@@ -179,7 +179,7 @@ def _plain(image: ImageFile.ImageFile) -> Image.Image:
         values = np.asarray(plain)
     key = image.info.get("transparency")
     if key is not None:
-        plain.putalpha(Image.fromarray(_key_alpha(values, key, raw_mode)))
+        plain.putalpha(Image.fromarray(_alpha_of_colour(values, key, raw_mode)))
     return plain
 
 
@@ -197,7 +197,7 @@ def _from_16_bits(image: Image.Image) -> tuple[Image.Image, npt.NDArray[Any]]:
     return Image.fromarray(((lightness * 510 + white) // (2 * white)).astype(np.uint8)), values
 
 
-def _key_alpha(values: npt.NDArray[Any], key: object, raw_mode: str) -> PixelArray:
+def _alpha_of_colour(values: npt.NDArray[Any], key: object, raw_mode: str) -> PixelArray:
     """Return (H, W) alpha: 0 where the pixel has the transparent colour of the file, else 255.
 
     A PNG gives the colour at the depth of the file; `values` are 8 bits wide for 1, 2 and 4 bits

@@ -190,7 +190,7 @@ def _read_sources(read: ReadImage, batch: Sequence[int]) -> Iterator[list[Source
 
 def _probe_all(files: Sequence[SourceOrError]) -> list[Probe | str]:
     """The header of each image, or the reason why it cannot be read."""
-    return [_attempt(probe, file) for file in files]
+    return [_result_or_reason(probe, file) for file in files]
 
 
 def _decode_all(
@@ -200,7 +200,7 @@ def _decode_all(
     images: list[PixelArray] = []
     reasons: list[str | None] = []
     for file in files:
-        result = _attempt(partial(decode, options=options), file)
+        result = _result_or_reason(partial(decode, options=options), file)
         if isinstance(result, str):
             reasons.append(result)
         elif result.shape != shape:  # the file has changed, or its header is wrong
@@ -212,7 +212,7 @@ def _decode_all(
     return np.array(images, np.uint8).reshape(-1, *shape), reasons
 
 
-def _attempt(work: Callable[[ImageSource], T], file: SourceOrError) -> T | str:
+def _result_or_reason(work: Callable[[ImageSource], T], file: SourceOrError) -> T | str:
     """The result of `work` for a file, or the reason why it cannot be read."""
     if isinstance(file, UnreadableImageError):
         return str(file)

@@ -7,7 +7,7 @@ from torch import Tensor
 from nkca.diagnostics.autocorrelation import Autocorrelation
 from nkca.diagnostics.drift import Drift, PictureDrift
 from nkca.diagnostics.reversibility import Reversibility
-from nkca.diagnostics.significance import combined, p_value, standard_error, z_scores
+from nkca.diagnostics.significance import combine_p_values, p_value, standard_error, z_scores
 from nkca.errors import require
 
 
@@ -110,7 +110,7 @@ class LevelReport:
         """Probability of drift that large, if the chain keeps the noised data distribution."""
         if self.picture_drift is None:
             return self.drift.p_value
-        return combined((self.drift.p_value, self.picture_drift.p_value))
+        return combine_p_values((self.drift.p_value, self.picture_drift.p_value))
 
     @property
     def reversibility_p_value(self) -> float:
@@ -119,7 +119,7 @@ class LevelReport:
         Reversible with respect to the noised data: a chain with another stationary distribution shows
         here too.
         """
-        return combined((self.entropy_production.p_value, self.reversibility.p_value))
+        return combine_p_values((self.entropy_production.p_value, self.reversibility.p_value))
 
 
 @dataclass(frozen=True)

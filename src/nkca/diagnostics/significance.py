@@ -54,6 +54,6 @@ def threshold(p: float, comparisons: int = 1) -> float:
     return NormalDist().inv_cdf(1 - p / (2 * comparisons))
 
 
-def combined(p_values: tuple[float, ...]) -> float:
+def combine_p_values(p_values: tuple[float, ...]) -> float:
     """One p-value for several tests of the same claim, however they depend on each other (Bonferroni)."""
     return min(1.0, len(p_values) * min(p_values))

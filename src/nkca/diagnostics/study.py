@@ -48,7 +48,7 @@ def study_chain(
     Raises:
         InputError: if images do not fit the model, or a level is below the lowest it was trained at.
     """
-    _check(model, images, options)
+    _check_study(model, images, options)
     order = torch.Generator().manual_seed(derive_seed("chain study", options.seed))
     chosen = images[torch.randperm(len(images), generator=order)[: options.images]]
     batches = math.ceil(len(chosen) / options.batch_size)
@@ -60,7 +60,7 @@ def study_chain(
     for level in map(float, options.levels):
         record = LevelRecord(model, options, limits, judge)
         for first in range(0, len(chosen), options.batch_size):
-            for visit in _batch(model, chosen, first, level, record):
+            for visit in _run_batch(model, chosen, first, level, record):
                 record.add(first, visit)
                 done += 1
                 if done < total:
@@ -77,7 +77,7 @@ def study_chain(
     yield StudyProgress(total, total, report)
 
 
-def _batch(
+def _run_batch(
     model: Model, images: Tensor, first: int, level: float, record: LevelRecord
 ) -> Iterator[Visit]:
     """The visits of the chains from image ``first`` on; their initial states go to the record."""
@@ -90,7 +90,7 @@ def _batch(
     yield from walk(model.chain, p_x.sample(noise), level, options.steps, noise)
 
 
-def _check(model: Model, images: Tensor, options: StudyOptions) -> None:
+def _check_study(model: Model, images: Tensor, options: StudyOptions) -> None:
     if tuple(images.shape[1:]) != model.data_shape or len(images) < 4:
         raise InputError(
             f"a study needs at least 4 images of shape {model.data_shape}, got "

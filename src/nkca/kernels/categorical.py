@@ -52,7 +52,7 @@ class CategoricalKernel:
         Raises:
             TypeError: unless ``p_z`` is a `Categorical` or `Pushable`.
         """
-        return mix(p_z, *_ansatz(x, level_x, level_y, lag), x, self.num_classes)
+        return push_scramble(p_z, *_ansatz(x, level_x, level_y, lag), x, self.num_classes)
 
     def prior(self, shape: tuple[int, ...]) -> PointLevels:
         """All pixels scrambled."""
@@ -65,10 +65,13 @@ class CategoricalKernel:
         return b * _binary_entropy(e + (1 - e) * lag) + (1 - b) * _binary_entropy(e)
 
 
-def mix(
+def push_scramble(
     p_z: Posterior, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int
 ) -> Distribution:
-    """Scrambled with probability ``scrambled``, else x with ``keep``, else z, drawn from ``p_z``.
+    """Push ``p_z`` through the ansatz: y is scrambled with probability ``scrambled``, else x with ``keep``,
+    else z.
+
+    ``scrambled`` and ``keep``: float in [0, 1], broadcastable to x, int64 (B, C, H, W) in 0..K.
 
     Raises:
         TypeError: unless ``p_z`` is a `Categorical` or `Pushable`.

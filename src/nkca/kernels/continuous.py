@@ -64,7 +64,7 @@ class ContinuousKernel:
         Raises:
             TypeError: unless ``p_z`` is a `Normal` or `Pushable`.
         """
-        return affine(p_z, *_ansatz(x, level_x, level_y, lag))
+        return push_affine(p_z, *_ansatz(x, level_x, level_y, lag))
 
     def prior(self, shape: tuple[int, ...]) -> Normal:
         """N(0, 1): p(x|z) at level 1, for any z."""
@@ -75,8 +75,8 @@ class ContinuousKernel:
         return 0.5 * (2 * math.pi * math.e * noise_level * (1 - lag**2)).log()
 
 
-def affine(p_z: Posterior, shift: Tensor, scale: Tensor, variance: Tensor) -> Distribution:
-    """The distribution of ``shift + scale z + N(0, variance)``, z drawn from ``p_z``; all broadcastable.
+def push_affine(p_z: Posterior, shift: Tensor, scale: Tensor, variance: Tensor) -> Distribution:
+    """Push ``p_z`` through the ansatz: ``shift + scale z + N(0, variance)``; all broadcastable to z.
 
     Raises:
         TypeError: unless ``p_z`` is a `Normal` or `Pushable`.

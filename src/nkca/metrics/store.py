@@ -46,9 +46,9 @@ class FeatureStore:
             if self.rows and widths != self._widths:
                 raise InputError(f"{self.directory} holds features of another kind: delete it")
             self._widths = widths
-            with _writing(self.directory):
+            with _write_errors(self.directory):
                 self._files = [self._open(name) for name in _FILES]
-        with _writing(self.directory):
+        with _write_errors(self.directory):
             for file, part in zip(self._files, parts, strict=True):
                 file.write(_bytes(part))
         self.rows += len(batch.features)
@@ -59,7 +59,7 @@ class FeatureStore:
         """Write the appended rows to the disk."""
         if not self._files:
             return
-        with _writing(self.directory):
+        with _write_errors(self.directory):
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
@@ -123,14 +123,14 @@ def open_store(directory: Path, wait: bool = False) -> Iterator[FeatureStore]:
         InputError: if another process has it open and ``wait`` is False, or it cannot be created.
     """
     with contextlib.ExitStack() as stack:
-        with _writing(directory):
+        with _write_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(directory / ".lock", wait))
         yield stack.enter_context(contextlib.closing(FeatureStore(directory)))
 
 
 @contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
+def _write_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -67,7 +67,7 @@ def open_inception(
         UnavailableError: if torch-fidelity or the weights are not on this machine.
         InputError: if the file does not hold the weights of that network.
     """
-    library = _library()
+    library = _import_torch_fidelity()
     weights = find_weights(INCEPTION, given, progress=progress)
     plain = io.BytesIO()
     torch.save(parse_weights(weights), plain)  # the constructor unpickles: give it tensors only
@@ -89,7 +89,7 @@ def open_inception(
 
 def clip_file(name: str) -> WeightsFile:
     """The file of weights of ``name``, one of `CLIP`; needs torch-fidelity, which knows the hash."""
-    _library()
+    _import_torch_fidelity()
     import torch_fidelity.feature_extractor_clip as clip  # type: ignore[import-untyped]
 
     known = clip.MODEL_METADATA[CLIP[name]]
@@ -107,7 +107,7 @@ def open_clip(name: str, device: torch.device) -> FidelityExtractor:
     Raises:
         UnavailableError: if torch-fidelity or the weights are not on this machine; neither is downloaded.
     """
-    library = _library()
+    library = _import_torch_fidelity()
     weights = find_weights(clip_file(name), download=False)
     with warnings.catch_warnings():  # OpenAI's files are TorchScript, which PyTorch deprecates
         warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
@@ -121,7 +121,7 @@ def open_clip(name: str, device: torch.device) -> FidelityExtractor:
 
 def dinov2_file(name: str) -> WeightsFile:
     """The file of weights of ``name``, one of `DINOV2`; its hash is not published."""
-    short = _short(name)
+    short = _hub_name(name)
     file_name = f"{short}_pretrain.pth"
     return WeightsFile(file_name, "", f"https://dl.fbaipublicfiles.com/dinov2/{short}/{file_name}")
 
@@ -141,7 +141,7 @@ def open_dinov2(name: str, device: torch.device) -> FidelityExtractor:
         UnavailableError: if torch-fidelity, the code or the weights are not on this machine.
         InputError: if the file does not hold the weights of that network.
     """
-    _library()
+    _import_torch_fidelity()
     from torch_fidelity import FeatureExtractorDinoV2
 
     class Local(FeatureExtractorDinoV2):  # type: ignore[misc]
@@ -170,13 +170,13 @@ def _dinov2(name: str) -> tuple[nn.Module, str]:
     if code is None:
         raise UnavailableError(
             "DINOv2's code is not in PyTorch's hub cache; this fetches it and the weights: python -c "
-            f"\"import torch; torch.hub.load('facebookresearch/dinov2', '{_short(name)}')\""
+            f"\"import torch; torch.hub.load('facebookresearch/dinov2', '{_hub_name(name)}')\""
         )
     weights = find_weights(dinov2_file(name), download=False)
     tensors = parse_weights(weights)
     with _no_xformers():
         load: Any = torch.hub.load
-        model: nn.Module = load(str(code), _short(name), source="local", pretrained=False)
+        model: nn.Module = load(str(code), _hub_name(name), source="local", pretrained=False)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -200,12 +200,12 @@ def _no_xformers() -> Iterator[None]:
             os.environ["XFORMERS_DISABLED"] = before
 
 
-def _short(name: str) -> str:
+def _hub_name(name: str) -> str:
     """DINOv2's own name: dinov2_vitl14."""
     return DINOV2[name].replace("-", "").replace("dinov2", "dinov2_")
 
 
-def _library() -> Any:
+def _import_torch_fidelity() -> Any:
     """The package torch_fidelity."""
     try:
         with warnings.catch_warnings():  # the package changes the warning filters

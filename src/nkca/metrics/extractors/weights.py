@@ -107,7 +107,7 @@ def find_weights(
     if found is None:
         if not download or os.environ.get("NKCA_OFFLINE"):
             reason = "" if not download else " and NKCA_OFFLINE is set"
-            raise UnavailableError(_missing(wanted, reason))
+            raise UnavailableError(_missing_message(wanted, reason))
         _download(wanted, progress)
         found = wanted.cached, False
     path, chosen = found
@@ -128,12 +128,14 @@ def _download(wanted: WeightsFile, progress: bool) -> None:
         torch.hub.download_url_to_file(wanted.url, str(wanted.cached), wanted.sha256, progress)
     except (OSError, HTTPException, RuntimeError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
-        raise UnavailableError(_missing(wanted, f" and cannot be downloaded: {reason}")) from error
+        raise UnavailableError(
+            _missing_message(wanted, f" and cannot be downloaded: {reason}")
+        ) from error
     finally:
         socket.setdefaulttimeout(waits)
 
 
-def _missing(wanted: WeightsFile, reason: str) -> str:
+def _missing_message(wanted: WeightsFile, reason: str) -> str:
     places = [f"{wanted.flag}=FILE"] if wanted.flag else []
     places += [f"{wanted.variable}=FILE"] if wanted.variable else []
     facts = [f"{wanted.size_bytes / 1e6:.1f} MB"] if wanted.size_bytes else []

@@ -63,8 +63,8 @@ def memorisation(
         unseen, _ = nearest_neighbours(held_out, train)
         size = min(len(train), len(held_out))
         random = np.random.default_rng(seed)
-        fair_train, _ = nearest_neighbours(samples, _part(train, size, random))
-        fair_held_out, _ = nearest_neighbours(samples, _part(held_out, size, random))
+        fair_train, _ = nearest_neighbours(samples, _random_subset(train, size, random))
+        fair_held_out, _ = nearest_neighbours(samples, _random_subset(held_out, size, random))
         held_out_distance = _median(fair_held_out)
         nearer_training = _win_rate(fair_train - fair_held_out)
     order = to_train.argsort(stable=True)[:CLOSEST_PAIRS]
@@ -78,7 +78,7 @@ def memorisation(
     )
 
 
-def _part(features: Array, size: int, random: np.random.Generator) -> Array:
+def _random_subset(features: Array, size: int, random: np.random.Generator) -> Array:
     if size == len(features):
         return features
     return features[np.sort(random.permutation(len(features))[:size])]

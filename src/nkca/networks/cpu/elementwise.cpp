@@ -1,5 +1,6 @@
-// What a U-Net does between its convolutions, on float or bfloat16 images; the arithmetic is float. An
-// image is (positions, channels), channels last. Its result does not depend on the rest of the batch.
+// The operations between the convolutions of a U-Net, on float or bfloat16 images.
+// An image is (positions, channels), channels last. The arithmetic is float. The result for an image does
+// not depend on the rest of the batch.
 
 #include <algorithm>
 #include <cmath>

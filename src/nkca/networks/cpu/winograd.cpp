@@ -1,5 +1,5 @@
-// 3 x 3 convolutions, padding 1, of images in channels-last memory, by Winograd's minimal filtering
-// F(2 x 2, 3 x 3) (Lavin and Gray 2016, arXiv 1509.09308): 16 multiplications for four results, not 36.
+// 3 x 3 convolutions, padding 1, of channels-last images, by Winograd's minimal filtering.
+// F(2 x 2, 3 x 3) (Lavin and Gray 2016, arXiv 1509.09308) needs 16 multiplications for four results, not 36.
 // Images are float, or bfloat16 where the processor has bfloat16 dot products; weights are float.
 //
 // The output is cut into tiles of 2 x 2 results, each computed from 4 x 4 numbers d of the image. For each
