@@ -126,21 +126,21 @@ def extract_features(
         def tick(share: float, start: int = start, count: int = len(rows)) -> None:
             progress(start + share * count, total)
 
-        def see(mine: range, rows: range = rows, tick: Tick = tick) -> Features:
-            batch = images.batch(rows[mine.start : mine.stop], tick)
+        def extract_share(share_rows: range, rows: range = rows, tick: Tick = tick) -> Features:
+            batch = images.batch(rows[share_rows.start : share_rows.stop], tick)
             return extractor(send(to_rgb(batch), options.device))
 
         with out_of_memory_says(f"at batch size {size}: try a smaller --batch-size"):
-            here = of_share(see, len(rows), ranks)
-        yield _gathered(here, len(rows), ranks) if ranks.count > 1 else here
+            found = of_share(extract_share, len(rows), ranks)
+        yield _gathered(found, len(rows), ranks) if ranks.count > 1 else found
 
 
-def _gathered(here: Features, total: int, ranks: Ranks) -> Features:
+def _gathered(share: Features, total: int, ranks: Ranks) -> Features:
     """The features of all ranks' shares, on the CPU."""
-    mine = len(ranks.share(total))
-    logits = None if here.logits is None else here.logits[:mine].float().cpu()
+    count = len(ranks.share(total))
+    logits = None if share.logits is None else share.logits[:count].float().cpu()
     return Features(
-        ranks.gather(here.features[:mine].float().cpu(), total),
+        ranks.gather(share.features[:count].float().cpu(), total),
         None if logits is None else ranks.gather(logits, total),
     )
 

@@ -108,8 +108,8 @@ def _run_batch(
     The moment is that of this rank's share; a rank without a share computes the first sample, unused.
     """
     model, share = plan.model, ranks.share(len(batch))
-    mine = batch[share.start : share.stop] or batch[:1]
-    task = _task(plan, mine)
+    own_jobs = batch[share.start : share.stop] or batch[:1]
+    task = _task(plan, own_jobs)
     shows_all = plan.outputs.intermediate or plan.outputs.animation is not None
     nothing: Pictures = np.empty((0, 0, 0, 0), np.uint8)
     for moment in run_task(model, task, plan.schedule):

@@ -157,8 +157,8 @@ class Learner:
         terms = self._add_gradients(z, b, noise, batch_size / self.ranks.count / scale)
         norm = gradient_norm(self.weights).expand_as(b)
         columns = [b, terms.loss, norm, *terms.shown.values()]
-        here = torch.stack(columns, dim=1).cpu()  # the only copy of a step that the host waits for
-        level, loss, norms, *shown = self.ranks.gather(here, batch_size).unbind(1)
+        local = torch.stack(columns, dim=1).cpu()  # the only copy of a step that the host waits for
+        level, loss, norms, *shown = self.ranks.gather(local, batch_size).unbind(1)
         mean_loss, first_norm = loss.mean().item(), norms[0].item() / scale
         is_finite = math.isfinite(first_norm) and math.isfinite(mean_loss)
         if is_finite:
