@@ -1,7 +1,7 @@
 """Decoded images -> training batches, in an order that depends only on (seed, epoch)."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, cast
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
-from nkca.data.reading import LoadOptions
+from nkca.data.reading import LoadOptions, OnDecode
 from nkca.demo import dataset_path
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
@@ -41,9 +41,7 @@ def configured_cache_dir(config: DataConfig) -> Path | None:
     return Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
 
 
-def load_dataset(
-    config: DataConfig, on_decode: Callable[[int, int], None] | None = None
-) -> DecodedImages:
+def load_dataset(config: DataConfig, on_decode: OnDecode | None = None) -> DecodedImages:
     """Decode the images that ``config`` names, or open them in the cache.
 
     Args:

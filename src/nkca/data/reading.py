@@ -14,7 +14,7 @@ from nkca.data.listing import ImageSource, Listing, ReadImage, UnreadableImageEr
 from nkca.data.workers import WorkerPool
 from nkca.errors import InputError
 
-OnDecode: TypeAlias = Callable[[int, int], None]
+OnDecode: TypeAlias = Callable[[int, int], None]  # (done, total), see `nkca.data.cache.load_images`
 Unreadable: TypeAlias = tuple[tuple[str, str], ...]
 SourceOrError: TypeAlias = ImageSource | UnreadableImageError
 T = TypeVar("T")

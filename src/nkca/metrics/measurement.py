@@ -5,7 +5,7 @@ if it is categorical, levels.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TypeGuard
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.dataset import load_dataset
+from nkca.data.reading import OnDecode
 from nkca.demo import DEMO, DEMO_MODEL, MODEL, dataset_path, measured_path
 from nkca.errors import InputError
 from nkca.metrics.caveats import TRAINED_ON, identity, mismatch_warnings
@@ -27,7 +28,6 @@ from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
-OnDecode = Callable[[int, int], None]
 logger = logging.getLogger("nkca")
 
 
