@@ -29,6 +29,6 @@ class PixelsExtractor:
             height, width = images.shape[2:]
             raise InputError(
                 f"--features=pixels is for small images: {width}x{height} in RGB are {dimensions} "
-                f"dimensions, more than {MAX_DIMENSIONS}"
+                f"dimensions, at most {MAX_DIMENSIONS} are allowed"
             )
         return Features((images.float() / 127.5 - 1).flatten(1))
