@@ -263,11 +263,11 @@ def test_two_training_steps(parity: Path, space: str) -> None:
     """Loss, gradients, weights and their average, with x and y of the file."""
     reference = load(parity, space)
     train = reference.data["train"]
-    network, average = new_network(reference.data), new_network(reference.data)
+    network, ema_network = new_network(reference.data), new_network(reference.data)
     config = TrainingConfig(lr=train["lr"], ema_decay=train["ema_decay"])
     assert (config.adam_b1, config.adam_b2) == tuple(train["betas"])
     chain = Chain(reference.kernel, network, reference.kernel.default_lag)
-    learner = build_learner(config, chain, network, average)
+    learner = build_learner(config, chain, network, ema_network)
     assert len(train["steps"]) == 2
     for number, step in enumerate(train["steps"]):
         network.zero_grad()
@@ -276,11 +276,11 @@ def test_two_training_steps(parity: Path, space: str) -> None:
         assert loss.item() == pytest.approx(step["loss"], rel=1e-5)
         check_gradients(network, step["grads"], OF_GRADIENT[number])
         learner.optimizer.step(train["lr"])
-        update_ema(average, network, train["ema_decay"])
+        update_ema(ema_network, network, train["ema_decay"])
         settled = settled_weights(network, step["grads"])
         assert len(settled) > 100
         moved = train["lr"]
-        for found, key in ((network, "params_after"), (average, "ema_after")):
+        for found, key in ((network, "params_after"), (ema_network, "ema_after")):
             wrong = check_weights(found, step[key], settled, moved)
             assert not wrong, (number, key, wrong)
             moved *= 1 - train["ema_decay"]

@@ -19,7 +19,7 @@ from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
 from nkca.noise import Noise
 from nkca.pixels import Pixels
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 Pictures = npt.NDArray[np.uint8]
 
@@ -27,10 +27,10 @@ Pictures = npt.NDArray[np.uint8]
 class Trainer:
     """A learner and the progress of its steps, which a run keeps otherwise."""
 
-    def __init__(self, learner: Learner, progress: Progress | None = None) -> None:
+    def __init__(self, learner: Learner, progress: TrainingProgress | None = None) -> None:
         self.learner = learner
-        self.progress = progress or Progress()
-        self.network, self.average = learner.weights, learner.ema_network
+        self.progress = progress or TrainingProgress()
+        self.network, self.ema_network = learner.weights, learner.ema_network
         self.optimizer, self.chain = learner.optimizer, learner.chain
 
     def step(self, z: torch.Tensor, noise: Noise) -> StepReport:
@@ -74,12 +74,14 @@ def random_pictures(
 
 
 def image_files(
-    pictures: Pictures, seen_as: Pixels | None = None, names: Sequence[str] = ()
+    pictures: Pictures, model_pixels: Pixels | None = None, names: Sequence[str] = ()
 ) -> ImageFiles:
     """Pictures (N, H, W, C) as if they had been decoded from files."""
     chosen = tuple(names) or tuple(f"{number:03d}.png" for number in range(len(pictures)))
     histogram = np.bincount(pictures.reshape(-1), minlength=256)
-    return ImageFiles(DecodedImages(pictures, chosen, (), histogram, False), Path("toys"), seen_as)
+    return ImageFiles(
+        DecodedImages(pictures, chosen, (), histogram, False), Path("toys"), model_pixels
+    )
 
 
 def save_pictures(folder: Path, pictures: Pictures, suffix: str = ".png") -> Path:
@@ -114,5 +116,5 @@ def three_sets() -> dict[str, Subject]:
 
 
 def measurement_of(subjects: Mapping[str, Subject], *warnings: str) -> Measurement:
-    """What `nkca.metrics.measurement.prepare` would have opened."""
+    """What `nkca.metrics.measurement.open_measurement` would have opened."""
     return Measurement(dict(subjects), None, warnings)

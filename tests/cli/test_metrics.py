@@ -56,7 +56,7 @@ def test_a_checkpoint_against_the_images_it_was_trained_on(
     assert found["extractor"]["name"] == "pixels"
     assert {"fid", "kid", "precision", "recall", "density", "coverage"} <= found["scores"].keys()
     assert set(found["missing"]) == {"fid_line", "inception_score"}
-    assert any("the reference are the training images" in line for line in found["warnings"])
+    assert any("the reference is the training images" in line for line in found["warnings"])
     assert found["scores"]["memorisation"]["copies"] == 0
     fid = float((out / "metrics-FID.txt").read_text())
     assert fid == pytest.approx(found["scores"]["fid"], rel=1e-9)
@@ -221,7 +221,7 @@ BAD = {
         "{photos} {photos} --features=pixels --num-samples=17",
         r"num_samples=17, but there are only 16 images",
     ),
-    "how many": ("{run} {run} --features=pixels", r"how many samples\?.*num_samples"),
+    "how many": ("{run} {run} --features=pixels", r"number of samples is unknown.*num_samples"),
     "level": (
         "{run} {photos} --features=pixels --max-sampling-noise=0.5",
         r"samples from noise start at level 1, not 0\.5",

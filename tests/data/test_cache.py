@@ -130,7 +130,7 @@ def test_different_sizes_are_told_with_the_way_out(folder: Path) -> None:
     assert load(folder, LoadOptions(resize=2)).images.shape == (8, 2, 2, 1)
     for index in range(5, 10):
         save(folder / f"{index}.png", 0, (index, index))
-    with pytest.raises(InputError, match=r", and 3 sizes more$"):
+    with pytest.raises(InputError, match=r", and 3 more sizes$"):
         load(folder)
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence, PngImagePlugin
 
 from nkca.data.decode import DecodeOptions, Probe, decode, fit, probe, read_image
 from nkca.data.listing import UnreadableImageError
-from nkca.data.pillow import quiet
+from nkca.data.pillow import silence_pillow
 from nkca.errors import InputError
 
 RGB = np.array(
@@ -352,7 +352,7 @@ def test_warnings_do_not_leak_and_filters_come_back(monkeypatch: pytest.MonkeyPa
         for thread in threads:
             thread.join()
         assert list(warnings.filters) == before
-        with pytest.raises(UserWarning), quiet():
+        with pytest.raises(UserWarning), silence_pillow():
             warnings.warn("mine", UserWarning, stacklevel=1)
 
 

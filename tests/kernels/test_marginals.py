@@ -26,13 +26,13 @@ from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPrior
 from nkca.distributions.categorical import Scramble
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.distributions.normal import Normal
-from nkca.kernels.categorical import CategoricalKernel, mix
-from nkca.kernels.continuous import ContinuousKernel, affine
+from nkca.kernels.categorical import CategoricalKernel, push_scramble
+from nkca.kernels.continuous import ContinuousKernel, push_affine
 from nkca.levels import anneal, expand
 from nkca.models.model import Model
 from nkca.noise import sample_noise
 from nkca.pixels import CategoricalPixels, ContinuousPixels
-from nkca.sampling.tasks import Schedule, inpaint, run_task, show
+from nkca.sampling.tasks import Schedule, inpaint, run_task, show_moment
 
 ROUNDING = 1e-12
 NARROW = GaussianData(mean=0.3, std=0.2)
@@ -81,13 +81,13 @@ def without_cap(clamped: bool) -> dict[str, Transition]:
         b_x, b_y = expand(b_x, x), expand(b_y, x)
         variance = b_y - w**2 * b_x
         variance = variance if low is None else variance.clamp(min=low)
-        return affine(p_z, shift=w * x, scale=(1 - b_y) - (1 - b_x) * w, variance=variance)
+        return push_affine(p_z, shift=w * x, scale=(1 - b_y) - (1 - b_x) * w, variance=variance)
 
     def categorical(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> Distribution:
         b_x, b_y = expand(b_x, x), expand(b_y, x)
         e = (b_y - w * b_x) / (1 - w * b_x)
         e = e if low is None else e.clamp(min=low)
-        return mix(p_z, e, torch.full_like(e, w), x, num_classes_of(p_z))
+        return push_scramble(p_z, e, torch.full_like(e, w), x, num_classes_of(p_z))
 
     return {name: categorical if name in CATEGORICAL else continuous for name in ORACLES}
 
@@ -142,9 +142,9 @@ def wrong_lag(x: Tensor, b_x: Tensor, b_y: Tensor, p_z: Posterior, w: float) -> 
     b_x, b_y = expand(b_x, x), expand(b_y, x)
     if x.is_floating_point():
         scale = (1 - b_y) - (1 - b_x) * w
-        return affine(p_z, shift=w**1.1 * x, scale=scale, variance=b_y - w**2 * b_x)
+        return push_affine(p_z, shift=w**1.1 * x, scale=scale, variance=b_y - w**2 * b_x)
     e = (b_y - w * b_x) / (1 - w * b_x)
-    return mix(p_z, e, torch.full_like(e, w**1.1), x, num_classes_of(p_z))
+    return push_scramble(p_z, e, torch.full_like(e, w**1.1), x, num_classes_of(p_z))
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -259,7 +259,7 @@ def test_held_pixels_are_the_reference_at_every_level(name: str, schedule: Sched
     for state in run_task(model, task, schedule):
         mode = state.p_z.mode()
         assert torch.equal(mode[..., :4], z[..., :4])
-        picture = show(model, task, state)
+        picture = show_moment(model, task, state)
         assert torch.equal(picture[..., :4], images[..., :4])
         changed |= (picture != images).any(1).any(0)
     assert changed[:, 4:].all()  # control: what is not held does change

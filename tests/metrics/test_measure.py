@@ -19,15 +19,15 @@ from toys import (
 )
 
 from nkca.errors import InputError
-from nkca.metrics.caveats import THE_SAME
-from nkca.metrics.collect import Collecting, Subject
+from nkca.metrics.caveats import SAME_IMAGES
+from nkca.metrics.collect import CollectOptions, Subject
 from nkca.metrics.extractors.contract import Array, Description
 from nkca.metrics.measure import make_report, measure
 from nkca.metrics.report import Report, table
 from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics
 
-NOWHERE = Collecting(torch.device("cpu"), None)
+NOWHERE = CollectOptions(torch.device("cpu"), None)
 TOY = ToyExtractor().description
 
 
@@ -176,7 +176,7 @@ def test_measure_gives_the_warnings_of_the_report() -> None:
     """12 images are fewer than their 8 x 8 x 3 features, and they are the reference."""
     pictures = random_pictures(12, seed=1)
     warnings = measure(pictures, pictures, features="pixels", device="cpu").warnings
-    assert THE_SAME in warnings
+    assert SAME_IMAGES in warnings
     assert any(warning.startswith("12 samples for 192 feature") for warning in warnings), warnings
 
 

@@ -21,9 +21,9 @@ from toys import (
 )
 
 import nkca
-from nkca.metrics.collect import Collecting, Subject
+from nkca.metrics.collect import CollectOptions, Subject
 from nkca.metrics.extractors.contract import Description
-from nkca.metrics.image_sets import ImageSet, Part, SampleOptions, Samples
+from nkca.metrics.image_sets import ImageSet, ImageSubset, SampleOptions, Samples
 from nkca.metrics.measure import make_report
 from nkca.metrics.report import Report, save_closest_pairs, save_report, table
 from nkca.metrics.scores.score import Scores
@@ -31,7 +31,7 @@ from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
 from nkca.sampling.tasks import Schedule
 
-NOWHERE = Collecting(torch.device("cpu"), None)
+NOWHERE = CollectOptions(torch.device("cpu"), None)
 ALL = {"fid", "fid_line", "kid", "inception_score", "manifold", "memorisation"}
 
 
@@ -190,7 +190,7 @@ def test_the_table_without_held_out_images() -> None:
 
 def test_a_part_is_said_to_be_one() -> None:
     images = image_files(random_pictures(30, seed=1))
-    report = report_of({"samples": Part(images, range(5, 25))})
+    report = report_of({"samples": ImageSubset(images, range(5, 25))})
     assert "20 images of 8x8, part range(5, 25)" in table(report)
 
 

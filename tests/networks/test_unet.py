@@ -210,5 +210,5 @@ def test_starting_laws_are_those_of_pytorch(layer: Callable[[], nn.Module], boun
 
 
 def test_a_layer_without_a_starting_rule_is_refused() -> None:
-    with pytest.raises(TypeError, match="no starting value for PReLU"):
+    with pytest.raises(TypeError, match="no rule for the initial weights of PReLU"):
         initialise(nn.Sequential(nn.PReLU()), torch.Generator())

@@ -18,12 +18,12 @@ import nkca
 from nkca.config.parsing import configure, read_yaml
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting
+from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.metrics.measure import make_report
-from nkca.metrics.measurement import prepare as prepare_measurement
-from nkca.metrics.request import Request
+from nkca.metrics.measurement import open_measurement
+from nkca.metrics.request import MeasureRequest
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.runs import loop
@@ -31,7 +31,7 @@ from nkca.runs.loop import train
 from nkca.runs.run import Run
 from nkca.runs.start import open_run, prepare
 from nkca.sampling.tasks import Schedule
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 TINY: dict[str, Any] = {
     "hidden_size": 8,
@@ -246,8 +246,8 @@ def test_evaluation_scores_what_nkca_metrics_would(photos: Path, tmp_path: Path)
     """The same samples against the same images by the command's code: the same KID and FID."""
     asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 2}
     train_until(asked, tmp_path)
-    measurement = prepare_measurement(
-        Request(
+    measurement = open_measurement(
+        MeasureRequest(
             samples=str(tmp_path / BEST),
             reference=str(photos),
             num_samples=EVALUATED["eval_samples"],
@@ -256,7 +256,7 @@ def test_evaluation_scores_what_nkca_metrics_would(photos: Path, tmp_path: Path)
         )
     )
     cpu = torch.device("cpu")
-    report, _ = make_report(measurement, open_extractor("pixels", cpu), Collecting(cpu, None))
+    report, _ = make_report(measurement, open_extractor("pixels", cpu), CollectOptions(cpu, None))
     curves = scalars_of(tmp_path)
     assert report.scores.kid is not None
     assert [step for step, _ in curves["evaluation/kid"]] == [2]
@@ -406,7 +406,7 @@ def test_one_nan_step_is_skipped_and_counted(
     asked = {**TINY, "dataset": str(photos), "max_steps": 4}
     true_step = Learner.step
 
-    def step(self: Learner, progress: Progress, z: Tensor, noise: Any) -> StepReport:
+    def step(self: Learner, progress: TrainingProgress, z: Tensor, noise: Any) -> StepReport:
         return true_step(self, progress, z * float("nan") if progress.step == 1 else z, noise)
 
     monkeypatch.setattr(Learner, "step", step)

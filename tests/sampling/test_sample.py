@@ -26,7 +26,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"seeds": []}, "one seed at least"),
+    ({"seeds": []}, "at least one seed"),
     ({"seeds": [0.5]}, "seeds must be integers"),
     ({"seeds": 3}, "seeds must be integers"),
     ({"seeds": [0, -1]}, r"seeds must be in 0\.\.2\^63-1, got -1"),

@@ -26,7 +26,7 @@ from nkca.pictures.grid import contact_sheet
 from nkca.pictures.png import read_settings
 from nkca.sampling import sample_files
 from nkca.sampling.inputs import fit_picture
-from nkca.sampling.request import Outputs, Request
+from nkca.sampling.request import Outputs, SampleRequest
 from nkca.sampling.sample_files import ANIMATION_FRAMES, make_samples, plan_samples
 
 Pixels = npt.NDArray[np.uint8]
@@ -499,7 +499,7 @@ def test_the_summary_names_only_what_was_made_now(
 
 def test_progress_counts_every_evaluation(checkpoint: Path, tmp_path: Path) -> None:
     model = load_model(checkpoint, device="cpu")
-    request = Request(str(checkpoint), seeds="0-4", num_sampling_steps=3)
+    request = SampleRequest(str(checkpoint), seeds="0-4", num_sampling_steps=3)
     steps = list(make_samples(plan_samples(model, request, Outputs(grid=True)), tmp_path, 2))
     done = [step.done for step in steps]
     assert done == sorted(done)
@@ -513,7 +513,7 @@ def test_a_plan_checks_everything_before_anything_is_written(
     checkpoints: dict[str, Path], photo: Path, tmp_path: Path
 ) -> None:
     model = load_model(checkpoints["continuous"], device="cpu")
-    good = Request("model.pth", images=(str(photo),), num_sampling_steps=1)
+    good = SampleRequest("model.pth", images=(str(photo),), num_sampling_steps=1)
     before = names(tmp_path)
     for bad, message in (
         (replace(good, seeds="3-1"), "seeds must rise"),
@@ -541,14 +541,14 @@ def test_each_picture_is_decoded_once(
 
     monkeypatch.setattr(sample_files, "fit_picture", counted)
     model = load_model(checkpoints["continuous"], device="cpu")
-    request = Request("model.pth", images=(str(photo),), seeds="0-4", num_sampling_steps=1)
+    request = SampleRequest("model.pth", images=(str(photo),), seeds="0-4", num_sampling_steps=1)
     steps = list(make_samples(plan_samples(model, request, Outputs()), tmp_path, batch_size=1))
     assert len([file for step in steps for file in step.files]) == 5
     assert read == [photo]
 
 
 def test_defaults_of_the_three_tasks() -> None:
-    noise = Request("model.pth")
+    noise = SampleRequest("model.pth")
     variant = replace(noise, images=("a.png",))
     inpainting = replace(variant, inpainting_mask="mask.png")
     assert [r.schedule().max_noise for r in (noise, variant, inpainting)] == [1.0, 0.5, 1.0]
@@ -567,7 +567,7 @@ def test_memory_does_not_grow_with_the_number_of_samples(tmp_path: Path) -> None
     model = load_model(path, device="cpu")
 
     def peak(count: int) -> int:
-        request = Request(str(path), seeds=f"0-{count - 1}", num_sampling_steps=2)
+        request = SampleRequest(str(path), seeds=f"0-{count - 1}", num_sampling_steps=2)
         plan = plan_samples(model, request, Outputs(intermediate=True))
         folder = tmp_path / str(count)
         folder.mkdir(exist_ok=True)
@@ -589,7 +589,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(
     model = load_model(checkpoints["continuous"], device="cpu")
 
     def peak(steps: int) -> int:
-        request = Request("model.pth", seeds="0", num_sampling_steps=steps)
+        request = SampleRequest("model.pth", seeds="0", num_sampling_steps=steps)
         plan = plan_samples(model, request, Outputs(animation="gif"))
         tracemalloc.start()
         for _ in make_samples(plan, tmp_path):

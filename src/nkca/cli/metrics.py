@@ -27,7 +27,7 @@ from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from nkca.distributed.ranks import Ranks
-    from nkca.metrics.collect import Collecting
+    from nkca.metrics.collect import CollectOptions
     from nkca.metrics.extractors.contract import Extractor
     from nkca.metrics.measurement import Measurement
 
@@ -200,29 +200,29 @@ class _Job:
 
     measurement: "Measurement"
     extractor: "Extractor | None"
-    collecting: "Collecting"
+    collecting: "CollectOptions"
     directory: Path
     command: str
     show: ProgressBar
 
 
 def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.ExitStack) -> _Job:
-    """Open everything that is needed; each of several ranks also extracts its share of the features."""
-    from nkca.data.dataset import cache_place
-    from nkca.metrics.collect import Collecting
+    """Open all that is asked for; of several ranks each extracts its share of the features, too."""
+    from nkca.data.dataset import configured_cache_dir
+    from nkca.metrics.collect import CollectOptions
     from nkca.metrics.extractors.by_name import open_extractor
     from nkca.metrics.measure import extract_together
-    from nkca.metrics.measurement import prepare
+    from nkca.metrics.measurement import open_measurement
     from nkca.system.device import choose_device
 
-    request, cache_dir = asked.request, cache_place(asked.request.data)
+    request, cache_dir = asked.request, configured_cache_dir(asked.request.data)
     device = choose_device(request.device)
-    measurement = ranks.first_then_others(lambda: prepare(request, show.on_decode))
+    measurement = ranks.first_then_others(lambda: open_measurement(request, show.on_decode))
     name = asked.features or measurement.extractor_name or "inception"
     extractor = ranks.first_then_others(
         lambda: (
             None
-            if measurement.is_known
+            if measurement.has_only_statistics
             else open_extractor(
                 name, device, weights=asked.weights, download_progress=not show.quiet
             )
@@ -236,7 +236,7 @@ def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.
     job = _Job(
         measurement=measurement,
         extractor=extractor,
-        collecting=Collecting(device, cache_dir, asked.given["batch_size"]),
+        collecting=CollectOptions(device, cache_dir, asked.given["batch_size"]),
         directory=directory,
         command=shlex.join(["nkca-metrics", *sys.argv[1:]]),
         show=show,

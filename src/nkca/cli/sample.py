@@ -20,8 +20,8 @@ from nkca.system.allocator import keep_freed_memory
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.sampling.request import Outputs, Request
-    from nkca.sampling.sample_files import Step
+    from nkca.sampling.request import Outputs, SampleRequest
+    from nkca.sampling.sample_files import SampleProgress
 
 
 @command("nkca-sample")
@@ -121,7 +121,7 @@ class _Computing:
 
 
 def _sample(
-    request: "Request",
+    request: "SampleRequest",
     like: Path | None,
     outputs: "Outputs",
     place: tuple[Path, bool],
@@ -212,12 +212,12 @@ def _replay(
             click.echo(f"{len(files)} picture{'s' * (len(files) > 1)} in {directory}")
 
 
-def _request(like: Path | None, given: dict[str, Any]) -> "Request":
+def _request(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     """The request of ``--like``, if any, changed by the flags; with the hash of the file that made it."""
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import DEMO, MODEL
     from nkca.models.checkpoint import find_checkpoint
-    from nkca.sampling.request import Request, request_like
+    from nkca.sampling.request import SampleRequest, read_request_settings
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
@@ -230,13 +230,13 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
     if "inpainting_mask" in given:
         given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
-    before = request_like(like) if like else {}
+    before = read_request_settings(like) if like else {}
     options = {**before, **given}
     if "checkpoint" not in options:
         raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
     if not like or any(value is not None for value in seeding.values()):
         options["seeds"] = _seeds(**seeding, with_images=bool(options.get("images")))
-    return Request(**{**options, "version": __version__})
+    return SampleRequest(**{**options, "version": __version__})
 
 
 def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_images: bool) -> str:
@@ -260,7 +260,7 @@ def _directory(save_dir: Path, overwrite: bool) -> Path:
     return chosen_directory(save_dir)
 
 
-def _files(steps: Iterator["Step"], quiet: bool) -> list[Path]:
+def _files(steps: Iterator["SampleProgress"], quiet: bool) -> list[Path]:
     """Take the steps, show how far they are; returns the files that they made."""
     files: list[Path] = []
     with ProgressBar(quiet) as show:

@@ -19,7 +19,7 @@ from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from nkca.runs.run import Run
-    from nkca.training.learner import Progress, StepReport
+    from nkca.training.learner import StepReport, TrainingProgress
 
 
 class TrainCommand(SectionedCommand):
@@ -170,7 +170,7 @@ def _show(reports: "Iterator[StepReport]", run: "Run", show: ProgressBar) -> Non
         show("", report.progress.images, _images_at_end(run, first), "images", note)
 
 
-def _images_at_end(run: "Run", first: "Progress") -> int:
+def _images_at_end(run: "Run", first: "TrainingProgress") -> int:
     """By --epochs, --max-steps or --max-time, whichever ends first; ``first`` is where we began."""
     done, limit = run.progress, run.config.training.max_time
     if limit is None or done.seconds <= first.seconds:

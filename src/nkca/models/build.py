@@ -123,9 +123,9 @@ def restore(
     where = choose_device(device)
     network = build_denoiser(spec)
     load_weights(network, checkpoint.ema, source)
-    if compile == "on" and (decision := compilation.describe(where, "on")):
+    if compile == "on" and (decision := compilation.describe_compilation(where, "on")):
         logger.info(decision)
-    compilation.prepare(network.to(where), where, compile).requires_grad_(False)
+    compilation.compile_network(network.to(where), where, compile).requires_grad_(False)
     return assemble(
         spec,
         network,

@@ -13,7 +13,7 @@ from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.runs.curves import Curves
 from nkca.runs.run import Run
-from nkca.sampling.tasks import Schedule, draw, from_noise
+from nkca.sampling.tasks import Schedule, draw_task, from_noise
 
 logger = logging.getLogger("nkca")
 
@@ -48,7 +48,7 @@ def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
     def make(rows: range) -> Tensor:
         parts = [rows[first : first + size] for first in range(0, len(rows), size)]
         return torch.cat(
-            [draw(run.ema_model, from_noise(part), Schedule(), tick=watch) for part in parts]
+            [draw_task(run.ema_model, from_noise(part), Schedule(), tick=watch) for part in parts]
         )
 
     return together(make, PREVIEW_SAMPLES, run.ranks)

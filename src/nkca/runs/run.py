@@ -14,7 +14,7 @@ from nkca.models.model import Model
 from nkca.noise import step_noise
 from nkca.runs.scorer import Scorer
 from nkca.system.device import send
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 
 @dataclass(eq=False)
@@ -34,7 +34,7 @@ class Run:
     spec: ModelSpec
     learner: Learner
     ema_model: Model
-    progress: Progress
+    progress: TrainingProgress
     scorer: Scorer | None = None
     ranks: Ranks = ALONE
 

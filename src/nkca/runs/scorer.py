@@ -14,15 +14,15 @@ from torch import Tensor
 
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
-from nkca.data.dataset import cache_place, load_dataset
+from nkca.data.dataset import configured_cache_dir, load_dataset
 from nkca.demo import dataset_path
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, collect, extract, fill
+from nkca.metrics.collect import CollectOptions, collect, extract_features, fill_cache
 from nkca.metrics.extractors.by_name import best_extractor, open_extractor
 from nkca.metrics.extractors.contract import Array, Extractor
-from nkca.metrics.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
+from nkca.metrics.image_sets import ImageFiles, ImageSet, ImageSubset, SampleOptions, Samples
 from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.kernel_distance import kernel_distance
 from nkca.metrics.scores.moments import moments_of
@@ -58,7 +58,7 @@ class Scorer:
 
     extractor: Extractor
     reference: Statistics
-    options: Collecting
+    options: CollectOptions
     schedule: Schedule
     samples: int
     seconds: float
@@ -89,7 +89,9 @@ class Scorer:
         samples = _samples(model, self.schedule, self.samples)
 
         def make(rows: range) -> Tensor:
-            batches = extract(Part(samples, rows), self.extractor, self.options, watch)
+            batches = extract_features(
+                ImageSubset(samples, rows), self.extractor, self.options, watch
+            )
             return torch.cat([batch.features.float().cpu() for batch in batches])
 
         return together(make, self.samples, ranks)
@@ -131,14 +133,14 @@ def prepare_scorer(
     name = best_extractor(height, width) if wanted == "auto" else wanted
     extractor = open_extractor(name, model.device)
     batch_size = min(EVAL_BATCH, int(-ranks.max(-part_size)))  # the same on all ranks
-    options = Collecting(model.device, cache_place(config.data), batch_size)
+    options = CollectOptions(model.device, configured_cache_dir(config.data), batch_size)
     schedule = Schedule(num_steps=cadence.eval_sampling_steps)
     still, moving = ranks.maxima(*_seconds_per_batch(model, extractor, options, schedule))
     at_once = options.batch_size * ranks.count
     samples = _affordable(cadence.eval_samples, at_once, moving, cadence.eval_time)
     reference = _reference(model, images, config, ranks)
     if ranks.count > 1 and options.cache_dir is not None:
-        fill(reference, extractor, options, ranks)
+        fill_cache(reference, extractor, options, ranks)
     seconds = still * len(reference) / at_once
     logger.info(
         "features of %d images to compare with, by %s: %.0f s, once", len(reference), name, seconds
@@ -172,7 +174,7 @@ def _affordable(wanted: int, batch_size: int, seconds: float, limit: float | Non
 
 
 def _seconds_per_batch(
-    model: Model, extractor: Extractor, options: Collecting, schedule: Schedule
+    model: Model, extractor: Extractor, options: CollectOptions, schedule: Schedule
 ) -> tuple[float, float]:
     """Seconds for a full batch without any transition, and with those of the schedule.
 
@@ -182,7 +184,7 @@ def _seconds_per_batch(
     for steps in (0, 0, 2):
         samples = _samples(model, Schedule(num_steps=steps), options.batch_size)
         began = time.monotonic()
-        for batch in extract(samples, extractor, options):
+        for batch in extract_features(samples, extractor, options):
             batch.features.cpu()
         times.append(time.monotonic() - began)
     _, still, moving = times
@@ -205,4 +207,4 @@ def _reference(model: Model, images: DecodedImages, config: RunConfig, ranks: Ra
     pixels = None if model.pixels.is_lossless else model.pixels
     files = ImageFiles(images, dataset_path(name or config.data.dataset), pixels)
     stride = -(-len(files) // REFERENCE_IMAGES)
-    return Part(files, range(0, len(files), stride)) if stride > 1 else files
+    return ImageSubset(files, range(0, len(files), stride)) if stride > 1 else files

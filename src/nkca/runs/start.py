@@ -26,7 +26,7 @@ from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
 from nkca.system.files import locked
 from nkca.training.build import METHOD, Method, build_learner
-from nkca.training.learner import Learner, Progress
+from nkca.training.learner import Learner, TrainingProgress
 
 logger = logging.getLogger("nkca")
 
@@ -134,7 +134,7 @@ def prepare(
     with out_of_memory_advice(advice_on_memory(config)):
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
-        messages.extend(filter(None, [compilation.describe(device, choice)]))
+        messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
         learner, fitted = fit_step(learner, ema_model, config)
         messages.extend(fitted)
@@ -142,7 +142,11 @@ def prepare(
         if config.cadence.eval_freq:
             scorer = prepare_scorer(ema_model, images, config, learner.part_size, ranks)
             messages.append(scorer.announcement())
-    progress = Progress() if checkpoint is None else Progress(**_known(checkpoint.progress))
+    progress = (
+        TrainingProgress()
+        if checkpoint is None
+        else TrainingProgress(**_known(checkpoint.progress))
+    )
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages))
 
@@ -193,7 +197,7 @@ def _assemble(
     """The learner and the model with averaged weights; ``source`` is what errors name."""
     training, device = config.training, choose_device(config.training.device)
     choice = training.compile
-    if device.type == "cpu" and choice != "off" and ranks.any(bool(compilation.lacking())):
+    if device.type == "cpu" and choice != "off" and ranks.any(bool(compilation.why_not_compiled())):
         choice = "off"  # all ranks lay their weights out alike
     network = build.new_denoiser(spec, training.seed)
     ema_network = copy.deepcopy(network)
@@ -201,7 +205,7 @@ def _assemble(
         build.load_weights(network, checkpoint.model, source)
         build.load_weights(ema_network, checkpoint.ema, source)
     for weights in (network, ema_network):
-        compilation.prepare(weights.to(device), device, choice)
+        compilation.compile_network(weights.to(device), device, choice)
     shared = ranks.parallel(network)
     model, ema_model = (
         build.assemble(

@@ -10,7 +10,7 @@ import torch
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores import manifold as neighbours
-from nkca.metrics.scores.manifold import Manifold, manifold, nearest, squared_radii
+from nkca.metrics.scores.manifold import Manifold, manifold, nearest_neighbours, squared_radii
 
 
 def normal(count: int, dimensions: int, seed: int, scale: float = 1.0) -> Array:
@@ -82,7 +82,7 @@ def test_radii_in_loops() -> None:
 @pytest.mark.parametrize("counts", [(17, 26), (26, 17)])
 def test_the_nearest_in_loops(counts: tuple[int, int]) -> None:
     samples, others = normal(counts[0], 3, seed=5), normal(counts[1], 3, seed=6)
-    distance, index = nearest(samples, others)
+    distance, index = nearest_neighbours(samples, others)
     expected = distances(samples, others)
     assert distance.tolist() == pytest.approx([min(row) for row in expected], rel=1e-6)
     assert index.tolist() == [row.index(min(row)) for row in expected]
@@ -91,11 +91,11 @@ def test_the_nearest_in_loops(counts: tuple[int, int]) -> None:
 @pytest.mark.usefixtures("blocks")
 def test_the_nearest_other_in_loops() -> None:
     features = normal(26, 3, seed=7)
-    distance, index = nearest(features, features, leave_out_itself=True)
+    distance, index = nearest_neighbours(features, features, leave_out_itself=True)
     assert distance.tolist() == pytest.approx(radii(features, 1), rel=1e-6)
     assert all(where != row for row, where in enumerate(index.tolist()))
-    assert nearest(features, features)[0].tolist() == [0] * 26
-    assert nearest(features, features)[1].tolist() == list(range(26))
+    assert nearest_neighbours(features, features)[0].tolist() == [0] * 26
+    assert nearest_neighbours(features, features)[1].tolist() == list(range(26))
 
 
 @pytest.mark.parametrize("counts", [(90, 70), (70, 90)])
@@ -207,24 +207,24 @@ def test_equal_distributions() -> None:
 def test_copies_are_at_distance_0_also_far_from_0() -> None:
     """|x|² + |y|² - 2 x·y of equal rows is not 0 in floating point; it has to be."""
     features = normal(50, 2048, seed=17) + np.float32(30)
-    distance, index = nearest(features[10:20], features)
+    distance, index = nearest_neighbours(features[10:20], features)
     assert distance.tolist() == [0] * 10
     assert index.tolist() == list(range(10, 20))
     near = features[:10] + np.float32(1e-3)
-    assert (nearest(near, features)[0] > 0.04).all(), "0.001 √2048 = 0.045 is no copy"
+    assert (nearest_neighbours(near, features)[0] > 0.04).all(), "0.001 √2048 = 0.045 is no copy"
 
 
 @pytest.mark.usefixtures("blocks")
 def test_the_first_of_equals_is_named() -> None:
     for columns in ((1, 5, 5, 5, 9), (5, 1, 5, 9, 5)):
         others = column(*columns)
-        distance, index = nearest(column(5), others)
+        distance, index = nearest_neighbours(column(5), others)
         assert (distance.item(), index.item()) == (0, columns.index(5))
 
 
 def test_duplicates_are_each_others_neighbours() -> None:
     features = column(0, 0, 4, 4, 4)
-    distance, index = nearest(features, features, leave_out_itself=True)
+    distance, index = nearest_neighbours(features, features, leave_out_itself=True)
     assert distance.tolist() == [0] * 5
     assert index.tolist() == [1, 0, 3, 2, 2]
     assert squared_radii(features, 2)[:, 1].tolist() == [16, 16, 0, 0, 0]

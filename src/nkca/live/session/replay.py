@@ -10,13 +10,13 @@ from nkca.live.session.export import animation, shelf_files, shelf_grid, tile_fi
 from nkca.live.session.file import Origin, Session, check_model, replay
 from nkca.models.model import Model
 from nkca.sampling.request import Outputs
-from nkca.sampling.sample_files import Step
+from nkca.sampling.sample_files import SampleProgress
 from nkca.system.files import atomic_write
 
 
 def replay_to_files(
     model: Model, origin: Origin, session: Session, outputs: Outputs, directory: Path
-) -> Iterator[Step]:
+) -> Iterator[SampleProgress]:
     """Replay a session, then write its shelf and its last tiles; nothing is written before the end.
 
     Args:
@@ -32,7 +32,7 @@ def replay_to_files(
     if outputs.animation is not None:
         explorer.apply([RecordAnimation(on=True)])
     for done in replay(explorer, session):
-        yield Step(done, session.steps)
+        yield SampleProgress(done, session.steps)
     state = explorer.state
     contents = [*shelf_files(origin, state.shelf), *tile_files(origin, state.moment)]
     if outputs.grid:
@@ -45,7 +45,7 @@ def replay_to_files(
         with atomic_write(directory / name) as file:
             file.write(content)
     files = tuple(directory / name for name, _ in contents)
-    yield Step(session.steps, session.steps, files)
+    yield SampleProgress(session.steps, session.steps, files)
 
 
 def replay_origin(session: Session, checkpoint: str, sha256: str, device: str) -> Origin:

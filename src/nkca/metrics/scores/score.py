@@ -1,10 +1,10 @@
-"""All scores that statistics allow."""
+"""All scores that can be computed from given statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 from nkca.errors import InputError
-from nkca.metrics.collect import Progress, T
+from nkca.metrics.collect import OnProgress, T
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores.frechet import FrechetLine, frechet_distance, frechet_line
 from nkca.metrics.scores.inception_score import InceptionScore, inception_score
@@ -13,12 +13,12 @@ from nkca.metrics.scores.manifold import Manifold, manifold
 from nkca.metrics.scores.memorisation import Memorisation, memorisation
 from nkca.metrics.statistics import Statistics
 
-_LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power
+_MAX_VALUE = 1e20  # bound of |feature|: the deviation of KID takes its 12th power
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything that one pass gives.
+    """All scores of one measurement.
 
     Args:
         missing: the name of each score that is None, and why.
@@ -41,15 +41,15 @@ def score(
     reference: Statistics | None = None,
     train: Statistics | None = None,
     held_out: Statistics | None = None,
-    progress: Progress = lambda _done, _total: None,
+    progress: OnProgress = lambda _done, _total: None,
 ) -> Scores:
-    """All scores that these statistics allow.
+    """Compute all scores that these statistics allow.
 
     Args:
-        reference: real images; None: only the Inception Score.
-        train: what the samples may be copies of.
-        held_out: images that were not trained on.
-        progress: called with (scores done, total); of many images the last two take minutes.
+        reference: real images; None: no score that compares.
+        train: the training images, which samples may copy.
+        held_out: images that the model was not trained on.
+        progress: called with (scores done, total); with many images the last two take minutes.
 
     Raises:
         InputError: if features of different extractors, or dimensions, are to be compared.
@@ -133,6 +133,6 @@ def _logits(statistics: Statistics) -> Array:
 
 
 def _check_finite(values: Array, name: str) -> None:
-    """Raise `InputError` if a value is not a number, or so large that scores would not be one."""
-    if not (values.min() > -_LARGEST and values.max() < _LARGEST):
-        raise InputError(f"the extractor gave {name} that are not finite numbers, or astronomical")
+    """Raise `InputError` if a value is not finite, or so large that scores would not be."""
+    if not (values.min() > -_MAX_VALUE and values.max() < _MAX_VALUE):
+        raise InputError(f"the extractor gave {name} that are not finite numbers, or too large")
