@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tables import each
 
 from nkca.config.parsing import (
     OPTIONS,
@@ -62,19 +63,19 @@ def test_defaults_are_those_of_the_paper() -> None:
     assert config.model.parametrisation == "paper"
 
 
-@pytest.mark.parametrize("options", [{}, UNUSUAL])
-def test_a_resolved_config_loads_back(tmp_path: Path, options: dict[str, Any]) -> None:
-    config = configure(options)
-    path = tmp_path / "config.yaml"
-    write_yaml(path, config)
-    assert configure(read_yaml(path)) == config
-    assert configure(config.to_flat()) == config
-    flat = config.to_flat()
-    assert flat.keys() == OPTIONS.keys()
-    for name, value in options.items():
-        assert flat[name] == value
-    plain = (int, float, str, bool, list, type(None))
-    assert all(type(value) in plain for value in flat.values())
+def test_a_resolved_config_loads_back(tmp_path: Path) -> None:
+    for options in ({}, UNUSUAL):
+        config = configure(options)
+        path = tmp_path / "config.yaml"
+        write_yaml(path, config)
+        assert configure(read_yaml(path)) == config
+        assert configure(config.to_flat()) == config
+        flat = config.to_flat()
+        assert flat.keys() == OPTIONS.keys()
+        for name, value in options.items():
+            assert flat[name] == value
+        plain = (int, float, str, bool, list, type(None))
+        assert all(type(value) in plain for value in flat.values())
 
 
 def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
@@ -84,86 +85,62 @@ def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
     assert changed == OPTIONS.keys() - {"parametrisation"}  # the other one needs continuous pixels
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["[1, 2]", "1,2", "1, 2", "(1, 2)", "[1,2]", " [ 1 , 2 ] ", "1 2", [1, 2], (1, 2), ["1", "2"]],
-)
-def test_lists_of_numbers(text: object) -> None:
-    assert parse_value("dim_mults", text) == (1, 2)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
+VALUES: dict[str, list[tuple[object, object]]] = {
+    "dim_mults": [
+        (text, (1, 2))
+        for text in ("[1, 2]", "1,2", "1, 2", "(1, 2)", "[1,2]", " [ 1 , 2 ] ", "1 2", [1, 2], (1, 2),
+                     ["1", "2"])
+    ],
+    "data_augmentation": [
         ("[fliph]", ("fliph",)), ("fliph", ("fliph",)), ("['fliph', \"flipv\"]", ("fliph", "flipv")),
         ("fliph,flipv", ("fliph", "flipv")), ("[]", ()), ("", ()), ([], ()), (["flipv"], ("flipv",)),
     ],
-)  # fmt: skip
-def test_lists_of_words(value: object, expected: tuple[str, ...]) -> None:
-    assert parse_value("data_augmentation", value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (90, 90), (1.5, 1.5), ("90", 90), ("45s", 45), ("30m", 1800), ("1h30m", 5400), ("2h", 7200),
-        ("1h1m1s", 3661), ("1.5h", 5400), (" 10M ", 600),
+    "max_time": [
+        (90, 90.0), (1.5, 1.5), ("90", 90.0), ("45s", 45.0), ("30m", 1800.0), ("1h30m", 5400.0),
+        ("2h", 7200.0), ("1h1m1s", 3661.0), ("1.5h", 5400.0), (" 10M ", 600.0),
     ],
-)  # fmt: skip
-def test_durations(value: str | float, seconds: float) -> None:
-    assert parse_duration(value) == seconds
-    assert configure({"max_time": value}).training.max_time == seconds
-
-
-@pytest.mark.parametrize(
-    "value", ["", "m", "1d", "-5", "1m1h", "1..5h", "ten", "30 m s", True, None]
-)
-def test_what_is_no_duration(value: Any) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        parse_duration(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(True, True), (False, False), ("true", True), ("FALSE", False), ("yes", True), ("No", False)],
-)
-def test_booleans(value: object, expected: bool) -> None:
-    assert configure({"discrete": value}).model.discrete is expected
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("epochs", "7", 7), ("epochs", 7.0, 7), ("lr", "1e-3", 0.001), ("lr", 1, 1.0),
-        ("resize", None, None),
-        ("resize", "none", None), ("resize", "64", 64), ("lag", "null", None), ("lag", "0.25", 0.25),
-        ("channels", "3", 3), ("dataset", "7", "7"), ("cache_dir", "", None), ("seed", str(2**62), 2**62),
-        ("seed", 2**53 + 1, 2**53 + 1), ("seed", str(2**53 + 1), 2**53 + 1),
+    "discrete": [
+        (True, True), (False, False), ("true", True), ("FALSE", False), ("yes", True), ("No", False),
     ],
-)  # fmt: skip
-def test_values_from_the_command_line_and_from_yaml(
-    name: str, value: object, expected: object
-) -> None:
-    found = parse_value(name, value)
-    assert found == expected
-    assert type(found) is type(expected)
+    "epochs": [("7", 7), (7.0, 7)],
+    "lr": [("1e-3", 0.001), (1, 1.0)],
+    "resize": [(None, None), ("none", None), ("64", 64)],
+    "lag": [("null", None), ("0.25", 0.25)],
+    "channels": [("3", 3)],
+    "dataset": [("7", "7")],
+    "cache_dir": [("", None)],
+    "seed": [(str(2**62), 2**62), (2**53 + 1, 2**53 + 1), (str(2**53 + 1), 2**53 + 1)],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("key", "near"),
-    [
-        ("hidden-sise", "hidden_size"),
-        ("epoch", "epochs"),
-        ("dim_mult", "dim_mults"),
-        ("batchsize", "batch_size"),
-    ],
-)
-def test_an_unknown_option_names_the_nearest(key: str, near: str) -> None:
-    text = message({key: 1}, "my.yaml")
-    assert text == f"my.yaml: unknown option '{key}' (did you mean '{near}'?)"
+def test_values_from_the_command_line_and_from_yaml() -> None:
+    for name, value, expected in each((n, *row) for n, rows in VALUES.items() for row in rows):
+        found = parse_value(name, value)
+        assert found == expected
+        assert type(found) is type(expected)
+        flat = list(expected) if isinstance(expected, tuple) else expected
+        assert configure({name: value}).to_flat()[name] == flat
 
 
-def test_an_unknown_option_that_is_near_to_nothing() -> None:
+def test_durations_and_what_is_none() -> None:
+    for value, seconds in each(VALUES["max_time"]):
+        assert parse_duration(value) == seconds  # type: ignore[arg-type]
+    for bad in each(["", "m", "1d", "-5", "1m1h", "1..5h", "ten", "30 m s", True, None]):
+        with pytest.raises((ValueError, TypeError)):
+            parse_duration(bad)  # type: ignore[arg-type]
+
+
+def test_an_unknown_option_names_the_nearest() -> None:
+    for key, near in each(
+        [
+            ("hidden-sise", "hidden_size"),
+            ("epoch", "epochs"),
+            ("dim_mult", "dim_mults"),
+            ("batchsize", "batch_size"),
+        ]
+    ):
+        text = message({key: 1}, "my.yaml")
+        assert text == f"my.yaml: unknown option '{key}' (did you mean '{near}'?)"
     assert message({"zzzzzz": 1}) == "unknown option 'zzzzzz'"
 
 
@@ -203,11 +180,11 @@ WRONG_TYPE: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE + WRONG_TYPE)
-def test_a_wrong_value_names_its_option_and_the_source(name: str, value: Any) -> None:
-    text = message({name: value}, "my.yaml")
-    assert text.startswith("my.yaml: ")
-    assert name in text
+def test_a_wrong_value_names_its_option_and_the_source() -> None:
+    for name, value in each(OUT_OF_RANGE + WRONG_TYPE):
+        text = message({name: value}, "my.yaml")
+        assert text.startswith("my.yaml: ")
+        assert name in text
 
 
 def test_every_option_with_a_range_is_in_the_table() -> None:
@@ -216,45 +193,41 @@ def test_every_option_with_a_range_is_in_the_table() -> None:
     assert {name for name, _ in OUT_OF_RANGE} == OPTIONS.keys() - free
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"device": "gpu"}, "one of auto, cpu, cuda, mps"),
-        ({"parametrisation": "precondition"}, "did you mean 'preconditioned'"),
-        ({"data_augmentation": "fliphh"}, "did you mean 'fliph'"),
-        ({"batch_size": 4, "accumulate": 5}, "at most the batch size 4, got 5"),
-        ({"hidden_size": "big"}, "hidden_size must be a whole number, got 'big'"),
-        ({"dim_mults": "a"}, "dim_mults must be a list of whole numbers such as [1, 2], got 'a'"),
-        (
-            {"discrete": True, "parametrisation": "preconditioned"},
-            "continuous pixels, not discrete",
-        ),
-    ],
-)
-def test_messages(options: dict[str, Any], words: str) -> None:
-    assert words in message(options)
+MESSAGES: list[tuple[dict[str, Any], str]] = [
+    ({"device": "gpu"}, "device must be one of auto, cpu, cuda, mps"),
+    ({"parametrisation": "precondition"}, "did you mean 'preconditioned'"),
+    ({"data_augmentation": "fliphh"}, "did you mean 'fliph'"),
+    ({"batch_size": 4, "accumulate": 5}, "at most the batch size 4, got 5"),
+    ({"hidden_size": "big"}, "hidden_size must be a whole number, got 'big'"),
+    ({"dim_mults": "a"}, "dim_mults must be a list of whole numbers such as [1, 2], got 'a'"),
+    ({"discrete": True, "parametrisation": "preconditioned"}, "continuous pixels, not discrete"),
+]
+
+
+def test_messages() -> None:
+    for options, words in each(MESSAGES):
+        assert words in message(options)
 
 
 # Files
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a: [1", "is not valid YAML"),
-        ("- 1\n- 2\n", "must hold 'option: value' lines, got list"),
-        ("just words", "must hold 'option: value' lines, got str"),
-        ("!!python/object/apply:os.system ['touch proof']", "is not valid YAML"),
-    ],
-)
-def test_files_that_are_no_config(tmp_path: Path, text: str, words: str) -> None:
+def test_files_that_are_no_config(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError) as caught:
-        read_yaml(path)
-    assert words in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    for text, words in each(
+        [
+            ("a: [1", "is not valid YAML"),
+            ("- 1\n- 2\n", "must hold 'option: value' lines, got list"),
+            ("just words", "must hold 'option: value' lines, got str"),
+            ("!!python/object/apply:os.system ['touch proof']", "is not valid YAML"),
+        ]
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            read_yaml(path)
+        assert words in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
