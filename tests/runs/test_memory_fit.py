@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tables import each
 from torch import Tensor
 from toys import random_pictures, save_pictures
 
@@ -53,61 +54,57 @@ def levels_of(run: Run) -> int:
 # Options
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("8G", 8 * 2**30), ("800M", 800 * MIB), ("1.5 GiB", 1610612736), ("2gb", 2**31), ("1T", 2**40),
-        ("4096k", 4 * MIB), (2**31, 2**31), ("1048576", MIB),
-    ],
-)  # fmt: skip
-def test_sizes(text: str | int, size: int) -> None:
-    assert parse_size(text) == size
-    assert configure({"max_memory": text}).training.max_memory == size
+SIZES: list[tuple[str | int, int]] = [
+    ("8G", 8 * 2**30), ("800M", 800 * MIB), ("1.5 GiB", 1610612736), ("2gb", 2**31), ("1T", 2**40),
+    ("4096k", 4 * MIB), (2**31, 2**31), ("1048576", MIB),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "text", ["", "G", "8X", "-1G", "1..5G", "8 G B", "much", True, None, "1e9"]
-)
-def test_what_is_no_size(text: Any) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        parse_size(text)
+def test_sizes_and_what_is_none() -> None:
+    for text, size in each(SIZES):
+        assert parse_size(text) == size
+        assert configure({"max_memory": text}).training.max_memory == size
+    none: tuple[Any, ...] = ("", "G", "8X", "-1G", "1..5G", "8 G B", "much", True, None, "1e9")
+    for bad in each(none):
+        with pytest.raises((ValueError, TypeError)):
+            parse_size(bad)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"max_memory": 8}, "max_memory must be at least 1M, as in 8G, got 8"),
-        ({"max_memory": "lots"}, "an amount of memory such as 8G or 800M, got 'lots'"),
-        ({"accumulate": "most"}, "accumulate must be a whole number or auto, got 'most'"),
-        ({"accumulate": 0}, "accumulate must be positive, got 0"),
-        ({"activation_checkpointing": -1}, "at least 0, got -1"),
-        ({"activation_checkpointing": 3, "dim_mults": [1, 2]}, "at most the 2 level(s)"),
-    ],
-)
-def test_wrong_values(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(InputError) as caught:
-        configure(options, "my.yaml")
-    assert str(caught.value).startswith("my.yaml: ")
-    assert words in str(caught.value)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"max_memory": 8}, "max_memory must be at least 1M, as in 8G, got 8"),
+    ({"max_memory": "lots"}, "an amount of memory such as 8G or 800M, got 'lots'"),
+    ({"accumulate": "most"}, "accumulate must be a whole number or auto, got 'most'"),
+    ({"accumulate": 0}, "accumulate must be positive, got 0"),
+    ({"activation_checkpointing": -1}, "at least 0, got -1"),
+    ({"activation_checkpointing": 3, "dim_mults": [1, 2]}, "at most the 2 level(s)"),
+]
 
 
-@pytest.mark.parametrize(
-    ("options", "parts", "levels"),
-    [
-        ({}, False, False),
-        ({"accumulate": 4}, False, False),
-        ({"accumulate": "auto"}, True, True),
-        ({"accumulate": " Auto "}, True, True),
-        ({"max_memory": "8G"}, True, True),
-        ({"max_memory": "8G", "accumulate": 2}, False, True),
-        ({"max_memory": "8G", "activation_checkpointing": 0}, True, False),
-        ({"activation_checkpointing": "auto"}, False, True),
-        ({"accumulate": "auto", "activation_checkpointing": 2}, True, False),
-    ],
-)
-def test_what_is_found_at_start(options: dict[str, Any], parts: bool, levels: bool) -> None:
-    training = configure(options).training
-    assert (training.finds_parts, training.finds_levels) == (parts, levels)
+def test_wrong_values() -> None:
+    for options, words in each(WRONG):
+        with pytest.raises(InputError) as caught:
+            configure(options, "my.yaml")
+        assert str(caught.value).startswith("my.yaml: ")
+        assert words in str(caught.value)
+
+
+FOUND: list[tuple[dict[str, Any], bool, bool]] = [
+    ({}, False, False),
+    ({"accumulate": 4}, False, False),
+    ({"accumulate": "auto"}, True, True),
+    ({"accumulate": " Auto "}, True, True),
+    ({"max_memory": "8G"}, True, True),
+    ({"max_memory": "8G", "accumulate": 2}, False, True),
+    ({"max_memory": "8G", "activation_checkpointing": 0}, True, False),
+    ({"activation_checkpointing": "auto"}, False, True),
+    ({"accumulate": "auto", "activation_checkpointing": 2}, True, False),
+]
+
+
+def test_what_is_found_at_start() -> None:
+    for options, parts, levels in each(FOUND):
+        training = configure(options).training
+        assert (training.finds_parts, training.finds_levels) == (parts, levels)
 
 
 # What there is
