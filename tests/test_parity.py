@@ -10,6 +10,7 @@ import pytest
 import torch
 from oracles import FixedNoise
 from parity.shrink import same
+from tables import each
 from torch import Tensor, nn
 
 from nkca.chain import Chain, run
@@ -131,12 +132,11 @@ def held(p_z: Posterior, case: dict[str, Any]) -> Posterior:
 @pytest.mark.parametrize("space", SPACES)
 def test_denoiser_transition_and_log_prob(parity: Path, space: str) -> None:
     reference = load(parity, space)
-    cases = reference.data["cases"]
-    assert {case["name"] for case in cases} == NAMES[space], "none is left out"
-    assert len(cases) == len(NAMES[space])
-    for case in cases:
-        print(case["name"])
-        check_case(reference, case)
+    cases = {case["name"]: case for case in reference.data["cases"]}
+    assert cases.keys() == NAMES[space], "none is left out"
+    assert len(cases) == len(reference.data["cases"])
+    for name in each(cases):
+        check_case(reference, cases[name])
 
 
 def check_case(reference: Reference, case: dict[str, Any]) -> None:
@@ -208,8 +208,8 @@ def test_noising(parity: Path, space: str) -> None:
     """The original noises by a transition from level 0, where p(z|x) is a point mass at x."""
     reference = load(parity, space)
     assert len(reference.data["add_noise"]) == 6
-    for case in reference.data["add_noise"]:
-        check_noising(reference, case)
+    for number in each(range(6)):
+        check_noising(reference, reference.data["add_noise"][number])
 
 
 def check_noising(reference: Reference, case: dict[str, Any]) -> None:

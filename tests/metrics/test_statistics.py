@@ -10,19 +10,15 @@ import numpy as np
 import pytest
 import torch
 from tables import each
+from toys import normal
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Array, Description
+from nkca.metrics.extractors.contract import Description
 from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 
 EXTRACTOR = Description("toy", "0123abcd", "bytes / 255", "not the standard one")
 IMAGES = {"kind": "files", "path": "/photos", "count": 9, "size": [8, 8], "lossy": 0.25}
-
-
-def normal(count: int, dimensions: int, seed: int) -> Array:
-    values = np.random.default_rng(seed).standard_normal((count, dimensions))
-    return values.astype(np.float32)
 
 
 def example(count: int = 9) -> Statistics:

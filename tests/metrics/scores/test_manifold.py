@@ -8,21 +8,12 @@ import numpy as np
 import pytest
 import torch
 from tables import each
+from toys import column, normal
 
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores import manifold as neighbours
 from nkca.metrics.scores.manifold import Manifold, manifold, nearest, squared_radii
-
-
-def normal(count: int, dimensions: int, seed: int, scale: float = 1.0) -> Array:
-    values = scale * np.random.default_rng(seed).standard_normal((count, dimensions))
-    return values.astype(np.float32)
-
-
-def column(*values: float) -> Array:
-    return np.array(values, np.float32)[:, None]
-
 
 Blocks = Iterator[tuple[int, int]]
 
@@ -71,7 +62,10 @@ def by_loops(samples: Array, reference: Array) -> Manifold:
 
 @pytest.mark.parametrize(("seed", "counts"), [(1, (23, 31)), (2, (31, 23)), (3, (8, 40))])
 def test_all_pairs_in_loops(seed: int, counts: tuple[int, int], blocks: Blocks) -> None:
-    samples, reference = normal(counts[0], 3, seed), normal(counts[1], 3, seed + 10)
+    samples, reference = (
+        normal(counts[0], 3, seed),
+        normal(counts[1], 3, seed + 10),
+    )
     samples[:, 0] += 1.5
     expected = astuple(by_loops(samples, reference))
     for _ in blocks:
@@ -112,7 +106,10 @@ def test_the_nearest_other_in_loops(blocks: Blocks) -> None:
 @pytest.mark.parametrize("counts", [(90, 70), (70, 90)])
 def test_torch_fidelity_agrees(counts: tuple[int, int]) -> None:
     fidelity = pytest.importorskip("torch_fidelity.metric_prc", reason="no torch-fidelity here")
-    samples, reference = normal(counts[0], 6, seed=8, scale=0.8), normal(counts[1], 6, seed=9)
+    samples, reference = (
+        normal(counts[0], 6, seed=8, scale=0.8),
+        normal(counts[1], 6, seed=9),
+    )
     expected = fidelity.prc_features_to_metric(
         torch.from_numpy(samples),
         torch.from_numpy(reference),
