@@ -14,6 +14,7 @@ from nkca.config.parsing import (
     TYPES,
     configure,
     parse_duration,
+    parse_size,
     parse_value,
     read_yaml,
     write_yaml,
@@ -99,6 +100,10 @@ VALUES: dict[str, list[tuple[object, object]]] = {
         (90, 90.0), (1.5, 1.5), ("90", 90.0), ("45s", 45.0), ("30m", 1800.0), ("1h30m", 5400.0),
         ("2h", 7200.0), ("1h1m1s", 3661.0), ("1.5h", 5400.0), (" 10M ", 600.0),
     ],
+    "max_memory": [
+        ("8G", 8 * 2**30), ("800M", 800 * 2**20), ("1.5 GiB", 1610612736), ("2gb", 2**31), ("1T", 2**40),
+        ("4096k", 4 * 2**20), (2**31, 2**31), ("1048576", 2**20),
+    ],
     "discrete": [
         (True, True), (False, False), ("true", True), ("FALSE", False), ("yes", True), ("No", False),
     ],
@@ -122,12 +127,23 @@ def test_values_from_the_command_line_and_from_yaml() -> None:
         assert configure({name: value}).to_flat()[name] == flat
 
 
-def test_durations_and_what_is_none() -> None:
-    for value, seconds in each(VALUES["max_time"]):
-        assert parse_duration(value) == seconds  # type: ignore[arg-type]
-    for bad in each(["", "m", "1d", "-5", "1m1h", "1..5h", "ten", "30 m s", True, None]):
+NO_DURATIONS: tuple[Any, ...] = ("", "m", "1d", "-5", "1m1h", "1..5h", "ten", "30 m s", True, None)
+NO_SIZES: tuple[Any, ...] = ("", "G", "8X", "-1G", "1..5G", "8 G B", "much", True, None, "1e9")
+
+
+@pytest.mark.parametrize(
+    ("parse", "good", "bad"),
+    [
+        (parse_duration, VALUES["max_time"], NO_DURATIONS),
+        (parse_size, VALUES["max_memory"], NO_SIZES),
+    ],
+)
+def test_durations_and_sizes(parse: Any, good: Any, bad: tuple[Any, ...]) -> None:
+    for text, expected in each(good):
+        assert parse(text) == expected
+    for text in each(bad):
         with pytest.raises((ValueError, TypeError)):
-            parse_duration(bad)  # type: ignore[arg-type]
+            parse(text)
 
 
 def test_an_unknown_option_names_the_nearest() -> None:
@@ -197,16 +213,39 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"device": "gpu"}, "device must be one of auto, cpu, cuda, mps"),
     ({"parametrisation": "precondition"}, "did you mean 'preconditioned'"),
     ({"data_augmentation": "fliphh"}, "did you mean 'fliph'"),
-    ({"batch_size": 4, "accumulate": 5}, "at most the batch size 4, got 5"),
+    ({"data_augmentation": "[flip]"}, "fliph, flipv or both, got flip (did you mean 'flip"),
     ({"hidden_size": "big"}, "hidden_size must be a whole number, got 'big'"),
     ({"dim_mults": "a"}, "dim_mults must be a list of whole numbers such as [1, 2], got 'a'"),
+    ({"dim_mults": "[one, two]"}, "dim_mults must be a list"),
+    ({"dim_mults": "[]"}, "dim_mults must be"),
     ({"discrete": True, "parametrisation": "preconditioned"}, "continuous pixels, not discrete"),
+    ({"discrete": True, "num_classes": "1"}, "num_classes must be 2 to 256"),
+    ({"channels": "2"}, "channels must be one of 1, 3, 4"),
+    ({"resize": "0"}, "resize must be positive, got 0"),
+    ({"batch_size": "0"}, "batch_size must be positive, got 0"),
+    ({"epochs": "inf"}, "epochs must be a whole number, got 'inf'"),
+    ({"lag": "1.5"}, "lag must be in [0, 1), got 1.5"),
+    ({"min_noise": "0"}, "min_noise must be in (0, 1), got 0"),
+    ({"lr": "nan"}, "lr must be positive and finite, got nan"),
+    (
+        {"max_time": "soon"},
+        "max_time must be a time such as 90 (seconds), 30m or 1h30m, got 'soon'",
+    ),
+    ({"max_memory": 8}, "max_memory must be at least 1M, as in 8G, got 8"),
+    ({"max_memory": "lots"}, "an amount of memory such as 8G or 800M, got 'lots'"),
+    ({"accumulate": "most"}, "accumulate must be a whole number or auto, got 'most'"),
+    ({"accumulate": 0}, "accumulate must be positive, got 0"),
+    ({"batch_size": 4, "accumulate": 5}, "accumulate must be at most the batch size 4, got 5"),
+    ({"activation_checkpointing": -1}, "at least 0, got -1"),
+    ({"activation_checkpointing": 3, "dim_mults": [1, 2]}, "at most the 2 level(s)"),
 ]
 
 
 def test_messages() -> None:
     for options, words in each(MESSAGES):
-        assert words in message(options)
+        text = message(options, "my.yaml")
+        assert text.startswith("my.yaml: ")
+        assert words in text
 
 
 # Files

@@ -199,27 +199,6 @@ def test_held_pixels_are_bit_exact_and_white_is_repainted(
         assert (after[repaint] != before[repaint]).mean() > 0.5, "nothing was repainted"
 
 
-def test_masks_of_all_modes_repaint_the_same(
-    checkpoints: dict[str, Path], photo: Path, mask: Path, tmp_path: Path
-) -> None:
-    options = (checkpoints["continuous"], photo, "--num-sampling-steps=3")
-    name = "photo_seed_000000.png"
-    sample(*options, f"--inpainting-mask={mask}", f"--save-dir={tmp_path / 'plain'}")
-    plain = pixels(tmp_path / "plain" / name)
-    grey, other = Image.open(mask), tmp_path / "other.png"
-    for number, mode in each(enumerate(["1", "L", "P", "RGB", "RGBA", "I;16"])):
-        if mode == "I;16":
-            Image.fromarray((np.asarray(grey) > 0).astype(np.uint16)).save(other)
-        elif mode == "RGBA":
-            white = Image.new("L", grey.size, 255)
-            Image.merge("RGBA", (white, white, white, grey)).save(other)
-        else:
-            grey.convert(mode).save(other)
-        out = tmp_path / str(number)
-        sample(*options, f"--inpainting-mask={other}", f"--save-dir={out}")
-        assert np.array_equal(plain, pixels(out / name))
-
-
 def test_intermediate_pictures_hold_too(
     checkpoint: Path, photo: Path, mask: Path, tmp_path: Path
 ) -> None:
@@ -237,12 +216,9 @@ def test_intermediate_pictures_hold_too(
 # images of any kind
 
 
-@pytest.mark.parametrize(("mode", "color"), [("L", 99), ("RGBA", (9, 9, 9, 128)), ("P", 1)])
-def test_images_are_fitted_and_it_is_said(
-    mode: str, color: Any, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_images_are_fitted_and_it_is_said(checkpoint: Path, tmp_path: Path) -> None:
     image = tmp_path / "wide.png"
-    Image.new(mode, (31, 12), color).save(image)
+    Image.new("RGBA", (31, 12), (9, 9, 9, 128)).save(image)
     out = tmp_path / "out"
     result = sample(checkpoint, image, "--num-sampling-steps=1", f"--save-dir={out}")
     assert f"{image}: 31x12 fitted to 8x8 (centre crop, resize)" in result.stderr
