@@ -11,10 +11,12 @@ from PIL import Image
 
 from nkca.config.parsing import configure
 from nkca.data.cache import DecodedImages
-from nkca.metrics.collect import Subject
-from nkca.metrics.extractors.contract import Description, Features
+from nkca.metrics.collect import CollectOptions, Subject
+from nkca.metrics.extractors.contract import Array, Description, Features
 from nkca.metrics.image_sets import ImageFiles
+from nkca.metrics.measure import make_report
 from nkca.metrics.measurement import Measurement
+from nkca.metrics.report import Report
 from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
 from nkca.noise import Noise
@@ -22,6 +24,7 @@ from nkca.pixels import Pixels
 from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 Pictures = npt.NDArray[np.uint8]
+NOWHERE = CollectOptions(torch.device("cpu"), None)
 
 
 class Trainer:
@@ -118,3 +121,19 @@ def three_sets() -> dict[str, Subject]:
 def measurement_of(subjects: Mapping[str, Subject], *warnings: str) -> Measurement:
     """What `nkca.metrics.measurement.open_measurement` would have opened."""
     return Measurement(dict(subjects), None, warnings)
+
+
+def report_of(subjects: Mapping[str, Subject], **options: Any) -> Report:
+    """The report on features of a `ToyExtractor` with such options."""
+    return make_report(measurement_of(subjects), ToyExtractor(**options), NOWHERE)[0]
+
+
+def normal(count: int, dimensions: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Array:
+    """Independent normal features, float32 (count, dimensions)."""
+    values = scale * np.random.default_rng(seed).standard_normal((count, dimensions)) + shift
+    return values.astype(np.float32)
+
+
+def column(*values: float) -> Array:
+    """Features of one dimension, float32 (count, 1)."""
+    return np.array(values, np.float32)[:, None]

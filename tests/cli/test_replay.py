@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
+from tables import each
 from toys import write_checkpoint
 
 from nkca.live.chains.events import (
@@ -95,14 +96,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_one_line(
-    arguments: list[str],
-    message: str,
-    call: Call,
-    trained: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    call: Call, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     live(trained, tmp_path)
@@ -110,11 +105,12 @@ def test_bad_input_is_one_line(
     Path("bad.json").write_text(json.dumps({**session, "events": [{"do": "undo"}]}))
     Path("other.json").write_text(json.dumps({**session, "data_shape": [3, 8, 9]}))
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("a.png")
-    given = [str(trained) if a == "RUN" else a for a in arguments]
-    result = call("sample", *given, "--save-dir=out", code=2)
-    assert len(result.stderr.splitlines()) == 1
-    assert message in result.stderr
-    assert not Path("out").exists()
+    for arguments, message in each(BAD.values()):
+        given = [str(trained) if a == "RUN" else a for a in arguments]
+        result = call("sample", *given, "--save-dir=out", code=2)
+        assert len(result.stderr.splitlines()) == 1
+        assert message in result.stderr
+        assert not Path("out").exists()
 
 
 def test_a_kept_picture_is_not_taken_for_a_sample(

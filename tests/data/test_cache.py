@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import spawned_loads
 from PIL import Image
+from tables import each
 
 from nkca.data import cache, reading
 from nkca.data.cache import DecodedImages, load_images
@@ -187,11 +188,7 @@ def test_nothing_readable(folder: Path) -> None:
     assert entries(folder) == []
 
 
-@pytest.mark.parametrize(
-    "harm",
-    ["short", "long", "no images", "no meta", "bad json", "a list", "key", "shape", "swapped"],
-)
-def test_a_damaged_entry_is_built_again(harm: str, folder: Path) -> None:
+def test_a_damaged_entry_is_built_again(folder: Path) -> None:
     load(folder)
     (entry,) = entries(folder)
     images, meta = entry / "images.u8", entry / "meta.json"
@@ -207,12 +204,13 @@ def test_a_damaged_entry_is_built_again(harm: str, folder: Path) -> None:
         "shape": lambda: meta.write_text(json.dumps({**content, "shape": [30]})),
         "swapped": lambda: meta.replace(images),
     }
-    actions[harm]()
-    again = load(folder)
-    assert not again.from_cache
-    assert again.images[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40]
-    assert entries(folder) == [entry]
-    assert load(folder).from_cache
+    for harm in each(actions):
+        actions[harm]()
+        again = load(folder)
+        assert not again.from_cache
+        assert again.images[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40]
+        assert entries(folder) == [entry]
+        assert load(folder).from_cache
 
 
 def test_a_crashed_build_leaves_no_entry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

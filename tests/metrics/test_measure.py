@@ -1,6 +1,5 @@
 """One pass over each set, roles kept apart, and the warnings that numbers of images call for."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from toys import (
+    NOWHERE,
     ToyExtractor,
     image_files,
     measurement_of,
     random_pictures,
+    report_of,
     save_pictures,
     three_sets,
     write_checkpoint,
@@ -20,19 +21,14 @@ from toys import (
 
 from nkca.errors import InputError
 from nkca.metrics.caveats import SAME_IMAGES
-from nkca.metrics.collect import CollectOptions, Subject
+from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.contract import Array, Description
 from nkca.metrics.measure import make_report, measure
-from nkca.metrics.report import Report, table
+from nkca.metrics.report import table
 from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics
 
-NOWHERE = CollectOptions(torch.device("cpu"), None)
 TOY = ToyExtractor().description
-
-
-def report_of(subjects: Mapping[str, Subject], **options: Any) -> Report:
-    return make_report(measurement_of(subjects), ToyExtractor(**options), NOWHERE)[0]
 
 
 def random_features(count: int, seed: int) -> Array:

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from PIL import Image
 from toys import (
+    NOWHERE,
     ToyExtractor,
     image_files,
     measurement_of,
     random_pictures,
+    report_of,
     three_sets,
     write_checkpoint,
 )
 
 import nkca
-from nkca.metrics.collect import CollectOptions, Subject
+from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.image_sets import ImageSet, ImageSubset, SampleOptions, Samples
 from nkca.metrics.measure import make_report
@@ -31,12 +32,7 @@ from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
 from nkca.sampling.tasks import Schedule
 
-NOWHERE = CollectOptions(torch.device("cpu"), None)
 ALL = {"fid", "fid_line", "kid", "inception_score", "manifold", "memorisation"}
-
-
-def report_of(subjects: Mapping[str, Subject], **options: Any) -> Report:
-    return make_report(measurement_of(subjects), ToyExtractor(**options), NOWHERE)[0]
 
 
 def refuse(constant: str) -> None:

@@ -1,12 +1,14 @@
 """Learning, entropy production with a known answer, floors by enumeration, and the step's rules."""
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from oracles import PixelData, default_dtype, doubles
+from tables import each
 from torch import Tensor, nn
 from toys import Trainer
 
@@ -260,49 +262,44 @@ def entropy_of(p: Normal) -> float:
     return float(law.entropy())  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("w", [0.0, 0.5, 0.95])
-@pytest.mark.parametrize("b", [0.01, 0.3, 1.0])
-def test_the_continuous_floor_is_the_entropy_of_the_transition_where_z_is_known(
-    w: float, b: float
-) -> None:
-    kernel, level = ContinuousKernel(), doubles([b])
-    z = torch.full((1, 1, 1, 1), 0.3).double()
-    point = Normal(z, doubles(0.0))
-    p = kernel.transition(doubles([[[[0.7]]]]), level, level, point, w)
-    assert isinstance(p, Normal)
-    entropy = entropy_of(p)
-    floor = kernel.loss_floor(level, w).item()
-    assert floor == pytest.approx(entropy, abs=1e-12)
-    exact = GaussianDenoiser(doubles(0.0), doubles(0.5))
-    q = exact(doubles([[[[0.7]]]]), level)
-    unknown = kernel.transition(doubles([[[[0.7]]]]), level, level, q, w)
-    assert isinstance(unknown, Normal)
-    spread = entropy_of(unknown)
-    assert spread > floor or (b == 1 and spread == pytest.approx(floor))
+LAGS_AND_LEVELS = list(itertools.product([0.0, 0.5, 0.95], [0.01, 0.3, 1.0]))
 
 
-@pytest.mark.parametrize("w", [0.0, 0.5, 0.95])
-@pytest.mark.parametrize("b", [0.01, 0.3, 1.0])
-def test_the_categorical_floor_by_enumeration(w: float, b: float) -> None:
+def test_the_continuous_floor_is_the_entropy_of_the_transition_where_z_is_known() -> None:
+    kernel, x, z = ContinuousKernel(), doubles([[[[0.7]]]]), doubles([[[[0.3]]]])
+    for w, b in each(LAGS_AND_LEVELS):
+        level = doubles([b])
+        p = kernel.transition(x, level, level, Normal(z, doubles(0.0)), w)
+        assert isinstance(p, Normal)
+        floor = kernel.loss_floor(level, w).item()
+        assert floor == pytest.approx(entropy_of(p), abs=1e-12)
+        exact = GaussianDenoiser(doubles(0.0), doubles(0.5))
+        unknown = kernel.transition(x, level, level, exact(x, level), w)
+        assert isinstance(unknown, Normal)
+        spread = entropy_of(unknown)
+        assert spread > floor or (b == 1 and spread == pytest.approx(floor))
+
+
+def conditional_entropy(probs: tuple[float, ...], w: float, b: float) -> float:
+    """H(y|x) of the exact chain of pixels that are independent, by enumeration."""
+    data = PixelData(probs)
+    prior = PixelPriorDenoiser(doubles(probs).log().view(1, 1, 1, -1))
+    n = len(probs) + 1
+    states = torch.cartesian_prod(torch.arange(n), torch.arange(n))
+    x, y = states.view(-1, 2, 1, 1, 1).unbind(1)
+    log_prob = jump(Chain(data.kernel, prior, w), x, doubles([b] * (n * n))).log_prob(y)
+    occurs = (data.marginal(b)[states[:, 0]] > 0) & (log_prob > -math.inf)
+    p_x = data.marginal(b)[states[:, 0]][occurs]
+    return -(p_x * log_prob[occurs].exp() * log_prob[occurs]).sum().item()
+
+
+def test_the_categorical_floor_by_enumeration() -> None:
     """H(y|x) where z is known; the exact denoiser of data with a spread is above it."""
-
-    def conditional_entropy(probs: tuple[float, ...]) -> float:
-        data = PixelData(probs)
-        prior = PixelPriorDenoiser(doubles(probs).log().view(1, 1, 1, -1))
-        chain = Chain(data.kernel, prior, w)
-        n = len(probs) + 1
-        states = torch.cartesian_prod(torch.arange(n), torch.arange(n))
-        x, y = states.view(-1, 2, 1, 1, 1).unbind(1)
-        level = doubles([b] * (n * n))
-        log_prob = jump(chain, x, level).log_prob(y)
-        occurs = (data.marginal(b)[states[:, 0]] > 0) & (log_prob > -math.inf)
-        p_x = data.marginal(b)[states[:, 0]][occurs]
-        return -(p_x * log_prob[occurs].exp() * log_prob[occurs]).sum().item()
-
-    floor = CategoricalKernel(3).loss_floor(doubles([b]), w).item()
-    assert floor == pytest.approx(conditional_entropy((0.0, 1.0, 0.0)), abs=1e-12)
-    spread = conditional_entropy((0.5, 0.3, 0.2))
-    assert spread > 1.01 * floor or (b == 1 and spread == pytest.approx(floor, abs=1e-12))
+    for w, b in each(LAGS_AND_LEVELS):
+        floor = CategoricalKernel(3).loss_floor(doubles([b]), w).item()
+        assert floor == pytest.approx(conditional_entropy((0.0, 1.0, 0.0), w, b), abs=1e-12)
+        spread = conditional_entropy((0.5, 0.3, 0.2), w, b)
+        assert spread > 1.01 * floor or (b == 1 and spread == pytest.approx(floor, abs=1e-12))
 
 
 @pytest.mark.parametrize("kind", ["paper", "categorical"])
@@ -324,26 +321,26 @@ def test_reports_subtract_the_floor_of_each_level(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize(("size", "parts"), [(8, 4), (7, 3), (5, 5)])
-def test_accumulation_changes_nothing(kind: str, size: int, parts: int) -> None:
+def test_accumulation_changes_nothing(kind: str) -> None:
     """In float64, so that rounding is far below what a wrong weighting of parts would do."""
 
-    def after(accumulate: int) -> tuple[list[Tensor], list[StepReport]]:
+    def after(accumulate: int, size: int) -> tuple[list[Tensor], list[StepReport]]:
         with default_dtype(torch.float64):
             subject = trainer(kind, gates=True, lr=1e-3, accumulate=accumulate, batch_size=size)
             reports = train(subject, kind, 3, size)
             return weights(subject.network) + weights(subject.ema_network), reports
 
-    (whole, one), (pieces, many) = after(1), after(parts)
-    assert distance(whole, pieces) < 1e-7
-    for a, b in zip(one, many, strict=True):
-        assert a.loss == pytest.approx(b.loss, rel=1e-10)
-        assert a.gradient_norm == pytest.approx(b.gradient_norm, rel=1e-8)
-        left, right = (report.shown["entropy_production"] for report in (a, b))
-        assert torch.allclose(left, right, atol=1e-8)
-        assert b.progress.images == a.progress.images
-    (other, _) = after_seed(kind, size)
-    assert distance(whole, other) > 1e-5  # control: what another draw does
+    for size, parts in each([(8, 4), (7, 3), (5, 5)]):
+        (whole, one), (pieces, many) = after(1, size), after(parts, size)
+        assert distance(whole, pieces) < 1e-7
+        for a, b in zip(one, many, strict=True):
+            assert a.loss == pytest.approx(b.loss, rel=1e-10)
+            assert a.gradient_norm == pytest.approx(b.gradient_norm, rel=1e-8)
+            left, right = (report.shown["entropy_production"] for report in (a, b))
+            assert torch.allclose(left, right, atol=1e-8)
+            assert b.progress.images == a.progress.images
+        (other, _) = after_seed(kind, size)
+        assert distance(whole, other) > 1e-5  # control: what another draw does
 
 
 def after_seed(kind: str, size: int) -> tuple[list[Tensor], None]:
