@@ -73,9 +73,7 @@ def test_what_is_not_here_is_one_line_with_what_is(monkeypatch: pytest.MonkeyPat
 def test_torch_fidelity_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, fidelity.PACKAGE, None)
     for name in each(["inception", "clip", "dinov2"]):
-        with pytest.raises(
-            InputError, match=r"pip install 'nkca\[metrics\]'; features that work"
-        ):
+        with pytest.raises(InputError, match=r"pip install 'nkca\[metrics\]'; features that work"):
             open_extractor(name, CPU)
 
 
