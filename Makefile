@@ -57,11 +57,12 @@ test: $(VENV)/installed-dev
 	@echo "== running the test suite"
 	$(BIN)/python -m pytest -n auto
 
-QUICK = tests/test_*.py tests/kernels tests/distributions tests/denoisers tests/config
+DOCUMENTS = tests/test_readme.py tests/test_extending.py tests/test_api_page.py
+QUICK = $(filter-out $(DOCUMENTS),$(wildcard tests/test_*.py)) $(addprefix tests/,kernels distributions denoisers config)
 
 quick: $(VENV)/installed-dev
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports
-	$(BIN)/python -m pytest -n auto -q -m 'not slow' --ignore=tests/test_readme.py --ignore=tests/test_extending.py --ignore=tests/test_api_page.py $(wildcard $(QUICK))
+	$(BIN)/python -m pytest -n auto -q -m 'not slow' $(QUICK)
 
 map: $(VENV)/installed-dev
 	$(BIN)/python docs/make_map.py

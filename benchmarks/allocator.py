@@ -26,14 +26,14 @@ def measure(keep: bool) -> tuple[float, float]:
     from nkca.models.build import ModelSpec, assemble, new_denoiser
     from nkca.noise import step_noise
     from nkca.training.build import build_learner
-    from nkca.training.learner import Progress
+    from nkca.training.learner import TrainingProgress
 
     config = ModelConfig(hidden_size=32, dim_mults=(1, 2, 2), parametrisation="preconditioned")
     spec = ModelSpec(config, (1, 28, 28), 0.7)
     network = new_denoiser(spec, seed=0)
     chain = assemble(spec, network, device=torch.device("cpu"), precision="auto").chain
     learner = build_learner(TrainingConfig(), chain, network, copy.deepcopy(network))
-    z, progress = torch.rand(BATCH, 1, 28, 28), Progress()
+    z, progress = torch.rand(BATCH, 1, 28, 28), TrainingProgress()
     for step in range(STEPS + 3):
         if step == 3:
             faults, began = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, time.monotonic()

@@ -41,7 +41,7 @@ from nkca.noise import step_noise
 from nkca.pixels import ContinuousPixels
 from nkca.system.allocator import keep_freed_memory
 from nkca.training.build import build_learner
-from nkca.training.learner import Learner, Progress
+from nkca.training.learner import Learner, TrainingProgress
 
 Row = dict[str, Any]
 REAL_FILES, FILES_A_FOLDER, FOLDERS_A_FOLDER = 256, 1000, 32
@@ -91,7 +91,7 @@ def measure_batch(case: Case, folder: Path, rounds: int) -> Row:
     images = np.memmap(file, np.uint8, "r", shape=shape)
     images.max()  # every page is in memory now
     drawn, pixels = batches(images, case.batch, seed=0), ContinuousPixels()
-    learner, progress = learner_of(case) if case.with_step else None, Progress()
+    learner, progress = learner_of(case) if case.with_step else None, TrainingProgress()
     parts: dict[str, list[float]] = {"rows": [], "flip": [], "float": []}
     shares, steps = [], []
     for number in range(rounds):

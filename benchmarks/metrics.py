@@ -19,9 +19,9 @@ import torch
 
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
-from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.by_name import open_extractor
-from nkca.metrics.image_sets import ImageFiles, Part
+from nkca.metrics.image_sets import ImageFiles, ImageSubset
 from nkca.metrics.scores.frechet import frechet_distance, frechet_line
 from nkca.metrics.scores.kernel_distance import kernel_distance
 from nkca.metrics.scores.manifold import manifold
@@ -42,7 +42,7 @@ def throughput(name: str, count: int) -> None:
     """Images per second of the three ways: medians of `ROUNDS`, and of the ratios within a round."""
     extractor = open_extractor(name, torch.device("cpu"))
     decoded = load_dataset(DataConfig(dataset="demo"))
-    files = Part(ImageFiles(decoded, Path("demo")), range(count))
+    files = ImageSubset(ImageFiles(decoded, Path("demo")), range(count))
     images = to_rgb(as_tensor(decoded.images[:count])).contiguous()
 
     def bare() -> None:
@@ -53,7 +53,7 @@ def throughput(name: str, count: int) -> None:
     times: dict[str, list[float]] = {"bare extractor": [], "collect": [], "collect, cached": []}
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as place:
-            options = Collecting(torch.device("cpu"), Path(place), BATCH)
+            options = CollectOptions(torch.device("cpu"), Path(place), BATCH)
             times["bare extractor"].append(seconds(bare))
             times["collect"].append(seconds(lambda: collect(files, extractor, options)))  # noqa: B023
             times["collect, cached"].append(seconds(lambda: collect(files, extractor, options)))  # noqa: B023

@@ -15,9 +15,9 @@ import torch
 import nkca
 from nkca.config.parsing import configure, read_yaml
 from nkca.data.dataset import batches
-from nkca.noise import derive_seed, sample_noise, step_noise
+from nkca.noise import derive_seed, sample_noise
 from nkca.pixels import as_tensor
-from nkca.runs.run import Run
+from nkca.runs.run import Run, take_step
 from nkca.runs.start import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,9 +54,7 @@ def main() -> None:
     supply = batches(trained_on, config.batch_size, config.seed)
     for step, batch in enumerate(itertools.islice(supply, arguments.steps)):
         for run in runs.values():
-            noise = step_noise(config.seed, step, 0, config.batch_size)
-            z = run.ema_model.pixels.to_state(batch)
-            run.progress = run.learner.step(run.progress, z, noise).progress
+            run.progress = take_step(run, batch, step).progress
     print(
         f"{arguments.steps} steps of {config.batch_size}, {len(held_out)} held-out images, seed 0"
     )

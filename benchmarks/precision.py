@@ -19,9 +19,8 @@ import torch
 from nkca.config.parsing import configure, read_yaml
 from nkca.data.dataset import batches
 from nkca.models.build import assemble
-from nkca.noise import step_noise
 from nkca.pixels import as_tensor
-from nkca.runs.run import Run
+from nkca.runs.run import Run, take_step
 from nkca.runs.start import prepare
 from nkca.system.allocator import keep_freed_memory
 from nkca.training.objective import evaluate
@@ -59,9 +58,7 @@ def compare(seed: int, steps: int) -> dict[str, float]:
     supply = batches(trained_on, config.batch_size, config.seed)
     for step, batch in enumerate(itertools.islice(supply, steps)):
         for run in runs.values():
-            noise = step_noise(config.seed, step, 0, config.batch_size)
-            z = run.ema_model.pixels.to_state(batch)
-            run.progress = run.learner.step(run.progress, z, noise).progress
+            run.progress = take_step(run, batch, step).progress
     return {name: held_out_loss(run, as_tensor(images[is_held_out])) for name, run in runs.items()}
 
 

@@ -44,7 +44,7 @@ def chain_of(case: Case, variant: str) -> Chain:
         return assemble(spec_of(case), plain_network_of(case), device=CPU).chain
     keep_freed_memory()
     precision, choice = VARIANTS[variant]
-    network = compilation.prepare(network_of(case), CPU, choice).requires_grad_(False)
+    network = compilation.compile_network(network_of(case), CPU, choice).requires_grad_(False)
     return assemble(spec_of(case), network, device=CPU, precision=precision).chain
 
 

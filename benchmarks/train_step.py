@@ -37,7 +37,7 @@ from nkca.networks.norm_mish import GateAndSkip
 from nkca.noise import Noise, step_noise
 from nkca.system.allocator import keep_freed_memory
 from nkca.training.build import build_learner
-from nkca.training.learner import Learner, Progress
+from nkca.training.learner import Learner, TrainingProgress
 from nkca.training.objective import contrastive_adjustment
 
 WARM_UP = 3
@@ -91,7 +91,7 @@ class PlainLearner:
 
     def __init__(self, case: Case) -> None:
         self.network = plain_network_of(case)
-        self.average = copy.deepcopy(self.network)
+        self.ema_network = copy.deepcopy(self.network)
         spec = spec_of(case)
         self.chain, self.draw = assemble(spec, self.network, device=CPU).chain, levels.uniform(0.01)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4, foreach=False)
@@ -105,7 +105,7 @@ class PlainLearner:
         self.optimizer.step()
         with torch.no_grad():
             for mean, weight in zip(
-                self.average.parameters(), self.network.parameters(), strict=True
+                self.ema_network.parameters(), self.network.parameters(), strict=True
             ):
                 mean.mul_(0.999).add_(weight, alpha=0.001)
 
@@ -137,7 +137,7 @@ class Engine:
 
     def __init__(self, case: Case, precision: str, choice: str = "auto") -> None:
         self.learner = learner_of(case, precision, choice)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
 
     def step(self, z: Tensor, noise: Noise) -> None:
         """One step."""
@@ -146,7 +146,7 @@ class Engine:
 
 def learner_of(case: Case, precision: str, choice: str) -> Learner:
     """What it takes its steps with."""
-    network = compilation.prepare(network_of(case), CPU, choice)
+    network = compilation.compile_network(network_of(case), CPU, choice)
     chain = assemble(spec_of(case), network, device=CPU, precision=precision).chain
     return build_learner(TrainingConfig(), chain, network, copy.deepcopy(network))
 

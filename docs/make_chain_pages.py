@@ -24,9 +24,9 @@ from nkca.diagnostics.page import ChainPage, distances_to
 from nkca.diagnostics.record import Judge
 from nkca.diagnostics.study import study_chain
 from nkca.distributions.contracts import Distribution, Posterior
-from nkca.kernels.continuous import ContinuousKernel, affine
+from nkca.kernels.continuous import ContinuousKernel, push_affine
 from nkca.levels import expand
-from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.image_sets import ArrayImages
 from nkca.models.build import load_model
@@ -48,7 +48,7 @@ class BrokenKernel(ContinuousKernel):
         """p(y|x), wrong on purpose."""
         b_x, b_y = expand(level_x, x), expand(level_y, x)
         scale = (1 - b_y) - (1 - b_x) * lag
-        return affine(p_z, shift=lag**1.1 * x, scale=scale, variance=b_y - lag**2 * b_x)
+        return push_affine(p_z, shift=lag**1.1 * x, scale=scale, variance=b_y - lag**2 * b_x)
 
 
 def exact_model(images: Tensor) -> Model:
@@ -62,7 +62,7 @@ def exact_model(images: Tensor) -> Model:
 def study(name: str, model: Model, real: Tensor, images: Tensor, directory: Path) -> None:
     """Write a page about chains from ``images``, compared with ``real`` ones, and print its table."""
     extractor = open_extractor("efficientnet-lite0", CPU)
-    known = collect(ArrayImages(real), extractor, Collecting(CPU, default_cache_dir()))
+    known = collect(ArrayImages(real), extractor, CollectOptions(CPU, default_cache_dir()))
     judge = Judge(extractor, distances_to(known))
     with tqdm(desc=name) as bar:
         for step in study_chain(model, images, StudyOptions(), judge):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
-from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ArrayImages, ImageSet, Samples
@@ -73,7 +73,7 @@ def subjects(run: Path) -> dict[str, ImageSet]:
 
 def features(name: str, images: ImageSet, extractor: Extractor) -> Statistics:
     """The features of a row, with a bar where they are not in the cache."""
-    options = Collecting(torch.device("cpu"), default_cache_dir(), 50)
+    options = CollectOptions(torch.device("cpu"), default_cache_dir(), 50)
     bar = tqdm(desc=name, total=len(images))
 
     def show(done: float, _: int) -> None:

@@ -24,10 +24,10 @@ import torch.utils.tensorboard.writer
 from torch.nn.modules import module as hooks
 
 import nkca
-from nkca.metrics.collect import Collecting
+from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.measure import make_report
-from nkca.metrics.measurement import Request, prepare
+from nkca.metrics.measurement import MeasureRequest, open_measurement
 from nkca.runs.loop import train as train_run
 from nkca.runs.start import open_run
 from nkca.sampling.tasks import Schedule
@@ -76,27 +76,27 @@ def train():
 
 
 def measure():
-    request = Request("demo:model", "demo:images", num_samples=4, device="cpu", compile="auto")
-    measurement = prepare(request)
+    request = MeasureRequest("demo:model", "demo:images", num_samples=4, device="cpu", compile="auto")
+    measurement = open_measurement(request)
     extractor = open_extractor("pixels", torch.device("cpu"))
-    make_report(measurement, extractor, Collecting(torch.device("cpu"), folder / "cache", 4))
+    make_report(measurement, extractor, CollectOptions(torch.device("cpu"), folder / "cache", 4))
 
 
 def explore():
-    from nkca.live.chains.events import Run
+    from nkca.live.chains.events import RunChains
     from nkca.live.chains.explorer import Setup
     from nkca.live.session.file import Origin
-    from nkca.live.web.desk import Desk, Turn
+    from nkca.live.web.shared_explorer import SharedExplorer, Turn
 
     origin = Origin("demo", "0" * 64, model.data_shape, model.chain.lag, "fp32", "cpu")
-    desk = Desk(model, origin, Setup(2))
+    shared = SharedExplorer(model, origin, Setup(2))
     during = []
 
     def unwanted():
         during.append(state()["hooks of all modules"])
         return len(during) > 20
 
-    desk.turn(Turn(events=(Run(),), steps=2), unwanted)
+    shared.turn(Turn(events=(RunChains(),), steps=2), unwanted)
     assert len(during) == 21
     assert during == [before["hooks of all modules"]] * 21
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed, sample_noise, step_noise
 
 
@@ -91,3 +92,10 @@ def test_drawing_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     sample_noise([1]).normal(torch.empty(1, 3))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_of_samples_are_in_63_bits(seed: int) -> None:
+    sample_noise([0, 2**63 - 1])
+    with pytest.raises(InputError, match=r"seeds must be in 0\.\.2\^63-1"):
+        sample_noise([0, seed])

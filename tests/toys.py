@@ -11,26 +11,29 @@ from PIL import Image
 
 from nkca.config.parsing import configure
 from nkca.data.cache import DecodedImages
-from nkca.metrics.collect import Subject
-from nkca.metrics.extractors.contract import Description, Features
+from nkca.metrics.collect import CollectOptions, Subject
+from nkca.metrics.extractors.contract import Array, Description, Features
 from nkca.metrics.image_sets import ImageFiles
+from nkca.metrics.measure import make_report
 from nkca.metrics.measurement import Measurement
+from nkca.metrics.report import Report
 from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
 from nkca.noise import Noise
 from nkca.pixels import Pixels
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 Pictures = npt.NDArray[np.uint8]
+NOWHERE = CollectOptions(torch.device("cpu"), None)
 
 
 class Trainer:
     """A learner and the progress of its steps, which a run keeps otherwise."""
 
-    def __init__(self, learner: Learner, progress: Progress | None = None) -> None:
+    def __init__(self, learner: Learner, progress: TrainingProgress | None = None) -> None:
         self.learner = learner
-        self.progress = progress or Progress()
-        self.network, self.average = learner.weights, learner.ema_network
+        self.progress = progress or TrainingProgress()
+        self.network, self.ema_network = learner.weights, learner.ema_network
         self.optimizer, self.chain = learner.optimizer, learner.chain
 
     def step(self, z: torch.Tensor, noise: Noise) -> StepReport:
@@ -74,12 +77,14 @@ def random_pictures(
 
 
 def image_files(
-    pictures: Pictures, seen_as: Pixels | None = None, names: Sequence[str] = ()
+    pictures: Pictures, model_pixels: Pixels | None = None, names: Sequence[str] = ()
 ) -> ImageFiles:
     """Pictures (N, H, W, C) as if they had been decoded from files."""
     chosen = tuple(names) or tuple(f"{number:03d}.png" for number in range(len(pictures)))
     histogram = np.bincount(pictures.reshape(-1), minlength=256)
-    return ImageFiles(DecodedImages(pictures, chosen, (), histogram, False), Path("toys"), seen_as)
+    return ImageFiles(
+        DecodedImages(pictures, chosen, (), histogram, False), Path("toys"), model_pixels
+    )
 
 
 def save_pictures(folder: Path, pictures: Pictures, suffix: str = ".png") -> Path:
@@ -114,5 +119,21 @@ def three_sets() -> dict[str, Subject]:
 
 
 def measurement_of(subjects: Mapping[str, Subject], *warnings: str) -> Measurement:
-    """What `nkca.metrics.measurement.prepare` would have opened."""
+    """What `nkca.metrics.measurement.open_measurement` would have opened."""
     return Measurement(dict(subjects), None, warnings)
+
+
+def report_of(subjects: Mapping[str, Subject], **options: Any) -> Report:
+    """The report on features of a `ToyExtractor` with such options."""
+    return make_report(measurement_of(subjects), ToyExtractor(**options), NOWHERE)[0]
+
+
+def normal(count: int, dimensions: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Array:
+    """Independent normal features, float32 (count, dimensions)."""
+    values = scale * np.random.default_rng(seed).standard_normal((count, dimensions)) + shift
+    return values.astype(np.float32)
+
+
+def column(*values: float) -> Array:
+    """Features of one dimension, float32 (count, 1)."""
+    return np.array(values, np.float32)[:, None]

@@ -15,9 +15,11 @@ from nkca.noise import Noise
 
 @dataclass(frozen=True)
 class Chain:
-    """A Markov chain over images: what is denoised by what, and how far each step moves.
+    """A Markov chain over images.
 
     Args:
+        kernel: p(x|z) and p(y|x); it decides the state space.
+        denoiser: gives p(z|x).
         lag: w, in [0, 1): how much of x a step keeps.
     """
 
@@ -30,7 +32,7 @@ class Chain:
         return self.denoiser(x, level_x)
 
     def move(self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior) -> Distribution:
-        """p(y|x) for states x (B, C, H, W) at ``level_x`` (B,), going to ``level_y`` (B,)."""
+        """p(y|x) of a transition from states x (B, C, H, W) at ``level_x`` (B,) to ``level_y`` (B,)."""
         return self.kernel.transition(x, level_x, level_y, p_z, self.lag)
 
     def conditioned(self, *conditions: Condition) -> "Chain":
@@ -49,10 +51,11 @@ class Moment:
 
 
 Sampler = Callable[[Chain, Tensor, Sequence[float], Noise], Iterator[Moment]]
+"""(chain, x (B, C, H, W) at ``levels[0]``, levels, noise) -> the moments of the chain."""
 
 
 def run(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iterator[Moment]:
-    """Run the chain from x, (B, C, H, W) at ``levels[0]``, through all ``levels``: the first `Sampler`.
+    """Run the chain from x, (B, C, H, W) at ``levels[0]``, through all ``levels``: the default `Sampler`.
 
     Yields ``len(levels)`` moments, the first before any transition; one denoiser evaluation each.
     """

@@ -19,7 +19,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def out_of_memory_says(advice: str) -> Iterator[None]:
+def out_of_memory_advice(advice: str) -> Iterator[None]:
     """Turn running out of memory, on any device, into an `InputError` that ends with ``advice``."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Noise levels b in (0, 1]: to the shape of an image, anneals, training draws."""
+"""Noise levels b in (0, 1]: broadcast to images, annealed for sampling, drawn for training."""
 
 from collections.abc import Callable
 
@@ -33,10 +33,11 @@ def anneal(max_noise: float, min_noise: float, num_steps: int) -> list[float]:
 
 
 LevelDraw = Callable[[Noise, torch.device], Tensor]
+"""(noise, device) -> one training level for each stream of the noise, (B,) float32 in (0, 1]."""
 
 
 def uniform(min_noise: float) -> LevelDraw:
-    """Training levels U(min_noise, 1) (Algorithm 2, line 3), the first `LevelDraw`.
+    """Training levels U(min_noise, 1) (Algorithm 2, line 3): the default `LevelDraw`.
 
     It draws one level for each stream of the noise: (B,) float32 on the device.
     """

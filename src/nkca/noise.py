@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from nkca.errors import require
 from nkca.system.device import send
+
+
+def check_seed(seed: int) -> None:
+    """Raise `InputError` unless the seed of a sample is in 0..2**63-1."""
+    require(0 <= seed < 2**63, "seeds", "in 0..2^63-1", seed)
 
 
 def derive_seed(*key: int | str) -> int:
@@ -53,7 +59,13 @@ class Noise:
 
 
 def sample_noise(seeds: Sequence[int]) -> Noise:
-    """Streams for sampling: the user's seed 17 is the same sample in every batch."""
+    """Streams for sampling: the user's seed 17 is the same sample in every batch.
+
+    Raises:
+        InputError: if a seed is not in 0..2**63-1.
+    """
+    for seed in seeds:
+        check_seed(seed)
     return Noise([derive_seed("sample", seed) for seed in seeds])
 
 

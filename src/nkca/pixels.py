@@ -3,7 +3,7 @@
 An image is uint8, (B, C, H, W) in tensors and (H, W, C) in files. Two state spaces hold it:
 
 continuous   float32 in [-1, 1]: x = byte / 127.5 - 1
-categorical  int64 levels 0..K-1 of K, and K, "scrambled"; level = round(byte (K - 1) / 255)
+categorical  int64 levels 0..K-1, and K for "scrambled"; level = round(byte (K - 1) / 255)
 
 The original rounds levels up, which leaves level 0 one byte value of 256; nkca rounds to nearest.
 """
@@ -33,10 +33,11 @@ def as_pictures(images: Tensor) -> npt.NDArray[np.uint8]:
 
 
 def as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    """What NumPy reads.
+    """Convert anything that NumPy reads to an array.
 
     Raises:
-        InputError: if it reads nothing, as of images of several sizes; ``name`` is what it is called.
+        InputError: if NumPy cannot read it, such as images of several sizes; ``name`` is what the
+            error calls it.
     """
     try:
         return np.asarray(values)
@@ -46,7 +47,7 @@ def as_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
 
 
 def check_image(image: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
-    """Anything that NumPy reads as uint8 (H, W, C), C = 1, 3 or 4.
+    """Convert anything that NumPy reads as uint8 (H, W, C), C = 1, 3 or 4, to that array.
 
     Raises:
         InputError: if it is anything else; ``name`` is what the error calls it.
@@ -66,7 +67,7 @@ def check_image(image: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
 
 
 def check_images(images: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
-    """Anything that NumPy reads as uint8 (N, H, W, C), C = 1, 3 or 4, or one (H, W, C): (N, H, W, C).
+    """Convert anything that NumPy reads as uint8 (N, H, W, C) or (H, W, C), C = 1, 3 or 4, to (N, H, W, C).
 
     Raises:
         InputError: if it is anything else; ``name`` is what the error calls it.
@@ -82,7 +83,7 @@ def check_images(images: npt.ArrayLike, name: str) -> npt.NDArray[np.uint8]:
 
 
 def to_rgb(images: Tensor) -> Tensor:
-    """Show uint8 (B, C, H, W), C = 1, 3 or 4, as RGB (B, 3, H, W): grey thrice, alpha laid on white."""
+    """Convert uint8 (B, C, H, W), C = 1, 3 or 4, to RGB (B, 3, H, W); alpha is composited on white."""
     if images.shape[1] == 1:
         return images.expand(-1, 3, -1, -1)
     if images.shape[1] == 3:
@@ -96,7 +97,7 @@ class Pixels(Protocol):
 
     @property
     def is_lossless(self) -> bool:
-        """Whether every image is the same after `to_state` and `to_uint8`."""
+        """Whether `to_uint8` of `to_state` returns every image unchanged."""
         ...
 
     def to_state(self, image: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class Pixels(Protocol):
         ...
 
     def to_uint8(self, state: Tensor) -> Tensor:
-        """Map a state (B, C, H, W), clean or noisy, to uint8 for showing: rounded, clipped."""
+        """Map a state (B, C, H, W), clean or noisy, to uint8 for display: rounded, clipped."""
         ...
 
 
@@ -131,7 +132,7 @@ class CategoricalPixels:
 
     @property
     def is_lossless(self) -> bool:
-        """Whether there is a level for each byte."""
+        """Whether there is a level for each byte value."""
         return self.num_classes == 256
 
     def to_state(self, image: Tensor) -> Tensor:

@@ -14,13 +14,14 @@ import pytest
 import torch
 from click.testing import Result
 from PIL import Image
+from tables import each
 
 from nkca.models.checkpoint import load_checkpoint
 
 Call = Callable[..., Result]
 
 # What decoding says, off a terminal, before the images are known to be good or bad.
-DECODING = re.compile(r"decoding [\d,]+ images")
+DECODING = re.compile(r"decoding images: [\d,]+")
 
 
 @dataclass(frozen=True)
@@ -36,195 +37,207 @@ GOOD = TRAIN + " --dim-mults=[1] --dataset={photos}"
 SAMPLE = "nkca-sample {run} --save-dir=out --device=cpu"
 
 CASES = {
-    # the data set
-    "no dataset": Case(TRAIN, r"no dataset given: --dataset=DIR"),
-    "dataset missing": Case(TRAIN + " --dataset={bad}/none", r"/none: no such file or folder"),
-    "folder empty": Case(TRAIN + " --dataset={bad}/empty", r"/empty: no image found"),
-    "folder without images": Case(TRAIN + " --dataset={bad}/texts", r"/texts: no image found"),
-    "all unreadable": Case(
-        TRAIN + " --dataset={bad}/unreadable", r"2 of 2 images unreadable, first a\.png"
-    ),
-    "mixed sizes": Case(
-        TRAIN + " --dataset={bad}/mixed", r"differ in size.*--resize=8.*8x8.*16x16|16x16.*8x8"
-    ),
-    "strict and one bad": Case(
-        TRAIN + " --strict --dataset={bad}/one_bad", r"1 of 2 images unreadable, first bad\.png"
-    ),
-    "text as dataset": Case(TRAIN + " --dataset={bad}/notes.txt", r"notes\.txt: expected a folder"),
-    "broken zip": Case(TRAIN + " --dataset={bad}/broken.zip", r"broken\.zip: cannot read this zip"),
-    # the model and the images' size
-    "resize not divisible": Case(
-        GOOD + " --resize=30 --dim-mults='[1, 2, 4, 8]'", r"30x30.*--resize=24, --resize=32"
-    ),
-    "resize zero": Case(GOOD + " --resize=0", r"resize must be positive, got 0"),
-    "hidden size 12": Case(GOOD + " --hidden-size=12", r"hidden_size must be.*multiple of 8"),
-    "hidden size a word": Case(GOOD + " --hidden-size=big", r"hidden_size must be a whole number"),
-    "dim mults empty": Case(GOOD + " --dim-mults='[]'", r"dim_mults must be"),
-    "dim mults words": Case(GOOD + " --dim-mults='[one, two]'", r"dim_mults must be a list"),
-    "num classes 1": Case(GOOD + " --discrete --num-classes=1", r"num_classes must be 2 to 256"),
-    "preconditioned and discrete": Case(
-        GOOD + " --discrete --parametrisation=preconditioned", r"preconditioned is for continuous"
-    ),
-    "parametrisation unknown": Case(GOOD + " --parametrisation=papper", r"did you mean 'paper'\?"),
-    # flags
-    "flag mistyped": Case(GOOD + " --epoch=3", r"--epoch.*--epochs"),
-    "argument too many": Case(GOOD + " more", r"unexpected extra argument.*more"),
-    "save dir missing": Case("nkca-train --dataset={photos}", r"'--save-dir'"),
-    "batch size zero": Case(GOOD + " --batch-size=0", r"batch_size must be positive, got 0"),
-    "accumulate too many": Case(GOOD + " --batch-size=4 --accumulate=5", r"accumulate.*at most"),
-    "epochs without end": Case(GOOD + " --epochs=inf", r"epochs must be .*got 'inf'"),
-    "lag too large": Case(GOOD + " --lag=1.5", r"lag must be in \[0, 1\), got 1\.5"),
-    "min noise zero": Case(GOOD + " --min-noise=0", r"min_noise must be in \(0, 1\), got 0"),
-    "lr not finite": Case(GOOD + " --lr=inf", r"lr must be positive and finite, got inf"),
-    "lr not a number": Case(GOOD + " --lr=nan", r"lr must be positive and finite, got nan"),
-    "max time unknown": Case(GOOD + " --max-time=soon", r"max_time must be .*got 'soon'"),
-    "augmentation unknown": Case(
-        GOOD + " --data-augmentation='[flip]'",
-        r"fliph, flipv or both, got flip.*did you mean 'flip[hv]'",
-    ),
-    "colour unknown": Case(GOOD + " --background=whit", r"'whit' is not a colour"),
-    "channels 2": Case(GOOD + " --channels=2", r"channels must be one of 1, 3, 4"),
-    "device unknown": Case(TRAIN + " --device=gpu", r"device must be one of auto, cpu"),
-    # the config file
-    "config key unknown": Case(
-        GOOD + " --config={bad}/key.yaml", r"key\.yaml: unknown option 'epoch'.*'epochs'"
-    ),
-    "config missing": Case(
-        GOOD + " --config={bad}/none.yaml", r"no such config file: .*none\.yaml"
-    ),
-    "config not YAML": Case(
-        GOOD + " --config={bad}/broken.yaml", r"broken\.yaml is not valid YAML"
-    ),
-    "config a list": Case(GOOD + " --config={bad}/list.yaml", r"list\.yaml must hold.*got list"),
-    "config key a number": Case(
-        GOOD + " --config={bad}/number.yaml", r"number\.yaml: unknown option '1'"
-    ),
-    "config a picture": Case(GOOD + " --config={bad}/good.png", r"good\.png"),
-    "config wrong type": Case(
-        GOOD + " --config={bad}/type.yaml", r"type\.yaml: epochs must be a whole number, got 'many'"
-    ),
-    "config out of range": Case(
-        GOOD + " --config={bad}/range.yaml", r"range\.yaml: ema_decay must be in \[0, 1\), got 1\.5"
-    ),
-    # the run's directory
-    "save dir a file": Case(GOOD.replace("=out", "={bad}/notes.txt"), r"notes\.txt.*is a file"),
-    "save dir below a file": Case(
-        GOOD.replace("=out", "={bad}/notes.txt/run"), r"[Nn]ot a directory.*notes\.txt/run"
-    ),
-    "resume another hidden size": Case(
-        GOOD.replace("=out", "={run}") + " --hidden-size=16",
-        r"another model: hidden_size \(8 -> 16\)",
-    ),
-    "resume another kind": Case(
-        GOOD.replace("=out", "={run}") + " --discrete", r"another model: discrete \(False -> True\)"
-    ),
-    "resume another image size": Case(
-        GOOD.replace("=out", "={run}") + " --resize=16", r"on 8x8 images of 3.*16x16 of 3"
-    ),
-    "resume from damage": Case(
-        GOOD.replace("=out", "={bad}/damaged_run"), r"checkpoint_latest\.pth.*truncated"
-    ),
-    # the checkpoint
-    "no checkpoint": Case("nkca-sample --save-dir=out", r"no checkpoint given"),
-    "checkpoint missing": Case(
-        "nkca-sample {bad}/none.pth --save-dir=out", r"no such checkpoint: .*none\.pth"
-    ),
-    "directory without checkpoint": Case(
-        "nkca-sample {bad}/empty --save-dir=out", r"no checkpoint_final\.pth or .*empty"
-    ),
-    "checkpoint a text": Case(
-        "nkca-sample {bad}/notes.txt --save-dir=out", r"notes\.txt is not a PyTorch checkpoint"
-    ),
-    "checkpoint empty": Case("nkca-sample {bad}/zero.pth --save-dir=out", r"zero\.pth is not"),
-    "checkpoint truncated": Case(
-        "nkca-sample {bad}/truncated.pth --save-dir=out", r"truncated\.pth is not.*truncated"
-    ),
-    "checkpoint with code": Case(
-        "nkca-sample {bad}/malicious.pth --save-dir=out", r"malicious\.pth.*code"
-    ),
-    "deprecated flag": Case(
-        "nkca-metrics {bad} {bad} --reference=original --save-dir=out", r"--full-depth"
-    ),
-    "bare demo": Case("nkca-metrics demo {bad} --save-dir=out", r"'demo'.*demo:model.*demo:images"),
-    "bare pickle with code": Case(
-        "nkca-sample {bad}/malicious.pickle --save-dir=out", r"malicious\.pickle.*code"
-    ),
-    "checkpoint newer": Case(
-        "nkca-sample {bad}/newer.pth --save-dir=out", r"newer\.pth.*newer nkca.*upgrade"
-    ),
-    "checkpoint foreign": Case(
-        "nkca-sample {bad}/foreign.pth --save-dir=out", r"foreign\.pth.*not a checkpoint of nkca"
-    ),
-    "checkpoint of other weights": Case(
-        "nkca-sample {bad}/unfit.pth --save-dir=out", r"unfit\.pth do not fit its config"
-    ),
-    # images and masks
-    "image missing": Case(SAMPLE + " {bad}/none.png", r"no such image: .*none\.png"),
-    "image a text": Case(SAMPLE + " {bad}/notes.txt", r"cannot read image .*notes\.txt"),
-    "image a folder": Case(SAMPLE + " {bad}/empty", r"bad.*/empty is not a file"),
-    "second image bad": Case(
-        SAMPLE + " {bad}/good.png {bad}/unreadable/a.png", r"cannot read image .*a\.png"
-    ),
-    "mask missing": Case(
-        SAMPLE + " {bad}/good.png --inpainting-mask={bad}/none.png", r"no such mask: .*none\.png"
-    ),
-    "mask a text": Case(
-        SAMPLE + " {bad}/good.png --inpainting-mask={bad}/notes.txt", r"cannot read mask .*notes"
-    ),
-    "mask all black": Case(
-        SAMPLE + " {bad}/good.png --inpainting-mask={bad}/black.png", r"black\.png repaints nothing"
-    ),
-    "mask all white, inverted": Case(
-        SAMPLE + " {bad}/good.png --inpainting-mask={bad}/white.png --invert-mask",
-        r"white\.png repaints nothing: paint black",
-    ),
-    "mask without image": Case(
-        SAMPLE + " --inpainting-mask={bad}/white.png", r"inpainting needs an image"
-    ),
-    # levels, seeds, counts
-    "max below min": Case(
-        SAMPLE + " {bad}/good.png --max-sampling-noise=0.1 --min-sampling-noise=0.2",
-        r"0 < min <= max <= 1, got min 0\.2 and max 0\.1",
-    ),
-    "level 0": Case(
-        SAMPLE + " {bad}/good.png --min-sampling-noise=0", r"0 < min <= max <= 1, got min 0"
-    ),
-    "level 2": Case(SAMPLE + " {bad}/good.png --max-sampling-noise=2", r"max <= 1, got.*max 2"),
-    "level a word": Case(SAMPLE + " --max-sampling-noise=high", r"'high' is not a valid float"),
-    "level NaN": Case(SAMPLE + " --max-sampling-noise=nan", r"max nan"),
-    "from noise at level 0.5": Case(
-        SAMPLE + " --max-sampling-noise=0.5", r"start at level 1, not 0\.5"
-    ),
-    "lag 1": Case(SAMPLE + " --lag=1", r"lag must be in \[0, 1\), got 1"),
-    "lag not a number": Case(SAMPLE + " --lag=nan", r"lag must be in \[0, 1\), got nan"),
-    "lag negative": Case(SAMPLE + " --lag=-0.5", r"lag must be in \[0, 1\), got -0\.5"),
-    "steps negative": Case(SAMPLE + " --num-sampling-steps=-1", r"--num-sampling-steps"),
-    "seeds fall": Case(SAMPLE + " --seeds=9-3", r"seeds must rise.*'9-3'"),
-    "seeds words": Case(SAMPLE + " --seeds=abc", r"seeds must look like 0-99.*'abc'"),
-    "seeds empty": Case(SAMPLE + " --seeds=", r"seeds must look like 0-99"),
-    "seeds and seed": Case(SAMPLE + " --seeds=0-3 --seed=1", r"--seeds or --seed, not both"),
-    "seeds and another count": Case(
-        SAMPLE + " --seeds=0-3 --num-samples=5", r"names 4 sample.*says 5"
-    ),
-    "seed too large": Case(SAMPLE + f" --seed={2**63}", r"below 2\^63"),
-    "no samples": Case(SAMPLE + " --num-samples=0", r"--num-samples"),
-    "batch of none": Case(SAMPLE + " --batch-size=0", r"--batch-size"),
-    "visualize y": Case(SAMPLE + " --visualize=y", r"--visualize"),
-    "sample flag mistyped": Case(SAMPLE + " --num-sample=3", r"--num-sample.*--num-samples"),
-    "sample device unknown": Case(SAMPLE + " --device=gpu", r"--device"),
-    "sample save dir a file": Case(
-        SAMPLE.replace("=out", "={bad}/notes.txt"), r"--save-dir.*notes\.txt.*is a file"
-    ),
-    # repeating, animating
-    "like without settings": Case(
-        "nkca-sample --like={bad}/good.png --save-dir=out", r"good\.png carries no settings"
-    ),
-    "like missing": Case("nkca-sample --like={bad}/none.png --save-dir=out", r"none\.png"),
-    "like a text": Case(
-        "nkca-sample --like={bad}/notes.txt --save-dir=out", r"settings in .*notes\.txt"
-    ),
-    "mp4 without ffmpeg": Case(SAMPLE + " --save-animation=mp4", r"ffmpeg on the PATH"),
-    "animation avi": Case(SAMPLE + " --save-animation=avi", r"--save-animation"),
+    "the data set": {
+        "no dataset": Case(TRAIN, r"no dataset given: name a folder"),
+        "dataset missing": Case(TRAIN + " --dataset={bad}/none", r"/none: no such file or folder"),
+        "folder empty": Case(TRAIN + " --dataset={bad}/empty", r"/empty: no image found"),
+        "folder without images": Case(TRAIN + " --dataset={bad}/texts", r"/texts: no image found"),
+        "all unreadable": Case(
+            TRAIN + " --dataset={bad}/unreadable", r"2 of 2 images unreadable, first a\.png"
+        ),
+        "mixed sizes": Case(
+            TRAIN + " --dataset={bad}/mixed", r"differ in size.*resize=8.*8x8.*16x16|16x16.*8x8"
+        ),
+        "strict and one bad": Case(
+            TRAIN + " --strict --dataset={bad}/one_bad", r"1 of 2 images unreadable, first bad\.png"
+        ),
+        "text as dataset": Case(
+            TRAIN + " --dataset={bad}/notes.txt", r"notes\.txt: expected a folder"
+        ),
+        "broken zip": Case(
+            TRAIN + " --dataset={bad}/broken.zip", r"broken\.zip: cannot read this zip"
+        ),
+    },
+    "the model and the images' size": {
+        "resize not divisible": Case(
+            GOOD + " --resize=30 --dim-mults='[1, 2, 4, 8]'", r"30x30.*resize=24, resize=32"
+        ),
+        "hidden size 12": Case(GOOD + " --hidden-size=12", r"hidden_size must be.*multiple of 8"),
+        "hidden size a word": Case(
+            GOOD + " --hidden-size=big", r"hidden_size must be a whole number"
+        ),
+        "preconditioned and discrete": Case(
+            GOOD + " --discrete --parametrisation=preconditioned",
+            r"preconditioned is for continuous",
+        ),
+        "parametrisation unknown": Case(
+            GOOD + " --parametrisation=papper", r"did you mean 'paper'\?"
+        ),
+    },
+    "flags": {
+        "flag mistyped": Case(GOOD + " --epoch=3", r"--epoch.*--epochs"),
+        "argument too many": Case(GOOD + " more", r"unexpected extra argument.*more"),
+        "save dir missing": Case("nkca-train --dataset={photos}", r"'--save-dir'"),
+        "lr not finite": Case(GOOD + " --lr=inf", r"lr must be positive and finite, got inf"),
+        "colour unknown": Case(GOOD + " --background=whit", r"'whit' is not a colour"),
+    },
+    "the config file": {
+        "config key unknown": Case(
+            GOOD + " --config={bad}/key.yaml", r"key\.yaml: unknown option 'epoch'.*'epochs'"
+        ),
+        "config missing": Case(
+            GOOD + " --config={bad}/none.yaml", r"no such config file: .*none\.yaml"
+        ),
+        "config not YAML": Case(
+            GOOD + " --config={bad}/broken.yaml", r"broken\.yaml is not valid YAML"
+        ),
+        "config a list": Case(
+            GOOD + " --config={bad}/list.yaml", r"list\.yaml must hold.*got list"
+        ),
+        "config key a number": Case(
+            GOOD + " --config={bad}/number.yaml", r"number\.yaml: unknown option '1'"
+        ),
+        "config a picture": Case(GOOD + " --config={bad}/good.png", r"good\.png"),
+        "config wrong type": Case(
+            GOOD + " --config={bad}/type.yaml",
+            r"type\.yaml: epochs must be a whole number, got 'many'",
+        ),
+        "config out of range": Case(
+            GOOD + " --config={bad}/range.yaml",
+            r"range\.yaml: ema_decay must be in \[0, 1\), got 1\.5",
+        ),
+    },
+    "the run's directory": {
+        "save dir a file": Case(GOOD.replace("=out", "={bad}/notes.txt"), r"notes\.txt.*is a file"),
+        "save dir below a file": Case(
+            GOOD.replace("=out", "={bad}/notes.txt/run"), r"[Nn]ot a directory.*notes\.txt/run"
+        ),
+        "resume another hidden size": Case(
+            GOOD.replace("=out", "={run}") + " --hidden-size=16",
+            r"another model: hidden_size \(8 -> 16\)",
+        ),
+        "resume another kind": Case(
+            GOOD.replace("=out", "={run}") + " --discrete",
+            r"another model: discrete \(False -> True\)",
+        ),
+        "resume another image size": Case(
+            GOOD.replace("=out", "={run}") + " --resize=16", r"on 8x8 images of 3.*16x16 of 3"
+        ),
+        "resume from damage": Case(
+            GOOD.replace("=out", "={bad}/damaged_run"), r"checkpoint_latest\.pth.*truncated"
+        ),
+    },
+    "the checkpoint": {
+        "no checkpoint": Case("nkca-sample --save-dir=out", r"no checkpoint given"),
+        "checkpoint missing": Case(
+            "nkca-sample {bad}/none.pth --save-dir=out", r"no such checkpoint: .*none\.pth"
+        ),
+        "directory without checkpoint": Case(
+            "nkca-sample {bad}/empty --save-dir=out", r"no checkpoint_final\.pth or .*empty"
+        ),
+        "checkpoint a text": Case(
+            "nkca-sample {bad}/notes.txt --save-dir=out", r"notes\.txt is not a PyTorch checkpoint"
+        ),
+        "checkpoint empty": Case("nkca-sample {bad}/zero.pth --save-dir=out", r"zero\.pth is not"),
+        "checkpoint truncated": Case(
+            "nkca-sample {bad}/truncated.pth --save-dir=out", r"truncated\.pth is not.*truncated"
+        ),
+        "checkpoint with code": Case(
+            "nkca-sample {bad}/malicious.pth --save-dir=out", r"malicious\.pth.*code"
+        ),
+        "deprecated flag": Case(
+            "nkca-metrics {bad} {bad} --reference=original --save-dir=out", r"--full-depth"
+        ),
+        "bare demo": Case(
+            "nkca-metrics demo {bad} --save-dir=out", r"'demo'.*demo:model.*demo:images"
+        ),
+        "bare pickle with code": Case(
+            "nkca-sample {bad}/malicious.pickle --save-dir=out", r"malicious\.pickle.*code"
+        ),
+        "checkpoint newer": Case(
+            "nkca-sample {bad}/newer.pth --save-dir=out", r"newer\.pth.*newer nkca.*upgrade"
+        ),
+        "checkpoint foreign": Case(
+            "nkca-sample {bad}/foreign.pth --save-dir=out",
+            r"foreign\.pth.*not a checkpoint of nkca",
+        ),
+        "checkpoint of other weights": Case(
+            "nkca-sample {bad}/unfit.pth --save-dir=out", r"unfit\.pth do not fit its config"
+        ),
+    },
+    "images and masks": {
+        "image missing": Case(SAMPLE + " {bad}/none.png", r"no such image: .*none\.png"),
+        "image a text": Case(SAMPLE + " {bad}/notes.txt", r"cannot read image .*notes\.txt"),
+        "image a folder": Case(SAMPLE + " {bad}/empty", r"bad.*/empty is not a file"),
+        "second image bad": Case(
+            SAMPLE + " {bad}/good.png {bad}/unreadable/a.png", r"cannot read image .*a\.png"
+        ),
+        "mask missing": Case(
+            SAMPLE + " {bad}/good.png --inpainting-mask={bad}/none.png",
+            r"no such mask: .*none\.png",
+        ),
+        "mask a text": Case(
+            SAMPLE + " {bad}/good.png --inpainting-mask={bad}/notes.txt",
+            r"cannot read mask .*notes",
+        ),
+        "mask all black": Case(
+            SAMPLE + " {bad}/good.png --inpainting-mask={bad}/black.png",
+            r"black\.png repaints nothing",
+        ),
+        "mask all white, inverted": Case(
+            SAMPLE + " {bad}/good.png --inpainting-mask={bad}/white.png --invert-mask",
+            r"white\.png repaints nothing: paint black",
+        ),
+        "mask without image": Case(
+            SAMPLE + " --inpainting-mask={bad}/white.png", r"inpainting needs an image"
+        ),
+    },
+    "levels, seeds, counts": {
+        "max below min": Case(
+            SAMPLE + " {bad}/good.png --max-sampling-noise=0.1 --min-sampling-noise=0.2",
+            r"0 < min <= max <= 1, got min 0\.2 and max 0\.1",
+        ),
+        "level 0": Case(
+            SAMPLE + " {bad}/good.png --min-sampling-noise=0", r"0 < min <= max <= 1, got min 0"
+        ),
+        "level 2": Case(SAMPLE + " {bad}/good.png --max-sampling-noise=2", r"max <= 1, got.*max 2"),
+        "level a word": Case(SAMPLE + " --max-sampling-noise=high", r"'high' is not a valid float"),
+        "level NaN": Case(SAMPLE + " --max-sampling-noise=nan", r"max nan"),
+        "from noise at level 0.5": Case(
+            SAMPLE + " --max-sampling-noise=0.5", r"start at level 1, not 0\.5"
+        ),
+        "lag 1": Case(SAMPLE + " --lag=1", r"lag must be in \[0, 1\), got 1"),
+        "lag not a number": Case(SAMPLE + " --lag=nan", r"lag must be in \[0, 1\), got nan"),
+        "lag negative": Case(SAMPLE + " --lag=-0.5", r"lag must be in \[0, 1\), got -0\.5"),
+        "steps negative": Case(SAMPLE + " --num-sampling-steps=-1", r"--num-sampling-steps"),
+        "seeds fall": Case(SAMPLE + " --seeds=9-3", r"seeds must rise.*'9-3'"),
+        "seeds words": Case(SAMPLE + " --seeds=abc", r"seeds must look like 0-99.*'abc'"),
+        "seeds empty": Case(SAMPLE + " --seeds=", r"seeds must look like 0-99"),
+        "seeds and seed": Case(SAMPLE + " --seeds=0-3 --seed=1", r"--seeds or --seed, not both"),
+        "seeds and another count": Case(
+            SAMPLE + " --seeds=0-3 --num-samples=5", r"names 4 sample.*says 5"
+        ),
+        "seed too large": Case(SAMPLE + f" --seed={2**63}", r"seeds must be in 0\.\.2\^63-1"),
+        "no samples": Case(SAMPLE + " --num-samples=0", r"--num-samples"),
+        "batch of none": Case(SAMPLE + " --batch-size=0", r"--batch-size"),
+        "visualize y": Case(SAMPLE + " --visualize=y", r"--visualize"),
+        "sample flag mistyped": Case(SAMPLE + " --num-sample=3", r"--num-sample.*--num-samples"),
+        "sample device unknown": Case(SAMPLE + " --device=gpu", r"--device"),
+        "sample save dir a file": Case(
+            SAMPLE.replace("=out", "={bad}/notes.txt"), r"--save-dir.*notes\.txt.*is a file"
+        ),
+    },
+    "repeating, animating": {
+        "like without settings": Case(
+            "nkca-sample --like={bad}/good.png --save-dir=out", r"good\.png carries no settings"
+        ),
+        "like missing": Case("nkca-sample --like={bad}/none.png --save-dir=out", r"none\.png"),
+        "like a text": Case(
+            "nkca-sample --like={bad}/notes.txt --save-dir=out", r"settings in .*notes\.txt"
+        ),
+        "mp4 without ffmpeg": Case(SAMPLE + " --save-animation=mp4", r"ffmpeg on the PATH"),
+        "animation avi": Case(SAMPLE + " --save-animation=avi", r"--save-animation"),
+    },
 }
 
 
@@ -300,9 +313,9 @@ def error_of(result: Result) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("about", CASES)
 def test_one_line_exit_code_2_nothing_written(
-    case: Case,
+    about: str,
     call: Call,
     bad: Path,
     trained: Path,
@@ -313,32 +326,27 @@ def test_one_line_exit_code_2_nothing_written(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(bad / "empty"))  # no ffmpeg there
     before = everything_in(tmp_path, bad, trained)
-    name, *args = shlex.split(case.line.format(bad=bad, run=trained, photos=photos))
-    result = call(name.removeprefix("nkca-"), *args, code=2)
-    line = error_of(result)
-    assert line.startswith(f"{name}: error: ")
-    assert re.search(case.says, line), line
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    assert everything_in(tmp_path, bad, trained) == before, "something was written"
+    for case in each(CASES[about].values()):
+        name, *args = shlex.split(case.line.format(bad=bad, run=trained, photos=photos))
+        result = call(name.removeprefix("nkca-"), *args, code=2)
+        line = error_of(result)
+        assert line.startswith(f"{name}: error: ")
+        assert re.search(case.says, line), line
+        assert "Traceback" not in result.output
+        assert result.stdout == ""
+        assert everything_in(tmp_path, bad, trained) == before, "something was written"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-@pytest.mark.parametrize("line", [GOOD + " --device=cuda", SAMPLE + " --device=cuda"])
 def test_cuda_that_is_not_there(
-    line: str,
-    call: Call,
-    trained: Path,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    call: Call, trained: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name, *args = shlex.split(line.format(run=trained, photos=photos))
-    assert "device cuda is not available here" in error_of(
-        call(name.removeprefix("nkca-"), *args, code=2)
-    )
-    assert list(tmp_path.iterdir()) == []
+    for line in each([GOOD + " --device=cuda", SAMPLE + " --device=cuda"]):
+        name, *args = shlex.split(line.format(run=trained, photos=photos))
+        result = call(name.removeprefix("nkca-"), *args, code=2)
+        assert "device cuda is not available here" in error_of(result)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_pickle_of_today_says_one_line(call: Call, tmp_path: Path) -> None:

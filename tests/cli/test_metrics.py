@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
+from tables import each
 from torch import Tensor
 
 from nkca.metrics.image_sets import Samples
@@ -56,7 +57,7 @@ def test_a_checkpoint_against_the_images_it_was_trained_on(
     assert found["extractor"]["name"] == "pixels"
     assert {"fid", "kid", "precision", "recall", "density", "coverage"} <= found["scores"].keys()
     assert set(found["missing"]) == {"fid_line", "inception_score"}
-    assert any("the reference are the training images" in line for line in found["warnings"])
+    assert any("the reference is the training images" in line for line in found["warnings"])
     assert found["scores"]["memorisation"]["copies"] == 0
     fid = float((out / "metrics-FID.txt").read_text())
     assert fid == pytest.approx(found["scores"]["fid"], rel=1e-9)
@@ -181,11 +182,11 @@ def test_categorical_models_are_compared_with_what_they_see_unless_told_otherwis
     assert seen["scores"]["fid"] != full["scores"]["fid"]
 
 
-@pytest.mark.parametrize("old", ["--reference=original", "--reference=model", "--reference"])
-def test_the_old_spelling_of_full_depth_names_the_new_one(call: Call, old: str) -> None:
-    result = call("metrics", "a", "b", old, code=2)
-    (line,) = result.stderr.splitlines()
-    assert "--full-depth" in line
+def test_the_old_spelling_of_full_depth_names_the_new_one(call: Call) -> None:
+    for old in each(["--reference=original", "--reference=model", "--reference"]):
+        result = call("metrics", "a", "b", old, code=2)
+        (line,) = result.stderr.splitlines()
+        assert "--full-depth" in line
     assert "--reference" not in call("metrics", "--help").stdout
 
 
@@ -211,7 +212,7 @@ BAD = {
     "no such program": ("{photos} {photos} --features=none.pt2", r"none\.pt2"),
     "weights for pixels": (
         "{photos} {photos} --features=pixels --inception-weights={text}.pth",
-        r"--inception-weights is for --features=inception",
+        r"a file of weights is for the features inception, not for pixels",
     ),
     "weights missing": (
         "{photos} {photos} --inception-weights=none.pth",
@@ -219,9 +220,9 @@ BAD = {
     ),
     "too many": (
         "{photos} {photos} --features=pixels --num-samples=17",
-        r"--num-samples=17, but there are only 16 images",
+        r"num_samples=17, but there are only 16 images",
     ),
-    "how many": ("{run} {run} --features=pixels", r"how many samples\?.*--num-samples=N"),
+    "how many": ("{run} {run} --features=pixels", r"number of samples is unknown.*num_samples"),
     "level": (
         "{run} {photos} --features=pixels --max-sampling-noise=0.5",
         r"samples from noise start at level 1, not 0\.5",
@@ -256,21 +257,22 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_one_line_and_code_2_and_nothing_is_written(
-    name: str, call: Call, trained: Path, photos: Path, tmp_path: Path
+    call: Call, trained: Path, photos: Path, tmp_path: Path
 ) -> None:
-    line, says = BAD[name]
+    call("metrics", trained, photos, *FAST, f"--save-dir={tmp_path}/first")
+    shutil.rmtree(tmp_path / "first")  # what is left are features in the cache: no line about them
     text = tmp_path / "text"
     for suffix in (".pth", ".npz"):
         text.with_suffix(suffix).write_text("hello")
-    arguments = line.format(photos=photos, run=trained, text=text).split()
-    result = call("metrics", *arguments, f"--save-dir={tmp_path}/out", "--device=cpu", code=2)
-    errors = [e for e in result.stderr.splitlines() if not e.startswith("reading files")]
-    assert len(errors) == 1, errors
-    assert re.search(says, errors[0]), errors[0]
-    assert not (tmp_path / "out").exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["text.npz", "text.pth"]
+    for line, says in each(BAD.values()):
+        arguments = line.format(photos=photos, run=trained, text=text).split()
+        result = call("metrics", *arguments, f"--save-dir={tmp_path}/out", "--device=cpu", code=2)
+        errors = [e for e in result.stderr.splitlines() if not e.startswith("reading files")]
+        assert len(errors) == 1, errors
+        assert re.search(says, errors[0]), errors[0]
+        assert not (tmp_path / "out").exists()
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["text.npz", "text.pth"]
 
 
 def test_without_weights_or_network_it_says_what_to_fetch_and_what_works(

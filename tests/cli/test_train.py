@@ -17,7 +17,7 @@ import yaml
 from click.testing import Result
 from PIL import Image
 
-from nkca.cli import train as train_command
+from nkca.cli import progress
 from nkca.config.parsing import OPTIONS, configure, read_yaml
 from nkca.config.schema import RunConfig
 from nkca.distributed import launch
@@ -180,17 +180,17 @@ def test_lines_off_a_terminal(
     call: Call, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No carriage returns, no bar; a line for each LINE_SECONDS, here each step."""
-    monkeypatch.setattr(train_command, "LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
     options = (*TINY, "--max-steps=5", f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}")
     result = call("train", *options, "--no-cache")
     assert "\r" not in result.output
     lines = result.stderr.splitlines()
-    assert lines[0] == "decoding 16 images"
+    assert lines[0] == "decoding images: 16"
     pattern = r"step \d, loss -?[\d.e+]+, \d+:\d\d:\d\d left, [\d.e+]+ images/s"
-    progress = [line for line in lines if line.startswith("step ")]
-    assert len(progress) == 5
-    assert all(re.fullmatch(pattern, line) for line in progress), progress
-    assert "0:00:00 left" in progress[-1]
+    steps = [line for line in lines if line.startswith("step ")]
+    assert len(steps) == 5
+    assert all(re.fullmatch(pattern, line) for line in steps), steps
+    assert "0:00:00 left" in steps[-1]
     assert result.stdout.startswith("Finished at step 5.\n")
     assert f"checkpoint   {tmp_path / 'run' / FINAL}" in result.stdout
     assert "previews" not in result.stdout, "there are none with --viz-freq=0"

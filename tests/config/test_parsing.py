@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tables import each
 
 from nkca.config.parsing import (
     OPTIONS,
@@ -13,6 +14,7 @@ from nkca.config.parsing import (
     TYPES,
     configure,
     parse_duration,
+    parse_size,
     parse_value,
     read_yaml,
     write_yaml,
@@ -62,19 +64,19 @@ def test_defaults_are_those_of_the_paper() -> None:
     assert config.model.parametrisation == "paper"
 
 
-@pytest.mark.parametrize("options", [{}, UNUSUAL])
-def test_a_resolved_config_loads_back(tmp_path: Path, options: dict[str, Any]) -> None:
-    config = configure(options)
-    path = tmp_path / "config.yaml"
-    write_yaml(path, config)
-    assert configure(read_yaml(path)) == config
-    assert configure(config.to_flat()) == config
-    flat = config.to_flat()
-    assert flat.keys() == OPTIONS.keys()
-    for name, value in options.items():
-        assert flat[name] == value
-    plain = (int, float, str, bool, list, type(None))
-    assert all(type(value) in plain for value in flat.values())
+def test_a_resolved_config_loads_back(tmp_path: Path) -> None:
+    for options in ({}, UNUSUAL):
+        config = configure(options)
+        path = tmp_path / "config.yaml"
+        write_yaml(path, config)
+        assert configure(read_yaml(path)) == config
+        assert configure(config.to_flat()) == config
+        flat = config.to_flat()
+        assert flat.keys() == OPTIONS.keys()
+        for name, value in options.items():
+            assert flat[name] == value
+        plain = (int, float, str, bool, list, type(None))
+        assert all(type(value) in plain for value in flat.values())
 
 
 def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
@@ -84,86 +86,77 @@ def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
     assert changed == OPTIONS.keys() - {"parametrisation"}  # the other one needs continuous pixels
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["[1, 2]", "1,2", "1, 2", "(1, 2)", "[1,2]", " [ 1 , 2 ] ", "1 2", [1, 2], (1, 2), ["1", "2"]],
-)
-def test_lists_of_numbers(text: object) -> None:
-    assert parse_value("dim_mults", text) == (1, 2)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
+VALUES: dict[str, list[tuple[object, object]]] = {
+    "dim_mults": [
+        (text, (1, 2))
+        for text in ("[1, 2]", "1,2", "1, 2", "(1, 2)", "[1,2]", " [ 1 , 2 ] ", "1 2", [1, 2], (1, 2),
+                     ["1", "2"])
+    ],
+    "data_augmentation": [
         ("[fliph]", ("fliph",)), ("fliph", ("fliph",)), ("['fliph', \"flipv\"]", ("fliph", "flipv")),
         ("fliph,flipv", ("fliph", "flipv")), ("[]", ()), ("", ()), ([], ()), (["flipv"], ("flipv",)),
     ],
-)  # fmt: skip
-def test_lists_of_words(value: object, expected: tuple[str, ...]) -> None:
-    assert parse_value("data_augmentation", value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (90, 90), (1.5, 1.5), ("90", 90), ("45s", 45), ("30m", 1800), ("1h30m", 5400), ("2h", 7200),
-        ("1h1m1s", 3661), ("1.5h", 5400), (" 10M ", 600),
+    "max_time": [
+        (90, 90.0), (1.5, 1.5), ("90", 90.0), ("45s", 45.0), ("30m", 1800.0), ("1h30m", 5400.0),
+        ("2h", 7200.0), ("1h1m1s", 3661.0), ("1.5h", 5400.0), (" 10M ", 600.0),
     ],
-)  # fmt: skip
-def test_durations(value: str | float, seconds: float) -> None:
-    assert parse_duration(value) == seconds
-    assert configure({"max_time": value}).training.max_time == seconds
-
-
-@pytest.mark.parametrize(
-    "value", ["", "m", "1d", "-5", "1m1h", "1..5h", "ten", "30 m s", True, None]
-)
-def test_what_is_no_duration(value: Any) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        parse_duration(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(True, True), (False, False), ("true", True), ("FALSE", False), ("yes", True), ("No", False)],
-)
-def test_booleans(value: object, expected: bool) -> None:
-    assert configure({"discrete": value}).model.discrete is expected
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "expected"),
-    [
-        ("epochs", "7", 7), ("epochs", 7.0, 7), ("lr", "1e-3", 0.001), ("lr", 1, 1.0),
-        ("resize", None, None),
-        ("resize", "none", None), ("resize", "64", 64), ("lag", "null", None), ("lag", "0.25", 0.25),
-        ("channels", "3", 3), ("dataset", "7", "7"), ("cache_dir", "", None), ("seed", str(2**62), 2**62),
-        ("seed", 2**53 + 1, 2**53 + 1), ("seed", str(2**53 + 1), 2**53 + 1),
+    "max_memory": [
+        ("8G", 8 * 2**30), ("800M", 800 * 2**20), ("1.5 GiB", 1610612736), ("2gb", 2**31), ("1T", 2**40),
+        ("4096k", 4 * 2**20), (2**31, 2**31), ("1048576", 2**20),
     ],
-)  # fmt: skip
-def test_values_from_the_command_line_and_from_yaml(
-    name: str, value: object, expected: object
-) -> None:
-    found = parse_value(name, value)
-    assert found == expected
-    assert type(found) is type(expected)
+    "discrete": [
+        (True, True), (False, False), ("true", True), ("FALSE", False), ("yes", True), ("No", False),
+    ],
+    "epochs": [("7", 7), (7.0, 7)],
+    "lr": [("1e-3", 0.001), (1, 1.0)],
+    "resize": [(None, None), ("none", None), ("64", 64)],
+    "lag": [("null", None), ("0.25", 0.25)],
+    "channels": [("3", 3)],
+    "dataset": [("7", "7")],
+    "cache_dir": [("", None)],
+    "seed": [(str(2**62), 2**62), (2**53 + 1, 2**53 + 1), (str(2**53 + 1), 2**53 + 1)],
+}  # fmt: skip
+
+
+def test_values_from_the_command_line_and_from_yaml() -> None:
+    for name, value, expected in each((n, *row) for n, rows in VALUES.items() for row in rows):
+        found = parse_value(name, value)
+        assert found == expected
+        assert type(found) is type(expected)
+        flat = list(expected) if isinstance(expected, tuple) else expected
+        assert configure({name: value}).to_flat()[name] == flat
+
+
+NO_DURATIONS: tuple[Any, ...] = ("", "m", "1d", "-5", "1m1h", "1..5h", "ten", "30 m s", True, None)
+NO_SIZES: tuple[Any, ...] = ("", "G", "8X", "-1G", "1..5G", "8 G B", "much", True, None, "1e9")
 
 
 @pytest.mark.parametrize(
-    ("key", "near"),
+    ("parse", "good", "bad"),
     [
-        ("hidden-sise", "hidden_size"),
-        ("epoch", "epochs"),
-        ("dim_mult", "dim_mults"),
-        ("batchsize", "batch_size"),
+        (parse_duration, VALUES["max_time"], NO_DURATIONS),
+        (parse_size, VALUES["max_memory"], NO_SIZES),
     ],
 )
-def test_an_unknown_option_names_the_nearest(key: str, near: str) -> None:
-    text = message({key: 1}, "my.yaml")
-    assert text == f"my.yaml: unknown option '{key}' (did you mean '{near}'?)"
+def test_durations_and_sizes(parse: Any, good: Any, bad: tuple[Any, ...]) -> None:
+    for text, expected in each(good):
+        assert parse(text) == expected
+    for text in each(bad):
+        with pytest.raises((ValueError, TypeError)):
+            parse(text)
 
 
-def test_an_unknown_option_that_is_near_to_nothing() -> None:
+def test_an_unknown_option_names_the_nearest() -> None:
+    for key, near in each(
+        [
+            ("hidden-sise", "hidden_size"),
+            ("epoch", "epochs"),
+            ("dim_mult", "dim_mults"),
+            ("batchsize", "batch_size"),
+        ]
+    ):
+        text = message({key: 1}, "my.yaml")
+        assert text == f"my.yaml: unknown option '{key}' (did you mean '{near}'?)"
     assert message({"zzzzzz": 1}) == "unknown option 'zzzzzz'"
 
 
@@ -203,11 +196,11 @@ WRONG_TYPE: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE + WRONG_TYPE)
-def test_a_wrong_value_names_its_option_and_the_source(name: str, value: Any) -> None:
-    text = message({name: value}, "my.yaml")
-    assert text.startswith("my.yaml: ")
-    assert name in text
+def test_a_wrong_value_names_its_option_and_the_source() -> None:
+    for name, value in each(OUT_OF_RANGE + WRONG_TYPE):
+        text = message({name: value}, "my.yaml")
+        assert text.startswith("my.yaml: ")
+        assert name in text
 
 
 def test_every_option_with_a_range_is_in_the_table() -> None:
@@ -216,45 +209,64 @@ def test_every_option_with_a_range_is_in_the_table() -> None:
     assert {name for name, _ in OUT_OF_RANGE} == OPTIONS.keys() - free
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"device": "gpu"}, "one of auto, cpu, cuda, mps"),
-        ({"parametrisation": "precondition"}, "did you mean 'preconditioned'"),
-        ({"data_augmentation": "fliphh"}, "did you mean 'fliph'"),
-        ({"batch_size": 4, "accumulate": 5}, "at most the batch size 4, got 5"),
-        ({"hidden_size": "big"}, "hidden_size must be a whole number, got 'big'"),
-        ({"dim_mults": "a"}, "dim_mults must be a list of whole numbers such as [1, 2], got 'a'"),
-        (
-            {"discrete": True, "parametrisation": "preconditioned"},
-            "continuous pixels, not discrete",
-        ),
-    ],
-)
-def test_messages(options: dict[str, Any], words: str) -> None:
-    assert words in message(options)
+MESSAGES: list[tuple[dict[str, Any], str]] = [
+    ({"device": "gpu"}, "device must be one of auto, cpu, cuda, mps"),
+    ({"parametrisation": "precondition"}, "did you mean 'preconditioned'"),
+    ({"data_augmentation": "fliphh"}, "did you mean 'fliph'"),
+    ({"data_augmentation": "[flip]"}, "fliph, flipv or both, got flip (did you mean 'flip"),
+    ({"hidden_size": "big"}, "hidden_size must be a whole number, got 'big'"),
+    ({"dim_mults": "a"}, "dim_mults must be a list of whole numbers such as [1, 2], got 'a'"),
+    ({"dim_mults": "[one, two]"}, "dim_mults must be a list"),
+    ({"dim_mults": "[]"}, "dim_mults must be"),
+    ({"discrete": True, "parametrisation": "preconditioned"}, "continuous pixels, not discrete"),
+    ({"discrete": True, "num_classes": "1"}, "num_classes must be 2 to 256"),
+    ({"channels": "2"}, "channels must be one of 1, 3, 4"),
+    ({"resize": "0"}, "resize must be positive, got 0"),
+    ({"batch_size": "0"}, "batch_size must be positive, got 0"),
+    ({"epochs": "inf"}, "epochs must be a whole number, got 'inf'"),
+    ({"lag": "1.5"}, "lag must be in [0, 1), got 1.5"),
+    ({"min_noise": "0"}, "min_noise must be in (0, 1), got 0"),
+    ({"lr": "nan"}, "lr must be positive and finite, got nan"),
+    (
+        {"max_time": "soon"},
+        "max_time must be a time such as 90 (seconds), 30m or 1h30m, got 'soon'",
+    ),
+    ({"max_memory": 8}, "max_memory must be at least 1M, as in 8G, got 8"),
+    ({"max_memory": "lots"}, "an amount of memory such as 8G or 800M, got 'lots'"),
+    ({"accumulate": "most"}, "accumulate must be a whole number or auto, got 'most'"),
+    ({"accumulate": 0}, "accumulate must be positive, got 0"),
+    ({"batch_size": 4, "accumulate": 5}, "accumulate must be at most the batch size 4, got 5"),
+    ({"activation_checkpointing": -1}, "at least 0, got -1"),
+    ({"activation_checkpointing": 3, "dim_mults": [1, 2]}, "at most the 2 level(s)"),
+]
+
+
+def test_messages() -> None:
+    for options, words in each(MESSAGES):
+        text = message(options, "my.yaml")
+        assert text.startswith("my.yaml: ")
+        assert words in text
 
 
 # Files
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("a: [1", "is not valid YAML"),
-        ("- 1\n- 2\n", "must hold 'option: value' lines, got list"),
-        ("just words", "must hold 'option: value' lines, got str"),
-        ("!!python/object/apply:os.system ['touch proof']", "is not valid YAML"),
-    ],
-)
-def test_files_that_are_no_config(tmp_path: Path, text: str, words: str) -> None:
+def test_files_that_are_no_config(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError) as caught:
-        read_yaml(path)
-    assert words in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    for text, words in each(
+        [
+            ("a: [1", "is not valid YAML"),
+            ("- 1\n- 2\n", "must hold 'option: value' lines, got list"),
+            ("just words", "must hold 'option: value' lines, got str"),
+            ("!!python/object/apply:os.system ['touch proof']", "is not valid YAML"),
+        ]
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            read_yaml(path)
+        assert words in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import spawned_loads
 from PIL import Image
+from tables import each
 
 from nkca.data import cache, reading
 from nkca.data.cache import DecodedImages, load_images
@@ -123,14 +124,14 @@ def test_different_sizes_are_told_with_the_way_out(folder: Path) -> None:
     with pytest.raises(InputError) as caught:
         load(folder)
     assert str(caught.value) == (
-        "images differ in size, use --resize=2: "
+        "images differ in size, use resize=2: "
         "5 of 3x2 (0.png), 2 of 30x20 (wide.png), 1 of 4x9 (tall.png)"
     )
     assert entries(folder) == []
     assert load(folder, LoadOptions(resize=2)).images.shape == (8, 2, 2, 1)
     for index in range(5, 10):
         save(folder / f"{index}.png", 0, (index, index))
-    with pytest.raises(InputError, match=r", and 3 sizes more$"):
+    with pytest.raises(InputError, match=r", and 3 more sizes$"):
         load(folder)
 
 
@@ -187,11 +188,7 @@ def test_nothing_readable(folder: Path) -> None:
     assert entries(folder) == []
 
 
-@pytest.mark.parametrize(
-    "harm",
-    ["short", "long", "no images", "no meta", "bad json", "a list", "key", "shape", "swapped"],
-)
-def test_a_damaged_entry_is_built_again(harm: str, folder: Path) -> None:
+def test_a_damaged_entry_is_built_again(folder: Path) -> None:
     load(folder)
     (entry,) = entries(folder)
     images, meta = entry / "images.u8", entry / "meta.json"
@@ -207,12 +204,13 @@ def test_a_damaged_entry_is_built_again(harm: str, folder: Path) -> None:
         "shape": lambda: meta.write_text(json.dumps({**content, "shape": [30]})),
         "swapped": lambda: meta.replace(images),
     }
-    actions[harm]()
-    again = load(folder)
-    assert not again.from_cache
-    assert again.images[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40]
-    assert entries(folder) == [entry]
-    assert load(folder).from_cache
+    for harm in each(actions):
+        actions[harm]()
+        again = load(folder)
+        assert not again.from_cache
+        assert again.images[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40]
+        assert entries(folder) == [entry]
+        assert load(folder).from_cache
 
 
 def test_a_crashed_build_leaves_no_entry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,5 +290,5 @@ def test_a_cache_that_cannot_be_written(
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(cache, "write_text", full)
-    with pytest.raises(InputError, match=r"cache: cannot write .*--cache-dir, or use --no-cache"):
+    with pytest.raises(InputError, match=r"cache: cannot write .*cache_dir.*switch the cache off"):
         load(folder)

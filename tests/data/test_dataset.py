@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tables import each
 from torch import Tensor
 
 from nkca.config.schema import DataConfig
@@ -36,29 +37,29 @@ def test_order_depends_on_seed_and_epoch_only() -> None:
     assert np.array_equal(again, orders[1, 1])
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 10, 23, 50])
-def test_each_image_once_in_each_epoch(batch_size: int) -> None:
+def test_each_image_once_in_each_epoch() -> None:
     """Also where batches straddle epochs or exceed the data set."""
     size, epochs = 10, 6
-    flat: list[int] = []
-    for batch in itertools.islice(batches(numbered(size), batch_size, seed=4), 100):
-        assert batch.shape == (batch_size, 1, 2, 3)
-        assert batch.dtype == torch.uint8
-        flat += numbers(batch)
-        if len(flat) >= size * epochs:
-            break
-    for epoch in range(epochs):
-        part = flat[epoch * size : (epoch + 1) * size]
-        assert part == epoch_order(4, epoch, size).tolist()
-        assert Counter(part) == Counter(range(size))
+    for batch_size in each([1, 3, 7, 10, 23, 50]):
+        flat: list[int] = []
+        for batch in itertools.islice(batches(numbered(size), batch_size, seed=4), 100):
+            assert batch.shape == (batch_size, 1, 2, 3)
+            assert batch.dtype == torch.uint8
+            flat += numbers(batch)
+            if len(flat) >= size * epochs:
+                break
+        for epoch in range(epochs):
+            part = flat[epoch * size : (epoch + 1) * size]
+            assert part == epoch_order(4, epoch, size).tolist()
+            assert Counter(part) == Counter(range(size))
 
 
-@pytest.mark.parametrize("first", [0, 1, 9, 10, 11, 35])
-def test_batches_go_on_from_any_image(first: int) -> None:
-    whole = itertools.chain.from_iterable(map(numbers, batches(numbered(10), 5, seed=1)))
-    expected = list(itertools.islice(whole, first, first + 12))
-    resumed = itertools.chain.from_iterable(map(numbers, batches(numbered(10), 4, 1, first)))
-    assert list(itertools.islice(resumed, 12)) == expected
+def test_batches_go_on_from_any_image() -> None:
+    for first in each([0, 1, 9, 10, 11, 35]):
+        whole = itertools.chain.from_iterable(map(numbers, batches(numbered(10), 5, seed=1)))
+        expected = list(itertools.islice(whole, first, first + 12))
+        resumed = itertools.chain.from_iterable(map(numbers, batches(numbered(10), 4, 1, first)))
+        assert list(itertools.islice(resumed, 12)) == expected
 
 
 def test_one_image_is_enough() -> None:
@@ -79,19 +80,19 @@ FLIPPED = {
 }
 
 
-@pytest.mark.parametrize("names", FLIPPED)
-def test_flips_by_hand(names: tuple[str, ...]) -> None:
+def test_flips_by_hand() -> None:
     """Each of the possible outcomes about equally often, and nothing else."""
     count = 2000
-    out = augment(IMAGE.expand(count, 1, 2, 3), names, step_noise(0, 0, 0, count))
-    assert out.dtype == torch.uint8
-    shares = [
-        (out == wanted.to(torch.uint8)).all(3).all(2).all(1).double().mean().item()
-        for wanted in FLIPPED[names]
-    ]
-    assert sum(shares) == pytest.approx(1)
-    expected = 1 / len(shares)
-    assert shares == pytest.approx([expected] * len(shares), abs=5 * (0.25 / count) ** 0.5)
+    for names, wanted in each(FLIPPED.items()):
+        out = augment(IMAGE.expand(count, 1, 2, 3), names, step_noise(0, 0, 0, count))
+        assert out.dtype == torch.uint8
+        shares = [
+            (out == image.to(torch.uint8)).all(3).all(2).all(1).double().mean().item()
+            for image in wanted
+        ]
+        assert sum(shares) == pytest.approx(1)
+        expected = 1 / len(shares)
+        assert shares == pytest.approx([expected] * len(shares), abs=5 * (0.25 / count) ** 0.5)
 
 
 def test_an_image_is_flipped_by_its_own_stream() -> None:
@@ -112,15 +113,12 @@ COLOURS = {
 }
 
 
-@pytest.mark.parametrize(("text", "expected"), COLOURS.items())
-def test_colours(text: str, expected: tuple[int, int, int]) -> None:
-    assert parse_color(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "whit", "#12", "255", "1,2,3"])
-def test_colours_that_are_none(text: str) -> None:
-    with pytest.raises(InputError, match="is not a colour; examples: white"):
-        parse_color(text)
+def test_colours_and_what_is_none() -> None:
+    for text, expected in each(COLOURS.items()):
+        assert parse_color(text) == expected
+    for text in each(["", "whit", "#12", "255", "1,2,3"]):
+        with pytest.raises(InputError, match="is not a colour; examples: white"):
+            parse_color(text)
 
 
 def test_the_background_is_behind_transparent_pixels(tmp_path: Path) -> None:
@@ -132,7 +130,7 @@ def test_the_background_is_behind_transparent_pixels(tmp_path: Path) -> None:
 
 
 def test_no_dataset() -> None:
-    with pytest.raises(InputError, match="no dataset given: --dataset=DIR"):
+    with pytest.raises(InputError, match="no dataset given: name a folder"):
         load_dataset(DataConfig())
 
 

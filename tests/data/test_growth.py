@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from nkca.data import cache, dataset, listing, reading
-from nkca.data.archives import Entry
+from nkca.data.archives import FileEntry
 from nkca.data.cache import load_images
 from nkca.data.dataset import batches
 from nkca.data.listing import list_images
@@ -60,7 +60,7 @@ def test_each_file_is_looked_at_once_in_each_pass(
             counted(
                 patch,
                 counts,
-                *((listing, "stat_stamp"), (listing, "_what"), (listing, "_is_image")),
+                *((listing, "stat_stamp"), (listing, "_entry_type"), (listing, "_is_image")),
                 *((reading, "probe"), (reading, "decode"), (reading, "_report")),
                 (cache, "check_unreadable"),
             )
@@ -75,7 +75,7 @@ def test_each_file_is_looked_at_once_in_each_pass(
         assert counts["stat_stamp"] == 2 * size, "a look-up stats each file once"
         assert counts["decode"] == size
         found[size] = counts
-    assert found[400]["_what"] <= 4 * found[100]["_what"]
+    assert found[400]["_entry_type"] <= 4 * found[100]["_entry_type"]
 
 
 def test_listing_holds_no_second_list_of_entries(
@@ -85,7 +85,7 @@ def test_listing_holds_no_second_list_of_entries(
     alive = 0
     most = 0
 
-    class Counted(Entry):
+    class Counted(FileEntry):
         __slots__ = ()
 
         def __init__(self, *args: Any) -> None:
@@ -98,7 +98,7 @@ def test_listing_holds_no_second_list_of_entries(
             nonlocal alive
             alive -= 1
 
-    monkeypatch.setattr(listing, "Entry", Counted)
+    monkeypatch.setattr(listing, "FileEntry", Counted)
     for number in range(200):
         (tmp_path / f"{number}.txt").touch()
     Image.new("L", (2, 2)).save(tmp_path / "a.png")

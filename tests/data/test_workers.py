@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from unsent import answer
 
-from nkca.data import workers as crew
+from nkca.data import workers as workers_module
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
@@ -27,14 +27,14 @@ from nkca.errors import InputError
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Processes for any number of images; all that were started, which must have ended."""
     found: list[subprocess.Popen[bytes]] = []
-    start = crew._start
+    start = workers_module._start
 
     def remember(command: list[str]) -> "subprocess.Popen[bytes]":
         found.append(start(command))
         return found[-1]
 
-    monkeypatch.setattr(crew, "_start", remember)
-    monkeypatch.setattr(crew, "IMAGES_FOR_PROCESSES", 1)
+    monkeypatch.setattr(workers_module, "_start", remember)
+    monkeypatch.setattr(workers_module, "IMAGES_FOR_PROCESSES", 1)
     yield found
     assert all(process.returncode is not None for process in found)
 
@@ -86,7 +86,7 @@ def _zipped(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_few_images_start_no_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "_start", lambda _: pytest.fail("a process was started"))
+    monkeypatch.setattr(workers_module, "_start", lambda _: pytest.fail("a process was started"))
     assert len(load_images(list_images(folder), LoadOptions(), None, 4)) == 38
 
 
@@ -138,7 +138,7 @@ def test_a_working_folder_that_is_gone_is_no_matter(
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    assert str(tmp_path / "gone") in crew._search_path()
+    assert str(tmp_path / "gone") in workers_module._search_path()
     (tmp_path / "gone").rmdir()
     loaded = load_images(list_images(folder), LoadOptions(), tmp_path / "cache", 2)
     assert len(loaded) == 38
@@ -155,7 +155,9 @@ def test_of_an_archive_a_few_images_are_held_at_a_time(
         path.write_bytes(path.read_bytes() + bytes(10**6))  # Pillow reads to the end of the image
     listing = list_images(_zipped(folder, tmp_path))
     asked: list[int] = []
-    call: Callable[..., object] = crew._call_here if workers == 1 else crew._ask
+    call: Callable[..., object] = (
+        workers_module._call_here if workers == 1 else workers_module._call_in_process
+    )
 
     def count(*arguments: object) -> object:
         files = arguments[-1]
@@ -163,7 +165,7 @@ def test_of_an_archive_a_few_images_are_held_at_a_time(
         asked.append(sum(len(file) for file in files if isinstance(file, bytes)))
         return call(*arguments)
 
-    monkeypatch.setattr(crew, "_call_here" if workers == 1 else "_ask", count)
+    monkeypatch.setattr(workers_module, "_call_here" if workers == 1 else "_call_in_process", count)
     loaded = load_images(listing, LoadOptions(), None, workers)
     assert sum(asked) > 2 * 39 * 10**6
     assert max(asked) < 6 * 10**6
@@ -174,7 +176,7 @@ def test_of_an_archive_a_few_images_are_held_at_a_time(
 
 def test_a_process_that_dies_is_told(started: list["subprocess.Popen[bytes]"]) -> None:
     with (
-        pytest.raises(InputError, match=r"has ended .*--data-workers=1 decodes without"),
+        pytest.raises(InputError, match=r"has ended .*data_workers=1 decodes without"),
         worker_pool(2, 10) as found,
     ):
         for process in started:

@@ -22,8 +22,8 @@ from nkca.config.parsing import configure
 from nkca.demo import MODEL, model_path, path_as_argument
 from nkca.errors import InputError
 from nkca.metrics.image_sets import ImageFiles, Samples
-from nkca.metrics.measurement import prepare
-from nkca.metrics.request import DEMO_SAMPLES, Request
+from nkca.metrics.measurement import open_measurement
+from nkca.metrics.request import DEMO_SAMPLES, MeasureRequest
 from nkca.models.checkpoint import LATEST, digest, find_checkpoint, load_checkpoint, slimmed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,11 +182,11 @@ def test_metrics_compares_the_model_with_the_pictures(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "m/metrics.json").read_text())
     text = json.dumps(report)
     assert str(MODEL) in text
-    assert "the reference are the training images" in result.stdout
+    assert "the reference is the training images" in result.stdout
 
 
 def test_what_demo_is_among_what_is_measured() -> None:
-    both = prepare(Request("demo:model", "demo:images"))
+    both = open_measurement(MeasureRequest("demo:model", "demo:images"))
     samples, reference = both.subjects["samples"], both.subjects["reference"]
     assert isinstance(samples, Samples)
     assert samples.checkpoint == (str(MODEL), digest(MODEL))
@@ -195,9 +195,11 @@ def test_what_demo_is_among_what_is_measured() -> None:
     assert len(reference) == 2000
     assert both.subjects["train"] is reference, "its pictures are among those it learned from"
     assert both.extractor_name in ("inception", "efficientnet-lite0", "pixels")
-    more = prepare(Request("demo:model", "demo:images", num_samples=100)).subjects["samples"]
+    more = open_measurement(MeasureRequest("demo:model", "demo:images", num_samples=100)).subjects[
+        "samples"
+    ]
     assert len(more) == 100  # type: ignore[arg-type]
-    alone = prepare(Request("demo:images"))
+    alone = open_measurement(MeasureRequest("demo:images"))
     assert isinstance(alone.subjects["samples"], ImageFiles), "statistics of pictures"
     assert alone.extractor_name is None
 
@@ -218,7 +220,7 @@ def test_a_bare_demo_is_not_guessed_at_in_metrics(tmp_path: Path) -> None:
 
 def test_a_run_is_measured_with_all_samples_against_demo(tmp_path: Path) -> None:
     model = toys.write_checkpoint(tmp_path / "m.pth", channels=1, side=28, dataset="elsewhere")
-    measurement = prepare(Request(str(model), "demo:images"))
+    measurement = open_measurement(MeasureRequest(str(model), "demo:images"))
     assert len(measurement.subjects["samples"]) == 2000  # type: ignore[arg-type]
     assert "train" not in measurement.subjects
     assert measurement.extractor_name is None

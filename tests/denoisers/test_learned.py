@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from tables import each
 from torch import Tensor, nn
 
 from nkca.config.schema import ModelConfig
@@ -45,23 +46,22 @@ def state(kind: str, shape: tuple[int, ...]) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("dim_mults", [(1,), (1, 2), (1, 1, 2), (1, 2, 1, 1)])
-def test_shapes(kind: str, channels: int, dim_mults: tuple[int, ...]) -> None:
-    config = dataclasses.replace(KINDS[kind], dim_mults=dim_mults)
-    network = new_denoiser(ModelSpec(config, (channels, 8, 16), 0.5), 0)
-    x = state(kind, (2, channels, 8, 16))
-    p_z = network(x, torch.tensor([0.01, 1.0]))
-    if kind == "categorical":
-        assert isinstance(p_z, Categorical)
-        assert p_z.log_probs.shape == (2, channels, 8, 16, 5)
-        assert (p_z.log_probs.exp().sum(-1) - 1).abs().max() < 1e-5
-        assert p_z.mode().dtype == torch.int64
-    else:
-        assert isinstance(p_z, Normal)
-        assert p_z.mean.shape == p_z.std.shape == x.shape
-        assert (p_z.std > 0).all()
-        assert p_z.mean.dtype == p_z.std.dtype == torch.float32
+def test_shapes(kind: str) -> None:
+    for channels, *dim_mults in each([(1, 1), (3, 1, 2), (4, 1, 1, 2), (3, 1, 2, 1, 1)]):
+        config = dataclasses.replace(KINDS[kind], dim_mults=tuple(dim_mults))
+        network = new_denoiser(ModelSpec(config, (channels, 8, 16), 0.5), 0)
+        x = state(kind, (2, channels, 8, 16))
+        p_z = network(x, torch.tensor([0.01, 1.0]))
+        if kind == "categorical":
+            assert isinstance(p_z, Categorical)
+            assert p_z.log_probs.shape == (2, channels, 8, 16, 5)
+            assert (p_z.log_probs.exp().sum(-1) - 1).abs().max() < 1e-5
+            assert p_z.mode().dtype == torch.int64
+        else:
+            assert isinstance(p_z, Normal)
+            assert p_z.mean.shape == p_z.std.shape == x.shape
+            assert (p_z.std > 0).all()
+            assert p_z.mean.dtype == p_z.std.dtype == torch.float32
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,21 +145,21 @@ def test_categorical_input_is_the_sum_of_products_of_embeddings() -> None:
     assert torch.allclose(seen[0], by_hand, atol=1e-5)
 
 
-@pytest.mark.parametrize("b", [1e-7, 0.01, 0.3, 1.0])
-def test_preconditioned_starts_at_the_linear_least_squares_estimate(b: float) -> None:
+def test_preconditioned_starts_at_the_linear_least_squares_estimate() -> None:
     """At a network output of 0: for x = a z + N(0, b) and Var z = sd², by the normal equations."""
     network = make("preconditioned")
     assert isinstance(network, PreconditionedDenoiser)
     with_head(network, torch.zeros(6))
     x = state("preconditioned", (1, 3, 4, 8))
-    p_z = network(x, torch.tensor([b]))
-    a, sd = 1 - b, 0.5
-    covariance, variance = a * sd**2, a**2 * sd**2 + b
-    assert torch.allclose(p_z.mean, x * covariance / variance, atol=1e-6)
-    error = math.sqrt(sd**2 - covariance**2 / variance)
-    assert torch.allclose(p_z.std, torch.tensor(0.5 * error), rtol=2e-3 if b < 1e-6 else 1e-5)
-    if b == 1:
-        assert (p_z.mean == 0).all()
+    for b in each([1e-7, 0.01, 0.3, 1.0]):
+        p_z = network(x, torch.tensor([b]))
+        a, sd = 1 - b, 0.5
+        covariance, variance = a * sd**2, a**2 * sd**2 + b
+        assert torch.allclose(p_z.mean, x * covariance / variance, atol=1e-6)
+        error = math.sqrt(sd**2 - covariance**2 / variance)
+        assert torch.allclose(p_z.std, torch.tensor(0.5 * error), rtol=2e-3 if b < 1e-6 else 1e-5)
+        if b == 1:
+            assert (p_z.mean == 0).all()
 
 
 def test_preconditioned_output_is_a_correction_in_units_of_the_error() -> None:
@@ -173,58 +173,56 @@ def test_preconditioned_output_is_a_correction_in_units_of_the_error() -> None:
     assert torch.allclose(network(x, level).mean - base, torch.tensor(c_out), atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_preconditioned_std_starts_near_half_the_linear_error(seed: int) -> None:
-    network = new_denoiser(ModelSpec(KINDS["preconditioned"], (3, 4, 8), 0.5), seed)
-    b = torch.tensor([0.02, 0.3, 0.9])
-    c_out = 0.5 * (b / ((1 - b) ** 2 * 0.25 + b)).sqrt().view(3, 1, 1, 1)
-    x = ((1 - b) * 0.5 + b.sqrt()).view(3, 1, 1, 1) * state("paper", (3, 3, 4, 8))
-    factor = network(x, b).std / c_out
-    assert 0.05 < factor.min() < factor.max() < 2.5
-    assert 0.4 < factor.mean() < 0.65
+def test_preconditioned_std_starts_near_half_the_linear_error() -> None:
+    for seed in each(range(3)):
+        network = new_denoiser(ModelSpec(KINDS["preconditioned"], (3, 4, 8), 0.5), seed)
+        b = torch.tensor([0.02, 0.3, 0.9])
+        c_out = 0.5 * (b / ((1 - b) ** 2 * 0.25 + b)).sqrt().view(3, 1, 1, 1)
+        x = ((1 - b) * 0.5 + b.sqrt()).view(3, 1, 1, 1) * state("paper", (3, 3, 4, 8))
+        factor = network(x, b).std / c_out
+        assert 0.05 < factor.min() < factor.max() < 2.5
+        assert 0.4 < factor.mean() < 0.65
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("b", [1.0, 1e-7])
-def test_outputs_and_gradients_are_finite_at_the_extreme_levels(kind: str, b: float) -> None:
-    network = make(kind).requires_grad_(True)
-    x = state(kind, (1, 3, 4, 8))
-    if b == 1 and kind == "categorical":
-        x = torch.full_like(x, 5)
-    p_z = network(x, torch.tensor([b]))
-    z = p_z.mode()
-    assert z.double().isfinite().all()
-    p_z.log_prob(z.detach()).sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+def test_outputs_and_gradients_are_finite_at_the_extreme_levels(kind: str) -> None:
+    for b in each([1.0, 1e-7]):
+        network = make(kind).requires_grad_(True)
+        x = state(kind, (1, 3, 4, 8))
+        if b == 1 and kind == "categorical":
+            x = torch.full_like(x, 5)
+        p_z = network(x, torch.tensor([b]))
+        z = p_z.mode()
+        assert z.double().isfinite().all()
+        p_z.log_prob(z.detach()).sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
 # Sizes
 
 
-@pytest.mark.parametrize("size", [(8, 8), (16, 8), (8, 24)])
-def test_sizes_that_halve_are_accepted(size: tuple[int, int]) -> None:
-    check_size((1, 1, 1, 1), *size)
-    with pytest.raises(InputError):
-        check_size((1, 1, 1, 1, 1), size[0] - 8 + 1, size[1])
+def test_sizes_that_halve_are_accepted() -> None:
+    for height, width in each([(8, 8), (16, 8), (8, 24)]):
+        check_size((1, 1, 1, 1), height, width)
+        with pytest.raises(InputError):
+            check_size((1, 1, 1, 1, 1), height - 8 + 1, width)
 
 
-@pytest.mark.parametrize(
-    ("mults", "height", "width", "nearest"),
-    [
-        ((1, 2, 4, 8), 28, 28, [24, 32]),
-        ((1, 2), 7, 9, [6, 8, 10]),
-        ((1, 2, 4), 2, 2, [4]),
-        ((1, 2, 4), 30, 32, [28, 32]),
-    ],
-)
-def test_a_size_that_does_not_halve_names_the_nearest_that_do(
-    mults: tuple[int, ...], height: int, width: int, nearest: list[int]
-) -> None:
-    spec = ModelSpec(dataclasses.replace(KINDS["paper"], dim_mults=mults), (3, height, width), 1.0)
-    with pytest.raises(InputError) as caught:
-        build_denoiser(spec)
-    message = str(caught.value)
-    assert message.endswith(", ".join(f"--resize={size}" for size in nearest))
-    assert f"{width}x{height}" in message
-    assert str(list(mults)) in message
-    assert "\n" not in message
+NEAREST: list[tuple[tuple[int, ...], int, int, list[int]]] = [
+    ((1, 2, 4, 8), 28, 28, [24, 32]),
+    ((1, 2), 7, 9, [6, 8, 10]),
+    ((1, 2, 4), 2, 2, [4]),
+    ((1, 2, 4), 30, 32, [28, 32]),
+]
+
+
+def test_a_size_that_does_not_halve_names_the_nearest_that_do() -> None:
+    for mults, height, width, nearest in each(NEAREST):
+        config = dataclasses.replace(KINDS["paper"], dim_mults=mults)
+        with pytest.raises(InputError) as caught:
+            build_denoiser(ModelSpec(config, (3, height, width), 1.0))
+        message = str(caught.value)
+        assert message.endswith(", ".join(f"resize={size}" for size in nearest))
+        assert f"{width}x{height}" in message
+        assert str(list(mults)) in message
+        assert "\n" not in message

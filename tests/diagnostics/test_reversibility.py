@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nkca.diagnostics.reversibility import Lessons, Pairs, arrow_of_time
+from nkca.diagnostics.reversibility import ClassifierTraining, Pairs, arrow_of_time
 from nkca.errors import InputError
 
-QUICK = Lessons(num_steps=50)
+QUICK = ClassifierTraining(num_steps=50)
 
 
 def noise(*shape: int, seed: int) -> Tensor:
@@ -71,7 +71,7 @@ def test_pairs_of_one_chain_are_not_taken_for_independent() -> None:
 
 def test_states_that_do_not_move_are_half_right() -> None:
     x = noise(8, 2, 3, 5, 4, seed=0)
-    found = arrow_of_time(Pairs(x, x), Lessons(num_steps=3))
+    found = arrow_of_time(Pairs(x, x), ClassifierTraining(num_steps=3))
     assert found.accuracy == 0.5
     assert found.p_value == 0.5
 
@@ -79,11 +79,11 @@ def test_states_that_do_not_move_are_half_right() -> None:
 def test_the_same_seed_gives_the_same_answer_and_nothing_global_moves() -> None:
     pairs = moving(7, chains=24)
     before = torch.get_rng_state()
-    first = arrow_of_time(pairs, Lessons(num_steps=20))
+    first = arrow_of_time(pairs, ClassifierTraining(num_steps=20))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(99)
     with torch.inference_mode():
-        assert arrow_of_time(pairs, Lessons(num_steps=20)) == first
+        assert arrow_of_time(pairs, ClassifierTraining(num_steps=20)) == first
     torch.set_rng_state(before)
 
 

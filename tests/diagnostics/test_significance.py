@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from nkca.diagnostics.significance import (
-    CERTAIN,
-    combined,
+    MAX_Z,
+    combine_p_values,
     p_value,
     p_value_above,
     standard_error,
@@ -46,8 +46,8 @@ def test_columns_are_judged_on_their_own_and_the_extremes_are_finite() -> None:
         [[0.0, 1.0, -1.0, math.inf, math.nan, 1.0], [0.0, 1.0, -1.0, 0.0, 0.0, -1.0]]
     )
     z = z_scores(values)
-    assert z.tolist() == [0, CERTAIN, -CERTAIN, CERTAIN, CERTAIN, 0]
-    assert z_scores(1e9 + with_t(1.0, 4)).item() < CERTAIN
+    assert z.tolist() == [0, MAX_Z, -MAX_Z, MAX_Z, MAX_Z, 0]
+    assert z_scores(1e9 + with_t(1.0, 4)).item() < MAX_Z
 
 
 def test_a_known_least_error_counts() -> None:
@@ -60,5 +60,5 @@ def test_many_comparisons_make_a_large_value_less_surprising() -> None:
     assert threshold(0.05) == pytest.approx(1.96, abs=0.001)
     assert p_value(threshold(0.05, 91), 91) == pytest.approx(0.05)
     assert p_value(0.5, 100) == 1
-    assert combined((0.5, 0.01)) == pytest.approx(0.02)
-    assert combined((0.9, 0.8)) == 1
+    assert combine_p_values((0.5, 0.01)) == pytest.approx(0.02)
+    assert combine_p_values((0.9, 0.8)) == 1

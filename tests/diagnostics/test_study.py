@@ -15,11 +15,11 @@ from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
 from nkca.diagnostics.record import Judge, walk
-from nkca.diagnostics.study import Progress, study_chain
+from nkca.diagnostics.study import StudyProgress, study_chain
 from nkca.distributions.contracts import Distribution, Factored, Posterior
 from nkca.errors import InputError
-from nkca.kernels.categorical import CategoricalKernel, mix
-from nkca.kernels.continuous import ContinuousKernel, affine
+from nkca.kernels.categorical import CategoricalKernel, push_scramble
+from nkca.kernels.continuous import ContinuousKernel, push_affine
 from nkca.kernels.contract import Kernel
 from nkca.levels import expand
 from nkca.metrics.extractors.contract import Description, Features
@@ -81,9 +81,9 @@ class OtherLag(Wrapped):
         b_x, b_y, w, kept = expand(level_x, x), expand(level_y, x), lag, lag**self.power
         if x.is_floating_point():
             scale = (1 - b_y) - (1 - b_x) * w
-            return affine(p_z, shift=kept * x, scale=scale, variance=b_y - w**2 * b_x)
+            return push_affine(p_z, shift=kept * x, scale=scale, variance=b_y - w**2 * b_x)
         e = (b_y - w * b_x) / (1 - w * b_x)
-        return mix(p_z, e, torch.full_like(e, kept), x, K)
+        return push_scramble(p_z, e, torch.full_like(e, kept), x, K)
 
 
 @dataclass(frozen=True)
@@ -376,7 +376,7 @@ def test_progress_counts_denoiser_evaluations_one_for_each_step() -> None:
     counting = Counting(gaussian())
     model = model_of(REAL, counting)
     options = replace(BRIEF, levels=(0.2, 0.5), steps=3, images=10, batch_size=4)
-    seen: list[Progress] = []
+    seen: list[StudyProgress] = []
     for progress in study_chain(model, NORMALS, options):
         assert counting.calls == progress.done
         assert torch.is_grad_enabled()

@@ -18,6 +18,7 @@ import torch
 from click import Command
 from forked_ranks import curve
 from PIL import Image
+from tables import each
 from toys import random_pictures, save_pictures, write_checkpoint
 
 from nkca.cli.metrics import main as nkca_metrics
@@ -273,44 +274,38 @@ def test_a_rank_that_dies_before_training_is_told_in_a_line(
     assert not out.exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("WORLD_SIZE", "foo"),
-        ("RANK", "a"),
-        ("RANK", "2"),
-        ("LOCAL_RANK", "-1"),
-        ("MASTER_PORT", "x"),
-        ("MASTER_PORT", "70000"),
-    ],
-)
+VARIABLES = [
+    ("WORLD_SIZE", "foo"), ("RANK", "a"), ("RANK", "2"), ("LOCAL_RANK", "-1"), ("MASTER_PORT", "x"),
+    ("MASTER_PORT", "70000"),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", [nkca_train, nkca_sample, nkca_metrics])
 def test_a_bad_variable_of_torchrun_is_named_in_a_line(
     command: Command,
-    name: str,
-    value: str,
     photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     good = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}
-    for key, text in {**good, "MASTER_PORT": "29500", name: value}.items():
-        monkeypatch.setenv(key, text)
     given = {
         "nkca-train": flags({**TINY, "dataset": photos}),
         "nkca-sample": [str(write_checkpoint(tmp_path / "model.pth"))],
         "nkca-metrics": [str(photos), str(photos), "--features=pixels"],
     }
     assert command.name is not None
-    with pytest.raises(SystemExit) as stop:
-        command.main([*given[command.name], f"--save-dir={tmp_path / 'out'}"])
-    assert stop.value.code == 2
-    (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith(
-        f"{command.name}: error: environment variable {name}='{value}': expected"
-    )
-    assert not (tmp_path / "out").exists()
+    for name, value in each(VARIABLES):
+        for key, text in {**good, "MASTER_PORT": "29500", name: value}.items():
+            monkeypatch.setenv(key, text)
+        with pytest.raises(SystemExit) as stop:
+            command.main([*given[command.name], f"--save-dir={tmp_path / 'out'}"])
+        assert stop.value.code == 2
+        (line,) = capfd.readouterr().err.splitlines()
+        assert line.startswith(
+            f"{command.name}: error: environment variable {name}='{value}': expected"
+        )
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_signal_to_one_rank_stops_all_after_the_same_step(

@@ -11,7 +11,7 @@ from nkca.distributions.categorical import Categorical, PointLevels, Scramble
 from nkca.distributions.image_list import ImageList, Mixture
 from nkca.distributions.normal import Normal
 from nkca.kernels.categorical import CategoricalKernel
-from nkca.kernels.continuous import ContinuousKernel, affine
+from nkca.kernels.continuous import ContinuousKernel, push_affine
 from nkca.noise import sample_noise
 
 BOUND = 5.0  # standard errors
@@ -130,7 +130,7 @@ def test_normal_log_prob_is_the_density() -> None:
 
 def test_normal_affine_by_hand() -> None:
     p = Normal(torch.tensor([2.0]), torch.tensor([3.0]))
-    pushed = affine(p, torch.tensor([10.0]), torch.tensor([-0.5]), torch.tensor([4.0]))
+    pushed = push_affine(p, torch.tensor([10.0]), torch.tensor([-0.5]), torch.tensor([4.0]))
     assert isinstance(pushed, Normal)
     assert pushed.mean.item() == 9.0
     assert pushed.std.item() == 2.5  # sqrt(4 + 0.25 * 9)
@@ -151,7 +151,7 @@ def test_mixture_log_prob_by_hand() -> None:
     weights = torch.tensor([[0.25, 0.75], [1.0, 0.0]]).double()
     images = torch.tensor([[0.0, 1.0], [2.0, -1.0]]).double().view(1, 2, 1, 1, 2)
     shift, scale, variance = (torch.tensor(v).double() for v in (0.5, 2.0, 0.09))
-    p = affine(ImageList(weights.log(), images), shift, scale, variance)
+    p = push_affine(ImageList(weights.log(), images), shift, scale, variance)
     y = torch.tensor([[0.4, 2.6], [0.7, 2.2]]).double().view(2, 1, 1, 2)
 
     def density(value: list[float], image: list[float]) -> float:

@@ -16,25 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from nkca.live.chains.events import (
-    Anneal,
-    Event,
-    Jump,
-    Keep,
-    Level,
-    Lock,
-    Move,
-    Paint,
-    Pick,
-    Redo,
-    Remove,
-    Restart,
-    Restore,
-    Spread,
-    Start,
-    Step,
-    Undo,
-)
+from nkca.live.chains import events as event
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.session.export import shelf_files, tile_files
 from nkca.live.session.file import Origin, session_of, to_json
@@ -55,17 +37,25 @@ def images() -> Tensor:
     return as_tensor(np.stack([ramp, 255 - ramp.transpose(1, 0, 2)]))
 
 
-def events() -> list[Event]:
+def events() -> list[event.Event]:
     """Everything that a session records, each at least once."""
     picture = base64.b64encode(png_bytes(as_pictures(images())[1])).decode()
     return [
-        *[Step(3), Keep(1), Spread(1), Level(0.3), Step(4), Lock(2, True), Keep(0)],
-        *[Paint(3, MASK), Step(2), Undo(), Redo(), Step(1), Undo(), Anneal(3), Step(3), Keep(3)],
-        *[Keep(1, seen=18), Restart("noise", 5), Step(2), Keep(2)],
-        *[Start(0, picture), Step(1), Pick(1), Lock(2, False), Step(1), Keep(0)],
-        *[Jump(9), Step(2), Keep(1), Restart("images", 7), Step(3), Keep(0)],
-        *[Paint(1, MASK), Level(0.15), Step(2), Keep(1)],
-        *[Remove(2), Remove(4), Restore(2), Move(3, 0), Step(1)],
+        *[event.MakeSteps(3), event.Keep(1), event.Spread(1), event.Level(0.3), event.MakeSteps(4)],
+        *[event.Lock(2, True), event.Keep(0), event.Paint(3, MASK), event.MakeSteps(2)],
+        *[event.Undo(), event.Redo(), event.MakeSteps(1), event.Undo(), event.Anneal(3)],
+        *[event.MakeSteps(3), event.Keep(3), event.Keep(1, seen=18), event.Restart("noise", 5)],
+        *[event.MakeSteps(2), event.Keep(2), event.Start(0, picture), event.MakeSteps(1)],
+        *[event.Pick(1), event.Lock(2, False), event.MakeSteps(1), event.Keep(0), event.Jump(9)],
+        *[
+            event.MakeSteps(2),
+            event.Keep(1),
+            event.Restart("images", 7),
+            event.MakeSteps(3),
+            event.Keep(0),
+        ],
+        *[event.Paint(1, MASK), event.Level(0.15), event.MakeSteps(2), event.Keep(1)],
+        *[event.Remove(2), event.Remove(4), event.Restore(2), event.Move(3, 0), event.MakeSteps(1)],
     ]
 
 
@@ -78,9 +68,9 @@ def explored(model: Model, seed: int) -> Explorer:
 
 def pictures(origin: Origin, explorer: Explorer) -> dict[str, str]:
     """The pixels of each file, hexadecimal, that a replay writes."""
-    story = explorer.story
+    state = explorer.state
     found = {}
-    for name, content in [*shelf_files(origin, story.shelf), *tile_files(origin, story.moment)]:
+    for name, content in [*shelf_files(origin, state.shelf), *tile_files(origin, state.moment)]:
         with Image.open(io.BytesIO(content)) as image:
             found[name] = image.tobytes().hex()
     return found

@@ -1,9 +1,10 @@
 """p(y|x, z) is p(y|x) for a posterior that is certain of z; the means of posteriors, by hand."""
 
+import itertools
 import math
 
-import pytest
 import torch
+from tables import each
 
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.image_list import ImageList
@@ -12,37 +13,38 @@ from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel, log_sigma, signal
 
 LEVELS = [(0.5, 0.5), (0.9, 0.3), (0.2, 0.6), (1.0, 0.99)]
+LAGS = [0.0, 0.5, 0.95]
 SHAPE = (3, 2, 4, 4)
 K = 4
 
 
-@pytest.mark.parametrize(("b_x", "b_y"), LEVELS)
-@pytest.mark.parametrize("lag", [0.0, 0.5, 0.95])
-def test_continuous_transition_given_z(b_x: float, b_y: float, lag: float) -> None:
+def test_continuous_transition_given_z() -> None:
     generator = torch.Generator().manual_seed(0)
     x, z = (torch.randn(SHAPE, generator=generator) for _ in range(2))
-    kernel, levels = ContinuousKernel(), (torch.full((3,), b_x), torch.full((3,), b_y))
-    given = kernel.transition_given(x, *levels, z, lag)
-    pushed = kernel.transition(x, *levels, Normal(z, torch.zeros(())), lag)
-    assert isinstance(pushed, Normal)
-    torch.testing.assert_close(given.mean, pushed.mean)
-    torch.testing.assert_close(given.std, pushed.std)
-    assert not torch.equal(given.mean, kernel.transition_given(x, *levels, z + 1, lag).mean)
+    kernel = ContinuousKernel()
+    for (b_x, b_y), lag in each(itertools.product(LEVELS, LAGS)):
+        levels = (torch.full((3,), b_x), torch.full((3,), b_y))
+        given = kernel.transition_given(x, *levels, z, lag)
+        pushed = kernel.transition(x, *levels, Normal(z, torch.zeros(())), lag)
+        assert isinstance(pushed, Normal)
+        torch.testing.assert_close(given.mean, pushed.mean)
+        torch.testing.assert_close(given.std, pushed.std)
+        assert not torch.equal(given.mean, kernel.transition_given(x, *levels, z + 1, lag).mean)
 
 
-@pytest.mark.parametrize(("b_x", "b_y"), LEVELS)
-@pytest.mark.parametrize("lag", [0.0, 0.5, 0.95])
-def test_categorical_transition_given_z(b_x: float, b_y: float, lag: float) -> None:
+def test_categorical_transition_given_z() -> None:
     generator = torch.Generator().manual_seed(0)
     z = torch.randint(0, K, SHAPE, generator=generator)
     x, y = (torch.randint(0, K + 1, SHAPE, generator=generator) for _ in range(2))
-    kernel, levels = CategoricalKernel(K), (torch.full((3,), b_x), torch.full((3,), b_y))
+    kernel = CategoricalKernel(K)
     certain = Categorical(torch.full((*SHAPE, K), -math.inf).scatter(-1, z.unsqueeze(-1), 0.0))
-    given = kernel.transition_given(x, *levels, z, lag)
-    pushed = kernel.transition(x, *levels, certain, lag)
-    torch.testing.assert_close(given.log_prob(y), pushed.log_prob(y))
-    torch.testing.assert_close(given.log_prob(z), pushed.log_prob(z))
-    assert given.log_prob(z).isfinite().all()
+    for (b_x, b_y), lag in each(itertools.product(LEVELS, LAGS)):
+        levels = (torch.full((3,), b_x), torch.full((3,), b_y))
+        given = kernel.transition_given(x, *levels, z, lag)
+        pushed = kernel.transition(x, *levels, certain, lag)
+        torch.testing.assert_close(given.log_prob(y), pushed.log_prob(y))
+        torch.testing.assert_close(given.log_prob(z), pushed.log_prob(z))
+        assert given.log_prob(z).isfinite().all()
 
 
 def test_the_means_of_posteriors() -> None:

@@ -1,4 +1,4 @@
-"""The page in a real, headless Chromium: what a person does, and what the pixels then are."""
+"""The page in headless Chromium: user actions, and the resulting pixels."""
 
 import contextlib
 import io
@@ -33,7 +33,7 @@ if not CHROMIUM:
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 SIDE, TILES = 8, 6
-PATIENCE = 30.0  # seconds
+TIMEOUT = 30.0  # seconds
 Pixels = npt.NDArray[np.uint8]
 
 READ_TILE = """(tile) => {
@@ -63,13 +63,13 @@ def interactive(*arguments: object) -> Iterator[str]:
             process.kill()
 
 
-class Person:
-    """Somebody in front of the page."""
+class User:
+    """A user of the page."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
 
-    def open(self, address: str) -> "Person":
+    def open(self, address: str) -> "User":
         self.page.goto(address)
         self.wait(lambda: self.page.evaluate("Boolean(window.nkca && window.nkca.onScreen >= 0)"))
         return self
@@ -77,19 +77,19 @@ class Person:
     @property
     def state(self) -> dict[str, Any]:
         """The newest head, once it is on the screen."""
-        look = "window.nkca.onScreen === window.nkca.state.version ? window.nkca.state : null"
-        state: dict[str, Any] = self.wait(lambda: self.page.evaluate(look))
+        newest = "window.nkca.onScreen === window.nkca.state.version ? window.nkca.state : null"
+        state: dict[str, Any] = self.wait(lambda: self.page.evaluate(newest))
         return state
 
-    def wait(self, look: Callable[[], Any]) -> Any:
-        """What ``look`` finds as soon as it is true."""
-        until = time.monotonic() + PATIENCE
+    def wait(self, condition: Callable[[], Any]) -> Any:
+        """Wait until ``condition`` returns a true value; returns it."""
+        until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
-            found = look()
+            found = condition()
             if found:
                 return found
             self.page.wait_for_timeout(20)
-        raise AssertionError("waited in vain")
+        raise AssertionError("the condition never became true")
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -108,8 +108,8 @@ class Person:
             self.press("Space")
         self.wait(lambda: not self.state["running"])
 
-    def walk(self, steps: int) -> None:
-        """Single steps."""
+    def make_steps(self, steps: int) -> None:
+        """Make single steps."""
         for _ in range(steps):
             target = self.state["step"] + 1
             self.press(".")
@@ -134,8 +134,8 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def person(chromium: Any) -> Iterator[Person]:
-    """Nothing that a person does may put an error on the console."""
+def user(chromium: Any) -> Iterator[User]:
+    """A user whose actions must not cause errors in the console."""
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
     complaints: list[str] = []
@@ -144,7 +144,7 @@ def person(chromium: Any) -> Iterator[Person]:
         lambda message: complaints.append(message.text) if message.type == "error" else None,
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield Person(page)
+    yield User(page)
     context.close()
     assert complaints == []
 
@@ -158,154 +158,149 @@ def equal(one: list[Pixels], other: list[Pixels]) -> list[bool]:
     return [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
 
 
-def test_level_run_pause_and_step(person: Person, checkpoint: Path) -> None:
+def test_level_run_pause_and_step(user: User, checkpoint: Path) -> None:
     with interactive(checkpoint) as address:
-        person.open(address)
-        person.pause()
-        assert person.state["level"] == 0.5
-        person.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowDown")
-        person.wait(lambda: person.state["level"] == 0.52)
-        assert person.page.locator("#level-value").inner_text() == "0.52"
-        person.page.locator("#level").fill("0.3")
-        person.wait(lambda: person.state["level"] == 0.3)
-        before = person.tiles()
-        step = person.state["step"]
-        person.press(".")
-        person.wait(lambda: person.state["step"] == step + 1)
-        assert person.state["tile_levels"] == [0.3] * TILES
-        assert not any(equal(before, person.tiles()))
-        assert not person.state["running"]
+        user.open(address)
+        user.pause()
+        assert user.state["level"] == 0.5
+        user.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowDown")
+        user.wait(lambda: user.state["level"] == 0.52)
+        assert user.page.locator("#level-value").inner_text() == "0.52"
+        user.page.locator("#level").fill("0.3")
+        user.wait(lambda: user.state["level"] == 0.3)
+        before = user.tiles()
+        step = user.state["step"]
+        user.press(".")
+        user.wait(lambda: user.state["step"] == step + 1)
+        assert user.state["tile_levels"] == [0.3] * TILES
+        assert not any(equal(before, user.tiles()))
+        assert not user.state["running"]
 
-        person.press("Space")
-        person.wait(lambda: person.state["step"] > step + 20)
-        seen = {person.tile(0).tobytes() for _ in range(20) if not person.page.wait_for_timeout(20)}
+        user.press("Space")
+        user.wait(lambda: user.state["step"] > step + 20)
+        seen = {user.tile(0).tobytes() for _ in range(20) if not user.page.wait_for_timeout(20)}
         assert len(seen) > 3, "images change while it runs"
-        assert float(person.page.locator("#fps").inner_text()) > 1
-        person.press("Space")
-        person.wait(lambda: not person.state["running"])
-        still = person.tiles()
-        step = person.state["step"]
-        person.page.wait_for_timeout(1500)
-        assert person.state["step"] == step
-        assert all(equal(still, person.tiles()))
+        assert float(user.page.locator("#fps").inner_text()) > 1
+        user.press("Space")
+        user.wait(lambda: not user.state["running"])
+        still = user.tiles()
+        step = user.state["step"]
+        user.page.wait_for_timeout(1500)
+        assert user.state["step"] == step
+        assert all(equal(still, user.tiles()))
 
-        person.page.locator("#anneal-steps").fill("7")
-        person.page.locator("#anneal").click()
-        person.wait(lambda: person.state["step"] == step + 7)
-        person.wait(lambda: not person.state["running"])
-        assert person.state["level"] == pytest.approx(0.01)
+        user.page.locator("#anneal-steps").fill("7")
+        user.page.locator("#anneal").click()
+        user.wait(lambda: user.state["step"] == step + 7)
+        user.wait(lambda: not user.state["running"])
+        assert user.state["level"] == pytest.approx(0.01)
 
 
-def test_pick_spread_lock_undo_and_restart(person: Person, checkpoint: Path) -> None:
+def test_pick_spread_lock_undo_and_restart(user: User, checkpoint: Path) -> None:
     with interactive(checkpoint) as address:
-        person.open(address)
-        person.pause()
-        person.walk(3)
-        person.page.locator('[data-tile="4"]').click()
-        person.wait(lambda: person.state["picked"] == 4)
-        assert person.page.locator('[data-tile="4"]').get_attribute("aria-pressed") == "true"
-        person.press("3")
-        person.wait(lambda: person.state["picked"] == 2)
-        apart = person.tiles()
-        person.page.locator("#spread").click()
-        person.wait(
+        user.open(address)
+        user.pause()
+        user.make_steps(3)
+        user.page.locator('[data-tile="4"]').click()
+        user.wait(lambda: user.state["picked"] == 4)
+        assert user.page.locator('[data-tile="4"]').get_attribute("aria-pressed") == "true"
+        user.press("3")
+        user.wait(lambda: user.state["picked"] == 2)
+        apart = user.tiles()
+        user.page.locator("#spread").click()
+        user.wait(
             lambda: (
-                person.state["can_undo"]
-                and equal(person.tiles(), [apart[2]] * TILES) == [True] * TILES
+                user.state["can_undo"] and equal(user.tiles(), [apart[2]] * TILES) == [True] * TILES
             )
         )
-        person.walk(2)
-        assert len({tile.tobytes() for tile in person.tiles()}) == TILES, "each walks its own way"
+        user.make_steps(2)
+        assert len({tile.tobytes() for tile in user.tiles()}) == TILES, "each has its own noise"
 
-        person.press("l")
-        person.wait(lambda: person.state["locked"] == [2])
-        assert "locked" in (
-            person.page.locator('[data-tile="2"]').get_attribute("aria-label") or ""
-        )
-        before = person.tiles()
-        step = person.state["step"]
-        person.press("Space")
-        person.wait(lambda: person.state["step"] > step + 10)
-        person.pause()
-        assert equal(before, person.tiles()) == [number == 2 for number in range(TILES)]
+        user.press("l")
+        user.wait(lambda: user.state["locked"] == [2])
+        assert "locked" in (user.page.locator('[data-tile="2"]').get_attribute("aria-label") or "")
+        before = user.tiles()
+        step = user.state["step"]
+        user.press("Space")
+        user.wait(lambda: user.state["step"] > step + 10)
+        user.pause()
+        assert equal(before, user.tiles()) == [number == 2 for number in range(TILES)]
 
-        person.press("z")
-        person.wait(lambda: person.state["locked"] == [])
-        assert all(equal(before, person.tiles())), "undone to the moment before the lock"
-        person.press("z")
-        person.wait(lambda: all(equal(apart, person.tiles())))
-        person.press("Control+y")
-        person.wait(lambda: all(equal(before, person.tiles())))
-        person.page.locator("#filmstrip button").first.click()
-        person.wait(lambda: person.state["picked"] is None)
+        user.press("z")
+        user.wait(lambda: user.state["locked"] == [])
+        assert all(equal(before, user.tiles())), "undone to the moment before the lock"
+        user.press("z")
+        user.wait(lambda: all(equal(apart, user.tiles())))
+        user.press("Control+y")
+        user.wait(lambda: all(equal(before, user.tiles())))
+        user.page.locator("#filmstrip button").first.click()
+        user.wait(lambda: user.state["picked"] is None)
 
-        person.page.locator("#seed").fill("77")
-        person.page.locator("#restart-noise").click()
-        person.wait(lambda: person.state["seed"] == 77 and person.state["step"] == 0)
-        started = person.tiles()
-        person.walk(1)
-        person.page.locator("#restart-noise").click()
-        person.wait(lambda: all(equal(started, person.tiles())))
+        user.page.locator("#seed").fill("77")
+        user.page.locator("#restart-noise").click()
+        user.wait(lambda: user.state["seed"] == 77 and user.state["step"] == 0)
+        started = user.tiles()
+        user.make_steps(1)
+        user.page.locator("#restart-noise").click()
+        user.wait(lambda: all(equal(started, user.tiles())))
 
 
-def test_paint_holds_the_rest(person: Person, checkpoint: Path, tmp_path: Path) -> None:
+def test_paint_holds_the_rest(user: User, checkpoint: Path, tmp_path: Path) -> None:
     picture = np.random.default_rng(5).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "mine.png")
     with interactive(checkpoint) as address:
-        person.open(address)
-        person.press("2")
-        person.wait(lambda: person.state["picked"] == 1)
-        person.page.locator("#open-image").set_input_files(tmp_path / "mine.png")
-        person.wait(lambda: np.array_equal(person.tile(1)[..., :3], picture))
-        assert not person.state["running"]
-        person.press("p")
-        person.page.locator("#paint-dialog").wait_for()
-        person.page.locator("#brush-size").fill("1")
-        canvas = person.page.locator("#paint-canvas").bounding_box()
+        user.open(address)
+        user.press("2")
+        user.wait(lambda: user.state["picked"] == 1)
+        user.page.locator("#open-image").set_input_files(tmp_path / "mine.png")
+        user.wait(lambda: np.array_equal(user.tile(1)[..., :3], picture))
+        assert not user.state["running"]
+        user.press("p")
+        user.page.locator("#paint-dialog").wait_for()
+        user.page.locator("#brush-size").fill("1")
+        canvas = user.page.locator("#paint-canvas").bounding_box()
         cell = canvas["width"] / SIDE
-        mouse = person.page.mouse
+        mouse = user.page.mouse
         mouse.move(canvas["x"] + 5.5 * cell, canvas["y"] + 1.5 * cell)
         mouse.down()
         mouse.move(canvas["x"] + 5.5 * cell, canvas["y"] + 6.5 * cell, steps=8)
         mouse.up()
-        person.page.locator("#paint-done").click()
-        person.wait(lambda: person.state["masked"] == [1])
+        user.page.locator("#paint-done").click()
+        user.wait(lambda: user.state["masked"] == [1])
         painted = np.zeros((SIDE, SIDE), bool)
         painted[1:7, 5] = True
-        person.page.locator("#level").fill("1")
-        person.walk(6)
-        after = person.tile(1)[..., :3]
+        user.page.locator("#level").fill("1")
+        user.make_steps(6)
+        after = user.tile(1)[..., :3]
         assert np.array_equal(after[~painted], picture[~painted]), "held bit for bit"
-        assert (after[painted] != picture[painted]).any(1).all(), "painted pixels walk"
-        assert "painted" in (
-            person.page.locator('[data-tile="1"]').get_attribute("aria-label") or ""
-        )
+        assert (after[painted] != picture[painted]).any(1).all(), "painted pixels change"
+        assert "painted" in (user.page.locator('[data-tile="1"]').get_attribute("aria-label") or "")
 
-        person.press("p")
-        person.page.locator("#mask-invert").click()
-        person.page.locator("#paint-done").click()
-        person.walk(4)
-        other = person.tile(1)[..., :3]
+        user.press("p")
+        user.page.locator("#mask-invert").click()
+        user.page.locator("#paint-done").click()
+        user.make_steps(4)
+        other = user.tile(1)[..., :3]
         assert np.array_equal(other[painted], after[painted])
         assert (other[~painted] != after[~painted]).any()
 
 
 def test_shelf_session_and_replay(
-    person: Person, chromium: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    user: User, chromium: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NKCA_CACHE", str(tmp_path / "cache"))
     with interactive(checkpoint) as address:
-        person.open(address)
-        person.pause()
+        user.open(address)
+        user.pause()
         kept: list[Pixels] = []
         for tile in (3, 0, 5):
-            person.walk(2)
-            person.press(str(tile + 1), "k")
-            person.wait(lambda: person.page.locator("#shelf img").count() == len(kept) + 1)
-            kept.append(person.tile(tile)[..., :3])
-        person.press("s", "l", "ArrowUp")
-        person.walk(2)
-        files = zipfile.ZipFile(io.BytesIO(person.download("#shelf-zip")))
+            user.make_steps(2)
+            user.press(str(tile + 1), "k")
+            user.wait(lambda: user.page.locator("#shelf img").count() == len(kept) + 1)
+            kept.append(user.tile(tile)[..., :3])
+        user.press("s", "l", "ArrowUp")
+        user.make_steps(2)
+        files = zipfile.ZipFile(io.BytesIO(user.download("#shelf-zip")))
         assert files.namelist() == [
             "kept_0001.png",
             "kept_0002.png",
@@ -314,11 +309,11 @@ def test_shelf_session_and_replay(
         ]
         for name, pixels in zip(files.namelist(), kept, strict=False):
             assert np.array_equal(np.asarray(Image.open(files.open(name))), pixels), name
-        grid = Image.open(io.BytesIO(person.download("#shelf-grid")))
+        grid = Image.open(io.BytesIO(user.download("#shelf-grid")))
         assert grid.width > 2 * SIDE
-        session = person.download("#session-save")
+        session = user.download("#session-save")
         (tmp_path / "session.json").write_bytes(session)
-        last, level = person.tiles(), person.state["level"]
+        last, level = user.tiles(), user.state["level"]
 
         replay(checkpoint, tmp_path)
         for name in files.namelist()[:3]:
@@ -327,20 +322,20 @@ def test_shelf_session_and_replay(
             again = Image.open(tmp_path / "again" / f"tile_{number + 1:04d}.png")
             assert np.array_equal(np.asarray(again), pixels[..., :3])
 
-        other = Person(chromium.new_page())
+        other = User(chromium.new_page())
         other.open(address)
         assert all(equal(last, other.tiles())), "a second tab sees the same chains"
-        person.walk(1)
-        other.wait(lambda: all(equal(person.tiles(), other.tiles())))
+        user.make_steps(1)
+        other.wait(lambda: all(equal(user.tiles(), other.tiles())))
         other.page.close()
 
-        person.page.locator("#restart-noise").click()
-        person.wait(lambda: person.state["step"] == 0)
-        person.page.locator("#session-load").set_input_files(tmp_path / "session.json")
-        person.page.locator("#ask-yes").click()
-        person.wait(lambda: person.state["replaying"] is None and all(equal(last, person.tiles())))
-        assert person.state["level"] == level
-        assert json.loads(person.download("#session-save")) == json.loads(session)
+        user.page.locator("#restart-noise").click()
+        user.wait(lambda: user.state["step"] == 0)
+        user.page.locator("#session-load").set_input_files(tmp_path / "session.json")
+        user.page.locator("#ask-yes").click()
+        user.wait(lambda: user.state["replaying"] is None and all(equal(last, user.tiles())))
+        assert user.state["level"] == level
+        assert json.loads(user.download("#session-save")) == json.loads(session)
 
 
 def replay(checkpoint: Path, folder: Path) -> Result:

@@ -1,4 +1,4 @@
-"""The real command: it starts, tells its address, answers, keeps what was kept, and ends at once."""
+"""The command itself: it starts, prints its address, responds, saves the session, and ends at once."""
 
 import http.client
 import json
@@ -24,15 +24,15 @@ from live_chains import exact_model, origin_of
 from PIL import Image
 
 from nkca.cli.interactive import main
-from nkca.live.chains.events import Keep, Step, Stop
+from nkca.live.chains.events import Keep, MakeSteps, Stop
 from nkca.live.chains.explorer import Setup
 from nkca.live.session.file import read_session, to_json
 from nkca.live.web import uvicorn_timeout
-from nkca.live.web.address import access_at, addresses, listen
+from nkca.live.web.address import access_for, addresses, listen
 from nkca.live.web.autosave import Autosave
-from nkca.live.web.desk import Desk, Turn
 from nkca.live.web.guard import LOOPBACK, Access
 from nkca.live.web.server import make_app
+from nkca.live.web.shared_explorer import SharedExplorer, Turn
 from nkca.live.web.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def command(cache: Path, *args: object) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The running command, and the address it has told."""
+    """The running command and the address it printed."""
     with subprocess.Popen(
         [sys.executable, "-m", "nkca.cli.interactive", *map(str, args), "--no-browser"],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "NKCA_CACHE": str(cache)},
@@ -84,7 +84,7 @@ def head_of(connection: http.client.HTTPConnection) -> Any:
 
 
 def round_trip(port: int) -> float:
-    """Seconds for a request that takes no time, on a connection that is open."""
+    """Seconds for a trivial request on an open connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request("GET", "/api/about")
     connection.getresponse().read()
@@ -96,7 +96,7 @@ def round_trip(port: int) -> float:
 
 
 def ended(process: "subprocess.Popen[str]", by: signal.Signals) -> str:
-    """End it: at once, without a complaint. Returns what it says."""
+    """End the command, which must take less than 3 s and print no error; returns its output."""
     start = time.perf_counter()
     process.send_signal(by)
     out, err = process.communicate(timeout=20)
@@ -107,7 +107,7 @@ def ended(process: "subprocess.Popen[str]", by: signal.Signals) -> str:
 
 
 TURN = b"POST /api/turn HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-WIRE: dict[str, tuple[bytes, set[bytes]]] = {  # status; b"" where nothing is answered
+WIRE: dict[str, tuple[bytes, set[bytes]]] = {  # allowed statuses; b"" is no response
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01", {b"400", b""}),
     "no host": (b"GET /api/about HTTP/1.1\r\n\r\n", {b"400"}),
     "no host, old": (b"GET /api/about HTTP/1.0\r\n\r\n", {b"403"}),
@@ -149,7 +149,7 @@ def test_the_command_answers_keeps_and_ends(checkpoint: Path, tmp_path: Path) ->
         port = port_of(address)
         for name, (content, expected) in WIRE.items():
             assert status_on_the_wire(port, content) in expected, name
-        assert min(map(round_trip, [port] * 10)) < 0.03, "TCP waits for more to send"
+        assert min(map(round_trip, [port] * 10)) < 0.03, "TCP delays small responses"
         cut_off = send(port, KEEP)
         cut_off.close()
         head = head_of(send(port, KEEP))
@@ -180,7 +180,7 @@ def test_the_command_ends_in_the_middle_of_a_step(
 
 
 def bad(*args: object) -> str:
-    """What the command says that must not start."""
+    """The error of a command that must not start."""
     result = CliRunner().invoke(main, [*map(str, args), "--no-browser"])
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
@@ -197,7 +197,7 @@ def test_bad_input_is_one_line_before_the_server_starts(checkpoint: Path, tmp_pa
     assert "no such session" in bad(checkpoint, f"--session={tmp_path / 'none.json'}")
     session = tmp_path / "session.json"
     model = exact_model()
-    session.write_bytes(to_json(Desk(model, origin_of(model), Setup(2)).session))
+    session.write_bytes(to_json(SharedExplorer(model, origin_of(model), Setup(2)).session))
     for option in ("--batch-size=3", "--seed=0", "--lag=0.2", "--precision=fp32"):
         name = option[2:].partition("=")[0]
         assert f"brings its own '{name}'" in bad(checkpoint, f"--session={session}", option)
@@ -210,12 +210,12 @@ def test_bad_input_is_one_line_before_the_server_starts(checkpoint: Path, tmp_pa
     assert "--port" in bad(checkpoint, "--port=65536")
     assert "cannot listen on 192.0.2.1" in bad(checkpoint, "--host=192.0.2.1")
     assert "cannot listen on no host" in bad(checkpoint, "--host=no host")
-    with listen("127.0.0.1", 0) as door:
-        port = door.getsockname()[1]
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
         assert f"port {port}: Address already in use" in bad(checkpoint, f"--port={port}")
 
 
-def test_pictures_are_fitted_and_a_session_goes_on(checkpoint: Path, tmp_path: Path) -> None:
+def test_pictures_are_fitted_and_a_session_is_continued(checkpoint: Path, tmp_path: Path) -> None:
     picture = tmp_path / "grey.png"
     Image.fromarray(np.full((20, 30), 90, np.uint8)).save(picture)
     with command(tmp_path, checkpoint, picture, "--visualize=both") as (process, address):
@@ -240,83 +240,85 @@ def test_every_session_is_saved_in_a_file_of_its_own(
 ) -> None:
     monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
     model = exact_model()
-    desk, save = Desk(model, origin_of(model), Setup(2)), Autosave()
-    save(desk)
+    shared, save = SharedExplorer(model, origin_of(model), Setup(2)), Autosave()
+    save(shared)
     assert not list(tmp_path.iterdir())
-    desk.turn(Turn(events=(Step(2), Keep(1))))
-    save(desk)
-    desk.load(read_session(save.written[0]))
-    desk.turn(Turn(events=(Stop(),)))
-    desk.turn(Turn(events=(Step(5), Keep(0))))
+    shared.turn(Turn(events=(MakeSteps(2), Keep(1))))
+    save(shared)
+    shared.load(read_session(save.written[0]))
+    shared.turn(Turn(events=(Stop(),)))
+    shared.turn(Turn(events=(MakeSteps(5), Keep(0))))
     for _ in range(2):
-        save(desk)
+        save(shared)
     assert [read_session(path).steps for path in save.written] == [2, 5]
-    assert desk.notice is None
+    assert shared.notice is None
     (tmp_path / "file").touch()
     monkeypatch.setenv("NKCA_CACHE", str(tmp_path / "file"))
     for _ in range(2):
-        save(desk)
-    assert "cannot save the session by itself: Not a directory" in str(desk.notice)
-    assert desk.turn(Turn()).head["notice"] == desk.notice
+        save(shared)
+    assert "cannot save the session automatically: Not a directory" in str(shared.notice)
+    assert shared.turn(Turn()).head["notice"] == shared.notice
     monkeypatch.setenv("NKCA_CACHE", "~nobody-of-that-name/x")
-    save(desk)
+    save(shared)
     (warning,) = caplog.records
     assert "cannot save the session" in warning.getMessage()
 
 
-def test_doors() -> None:
+def test_access_and_addresses_of_listeners() -> None:
     with listen("127.0.0.1", 0) as one, listen("localhost", 0) as two:
         assert one.getsockname()[1] != two.getsockname()[1]
-        access = access_at(one, "127.0.0.1", token=False)
+        access = access_for(one, "127.0.0.1", token=False)
         assert (access.token, access.by_address, access.names) == (None, False, LOOPBACK)
         assert addresses(one, access) == [f"http://127.0.0.1:{one.getsockname()[1]}/"]
-        assert access_at(one, "127.0.0.1", token=True).token
-    with listen("0.0.0.0", 0) as door:
-        access = access_at(door, "0.0.0.0", token=False)
+        assert access_for(one, "127.0.0.1", token=True).token
+    with listen("0.0.0.0", 0) as listener:
+        access = access_for(listener, "0.0.0.0", token=False)
         assert access.token and access.by_address
-        assert access.knows(socket.gethostname().lower())
-        here, there = addresses(door, access)
-        port = door.getsockname()[1]
+        assert access.accepts_host(socket.gethostname().lower())
+        here, there = addresses(listener, access)
+        port = listener.getsockname()[1]
         assert here == f"http://127.0.0.1:{port}/?token={access.token}"
         assert there == f"http://{socket.gethostname()}:{port}/?token={access.token}"
-        assert access_at(door, "0.0.0.0", token=False).token != access.token
+        assert access_for(listener, "0.0.0.0", token=False).token != access.token
 
 
-def test_a_session_that_another_replaces_is_saved_though_nothing_was_kept(
+def test_a_replaced_session_is_saved_even_if_nothing_was_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
     model = exact_model()
-    desk, save = Desk(model, origin_of(model), Setup(2)), Autosave()
-    save(desk, True)
+    shared, save = SharedExplorer(model, origin_of(model), Setup(2)), Autosave()
+    save(shared, True)
     assert save.written == [], "nothing has happened"
-    desk.turn(Turn(events=(Step(2),)))
-    save(desk)
+    shared.turn(Turn(events=(MakeSteps(2),)))
+    save(shared)
     assert save.written == []
-    save(desk, True)
+    save(shared, True)
     assert read_session(save.written[0]).steps == 2
 
 
-def test_connections_that_say_nothing_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn_timeout, "SECONDS", 0.3)
     config = uvicorn.Config(
-        make_app(Desk(exact_model(), origin_of(exact_model()), Setup(2)), Worker(), Access()),
-        http=uvicorn_timeout.PromptProtocol,
+        make_app(
+            SharedExplorer(exact_model(), origin_of(exact_model()), Setup(2)), Worker(), Access()
+        ),
+        http=uvicorn_timeout.HeadTimeoutProtocol,
         lifespan="off",
         log_config=None,
     )
     server = uvicorn.Server(config)
-    with listen("127.0.0.1", 0) as door:
-        thread = threading.Thread(target=server.run, args=[[door]], daemon=True)
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, args=[[listener]], daemon=True)
         thread.start()
-        port = door.getsockname()[1]
+        port = listener.getsockname()[1]
         head = b"GET /api/about HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for before, begun in ((b"", b""), (b"", b"GET / HT"), (head, b"GET / HT")):
             with socket.create_connection(("127.0.0.1", port), timeout=9) as connection:
                 if before:
                     connection.sendall(before)
                     assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
-                    time.sleep(0.1)  # until the rest of it has come
+                    time.sleep(0.1)  # until the rest of the response has arrived
                 connection.sendall(begun)
                 start = time.perf_counter()
                 while connection.recv(1 << 16):
@@ -326,7 +328,7 @@ def test_connections_that_say_nothing_are_closed(monkeypatch: pytest.MonkeyPatch
         for _ in range(3):
             kept.request("GET", "/api/about")
             assert kept.getresponse().read()
-            time.sleep(0.5)  # idle between requests is another matter
+            time.sleep(0.5)  # idle between requests has another limit
         kept.close()
         server.should_exit = True
         thread.join()

@@ -1,4 +1,4 @@
-"""The page's own tests: TypeScript's reading of its modules, and its units under Node (in ``js/``)."""
+"""The page's modules: checked by TypeScript, and unit-tested under Node (in ``js/``)."""
 
 import json
 import re
@@ -19,7 +19,7 @@ NODE = shutil.which("node") or ""
 
 @pytest.fixture
 def node() -> str:
-    """A Node that reads a .js file with imports as a module without being told to."""
+    """A Node version that detects modules in .js files by their imports."""
     if not NODE:
         pytest.skip("no Node on the PATH")
     found = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout
@@ -37,7 +37,7 @@ def tsc(node: str) -> list[str]:
 
 
 def run(*command: str) -> tuple[int, str]:
-    """Exit code and output of a command in the folder of the page's tests."""
+    """Run a command in the folder of the page's tests; returns its exit code and output."""
     done = subprocess.run(
         command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600
     )
@@ -61,7 +61,7 @@ def test_types_of_all_modules_of_the_page(tsc: list[str]) -> None:
 
 
 def test_a_wrong_event_is_found(tsc: list[str], tmp_path: Path) -> None:
-    """The control: the same options see a misspelt field, and an argument without a type."""
+    """The negative control: the same options find a misspelt field and an argument without a type."""
     queue = (PAGE / "queue.js").as_posix()
     (tmp_path / "wrong.js").write_text(
         f"import {{ Queue }} from {json.dumps(queue)};\n"
@@ -77,7 +77,7 @@ def test_a_wrong_event_is_found(tsc: list[str], tmp_path: Path) -> None:
 
 
 def test_the_page_has_the_events_of_the_server() -> None:
-    """Names and fields; types.js writes an event as ``{do: "lock", tile: number, ...}``."""
+    """Names and fields agree; types.js declares an event as ``{do: "lock", tile: number, ...}``."""
     text = (PAGE / "types.js").read_text()
     (bare,) = re.findall(r"@typedef \{([^}]*)\} Bare", text)
     written: dict[str, set[str]] = {name: set() for name in re.findall(r'"(\w+)"', bare)}

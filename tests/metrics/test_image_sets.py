@@ -15,7 +15,14 @@ from toys import image_files, random_pictures, save_pictures, write_checkpoint
 from nkca.config.schema import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.metrics import image_sets
-from nkca.metrics.image_sets import ArrayImages, ImageFiles, ImageSet, Part, SampleOptions, Samples
+from nkca.metrics.image_sets import (
+    ArrayImages,
+    ImageFiles,
+    ImageSet,
+    ImageSubset,
+    SampleOptions,
+    Samples,
+)
 from nkca.models.build import load_model
 from nkca.pixels import CategoricalPixels, to_rgb
 from nkca.sampling.sample import sample
@@ -246,10 +253,10 @@ def test_what_is_said_of_samples(checkpoints: dict[str, Path]) -> None:
 def test_a_part_has_the_numbers_of_the_whole(checkpoints: dict[str, Path]) -> None:
     for whole in (image_files(PICTURES), samples_of(checkpoints["discrete"])):
         all_of_it = whole.batch(range(6))
-        part = Part(whole, range(1, 6, 2))
+        part = ImageSubset(whole, range(1, 6, 2))
         assert len(part) == 3
         assert_same(part.batch([2, 0]), all_of_it[[5, 1]])
-        assert_same(Part(part, range(1, 3)).batch([0, 1]), all_of_it[[3, 5]])
+        assert_same(ImageSubset(part, range(1, 3)).batch([0, 1]), all_of_it[[3, 5]])
         ticks: list[float] = []
         part.batch([0], ticks.append)
         assert ticks[-1] == 1.0
@@ -262,13 +269,13 @@ def test_the_identity_of_a_part() -> None:
     whole, other = image_files(PICTURES), image_files(PICTURES[::-1].copy())
     parts: list[ImageSet] = [
         whole,
-        Part(whole, range(3)),
-        Part(whole, range(3, 6)),
-        Part(whole, range(0, 6, 2)),
-        Part(other, range(3)),
+        ImageSubset(whole, range(3)),
+        ImageSubset(whole, range(3, 6)),
+        ImageSubset(whole, range(0, 6, 2)),
+        ImageSubset(other, range(3)),
     ]
     assert len({part.identity for part in parts}) == 5
-    assert Part(image_files(PICTURES.copy()), range(3)).identity == parts[1].identity
+    assert ImageSubset(image_files(PICTURES.copy()), range(3)).identity == parts[1].identity
 
 
 def test_pictures_in_memory() -> None:

@@ -1,6 +1,5 @@
 """One pass over each set, roles kept apart, and the warnings that numbers of images call for."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,29 +8,27 @@ import numpy as np
 import pytest
 import torch
 from toys import (
+    NOWHERE,
     ToyExtractor,
     image_files,
     measurement_of,
     random_pictures,
+    report_of,
     save_pictures,
     three_sets,
     write_checkpoint,
 )
 
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, Subject
+from nkca.metrics.caveats import SAME_IMAGES
+from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.contract import Array, Description
 from nkca.metrics.measure import make_report, measure
-from nkca.metrics.report import Report, table
+from nkca.metrics.report import table
 from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics
 
-NOWHERE = Collecting(torch.device("cpu"), None)
 TOY = ToyExtractor().description
-
-
-def report_of(subjects: Mapping[str, Subject], **options: Any) -> Report:
-    return make_report(measurement_of(subjects), ToyExtractor(**options), NOWHERE)[0]
 
 
 def random_features(count: int, seed: int) -> Array:
@@ -134,7 +131,7 @@ def test_statistics_of_another_extractor_are_refused_before_anything_is_computed
 
 
 def warnings_of(**roles: Statistics) -> tuple[str, ...]:
-    return make_report(measurement_of(roles), None, NOWHERE)[0].warnings
+    return make_report(measurement_of(roles), None, NOWHERE)[0].scores.warnings
 
 
 def test_fewer_images_than_dimensions() -> None:
@@ -166,9 +163,17 @@ def test_moments_of_unknown_origin() -> None:
 def test_what_the_extractor_and_the_measurement_warn_of() -> None:
     measurement = measurement_of(three_sets(), "sizes differ")
     report, _ = make_report(measurement, ToyExtractor("not the standard weights"), NOWHERE)
-    assert report.warnings[:2] == ("sizes differ", "not the standard weights")
-    said = [f"warning: {warning}" for warning in report.warnings]
+    assert report.scores.warnings[:2] == ("sizes differ", "not the standard weights")
+    said = [f"warning: {warning}" for warning in report.scores.warnings]
     assert table(report).splitlines()[-len(said) :] == said
+
+
+def test_measure_gives_the_warnings_of_the_report() -> None:
+    """12 images are fewer than their 8 x 8 x 3 features, and they are the reference."""
+    pictures = random_pictures(12, seed=1)
+    warnings = measure(pictures, pictures, features="pixels", device="cpu").warnings
+    assert SAME_IMAGES in warnings
+    assert any(warning.startswith("12 samples for 192 feature") for warning in warnings), warnings
 
 
 def test_measure_takes_arrays_in_this_order() -> None:

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tables import each
 from toys import ToyExtractor, image_files, random_pictures, save_pictures, write_checkpoint
 
 from nkca.config.schema import DataConfig
+from nkca.demo import measured_path
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, Subject, collect
-from nkca.metrics.image_sets import ImageFiles, Part, SampleOptions, Samples
-from nkca.metrics.measurement import Measurement, is_checkpoint, prepare
-from nkca.metrics.request import Request
+from nkca.metrics.collect import CollectOptions, Subject, collect
+from nkca.metrics.image_sets import ImageFiles, ImageSubset, SampleOptions, Samples
+from nkca.metrics.measurement import Measurement, is_checkpoint, open_measurement
+from nkca.metrics.request import MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 from nkca.models.checkpoint import LATEST, digest
 from nkca.pixels import CategoricalPixels
@@ -54,7 +56,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
         "background": "black",
     }
     images = image_files(random_pictures(9, seed=3))
-    options_of = Collecting(torch.device("cpu"), None)
+    options_of = CollectOptions(torch.device("cpu"), None)
     save_statistics(root / "stats.npz", collect(images, ToyExtractor(), options_of))
     np.savez(root / "moments.npz", mu=np.zeros(12), sigma=np.eye(12))
     return Places(
@@ -82,7 +84,9 @@ def opened(samples: object, reference: object = None, **options: Any) -> Measure
         if name in options:
             options[name] = str(options[name])
     assert named["samples"] is not None
-    return prepare(Request(named["samples"], named["reference"], device="cpu", **options))
+    return open_measurement(
+        MeasureRequest(named["samples"], named["reference"], device="cpu", **options)
+    )
 
 
 KINDS: dict[str, tuple[type, int]] = {
@@ -96,14 +100,18 @@ KINDS: dict[str, tuple[type, int]] = {
 
 
 @pytest.mark.parametrize("samples", KINDS)
-@pytest.mark.parametrize("reference", [*KINDS, None])
-def test_every_pair_of_places(samples: str, reference: str | None, places: Places) -> None:
+def test_every_pair_of_places(samples: str, places: Places) -> None:
+    for reference in each([*KINDS, None]):
+        check_pair(samples, reference, places)
+
+
+def check_pair(samples: str, reference: str | None, places: Places) -> None:
     pair = (getattr(places, samples), getattr(places, reference) if reference else None)
     roles = {"samples": samples} | ({"reference": reference} if reference else {})
     known = [count for role in roles.values() if (count := KINDS[role][1]) > 0]
     has_model = bool({"model", "run"} & set(roles.values()))
     if has_model and not known:
-        with pytest.raises(InputError, match="how many samples"):
+        with pytest.raises(InputError, match="number of samples is unknown"):
             opened(*pair)
         known = [5]
         measurement = opened(*pair, num_samples=5)
@@ -128,11 +136,13 @@ def test_every_pair_of_places(samples: str, reference: str | None, places: Place
 def test_what_a_checkpoint_is(places: Places, tmp_path: Path) -> None:
     for path in (places.model, places.run, places.discrete, tmp_path / "not-there.pt"):
         assert is_checkpoint(str(path)), path
-    for name in (*map(str, (places.train, places.zip, places.npz, tmp_path)), "demo:images"):
-        assert not is_checkpoint(name), name
-    assert is_checkpoint("demo:model")
-    with pytest.raises(InputError, match="demo:model or demo:images"):
-        is_checkpoint("demo")
+    for path in (places.train, places.zip, places.npz, tmp_path):
+        assert not is_checkpoint(str(path)), path
+    assert is_checkpoint(measured_path("demo:model"))
+    assert not is_checkpoint(measured_path("demo:images"))
+    for wrong in (MeasureRequest("demo"), MeasureRequest(str(places.train), "demo")):
+        with pytest.raises(InputError, match="demo:model or demo:images"):
+            open_measurement(wrong)
 
 
 def test_the_samples_of_a_checkpoint(places: Places) -> None:
@@ -192,15 +202,15 @@ def test_a_categorical_model_is_compared_with_its_own_levels(places: Places) -> 
     for names in ((places.discrete, places.train), (places.train, places.discrete)):
         subjects = opened(*names).subjects
         (files,) = {images for images in subjects.values() if isinstance(images, ImageFiles)}
-        assert files.seen_as == CategoricalPixels(4)
+        assert files.model_pixels == CategoricalPixels(4)
         assert levels_in(files) == {0, 85, 170, 255}
     full = opened(places.discrete, places.train, full_depth=True).subjects["reference"]
     assert isinstance(full, ImageFiles)
-    assert full.seen_as is None
+    assert full.model_pixels is None
     assert len(levels_in(full)) > 100
     continuous = opened(places.model, places.train).subjects["reference"]
     assert isinstance(continuous, ImageFiles)
-    assert continuous.seen_as is None
+    assert continuous.model_pixels is None
 
 
 def test_transparent_files_have_the_background_of_the_run(places: Places, tmp_path: Path) -> None:
@@ -219,14 +229,14 @@ def test_transparent_files_have_the_background_of_the_run(places: Places, tmp_pa
 def test_the_first_of_the_files(places: Places) -> None:
     measurement = opened(places.train, places.other, num_samples=4)
     samples = measurement.subjects["samples"]
-    assert isinstance(samples, Part)
+    assert isinstance(samples, ImageSubset)
     assert len(samples) == 4
     first = torch.from_numpy(TRAINING[:4]).permute(0, 3, 1, 2)
     assert torch.equal(samples.batch(range(4)), first)
     assert count_of(measurement.subjects["reference"]) == 10, "the reference is not cut"
     whole = opened(places.train, num_samples=12).subjects["samples"]
     assert isinstance(whole, ImageFiles)
-    with pytest.raises(InputError, match="--num-samples=13, but there are only 12 images"):
+    with pytest.raises(InputError, match="num_samples=13, but there are only 12 images"):
         opened(places.train, places.other, num_samples=13)
 
 
@@ -234,14 +244,14 @@ def test_samples_of_a_model_are_as_many_as_are_asked_for(places: Places) -> None
     assert count_of(opened(places.model, places.other).subjects["samples"]) == 10
     assert count_of(opened(places.model, places.other, num_samples=33).subjects["samples"]) == 33
     assert count_of(opened(places.model, num_samples=3).subjects["samples"]) == 3
-    with pytest.raises(InputError, match=r"how many samples.*--num-samples=N"):
+    with pytest.raises(InputError, match=r"number of samples is unknown.*num_samples"):
         opened(places.model, train=places.train)
 
 
 # training and held-out images
 
 
-COPIED = "the reference are the training images"
+COPIED = "the reference is the training images"
 
 
 def test_a_reference_that_was_trained_on_is_said_to_be(places: Places) -> None:
@@ -287,8 +297,8 @@ def test_one_place_is_opened_once(places: Places) -> None:
     decoded: list[int] = []
     name = str(places.train)
     data = DataConfig(cache=False)
-    request = Request(name, name, name, name, device="cpu", data=data)
-    measurement = prepare(request, lambda done, _: decoded.append(done))
+    request = MeasureRequest(name, name, name, name, device="cpu", data=data)
+    measurement = open_measurement(request, lambda done, _: decoded.append(done))
     assert len({id(subject) for subject in measurement.subjects.values()}) == 1
     assert decoded.count(24) == 1, "12 images, two passes, once"
 
@@ -298,9 +308,13 @@ def test_one_place_is_opened_once(places: Places) -> None:
 
 def test_files_of_other_sizes(places: Places, tmp_path: Path) -> None:
     wide = save_pictures(tmp_path / "wide", random_pictures(4, seed=5, side=24)[:, :16])
-    expected = "samples are of 24x16, the reference of 8x8 pixels: the score sees that too"
+    expected = (
+        "samples have 24x16 pixels, the reference 8x8: the score measures that difference too"
+    )
     assert opened(wide, places.train).warnings == (expected,)
-    expected = "samples are of 8x8, the reference of 24x16 pixels: the score sees that too"
+    expected = (
+        "samples have 8x8 pixels, the reference 24x16: the score measures that difference too"
+    )
     assert opened(places.train, wide).warnings == (expected,)
 
 
@@ -361,15 +375,15 @@ def test_statistics_say_where_they_are_and_what_of(places: Places) -> None:
     )
 
 
-@pytest.mark.parametrize("role", ["samples", "reference", "train", "held_out"])
-def test_a_bare_demo_names_the_two_things_it_may_be(role: str) -> None:
-    names: dict[str, Any] = {"samples": "demo:images", role: "demo"}
-    with pytest.raises(InputError, match=r"demo:model or demo:images.*\./demo"):
-        prepare(Request(**names))
+def test_a_bare_demo_names_the_two_things_it_may_be() -> None:
+    for role in each(["samples", "reference", "train", "held_out"]):
+        names: dict[str, Any] = {"samples": "demo:images", role: "demo"}
+        with pytest.raises(InputError, match=r"demo:model or demo:images.*\./demo"):
+            open_measurement(MeasureRequest(**names))
 
 
 @pytest.mark.parametrize("role", ["train", "held_out"])
 def test_the_demo_model_is_no_set_of_images(role: str) -> None:
     names: dict[str, Any] = {"samples": "demo:images", role: "demo:model"}
     with pytest.raises(InputError, match="expected a folder"):
-        prepare(Request(**names))
+        open_measurement(MeasureRequest(**names))

@@ -9,19 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tables import each
+from toys import normal
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Array, Description
+from nkca.metrics.extractors.contract import Description
 from nkca.metrics.scores.moments import Gaussian
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 
 EXTRACTOR = Description("toy", "0123abcd", "bytes / 255", "not the standard one")
 IMAGES = {"kind": "files", "path": "/photos", "count": 9, "size": [8, 8], "lossy": 0.25}
-
-
-def normal(count: int, dimensions: int, seed: int) -> Array:
-    values = np.random.default_rng(seed).standard_normal((count, dimensions))
-    return values.astype(np.float32)
 
 
 def example(count: int = 9) -> Statistics:
@@ -182,65 +179,54 @@ def test_pickles_are_not_run(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.npz"]
 
 
-@pytest.mark.parametrize("lost", ["mu", "sigma"])
-def test_files_that_lack_something(lost: str, tmp_path: Path) -> None:
-    left = {name: array for name, array in MOMENTS.items() if name != lost}
-    refused(save_raw(tmp_path / "a.npz", **left), f"it lacks '{lost}'")
+def test_files_that_lack_something(tmp_path: Path) -> None:
+    for lost in each(MOMENTS):
+        left = {name: array for name, array in MOMENTS.items() if name != lost}
+        refused(save_raw(tmp_path / "a.npz", **left), f"it lacks '{lost}'")
 
 
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {"mu": np.zeros(2), "sigma": np.eye(3)},
-        {"mu": np.zeros(3), "sigma": np.zeros((3, 2))},
-        {"mu": np.zeros((2, 2)), "sigma": np.eye(2)},
-        {"mu": np.array(0.0), "sigma": np.eye(2)},
-        {"mu": np.zeros(2), "sigma": np.ones(2)},
-        {"mu": np.array(["a", "b"]), "sigma": np.eye(2)},
-    ],
-)
-def test_moments_that_do_not_fit_together(arrays: dict[str, Any], tmp_path: Path) -> None:
-    refused(save_raw(tmp_path / "a.npz", **arrays))
+def test_moments_that_do_not_fit_together(tmp_path: Path) -> None:
+    for mu, sigma in each(
+        [
+            (np.zeros(2), np.eye(3)),
+            (np.zeros(3), np.zeros((3, 2))),
+            (np.zeros((2, 2)), np.eye(2)),
+            (np.array(0.0), np.eye(2)),
+            (np.zeros(2), np.ones(2)),
+            (np.array(["a", "b"]), np.eye(2)),
+        ]
+    ):
+        refused(save_raw(tmp_path / "a.npz", mu=mu, sigma=sigma))
 
 
-@pytest.mark.parametrize(
-    "features",
-    [
-        np.zeros((4, 3), np.float32),  # of another extractor than the moments
-        np.zeros((4, 2)),
-        np.zeros((4, 2), np.int32),
-        np.zeros(2, np.float32),
-        np.zeros((4, 2, 1), np.float32),
-    ],
-)
-def test_features_that_do_not_fit(features: Any, tmp_path: Path) -> None:
-    refused(save_raw(tmp_path / "a.npz", **MOMENTS, nkca=np.array(ABOUT), features=features))
-
-
-@pytest.mark.parametrize("logits", [np.zeros((4, 3)), np.zeros(4, np.float32)])
-def test_logits_of_another_kind(logits: Any, tmp_path: Path) -> None:
-    good = np.zeros((4, 2), np.float32)
+def test_features_and_logits_that_do_not_fit(tmp_path: Path) -> None:
     about = np.array(ABOUT)
-    refused(save_raw(tmp_path / "a.npz", **MOMENTS, nkca=about, features=good, logits=logits))
+    for features in each(
+        [
+            np.zeros((4, 3), np.float32),  # of another extractor than the moments
+            np.zeros((4, 2)),
+            np.zeros((4, 2), np.int32),
+            np.zeros(2, np.float32),
+            np.zeros((4, 2, 1), np.float32),
+        ]
+    ):
+        refused(save_raw(tmp_path / "a.npz", **MOMENTS, nkca=about, features=features))
+    good = np.zeros((4, 2), np.float32)
+    for logits in each([np.zeros((4, 3)), np.zeros(4, np.float32)]):
+        refused(save_raw(tmp_path / "a.npz", **MOMENTS, nkca=about, features=good, logits=logits))
 
 
-@pytest.mark.parametrize(
-    "about",
-    [
-        "",
-        "{",
-        "[]",
-        "5",
-        "null",
-        '"words"',
-        "{}",
-        '{"extractor": 5}',
-        '{"extractor": {"name": "toy"}}',
-        '{"extractor": {"name": "toy", "weights_sha256": "", "input": "", "color": "red"}}',
-    ],
-)
-def test_damaged_descriptions(about: str, tmp_path: Path) -> None:
-    refused(save_raw(tmp_path / "a.npz", **MOMENTS, nkca=np.array(about)))
+DESCRIPTIONS = [
+    "", "{", "[]", "5", "null", '"words"', "{}",
+    '{"extractor": 5}',
+    '{"extractor": {"name": "toy"}}',
+    '{"extractor": {"name": "toy", "weights_sha256": "", "input": "", "color": "red"}}',
+]  # fmt: skip
+
+
+def test_damaged_descriptions(tmp_path: Path) -> None:
+    for about in each(DESCRIPTIONS):
+        refused(save_raw(tmp_path / "a.npz", **MOMENTS, nkca=np.array(about)))
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -1,5 +1,6 @@
 """Rows that were saved are there the next time, whatever happened; nothing else is."""
 
+import itertools
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tables import each
 
 from nkca.errors import InputError
 from nkca.metrics import store as store_module
@@ -134,40 +136,38 @@ def test_a_mapping_is_a_tensor_without_warnings_and_private(tmp_path: Path) -> N
 # what cannot be added
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
+def test_features_of_another_kind_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, 3)
+    for other in (
         Features(torch.zeros(2, 4), torch.zeros(2, 2)),
         Features(torch.zeros(2, 3), torch.zeros(2, 5)),
         Features(torch.zeros(2, 3)),
-    ],
-)
-def test_features_of_another_kind_are_refused(other: Features, tmp_path: Path) -> None:
-    fill(tmp_path, 3)
-    with open_store(tmp_path) as store, pytest.raises(InputError, match="of another kind") as error:
-        store.append(other)
-    assert str(tmp_path) in str(error.value)
-    assert_holds(tmp_path, 3)
+    ):
+        with (
+            open_store(tmp_path) as store,
+            pytest.raises(InputError, match="of another kind") as error,
+        ):
+            store.append(other)
+        assert str(tmp_path) in str(error.value)
+        assert_holds(tmp_path, 3)
 
 
 def test_a_place_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"cannot keep features .*--cache-dir, or use --no-cache"):
+    with pytest.raises(InputError, match=r"cannot keep features .*cache_dir.*switch the cache off"):
         fill(tmp_path / "file" / "store", 1)
 
 
 # crashes
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, InputError])
-def test_what_was_added_is_saved_however_the_block_ends(
-    error: type[BaseException], tmp_path: Path
-) -> None:
-    with pytest.raises(error), open_store(tmp_path) as store:
-        store.append(batch(0, 3))
-        store.append(batch(3, 2))
-        raise error
-    assert_holds(tmp_path, 5)
+def test_what_was_added_is_saved_however_the_block_ends(tmp_path: Path) -> None:
+    for error in each([KeyboardInterrupt, MemoryError, InputError]):
+        with pytest.raises(error), open_store(tmp_path / error.__name__) as store:
+            store.append(batch(0, 3))
+            store.append(batch(3, 2))
+            raise error
+        assert_holds(tmp_path / error.__name__, 5)
 
 
 def test_rows_after_the_last_save_are_lost_but_no_others(tmp_path: Path) -> None:
@@ -195,50 +195,46 @@ def test_garbage_after_the_rows_is_overwritten(tmp_path: Path) -> None:
     assert_holds(tmp_path, 5)
 
 
-@pytest.mark.parametrize("name", ["features.f32", "logits.f32"])
-@pytest.mark.parametrize("length", [None, 0, 7])
-def test_files_that_do_not_hold_the_rows_begin_again(
-    name: str, length: int | None, tmp_path: Path
-) -> None:
-    fill(tmp_path, 4)
-    if length is None:
-        (tmp_path / name).unlink()
-    else:
-        os.truncate(tmp_path / name, length)
-    assert_holds(tmp_path, 0)
-    fill(tmp_path, 6)
-    assert_holds(tmp_path, 6)
+def test_files_that_do_not_hold_the_rows_begin_again(tmp_path: Path) -> None:
+    lengths = [None, 0, 7]
+    for number, (name, length) in each(
+        enumerate(itertools.product(["features.f32", "logits.f32"], lengths))
+    ):
+        store = tmp_path / str(number)
+        fill(store, 4)
+        if length is None:
+            (store / name).unlink()
+        else:
+            os.truncate(store / name, length)
+        assert_holds(store, 0)
+        fill(store, 6)
+        assert_holds(store, 6)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        "7",
-        "{}",
-        '{"rows": 4}',
-        '{"widths": [3, 2]}',
-        '{"rows": "four", "widths": [3, 2]}',
-        '{"rows": 4, "widths": [3]}',
-        '{"rows": 4, "widths": [3, 2, 1]}',
-        '{"rows": 4, "widths": null}',
-        '{"rows": 5, "widths": [3, 2]}',  # more than there are
-        '{"rows": 4, "widths": [4, 2]}',
-        '{"rows": -1, "widths": [3, 2]}',
-        '{"rows": 4, "widths": [0, 2]}',
-        '{"rows": Infinity, "widths": [3, 2]}',
-        "\udcff",
-    ],
-)
-def test_damaged_progress_begins_again(text: str, tmp_path: Path) -> None:
-    fill(tmp_path, 4)
-    (tmp_path / "progress.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert_holds(tmp_path, 0)
-    fill(tmp_path, 6)
-    assert_holds(tmp_path, 6)
+DAMAGED = [
+    "", "{", "[]", "null", "7", "{}", "\udcff",
+    '{"rows": 4}',
+    '{"widths": [3, 2]}',
+    '{"rows": "four", "widths": [3, 2]}',
+    '{"rows": 4, "widths": [3]}',
+    '{"rows": 4, "widths": [3, 2, 1]}',
+    '{"rows": 4, "widths": null}',
+    '{"rows": 5, "widths": [3, 2]}',  # more than there are
+    '{"rows": 4, "widths": [4, 2]}',
+    '{"rows": -1, "widths": [3, 2]}',
+    '{"rows": 4, "widths": [0, 2]}',
+    '{"rows": Infinity, "widths": [3, 2]}',
+]  # fmt: skip
+
+
+def test_damaged_progress_begins_again(tmp_path: Path) -> None:
+    for number, text in each(enumerate(DAMAGED)):
+        store = tmp_path / str(number)
+        fill(store, 4)
+        (store / "progress.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+        assert_holds(store, 0)
+        fill(store, 6)
+        assert_holds(store, 6)
 
 
 def test_without_progress_it_begins_again(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tables import each
 from torch import Tensor
 
 from nkca.config.parsing import configure
@@ -26,6 +27,7 @@ from nkca.models.checkpoint import (
     digest,
     find_checkpoint,
     load_checkpoint,
+    load_config,
     read_checkpoint,
     save_checkpoint,
 )
@@ -233,15 +235,15 @@ def not_checkpoints() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("kind", not_checkpoints())
-def test_files_of_other_kinds_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "file.pth"
-    path.write_bytes(not_checkpoints()[kind])
-    message = refused(path)
-    if kind in ("state_dict", "tensor", "list", "number", "other_format"):
-        assert "not a checkpoint of nkca" in message
-    with pytest.raises(InputError):
-        load_model(path)
+def test_files_of_other_kinds_are_refused_in_one_line(tmp_path: Path) -> None:
+    path, files = tmp_path / "file.pth", not_checkpoints()
+    for kind in each(files):
+        path.write_bytes(files[kind])
+        message = refused(path)
+        if kind in ("state_dict", "tensor", "list", "number", "other_format"):
+            assert "not a checkpoint of nkca" in message
+        with pytest.raises(InputError):
+            load_model(path)
 
 
 def content_of(path: Path) -> dict[str, Any]:
@@ -258,75 +260,55 @@ def test_a_newer_schema_asks_for_an_upgrade(tmp_path: Path) -> None:
     assert "upgrade" in message
 
 
-@pytest.mark.parametrize("schema", [0, -1, "1", None, 1.5])
-def test_a_schema_that_is_none_is_damage(tmp_path: Path, schema: object) -> None:
-    path = tmp_path / "c.pth"
-    torch.save(content_of(path) | {"schema": schema}, path)
-    assert "no valid schema number" in refused(path)
+KINDS_OF_DAMAGE: list[tuple[str, object, str]] = [
+    *[("schema", schema, "no valid schema number") for schema in (0, -1, "1", None, 1.5)],
+    *[("data_shape", shape, "damaged") for shape in ([3, 8], None, "abc")],
+    *[("data_std", std, "damaged") for std in ("wide", None)],
+    *[("config", config, "damaged") for config in (5, "text")],
+    ("model", 5, "damaged"), ("ema", None, "damaged"), ("progress", 7, "damaged"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "version",
-        "config",
-        "data_shape",
-        "data_std",
-        "progress",
-        "model",
-        "ema",
-        "optimizer",
-        "schema",
-    ],
-)
-def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
+def test_a_key_of_the_wrong_kind_is_damage(tmp_path: Path) -> None:
     path = tmp_path / "c.pth"
     content = content_of(path)
-    del content[key]
-    torch.save(content, path)
-    assert key in refused(path)
+    for key, value, words in each(KINDS_OF_DAMAGE):
+        torch.save(content | {key: value}, path)
+        assert words in refused(path)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("data_shape", [3, 8]), ("data_shape", None), ("data_shape", "abc"), ("data_std", "wide"),
-        ("data_std", None), ("config", 5), ("config", "text"), ("model", 5), ("ema", None),
-        ("progress", 7),
-    ],
-)  # fmt: skip
-def test_a_key_of_the_wrong_kind_is_damage(tmp_path: Path, key: str, value: object) -> None:
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "c.pth"
-    torch.save(content_of(path) | {key: value}, path)
-    assert "damaged" in refused(path)
+    content = content_of(path)
+    assert len(content) == 10
+    for key in each(content.keys() - {"format"}):
+        torch.save({name: content[name] for name in content if name != key}, path)
+        assert key in refused(path)
 
 
-@pytest.mark.parametrize("value", [{"a": 5}, {"a": "text"}, {"a": None}])
-def test_weights_that_are_not_tensors_are_refused(tmp_path: Path, value: object) -> None:
+def test_weights_that_are_not_tensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.pth"
-    torch.save(content_of(path) | {"ema": value}, path)
-    with pytest.raises(InputError) as caught:
-        load_model(path)
-    assert str(path) in str(caught.value)
+    content = content_of(path)
+    for value in each([5, "text", None]):
+        torch.save(content | {"ema": {"a": value}}, path)
+        with pytest.raises(InputError) as caught:
+            load_model(path)
+        assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "key", ["hidden_size", "dim_mults", "discrete", "data_shape", "global_step"]
-)
-def test_an_incomplete_checkpoint_of_the_original_names_what_it_lacks(
-    tmp_path: Path, key: str
-) -> None:
+def test_an_incomplete_checkpoint_of_the_original_names_what_it_lacks(tmp_path: Path) -> None:
     session = {
         "hidden_size": 8, "dim_mults": [1], "discrete": False, "data_shape": (1, 8, 8),
         "global_step": 1,
     }  # fmt: skip
     path = tmp_path / "c.pth"
-    content: dict[str, Any] = {"model_state": {}, "ema": {}, "session": session}
-    torch.save(content, path)
+    content: dict[str, Any] = {"model_state": {}, "ema": {}}
+    torch.save({**content, "session": session}, path)
     assert load_checkpoint(path).version == "original"
-    del session[key]
-    torch.save(content, path)
-    assert key in refused(path)
+    for key in each(session):
+        left = {name: value for name, value in session.items() if name != key}
+        torch.save({**content, "session": left}, path)
+        assert key in refused(path)
 
 
 # Which file, of a directory
@@ -369,6 +351,34 @@ def test_a_checkpoint_and_its_digest_come_from_one_read(
     assert read.ema.keys() == before.ema.keys()
 
 
+def test_the_config_alone_is_read_without_the_weights(tmp_path: Path) -> None:
+    large = replace(checkpoint(), model={"a": torch.ones(1 << 22)})
+    save_checkpoint(tmp_path / "a.pth", large)
+    assert load_config(tmp_path / "a.pth") == load_checkpoint(tmp_path / "a.pth").config
+    counts = Path("/proc/self/io")
+    if not counts.exists():
+        pytest.skip("this system does not count what is read")
+
+    def bytes_read() -> int:
+        return int(counts.read_text().split()[1])
+
+    before = bytes_read()
+    load_config(tmp_path / "a.pth")
+    between = bytes_read()
+    load_checkpoint(tmp_path / "a.pth")
+    assert between - before < 1 << 20 < 1 << 24 <= bytes_read() - between
+
+
+def test_a_config_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    with pytest.raises(InputError, match=r"no such checkpoint: .*a\.pth"):
+        load_config(path)
+    save_checkpoint(path, checkpoint())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"a\.pth is not"):
+        load_config(path)
+
+
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / LATEST
     path.write_bytes(b"abc")
@@ -403,19 +413,18 @@ def test_a_model_opens_with_what_its_run_was_given(tmp_path: Path) -> None:
     assert load_model(path, device="cpu").chain.lag == 0.95
 
 
-@pytest.mark.parametrize("config", [{"hidden_size": 16}, {"dim_mults": [1, 2]}, {"discrete": True}])
-def test_weights_that_do_not_fit_the_config_are_refused(
-    tmp_path: Path, config: dict[str, Any]
-) -> None:
+def test_weights_that_do_not_fit_the_config_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.pth"
     saved, _ = with_network()
-    save_checkpoint(path, replace(saved, config={**saved.config, **config}))
-    with pytest.raises(InputError, match="do not fit its config") as caught:
-        load_model(path, device="cpu")
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    assert len(message) < 400
+    others: list[dict[str, Any]] = [{"hidden_size": 16}, {"dim_mults": [1, 2]}, {"discrete": True}]
+    for config in each(others):
+        save_checkpoint(path, replace(saved, config={**saved.config, **config}))
+        with pytest.raises(InputError, match="do not fit its config") as caught:
+            load_model(path, device="cpu")
+        message = str(caught.value)
+        assert str(path) in message
+        assert "\n" not in message
+        assert len(message) < 400
 
 
 def test_a_config_of_another_version_is_refused_by_name(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from toys import Trainer
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.models.build import ModelSpec, assemble, new_denoiser, restore
 from nkca.models.checkpoint import Checkpoint
-from nkca.networks.compilation import describe, prepare
+from nkca.networks.compilation import compile_network, describe_compilation
 from nkca.networks.cpu.library import Kernels, find_kernels
 from nkca.networks.layers import Conv3x3
 from nkca.noise import step_noise
@@ -47,7 +47,7 @@ def _compiler() -> None:
 def trainer(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
     """A small model with weights that depend on nothing but ``discrete``."""
     spec = dataclasses.replace(SPEC, config=dataclasses.replace(SPEC.config, discrete=discrete))
-    network = prepare(new_denoiser(spec, seed=0), CPU, choice)
+    network = compile_network(new_denoiser(spec, seed=0), CPU, choice)
     with torch.no_grad():  # the gates begin at zero, which would hide the blocks
         for name, weight in network.named_parameters():
             if name.endswith("gate"):
@@ -116,14 +116,14 @@ def test_bfloat16_learns_as_well() -> None:
 @pytest.mark.parametrize("choice", ["auto", "on"])
 def test_cost_is_said(choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
-    line = describe(CPU, choice)
+    line = describe_compilation(CPU, choice)
     found = re.fullmatch(r"compiled for this processor \(ready in (.*) s\)", line)
     assert found is not None
     assert float(found[1]) > 0.2
     find_kernels.cache_clear()
-    again = describe(CPU, choice)
+    again = describe_compilation(CPU, choice)
     assert again == "compiled for this processor (ready in 0.0 s)", "kept in the cache folder"
-    network = prepare(nn.Conv2d(8, 8, 3), CPU, choice)
+    network = compile_network(nn.Conv2d(8, 8, 3), CPU, choice)
     assert isinstance(network, nn.Conv2d)
     assert network.weight.is_contiguous(memory_format=torch.channels_last)
 
@@ -132,23 +132,23 @@ def test_without_a_compiler_one_line_and_the_plain_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", str(tmp_path / "nothing"))
-    network = prepare(nn.Conv2d(8, 8, 3), CPU, "auto")
+    network = compile_network(nn.Conv2d(8, 8, 3), CPU, "auto")
     assert isinstance(network, nn.Conv2d)
     assert network.weight.is_contiguous()
-    assert describe(CPU, "auto").startswith(
+    assert describe_compilation(CPU, "auto").startswith(
         "not compiled for this processor, which is slower: no C++ compiler here"
     )
 
 
 def test_off_by_choice() -> None:
-    network = prepare(new_denoiser(SPEC, seed=0), CPU, "off")
+    network = compile_network(new_denoiser(SPEC, seed=0), CPU, "off")
     assert not has_kernels(network)
-    assert describe(CPU, "off") == ""
+    assert describe_compilation(CPU, "off") == ""
 
 
 @pytest.mark.usefixtures("_compiler")
 def test_copies_compute_alike() -> None:
-    network = prepare(new_denoiser(SPEC, seed=0), CPU, "auto")
+    network = compile_network(new_denoiser(SPEC, seed=0), CPU, "auto")
     kernels = find_kernels()
     assert isinstance(kernels, Kernels)
     for copied in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):

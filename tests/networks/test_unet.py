@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tables import each
 from torch import Tensor, nn
 
 from nkca.networks.layers import (
@@ -35,19 +36,17 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("dim_mults", [(1,), (1, 2), (2, 1, 3), (1, 2, 2, 4)])
-@pytest.mark.parametrize("size", [(8, 8), (8, 24)])
-def test_any_number_of_levels_and_any_shape(
-    dim_mults: tuple[int, ...], size: tuple[int, int]
-) -> None:
-    unet = started(UNet(H, dim_mults), gates=True)
-    x = torch.randn(2, H, *size, generator=torch.Generator().manual_seed(1))
-    e = torch.randn(2, H, 1, 1, generator=torch.Generator().manual_seed(2))
-    out = unet(x, e)
-    assert out.shape == x.shape
-    assert out.isfinite().all()
-    assert not torch.allclose(unet(x, -e), out)  # it listens to the level
-    assert torch.allclose(unet(x[1:], e[1:]), out[1:], atol=1e-4)  # images do not mix
+def test_any_number_of_levels_and_any_shape() -> None:
+    levels: list[tuple[int, ...]] = [(1,), (1, 2), (2, 1, 3), (1, 2, 2, 4)]
+    for dim_mults, size in each(itertools.product(levels, [(8, 8), (8, 24)])):
+        unet = started(UNet(H, dim_mults), gates=True)
+        x = torch.randn(2, H, *size, generator=torch.Generator().manual_seed(1))
+        e = torch.randn(2, H, 1, 1, generator=torch.Generator().manual_seed(2))
+        out = unet(x, e)
+        assert out.shape == x.shape
+        assert out.isfinite().all()
+        assert not torch.allclose(unet(x, -e), out)  # it listens to the level
+        assert torch.allclose(unet(x[1:], e[1:]), out[1:], atol=1e-4)  # images do not mix
 
 
 def test_every_pixel_depends_on_every_other() -> None:
@@ -163,11 +162,12 @@ def unet_by_hand(h: int, mults: tuple[int, ...]) -> int:
     return total + sum(conv(d, d, 3) + conv(d, d, 4) for d in widths[1:-1])
 
 
-@pytest.mark.parametrize(
-    ("h", "mults"), [(8, (1,)), (8, (1, 2)), (16, (2, 1, 3)), (8, (1, 1, 2, 2))]
-)
-def test_parameters_are_those_of_the_formula(h: int, mults: tuple[int, ...]) -> None:
-    assert count(UNet(h, mults)) == unet_by_hand(h, mults)
+def test_parameters_are_those_of_the_formula() -> None:
+    sizes: list[tuple[int, tuple[int, ...]]] = [
+        (8, (1,)), (8, (1, 2)), (16, (2, 1, 3)), (8, (1, 1, 2, 2))
+    ]  # fmt: skip
+    for h, mults in each(sizes):
+        assert count(UNet(h, mults)) == unet_by_hand(h, mults)
 
 
 def test_the_formula_gives_the_counts_of_the_original() -> None:
@@ -210,5 +210,5 @@ def test_starting_laws_are_those_of_pytorch(layer: Callable[[], nn.Module], boun
 
 
 def test_a_layer_without_a_starting_rule_is_refused() -> None:
-    with pytest.raises(TypeError, match="no starting value for PReLU"):
+    with pytest.raises(TypeError, match="no rule for the initial weights of PReLU"):
         initialise(nn.Sequential(nn.PReLU()), torch.Generator())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tables import each
 
 from nkca.errors import InputError
 from nkca.pictures.animation import FRAME_PIXELS, animation_frame, check_animation, save_animation
@@ -45,13 +46,18 @@ def test_grid_without_gap_keeps_the_images() -> None:
         assert np.array_equal(sheet[top : top + 3, left : left + 4], pixels[index])
 
 
-@pytest.mark.parametrize(
-    ("count", "columns", "shape"),
-    [(1, None, (1, 1)), (2, None, (1, 2)), (5, None, (2, 3)), (16, None, (4, 4)), (3, 8, (1, 3))],
-)
-def test_grid_is_about_square(count: int, columns: int | None, shape: tuple[int, int]) -> None:
-    sheet = grid(flat(*range(count), height=5, width=7, channels=3), columns)
-    assert sheet.shape == (shape[0] * 7 + 2, shape[1] * 9 + 2, 3)
+def test_grid_is_about_square() -> None:
+    for count, columns, shape in each(
+        [
+            (1, None, (1, 1)),
+            (2, None, (1, 2)),
+            (5, None, (2, 3)),
+            (16, None, (4, 4)),
+            (3, 8, (1, 3)),
+        ]
+    ):
+        sheet = grid(flat(*range(count), height=5, width=7, channels=3), columns)
+        assert sheet.shape == (shape[0] * 7 + 2, shape[1] * 9 + 2, 3)
 
 
 def test_zoom_makes_squares_of_pixels() -> None:
@@ -59,18 +65,18 @@ def test_zoom_makes_squares_of_pixels() -> None:
     assert grid(image, gap=0, zoom=2)[:, :, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
 
 
-@pytest.mark.parametrize("size", [1, 8, 32, 48, 49, 96, 97, 256])
-def test_contact_sheets_enlarge_small_images_only(size: int) -> None:
-    zoom = (contact_sheet(flat(1, height=size, width=size)).shape[0] - 4) // size
-    assert zoom == max(1, VISIBLE_SIZE // size)
+def test_contact_sheets_enlarge_small_images_only() -> None:
+    for size in each([1, 8, 32, 48, 49, 96, 97, 256]):
+        zoom = (contact_sheet(flat(1, height=size, width=size)).shape[0] - 4) // size
+        assert zoom == max(1, VISIBLE_SIZE // size)
 
 
-@pytest.mark.parametrize("size", [4, 28, 200, 2000])
-def test_frames_of_animations_are_bounded_as_they_are_shown(size: int) -> None:
-    few = flat(1, 2, height=size, width=size)
-    frame = animation_frame(np.repeat(few, 150 if size < 2000 else 1, axis=0))
-    assert frame.size <= 1.3 * max(FRAME_PIXELS, size * size), "with the gaps"
-    assert size == 2000 or np.array_equal(animation_frame(few), contact_sheet(few))
+def test_frames_of_animations_are_bounded_as_they_are_shown() -> None:
+    for size in each([4, 28, 200, 2000]):
+        few = flat(1, 2, height=size, width=size)
+        frame = animation_frame(np.repeat(few, 150 if size < 2000 else 1, axis=0))
+        assert frame.size <= 1.3 * max(FRAME_PIXELS, size * size), "with the gaps"
+        assert size == 2000 or np.array_equal(animation_frame(few), contact_sheet(few))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
@@ -163,7 +169,7 @@ def test_one_channel_becomes_grey() -> None:
 
 
 IMAGES = flat(1, 2, 3, height=4, width=5, channels=3)
-NO_IMAGES = [
+NO_IMAGES: list[tuple[Any, str]] = [
     (IMAGES / 255, r"images must be uint8 .* got float64 \(3, 4, 5, 3\)"),
     (IMAGES[..., :2], r"1, 3 or 4 channels, got uint8 \(3, 4, 5, 2\)"),
     (IMAGES[0, :, :, 0], r"got uint8 \(4, 5\)"),
@@ -172,11 +178,11 @@ NO_IMAGES = [
 ]
 
 
-@pytest.mark.parametrize("make", [grid, contact_sheet])
-@pytest.mark.parametrize(("images", "words"), NO_IMAGES)
-def test_grids_of_what_is_no_images(make: Any, images: Any, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        make(images)
+def test_grids_of_what_is_no_images() -> None:
+    for images, words in each(NO_IMAGES):
+        for make in (grid, contact_sheet):
+            with pytest.raises(InputError, match=words):
+                make(images)
 
 
 def test_grids_take_what_numpy_reads() -> None:
@@ -184,29 +190,27 @@ def test_grids_take_what_numpy_reads() -> None:
     assert np.array_equal(contact_sheet(IMAGES[0]), contact_sheet(IMAGES[:1]))
 
 
-@pytest.mark.parametrize("wrong", [{"columns": -1}, {"columns": 0}, {"gap": -1}, {"zoom": 0}])
-def test_grids_of_impossible_numbers(wrong: dict[str, int]) -> None:
-    ((name, value),) = wrong.items()
-    with pytest.raises(InputError, match=f"{name} must be . or more, got {value}"):
-        grid(IMAGES, **wrong)
+def test_grids_of_impossible_numbers() -> None:
+    for name, value in each([("columns", -1), ("columns", 0), ("gap", -1), ("zoom", 0)]):
+        with pytest.raises(InputError, match=f"{name} must be . or more, got {value}"):
+            grid(IMAGES, **{name: value})
 
 
-@pytest.mark.parametrize(
-    ("image", "found"),
-    [
-        (IMAGES, r"uint8 \(3, 4, 5, 3\)"),
-        (IMAGES[0] / 255, r"float64 \(4, 5, 3\)"),
-        (IMAGES[0, :, :, 0], r"uint8 \(4, 5\)"),
-        (IMAGES[0, :, :, :2], r"uint8 \(4, 5, 2\)"),
-        (IMAGES[0, :0], r"uint8 \(0, 5, 3\)"),
-    ],
-)
-def test_pngs_of_what_is_no_image_leave_the_file_alone(
-    image: Any, found: str, tmp_path: Path
-) -> None:
+NO_IMAGE: list[tuple[Any, str]] = [
+    (IMAGES, r"uint8 \(3, 4, 5, 3\)"),
+    (IMAGES[0] / 255, r"float64 \(4, 5, 3\)"),
+    (IMAGES[0, :, :, 0], r"uint8 \(4, 5\)"),
+    (IMAGES[0, :, :, :2], r"uint8 \(4, 5, 2\)"),
+    (IMAGES[0, :0], r"uint8 \(0, 5, 3\)"),
+]
+
+
+def test_pngs_of_what_is_no_image_leave_the_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_text("before")
-    with pytest.raises(InputError, match=rf"the image must be uint8 .* \(H, W, C\) .* got {found}"):
-        save_png(path, image)
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
+    for image, found in each(NO_IMAGE):
+        message = rf"the image must be uint8 .* \(H, W, C\) .* got {found}"
+        with pytest.raises(InputError, match=message):
+            save_png(path, image)
+        assert path.read_text() == "before"
+        assert list(tmp_path.iterdir()) == [path]

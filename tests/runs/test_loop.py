@@ -18,12 +18,12 @@ import nkca
 from nkca.config.parsing import configure, read_yaml
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting
+from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.metrics.measure import make_report
-from nkca.metrics.measurement import prepare as prepare_measurement
-from nkca.metrics.request import Request
+from nkca.metrics.measurement import open_measurement
+from nkca.metrics.request import MeasureRequest
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.runs import loop
@@ -31,7 +31,7 @@ from nkca.runs.loop import train
 from nkca.runs.run import Run
 from nkca.runs.start import open_run, prepare
 from nkca.sampling.tasks import Schedule
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 TINY: dict[str, Any] = {
     "hidden_size": 8,
@@ -246,8 +246,8 @@ def test_evaluation_scores_what_nkca_metrics_would(photos: Path, tmp_path: Path)
     """The same samples against the same images by the command's code: the same KID and FID."""
     asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 2}
     train_until(asked, tmp_path)
-    measurement = prepare_measurement(
-        Request(
+    measurement = open_measurement(
+        MeasureRequest(
             samples=str(tmp_path / BEST),
             reference=str(photos),
             num_samples=EVALUATED["eval_samples"],
@@ -256,7 +256,7 @@ def test_evaluation_scores_what_nkca_metrics_would(photos: Path, tmp_path: Path)
         )
     )
     cpu = torch.device("cpu")
-    report, _ = make_report(measurement, open_extractor("pixels", cpu), Collecting(cpu, None))
+    report, _ = make_report(measurement, open_extractor("pixels", cpu), CollectOptions(cpu, None))
     curves = scalars_of(tmp_path)
     assert report.scores.kid is not None
     assert [step for step, _ in curves["evaluation/kid"]] == [2]
@@ -277,7 +277,7 @@ def test_evaluation_says_beforehand_how_long_it_takes_and_is_given_up_after_its_
         late = replace(run, scorer=replace(run.scorer, limit=0.0))
         steps = [report.progress.step for report in train(late)]
     assert steps == [1, 2, 3, 4]
-    assert sum("given up after" in m and "--eval-time" in m for m in caplog.messages) == 2
+    assert sum("given up after" in m and "eval_time" in m for m in caplog.messages) == 2
     assert not (tmp_path / BEST).exists()
     assert "evaluation/kid" not in scalars_of(tmp_path)
 
@@ -310,7 +310,7 @@ def test_an_evaluation_that_cannot_fit_its_time_is_refused_before_training(
     photos: Path, tmp_path: Path
 ) -> None:
     asked = {**TINY, **EVALUATED, "dataset": str(photos), "max_steps": 4, "eval_time": 1e-6}
-    with pytest.raises(InputError, match="eval_time=1e-06 s: raise --eval-time or lower"):
+    with pytest.raises(InputError, match="eval_time=1e-06 s: raise eval_time or lower"):
         prepare(asked, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -377,7 +377,7 @@ def test_a_streak_of_nan_stops_with_advice_and_the_latest_intact(
     before = (tmp_path / LATEST).read_bytes()
     with open_run(asked, tmp_path) as run:
         poison(run)
-        with pytest.raises(nkca.InputError, match=r"diverged: 20 steps in a row.*--lr, --grad-cl"):
+        with pytest.raises(nkca.InputError, match=r"diverged: 20 steps in a row.*lr, grad_cl"):
             list(train(run))
     assert (tmp_path / LATEST).read_bytes() == before
     assert not (tmp_path / FINAL).exists()
@@ -406,7 +406,7 @@ def test_one_nan_step_is_skipped_and_counted(
     asked = {**TINY, "dataset": str(photos), "max_steps": 4}
     true_step = Learner.step
 
-    def step(self: Learner, progress: Progress, z: Tensor, noise: Any) -> StepReport:
+    def step(self: Learner, progress: TrainingProgress, z: Tensor, noise: Any) -> StepReport:
         return true_step(self, progress, z * float("nan") if progress.step == 1 else z, noise)
 
     monkeypatch.setattr(Learner, "step", step)
@@ -439,7 +439,7 @@ def test_out_of_memory_names_the_batch_size_and_the_flags(
         open_run(asked, tmp_path) as run,
         pytest.raises(
             nkca.InputError,
-            match=r"batch size 5 in 2 part.*--accumulate=4.*--batch-size, --resize or --hidden-size.*bf16",
+            match=r"batch size 5 in 2 part.*accumulate=4.*batch_size, resize or hidden_size.*bf16",
         ),
     ):
         list(train(run))

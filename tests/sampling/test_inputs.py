@@ -1,5 +1,6 @@
 """The user's pictures, masks and seeds, of any kind, fitted to a model."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tables import each
 
 from nkca.errors import InputError
 from nkca.sampling.inputs import fit_picture, read_mask
@@ -24,21 +26,20 @@ SEEDS: dict[str, list[int]] = {
 }
 
 
-@pytest.mark.parametrize(("text", "expected"), SEEDS.items())
-def test_seeds(text: str, expected: list[int]) -> None:
-    assert [seed for run in parse_seeds(text) for seed in run] == expected
+def test_seeds() -> None:
+    for text, expected in each(SEEDS.items()):
+        assert [seed for run in parse_seeds(text) for seed in run] == expected
 
 
 def test_many_seeds_take_no_memory() -> None:
     assert sum(map(len, parse_seeds("0-999999999999"))) == 10**12
 
 
-@pytest.mark.parametrize(
-    "text", ["", ",", "1,", "abc", "9-3", "-1", "1--2", "1.5", "1-2-3", f"{2**63}", "0x10", "1;2"]
-)
-def test_seeds_that_are_none(text: str) -> None:
-    with pytest.raises(InputError, match="seeds must"):
-        parse_seeds(text)
+def test_seeds_that_are_none() -> None:
+    none = ("", ",", "1,", "abc", "9-3", "-1", "1--2", "1.5", "1-2-3", f"{2**63}", "0x10", "1;2")
+    for text in each(none):
+        with pytest.raises(InputError, match="seeds must"):
+            parse_seeds(text)
 
 
 PAINT = np.zeros((6, 8), bool)  # nowhere symmetric
@@ -77,19 +78,13 @@ def mask_image(mode: str) -> Image.Image:
 MASK_MODES = ("1", "L", "L faint", "P", "RGB", "RGBA hidden", "RGBA drawn", "LA", "I;16")
 
 
-@pytest.mark.parametrize("mode", MASK_MODES)
-def test_masks_of_all_modes_mean_the_same(mode: str, tmp_path: Path) -> None:
-    """White repaints, black and transparency hold."""
+def test_masks_of_all_modes_mean_the_same(tmp_path: Path) -> None:
+    """White repaints, black and transparency hold; inverted, the other way round."""
     path = tmp_path / "mask.png"
-    mask_image(mode).save(path)
-    assert np.array_equal(read_mask(path, 6, 8).numpy(), PAINT)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "I;16"])
-def test_inverted_masks(mode: str, tmp_path: Path) -> None:
-    path = tmp_path / "mask.png"
-    mask_image(mode).save(path)
-    assert np.array_equal(read_mask(path, 6, 8, invert=True).numpy(), ~PAINT)
+    for mode in each(MASK_MODES):
+        mask_image(mode).save(path)
+        assert np.array_equal(read_mask(path, 6, 8).numpy(), PAINT)
+        assert np.array_equal(read_mask(path, 6, 8, invert=True).numpy(), ~PAINT)
 
 
 def test_a_mask_as_jpeg_repaints_at_least_what_is_white(tmp_path: Path) -> None:
@@ -102,12 +97,12 @@ def test_a_mask_as_jpeg_repaints_at_least_what_is_white(tmp_path: Path) -> None:
     assert not repaint[:, :4].any()
 
 
-@pytest.mark.parametrize("factor", [2, 3, 7, 50])
-def test_enlarged_masks_are_fitted_back(factor: int, tmp_path: Path) -> None:
+def test_enlarged_masks_are_fitted_back(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
-    large = PAINT.repeat(factor, 0).repeat(factor, 1)
-    Image.fromarray(np.where(large, 255, 0).astype(np.uint8)).save(path)
-    assert np.array_equal(read_mask(path, 6, 8).numpy(), PAINT)
+    for factor in each([2, 3, 7, 50]):
+        large = PAINT.repeat(factor, 0).repeat(factor, 1)
+        Image.fromarray(np.where(large, 255, 0).astype(np.uint8)).save(path)
+        assert np.array_equal(read_mask(path, 6, 8).numpy(), PAINT)
 
 
 def test_one_white_pixel_of_a_large_mask_is_not_lost(tmp_path: Path) -> None:
@@ -140,14 +135,14 @@ def test_a_mask_of_another_shape_is_cropped_as_its_image_is(tmp_path: Path) -> N
     assert picture[0, 0].tolist() == [0] * 6 + [255] * 2
 
 
-@pytest.mark.parametrize(
-    ("value", "invert", "paint"), [(0, False, "white"), (255, True, "black"), (7, True, "black")]
-)
-def test_masks_that_repaint_nothing(value: int, invert: bool, paint: str, tmp_path: Path) -> None:
+def test_masks_that_repaint_nothing(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
-    Image.new("L", (8, 8), value).save(path)
-    with pytest.raises(InputError, match=f"mask .*mask.png repaints nothing: paint {paint}"):
-        read_mask(path, 8, 8, invert)
+    for value, invert, paint in each(
+        [(0, False, "white"), (255, True, "black"), (7, True, "black")]
+    ):
+        Image.new("L", (8, 8), value).save(path)
+        with pytest.raises(InputError, match=f"mask .*mask.png repaints nothing: paint {paint}"):
+            read_mask(path, 8, 8, invert)
 
 
 def save(path: Path, pixels: npt.NDArray[Any]) -> Path:
@@ -173,27 +168,24 @@ MODES: dict[str, tuple[Any, int]] = {
 }
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("size", [(8, 8), (20, 12), (3, 5)])
-@pytest.mark.parametrize("mode", MODES)
-def test_pictures_of_any_mode_and_size_are_fitted_and_it_is_said(
-    mode: str, size: tuple[int, int], channels: int, tmp_path: Path
-) -> None:
-    path, (color, value) = tmp_path / "picture.png", MODES[mode]
-    image = Image.new(mode, size, color)
-    if mode == "P":
-        image.putpalette([level for index in range(256) for level in (index,) * 3])
-    image.save(path)
-    picture, done = fit_picture(path, (channels, 8, 8))
-    assert picture.shape == (channels, 8, 8)
-    assert picture.is_contiguous()
-    assert np.unique(picture[: min(channels, 3)].numpy()).tolist() == [value]
-    if channels == 4:
-        assert np.unique(picture[3].numpy()).tolist() == [255]
-    if size == (8, 8):
-        assert done == ""
-    else:
-        assert done.startswith(f"{path}: {size[0]}x{size[1]} fitted to 8x8")
+def test_pictures_of_any_mode_and_size_are_fitted_and_it_is_said(tmp_path: Path) -> None:
+    path, sizes, all_channels = tmp_path / "picture.png", [(8, 8), (20, 12), (3, 5)], [1, 3, 4]
+    for mode, size, channels in each(itertools.product(MODES, sizes, all_channels)):
+        color, value = MODES[mode]
+        image = Image.new(mode, size, color)
+        if mode == "P":
+            image.putpalette([level for index in range(256) for level in (index,) * 3])
+        image.save(path)
+        picture, done = fit_picture(path, (channels, 8, 8))
+        assert picture.shape == (channels, 8, 8)
+        assert picture.is_contiguous()
+        assert np.unique(picture[: min(channels, 3)].numpy()).tolist() == [value]
+        if channels == 4:
+            assert np.unique(picture[3].numpy()).tolist() == [255]
+        if size == (8, 8):
+            assert done == ""
+        else:
+            assert done.startswith(f"{path}: {size[0]}x{size[1]} fitted to 8x8")
 
 
 def test_the_first_axis_is_the_height(tmp_path: Path) -> None:

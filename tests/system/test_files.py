@@ -1,11 +1,13 @@
 """Files that are whole or not there; directories that are never overwritten; locks."""
 
+import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tables import each
 
 from nkca.errors import InputError
 from nkca.system.files import atomic_write, fresh_directory, locked, write_text
@@ -29,18 +31,17 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("error", [StopError, KeyboardInterrupt, SystemExit, OSError])
-@pytest.mark.parametrize("existed", [True, False])
-def test_an_exception_leaves_things_as_they_were(
-    error: type[BaseException], existed: bool, tmp_path: Path
-) -> None:
-    path = tmp_path / "file"
-    if existed:
-        path.write_bytes(b"old")
-    with pytest.raises(error), atomic_write(path) as file:
-        file.write(b"half of")
-        raise error
-    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([b"old"] if existed else [])
+def test_an_exception_leaves_things_as_they_were(tmp_path: Path) -> None:
+    errors = [StopError, KeyboardInterrupt, SystemExit, OSError]
+    for error, existed in each(itertools.product(errors, [False, True])):
+        path = tmp_path / error.__name__
+        if existed:
+            path.write_bytes(b"old")
+        with pytest.raises(error), atomic_write(path) as file:
+            file.write(b"half of")
+            raise error
+        assert [p.read_bytes() for p in tmp_path.iterdir()] == ([b"old"] if existed else [])
+        path.unlink(missing_ok=True)
 
 
 def test_a_failed_rename_leaves_nothing(tmp_path: Path) -> None:

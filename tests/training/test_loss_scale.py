@@ -29,7 +29,7 @@ from nkca.runs.run import Run
 from nkca.runs.start import open_run
 from nkca.training import loss_scale
 from nkca.training.build import build_learner
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 from nkca.training.objective import Terms
 
 CPU = torch.device("cpu")
@@ -53,16 +53,16 @@ def trainer(
 ) -> Trainer:
     """Of a learner of 1 x 8 x 8 images whose weights, gates too, are always the same."""
     spec = ModelSpec(MODELS[kind], (1, 8, 8), 0.6)
-    network, average = new_denoiser(spec, 0), new_denoiser(spec, 0)
-    for module in (network, average):
+    network, ema_network = new_denoiser(spec, 0), new_denoiser(spec, 0)
+    for module in (network, ema_network):
         generator = torch.Generator().manual_seed(5)
         for name, parameter in module.named_parameters():
             if name.endswith("gate"):
                 nn.init.normal_(parameter, generator=generator)
     chain = assemble(spec, network, device=CPU, precision=precision).chain
     config = replace(TrainingConfig(lr=1e-3), **options)
-    learner = build_learner(config, chain, network, average)
-    return Trainer(learner, Progress(loss_scale=scale))
+    learner = build_learner(config, chain, network, ema_network)
+    return Trainer(learner, TrainingProgress(loss_scale=scale))
 
 
 def take(subject: Trainer, kind: str = "paper", number: int | None = None) -> StepReport:
@@ -96,14 +96,14 @@ def gradient(subject: Trainer) -> Tensor:
 
 
 def test_the_rule_by_hand() -> None:
-    assert Progress().loss_scale == 65536
+    assert TrainingProgress().loss_scale == 65536
     assert loss_scale.after_update(8.0, 0, patience=3) == (8.0, 1)
     assert loss_scale.after_update(8.0, 1, patience=3) == (8.0, 2)
     assert loss_scale.after_update(8.0, 2, patience=3) == (16.0, 0)
     assert loss_scale.after_update(8.0, 1998) == (8.0, 1999)
     assert loss_scale.after_update(8.0, 1999) == (16.0, 0)
     assert loss_scale.after_overflow(8.0) == (4.0, 0)
-    assert loss_scale.after_overflow(loss_scale.LEAST) == (loss_scale.LEAST, 0)
+    assert loss_scale.after_overflow(loss_scale.MIN_SCALE) == (loss_scale.MIN_SCALE, 0)
 
 
 # Learning
@@ -162,7 +162,7 @@ def test_an_overflow_halves_the_scale_and_moves_nothing() -> None:
     assert math.isfinite(report.loss)
     assert not math.isfinite(report.gradient_norm)
     assert same(before, state(subject))
-    assert report.progress == Progress(
+    assert report.progress == TrainingProgress(
         step=2, images=16, skipped=1, skipped_in_a_row=0, loss_scale=2.0**33
     )
 
@@ -207,7 +207,7 @@ def steepen(subject: Trainer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "scale"), [("fp16", loss_scale.LEAST), ("fp32", 65536.0), ("bf16", 65536.0)]
+    ("precision", "scale"), [("fp16", loss_scale.MIN_SCALE), ("fp32", 65536.0), ("bf16", 65536.0)]
 )
 def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(precision: str, scale: float) -> None:
     subject = trainer(precision=precision, scale=scale)
@@ -215,17 +215,17 @@ def test_where_no_scale_can_fall_the_step_is_skipped_as_usual(precision: str, sc
     steepen(subject)
     reports = [take(subject), take(subject)]
     assert all(report.was_skipped and not report.overflowed for report in reports)
-    assert subject.progress == Progress(
+    assert subject.progress == TrainingProgress(
         step=2, images=16, skipped=2, skipped_in_a_row=2, loss_scale=scale
     )
     assert same(before, [p.detach() for p in subject.network.parameters()])
 
 
 def test_a_gradient_that_is_never_finite_ends_in_skipped_steps() -> None:
-    subject = trainer(scale=loss_scale.LEAST * 4)
+    subject = trainer(scale=loss_scale.MIN_SCALE * 4)
     steepen(subject)
     assert [take(subject).overflowed for _ in range(4)] == [True, True, False, False]
-    assert subject.progress.loss_scale == loss_scale.LEAST
+    assert subject.progress.loss_scale == loss_scale.MIN_SCALE
     assert subject.progress.skipped_in_a_row == 2
 
 
@@ -237,7 +237,9 @@ def test_a_loss_that_is_not_finite_is_no_overflow() -> None:
     assert report.was_skipped
     assert not report.overflowed
     assert report.progress == replace(
-        Progress(step=2, images=16, skipped=1, skipped_in_a_row=1), loss_scale=4.0, good_steps=1
+        TrainingProgress(step=2, images=16, skipped=1, skipped_in_a_row=1),
+        loss_scale=4.0,
+        good_steps=1,
     )
 
 
@@ -293,7 +295,7 @@ def test_a_checkpoint_from_before_resumes_with_the_first_scale(
     train_until({**asked, "max_steps": 2}, tmp_path)
     saved = load_checkpoint(tmp_path)
     before = {k: v for k, v in saved.progress.items() if k not in ("loss_scale", "good_steps")}
-    assert len(before) == len(asdict(Progress())) - 2
+    assert len(before) == len(asdict(TrainingProgress())) - 2
     save_checkpoint(tmp_path / LATEST, replace(saved, progress=before))
     with open_run({**asked, "precision": "fp16", "max_steps": 3}, tmp_path) as run:
         assert run.progress.step == 2

@@ -28,24 +28,24 @@ class Command(click.Command):
             where = f": {error.filename}" if error.filename else ""
             fail(name, f"{error.strerror or error}{where}")
         except (click.Abort, KeyboardInterrupt):
-            if _speaks_for_all():
+            if _reports_failure():
                 click.echo(f"{name}: interrupted", err=True)
             sys.exit(130)
 
 
 def fail(name: str, message: str) -> None:
     """Print one line, on one of several processes (see `nkca.distributed.launch`), and exit with code 2."""
-    if _speaks_for_all():
+    if _reports_failure():
         click.echo(f"{name}: error: {' '.join(message.split())}", err=True)
     sys.exit(2)
 
 
-def _speaks_for_all() -> bool:
+def _reports_failure() -> bool:
     if "WORLD_SIZE" not in os.environ:
         return True
-    from nkca.distributed.launch import speaks_for_all
+    from nkca.distributed.launch import reports_failure
 
-    return speaks_for_all()
+    return reports_failure()
 
 
 def command(

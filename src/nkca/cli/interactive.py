@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.command import command
-from nkca.cli.options import device_options, messages
+from nkca.cli.options import device_options
+from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nkca.live.web.autosave import Autosave
-    from nkca.live.web.desk import Desk
     from nkca.live.web.guard import Access
+    from nkca.live.web.shared_explorer import SharedExplorer
     from nkca.models.model import Model
 
 CONNECTIONS = 256
@@ -61,14 +62,14 @@ logger = logging.getLogger("nkca")
     "--session",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Replay a session that was saved, and go on from there.",
+    help="Replay a saved session, then continue it.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="NAME",
-    help="Where to listen; 0.0.0.0 lets other machines in that have the token.",
+    help="Address to listen on; with 0.0.0.0 other machines that have the token can connect.",
 )
 @click.option(
     "--port",
@@ -77,8 +78,10 @@ logger = logging.getLogger("nkca")
     metavar="N",
     help="[default: 8000, or any other that is free]",
 )
-@click.option("--token", is_flag=True, help="Let only in who has the address with its token.")
-@click.option("--no-browser", is_flag=True, help="Open no browser.")
+@click.option(
+    "--token", is_flag=True, help="Admit only browsers that have the address with its token."
+)
+@click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @device_options()
 def main(
     host: str,
@@ -98,7 +101,7 @@ def main(
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
     """
-    from nkca.live.web.address import access_at, listen
+    from nkca.live.web.address import access_for, listen
     from nkca.live.web.autosave import Autosave
     from nkca.live.web.frames import View
     from nkca.live.web.server import make_app
@@ -106,25 +109,27 @@ def main(
 
     keep_freed_memory()
     with messages(), signals_interrupt():
-        desk = _desk(session=session, **given)
-        door = listen(host, port)
-        access = access_at(door, host, token)
+        shared = _shared_explorer(session=session, **given)
+        listener = listen(host, port)
+        access = access_for(listener, host, token)
         saved = Autosave()
-        app = make_app(desk, Worker(), access, View(visualize, rescale), saved)
-        address = _announce(door, access)
+        app = make_app(shared, Worker(), access, View(visualize, rescale), saved)
+        address = _announce(listener, access)
         if not no_browser:
             _open_browser(address)
-        _serve(app, door)
+        _serve(app, listener)
         with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-            saved(desk)
-            _tell_where(saved, given["checkpoint"])
+            saved(shared)
+            _print_saved(saved, given["checkpoint"])
         os._exit(0)  # now, whatever the worker is doing
 
 
-def _desk(checkpoint: str, session: Path | None, device: str, compile: str, **given: Any) -> "Desk":
+def _shared_explorer(
+    checkpoint: str, session: Path | None, device: str, compile: str, **given: Any
+) -> "SharedExplorer":
     from nkca.live.chains.explorer import Setup
     from nkca.live.session.file import MAX_BATCH, Origin, caveat, read_session
-    from nkca.live.web.desk import Desk
+    from nkca.live.web.shared_explorer import SharedExplorer
     from nkca.models.build import restore
     from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 
@@ -151,13 +156,13 @@ def _desk(checkpoint: str, session: Path | None, device: str, compile: str, **gi
     setup = Setup(
         given["batch_size"] or 16, given["seed"] or 0, images=_pictures(model, given["images"])
     )
-    desk = Desk(model, origin, setup, epoch=secrets.randbelow(1 << 30))
+    shared = SharedExplorer(model, origin, setup, epoch=secrets.randbelow(1 << 30))
     if loaded is not None:
-        desk.load(loaded)
-        desk.notice = caveat(loaded.origin, origin)
-        if desk.notice:
-            logger.warning(desk.notice)
-    return desk
+        shared.load(loaded)
+        shared.notice = caveat(loaded.origin, origin)
+        if shared.notice:
+            logger.warning(shared.notice)
+    return shared
 
 
 def _pictures(model: "Model", images: tuple[Path, ...]) -> "Tensor | None":
@@ -172,16 +177,16 @@ def _pictures(model: "Model", images: tuple[Path, ...]) -> "Tensor | None":
     return torch.stack([picture for picture, _ in fitted]) if fitted else None
 
 
-def _announce(door: socket.socket, access: "Access") -> str:
+def _announce(listener: socket.socket, access: "Access") -> str:
     """Print where the page is; returns the address on this machine."""
     from nkca.live.web.address import addresses
 
-    here, *elsewhere = addresses(door, access)
+    here, *elsewhere = addresses(listener, access)
     click.echo(f"nkca-interactive: {here}   (Ctrl-C ends)")
     for address in elsewhere:
         click.echo(f"  from another machine: {address}")
     if "SSH_CONNECTION" in os.environ and not access.by_address:
-        port = door.getsockname()[1]
+        port = listener.getsockname()[1]
         there = f"{os.environ.get('USER', 'USER')}@{socket.gethostname()}"
         click.echo(f"  from another machine: ssh -L {port}:127.0.0.1:{port} {there}")
     return here
@@ -196,26 +201,26 @@ def _open_browser(address: str) -> None:
     threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
 
-def _serve(app: "ASGIApp", door: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; in a thread, so that those are heard at once."""
+def _serve(app: "ASGIApp", listener: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM; in a thread, so that signals are handled at once."""
     import uvicorn
 
-    from nkca.live.web.uvicorn_timeout import PromptProtocol
+    from nkca.live.web.uvicorn_timeout import HeadTimeoutProtocol
 
     config = uvicorn.Config(
         app,
-        http=PromptProtocol,
+        http=HeadTimeoutProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="error",  # what it warns of is what strangers send
+        log_level="error",  # its warnings are about malformed requests
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=5,
         limit_concurrency=CONNECTIONS,
     )
-    server = threading.Thread(target=uvicorn.Server(config).run, args=[[door]], daemon=True)
+    server = threading.Thread(target=uvicorn.Server(config).run, args=[[listener]], daemon=True)
     server.start()
     with contextlib.suppress(KeyboardInterrupt):
         while server.is_alive():
@@ -223,8 +228,8 @@ def _serve(app: "ASGIApp", door: socket.socket) -> None:
         raise InputError("the server has stopped")
 
 
-def _tell_where(saved: "Autosave", checkpoint: str) -> None:
-    """Print what has been saved, and that this is the end."""
+def _print_saved(saved: "Autosave", checkpoint: str) -> None:
+    """Print which files were saved, and that the command ends."""
     for path in saved.written:
         click.echo(f"\nThe session is in {path}; its pictures again:")
         click.echo(f"  nkca-sample {shlex.quote(checkpoint)} --replay {shlex.quote(str(path))}")

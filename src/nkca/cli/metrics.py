@@ -1,4 +1,4 @@
-"""nkca-metrics: FID, IS and their honest successors; how stationary a chain is."""
+"""nkca-metrics: scores of samples against images, and tests of the chain."""
 
 import contextlib
 import shlex
@@ -19,15 +19,15 @@ from nkca.cli.metrics_flags import (
     refuse_old_spelling,
     request_of,
 )
-from nkca.cli.options import computing_options, messages, output_directory, schedule_options
-from nkca.cli.progress import Bars
+from nkca.cli.options import computing_options, output_directory, schedule_options
+from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from nkca.distributed.ranks import Ranks
-    from nkca.metrics.collect import Collecting
+    from nkca.metrics.collect import CollectOptions
     from nkca.metrics.extractors.contract import Extractor
     from nkca.metrics.measurement import Measurement
 
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--full-depth",
     is_flag=True,
-    help="Compare categorical models with images of all levels, not of as many as they see.",
+    help="Compare with images of all levels, not only of those that a categorical model sees.",
 )
 @click.option(
     "--reference",
@@ -95,7 +95,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stats-only",
     is_flag=True,
-    help="Leave features out of --save-stats: a small file, for FID alone.",
+    help="Save no features with --save-stats: a small file, for FID alone.",
 )
 @schedule_options()
 @click.option(
@@ -112,7 +112,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where decoded images and features are kept.  [default: NKCA_CACHE or the user's cache]",
 )
-@click.option("--cache/--no-cache", default=True, help="Keep them for the next time.")
+@click.option("--cache/--no-cache", default=True, help="Keep them for later measurements.")
 @click.option(
     "--chain",
     is_flag=True,
@@ -162,7 +162,7 @@ def main(
     nkca-metrics runs/photos ref.npz                         and used again
     nkca-metrics runs/photos photos/ --chain                 is the chain stationary?
 
-    After Ctrl-C the same command goes on where it was.
+    After Ctrl-C the same command continues where it stopped.
     """
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import ALONE, lost_rank_advice
@@ -181,10 +181,10 @@ def main(
         ),
         signals_interrupt(),
         messages(quiet, silent=not ranks.is_first),
-        Bars(quiet or not ranks.is_first) as show,
+        ProgressBar(quiet or not ranks.is_first) as show,
         contextlib.ExitStack() as stack,
     ):
-        if chain and not ranks.is_first:  # a study is for one
+        if chain and not ranks.is_first:  # one process studies the chain
             return
         job = _prepare(asked, ALONE if chain else ranks, show, stack)
         if not ranks.is_first:
@@ -200,33 +200,29 @@ class _Job:
 
     measurement: "Measurement"
     extractor: "Extractor | None"
-    collecting: "Collecting"
+    collecting: "CollectOptions"
     directory: Path
     command: str
-    show: Bars
+    show: ProgressBar
 
 
-def _prepare(asked: Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitStack) -> _Job:
+def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.ExitStack) -> _Job:
     """Open all that is asked for; of several ranks each extracts its share of the features, too."""
-    from nkca.data.dataset import cache_place
-    from nkca.metrics.collect import Collecting
+    from nkca.data.dataset import configured_cache_dir
+    from nkca.metrics.collect import CollectOptions
     from nkca.metrics.extractors.by_name import open_extractor
     from nkca.metrics.measure import extract_together
-    from nkca.metrics.measurement import prepare
+    from nkca.metrics.measurement import open_measurement
     from nkca.system.device import choose_device
 
-    request, cache_dir = asked.request, cache_place(asked.request.data)
+    request, cache_dir = asked.request, configured_cache_dir(asked.request.data)
     device = choose_device(request.device)
-    measurement = ranks.first_then_others(
-        lambda: prepare(
-            request, lambda done, total: show("reading files (two passes)", done, total)
-        )
-    )
+    measurement = ranks.first_then_others(lambda: open_measurement(request, show.on_decode))
     name = asked.features or measurement.extractor_name or "inception"
     extractor = ranks.first_then_others(
         lambda: (
             None
-            if measurement.is_known
+            if measurement.has_only_statistics
             else open_extractor(
                 name, device, weights=asked.weights, download_progress=not show.quiet
             )
@@ -240,7 +236,7 @@ def _prepare(asked: Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitSta
     job = _Job(
         measurement=measurement,
         extractor=extractor,
-        collecting=Collecting(device, cache_dir, asked.given["batch_size"]),
+        collecting=CollectOptions(device, cache_dir, asked.given["batch_size"]),
         directory=directory,
         command=shlex.join(["nkca-metrics", *sys.argv[1:]]),
         show=show,
@@ -251,7 +247,7 @@ def _prepare(asked: Asked, ranks: "Ranks", show: Bars, stack: contextlib.ExitSta
 
 
 def _measure(job: _Job, keep: "Keep | None") -> tuple[str, list[Path]]:
-    """Score, save: the table and the files."""
+    """Score and save; returns the table and the files."""
     from nkca.metrics.measure import make_report
     from nkca.metrics.report import save_closest_pairs, save_report, table
     from nkca.metrics.statistics import save_statistics
@@ -275,7 +271,7 @@ def _measure(job: _Job, keep: "Keep | None") -> tuple[str, list[Path]]:
 
 
 def _study(job: _Job, levels: tuple[float, ...], given: dict[str, Any]) -> tuple[str, list[Path]]:
-    """Study the chain, save: the table and the files."""
+    """Study the chain and save; returns the table and the files."""
     from nkca.diagnostics.findings import StudyOptions
     from nkca.diagnostics.page import study_measurement
 

@@ -9,7 +9,7 @@ from nkca.config.schema import DataConfig
 from nkca.errors import InputError
 
 if TYPE_CHECKING:
-    from nkca.metrics.request import Request
+    from nkca.metrics.request import MeasureRequest
 
 
 def refuse_old_spelling(value: str | None) -> None:
@@ -51,10 +51,10 @@ def parse_levels(text: str) -> tuple[float, ...]:
         raise InputError(f"--chain-levels must look like 0.1,0.3,0.6, got '{text}'") from None
 
 
-def request_of(given: dict[str, Any]) -> "Request":
+def request_of(given: dict[str, Any]) -> "MeasureRequest":
     """What the flags ask to measure."""
     from nkca.metrics.image_sets import SampleOptions
-    from nkca.metrics.request import Request
+    from nkca.metrics.request import MeasureRequest
     from nkca.sampling.tasks import Schedule
 
     schedule = {
@@ -63,14 +63,14 @@ def request_of(given: dict[str, Any]) -> "Request":
         "num_steps": given["num_sampling_steps"],
     }
     sampling = {"visualize": given["visualize"], "precision": given["precision"]}
-    return Request(
+    return MeasureRequest(
         samples=given["samples"],
         reference=given["reference"],
         train=given["train"],
         held_out=given["held_out"],
         num_samples=given["num_samples"],
         sampling=SampleOptions(
-            Schedule(**_said(schedule)), first_seed=given["seed"], **_said(sampling)
+            Schedule(**_without_none(schedule)), first_seed=given["seed"], **_without_none(sampling)
         ),
         lag=given["lag"],
         device=given["device"],
@@ -80,7 +80,7 @@ def request_of(given: dict[str, Any]) -> "Request":
     )
 
 
-def _said(options: dict[str, Any]) -> dict[str, Any]:
+def _without_none(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -88,7 +88,7 @@ def _said(options: dict[str, Any]) -> dict[str, Any]:
 class Asked:
     """What the flags say of a measurement."""
 
-    request: "Request"
+    request: "MeasureRequest"
     given: dict[str, Any]
     features: str | None
     weights: Path | None

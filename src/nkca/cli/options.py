@@ -1,7 +1,5 @@
-"""What the commands share: one-line errors, options made from the config, output."""
+"""What the commands share: options, those made from the config too, and output directories."""
 
-import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,7 +85,7 @@ def schedule_options() -> Decorator:
 
 
 def computing_options() -> Decorator:
-    """Where, how precisely and how much at once."""
+    """Device, precision, compilation and batch size."""
     return _options(
         click.option(
             "--batch-size",
@@ -102,14 +100,14 @@ def computing_options() -> Decorator:
 
 
 def device_options() -> Decorator:
-    """Where and how precisely."""
+    """Device, precision and compilation."""
     return _options(
         click.option(
             "--device",
             type=click.Choice(["auto", "cpu", "cuda", "mps"]),
             default="auto",
             show_default=True,
-            help="Where to compute.",
+            help="Device to compute on.",
         ),
         click.option(
             "--precision",
@@ -150,32 +148,3 @@ def output_directory(save_dir: Path) -> Iterator[Path]:
         if directory != save_dir:
             click.echo(f"{save_dir} holds something already; writing to {directory}", err=True)
         yield directory
-
-
-@contextmanager
-def messages(quiet: bool = False, silent: bool = False) -> Iterator[None]:
-    """Show what the library logs on stderr, above a progress bar if there is one.
-
-    Args:
-        quiet: only warnings and errors.
-        silent: nothing, as another process shows the same.
-    """
-    from tqdm import tqdm
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            tqdm.write(self.format(record), file=sys.stderr)
-
-    level = logging.WARNING if quiet else logging.INFO
-    handler = Handler(logging.CRITICAL + 1 if silent else level)
-    logger = logging.getLogger("nkca")
-    level, propagate = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = propagate

@@ -1,6 +1,10 @@
-"""Progress for people: bars on a terminal, lines elsewhere."""
+"""What people see while a command works: progress and messages, on stderr."""
 
+import logging
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,30 +12,107 @@ import click
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
-class Bars:
-    """A progress bar with the time left, a new one for each label; off a terminal a line for each."""
+
+class ProgressBar:
+    """A bar with the time left on a terminal, a line now and then elsewhere, nothing when quiet."""
 
     def __init__(self, quiet: bool) -> None:
-        self.quiet, self._label = quiet, ""
+        self.quiet = quiet
+        self._label: str | None = None
         self._bar: tqdm[Any] | None = None
+        self._first = self._done = self._began = self._last_line = 0.0
 
-    def __enter__(self) -> "Bars":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def __call__(self, label: str, done: float, total: int) -> None:
-        """Take the news that ``done`` of ``total`` are done of what ``label`` names."""
+    def __call__(
+        self, label: str, done: float, total: int, unit: str = "", note: str | None = None
+    ) -> None:
+        """Show that ``done`` of ``total`` are done; a new ``label``, or less done, begins a new bar.
+
+        Args:
+            label: of the work, said when it begins; empty where the command does nothing else.
+            unit: what is counted, in the plural.
+            note: more to show; in a line it replaces the count.
+        """
+        if self.quiet:
+            return
+        if label != self._label or done < self._done:
+            self._begin(label, done, total, unit)
+        self._done, now = done, time.monotonic()
+        rate = (done - self._first) / max(now - self._began, 1e-9)
+        left = f"{duration((total - done) / rate)} left" if rate > 0 else None
+        speed = (f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}") + (unit and f" {unit}") + "/s"
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.set_postfix_str(", ".join(filter(None, [speed, note, left])), refresh=False)
+            self._bar.update(min(int(done), total) - self._bar.n)
+        elif left is not None and now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
+            count = f"{int(done):,} of {total:,} {unit}".rstrip()
+            click.echo(
+                (f"{label}: " if label else "") + f"{note or count}, {left}, {speed}", err=True
+            )
+
+    def on_decode(self, done: int, total: int) -> None:
+        """Show the decoding of images; ``total`` counts each twice, as two passes read it."""
+        self("decoding images", done / 2, total // 2)
+
+    def _begin(self, label: str, done: float, total: int, unit: str) -> None:
         from tqdm import tqdm
 
-        if self._bar is None or label != self._label:
-            self.__exit__()
-            hidden = self.quiet or not sys.stderr.isatty()
-            if hidden and not self.quiet:
-                click.echo(f"{label}: {total:,}", err=True)
-            self._label = label
-            self._bar = tqdm(desc=label, total=total, disable=hidden, dynamic_ncols=True)
-        self._bar.update(int(done) - self._bar.n)
+        self.__exit__()
+        self._label, self._first = label, done
+        self._began = self._last_line = time.monotonic()
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                desc=label and f"{label}: ",
+                total=total,
+                initial=min(int(done), total),
+                unit=unit and f" {unit}",
+                dynamic_ncols=True,
+                bar_format="{desc}{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}{postfix}",
+            )
+        elif label:
+            click.echo(f"{label}: {total:,}", err=True)
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03``."""
+    whole = max(0, round(seconds))
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+@contextmanager
+def messages(quiet: bool = False, silent: bool = False) -> Iterator[None]:
+    """Show what the library logs on stderr, above a progress bar if there is one.
+
+    Args:
+        quiet: only warnings and errors.
+        silent: nothing, as another process shows the same.
+    """
+    from tqdm import tqdm
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(self.format(record), file=sys.stderr)
+
+    level = logging.WARNING if quiet else logging.INFO
+    handler = Handler(logging.CRITICAL + 1 if silent else level)
+    logger = logging.getLogger("nkca")
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

@@ -1,6 +1,5 @@
 """nkca-sample: new images, variants of an image, inpainting."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +11,17 @@ from nkca.cli.command import command
 from nkca.cli.options import (
     chosen_directory,
     computing_options,
-    messages,
     output_directory,
     schedule_options,
 )
+from nkca.cli.progress import ProgressBar, messages
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.version import __version__
 
 if TYPE_CHECKING:
-    from nkca.sampling.request import Outputs, Request
-    from nkca.sampling.sample_files import Step
+    from nkca.sampling.request import Outputs, SampleRequest
+    from nkca.sampling.sample_files import SampleProgress
 
 
 @command("nkca-sample")
@@ -106,7 +105,7 @@ def main(
     if replay is not None:
         if like is not None or save_intermediate or overwrite:
             raise InputError("--replay goes with --save-dir, --save-grid, --save-animation only")
-        _repeat(replay, outputs, save_dir, computing, quiet, given)
+        _replay(replay, outputs, save_dir, computing, quiet, given)
         return
     place = (save_dir, overwrite)
     _sample(_request(like, given), like, outputs, place, computing, quiet)
@@ -114,7 +113,7 @@ def main(
 
 @dataclass(frozen=True)
 class _Computing:
-    """Where, with which code and how much at once."""
+    """Device, compilation and batch size."""
 
     device: str
     compile: str
@@ -122,7 +121,7 @@ class _Computing:
 
 
 def _sample(
-    request: "Request",
+    request: "SampleRequest",
     like: Path | None,
     outputs: "Outputs",
     place: tuple[Path, bool],
@@ -155,7 +154,7 @@ def _sample(
             )
             plan = plan_samples(model, request, outputs)
             directory = _directory(*place) if ranks.is_first else Path()
-            _show(make_samples(plan, directory, computing.batch_size, ranks), quiet)
+            _files(make_samples(plan, directory, computing.batch_size, ranks), quiet)
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
@@ -168,7 +167,7 @@ def _sample(
             click.echo(f"  {directory / name}")
 
 
-def _repeat(
+def _replay(
     replay: Path,
     outputs: "Outputs",
     save_dir: Path,
@@ -176,10 +175,10 @@ def _repeat(
     quiet: bool,
     given: dict[str, Any],
 ) -> None:
-    """Do a session again."""
+    """Replay a session."""
     from nkca.distributed.launch import is_one_of_many
     from nkca.live.session.file import caveat, read_session
-    from nkca.live.session.replay import origin_here, repeat
+    from nkca.live.session.replay import replay_origin, replay_to_files
     from nkca.models.build import restore
     from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 
@@ -204,21 +203,21 @@ def _repeat(
             lag=lag,
             compile=computing.compile,
         )
-        origin = origin_here(session, file.name, sha256, model.device.type)
+        origin = replay_origin(session, file.name, sha256, model.device.type)
         warning = caveat(session.origin, origin)
         if warning:
             click.echo(f"warning: {warning}", err=True)
-        files = _show(repeat(model, origin, session, outputs, directory), quiet)
+        files = _files(replay_to_files(model, origin, session, outputs, directory), quiet)
         if not quiet:
             click.echo(f"{len(files)} picture{'s' * (len(files) > 1)} in {directory}")
 
 
-def _request(like: Path | None, given: dict[str, Any]) -> "Request":
+def _request(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     """The request of ``--like``, if any, changed by the flags; with the hash of the file that made it."""
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import DEMO, MODEL
     from nkca.models.checkpoint import find_checkpoint
-    from nkca.sampling.request import Request, request_like
+    from nkca.sampling.request import SampleRequest, read_request_settings
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
@@ -231,13 +230,13 @@ def _request(like: Path | None, given: dict[str, Any]) -> "Request":
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
     if "inpainting_mask" in given:
         given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
-    before = request_like(like) if like else {}
+    before = read_request_settings(like) if like else {}
     options = {**before, **given}
     if "checkpoint" not in options:
         raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
     if not like or any(value is not None for value in seeding.values()):
         options["seeds"] = _seeds(**seeding, with_images=bool(options.get("images")))
-    return Request(**{**options, "version": __version__})
+    return SampleRequest(**{**options, "version": __version__})
 
 
 def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_images: bool) -> str:
@@ -261,15 +260,12 @@ def _directory(save_dir: Path, overwrite: bool) -> Path:
     return chosen_directory(save_dir)
 
 
-def _show(steps: Iterator["Step"], quiet: bool) -> list[Path]:
-    """The files that the steps made."""
-    from tqdm import tqdm
-
+def _files(steps: Iterator["SampleProgress"], quiet: bool) -> list[Path]:
+    """Take the steps, show how far they are; returns the files that they made."""
     files: list[Path] = []
-    with tqdm(unit="step", disable=quiet or not sys.stderr.isatty(), dynamic_ncols=True) as bar:
+    with ProgressBar(quiet) as show:
         for step in steps:
-            bar.total = step.total
-            bar.update(step.done - bar.n)
+            show("", step.done, step.total, "steps")
             files += step.files
     return files
 

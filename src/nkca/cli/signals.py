@@ -12,7 +12,7 @@ import click
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does; what is ignored stays ignored."""
+    """SIGTERM and SIGHUP end the block as Ctrl-C does; ignored signals stay ignored."""
 
     def receive(number: int, _: FrameType | None) -> None:
         if number != signal.SIGTERM:
@@ -27,12 +27,12 @@ def signals_interrupt() -> Iterator[None]:
 def _handling(
     names: Sequence[str], receive: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Call ``receive`` for these signals while the block runs, but for those that are ignored."""
+    """Call ``receive`` for these signals while the block runs, except for ignored ones."""
     numbers = [
         getattr(signal, name) for name in names if hasattr(signal, name)
     ]  # Windows: no SIGHUP
-    heard = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, receive) for number in heard}
+    handled = [n for n in numbers if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, receive) for number in handled}
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ def _handling(
 
 
 def _silence() -> None:
-    """The terminal is gone: what would be printed there goes nowhere instead of failing."""
+    """Discard output from now on, as printing to a closed terminal would fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
@@ -51,8 +51,7 @@ def _silence() -> None:
 def stop_on_signal(silent: bool = False) -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether SIGINT, SIGTERM or SIGHUP came; a second one ends at once.
 
-    What is ignored stays ignored: under nohup, SIGHUP. After SIGHUP the terminal is gone: what would
-    be printed there goes nowhere instead of failing.
+    Signals that are ignored stay ignored, such as SIGHUP under nohup. After SIGHUP output is discarded.
     """
     received: list[int] = []
 

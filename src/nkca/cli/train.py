@@ -1,8 +1,7 @@
 """nkca-train: a folder of images in, a model out."""
 
 import contextlib
-import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,24 +9,21 @@ import click
 
 from nkca.cli.command import command
 from nkca.cli.help_sections import SectionedCommand, Sections, help_all_option
-from nkca.cli.options import config_options, messages
+from nkca.cli.options import config_options
+from nkca.cli.progress import ProgressBar, duration, messages
 from nkca.cli.signals import stop_on_signal
 from nkca.config.parsing import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.system.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from nkca.runs.run import Run
-    from nkca.training.learner import StepReport
-
-LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
+    from nkca.training.learner import StepReport, TrainingProgress
 
 
 class TrainCommand(SectionedCommand):
-    """nkca-train with its options by what they are about."""
+    """nkca-train, with its options grouped by subject."""
 
     sections: ClassVar[Sections] = {
         "images": (
@@ -74,7 +70,9 @@ class TrainCommand(SectionedCommand):
     required=True,
     help="Directory of the run; the same command again resumes there.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be trained, how fast, and stop.")
+@click.option(
+    "--dry-run", is_flag=True, help="Report what would be trained and how fast, then stop."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
 def main(
     config_file: Path | None, save_dir: Path, dry_run: bool, quiet: bool, **flags: Any
@@ -102,7 +100,7 @@ def main(
 
 
 def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path) -> None:
-    """Raise an error that names the file, where the file alone is wrong already."""
+    """Raise `InputError`; it names the config file where that alone is wrong."""
     try:
         configure(options)
     except InputError:
@@ -119,14 +117,16 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     with joined(_device(options, save_dir)) as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
-        on_decode = _DecodeBar(quiet)
-        with messages(quiet, silent), contextlib.ExitStack() as stack:
+        with (
+            messages(quiet, silent),
+            ProgressBar(quiet) as show,
+            contextlib.ExitStack() as stack,
+        ):
             with lost_rank_advice("nothing was trained: the same command tries again"):
-                run = stack.enter_context(open_run(options, save_dir, on_decode, ranks))
-            on_decode.close()
-            with stop_on_signal(silent) as should_stop, _Progress(run, quiet) as progress:
-                for report in train(run, should_stop):
-                    progress.show(report)
+                run = stack.enter_context(open_run(options, save_dir, show.on_decode, ranks))
+            first_step = run.progress.step
+            with stop_on_signal(silent) as should_stop:
+                _show(train(run, should_stop), run, show)
             step, finished = run.progress.step, run.is_finished()
     if quiet:
         return
@@ -142,98 +142,42 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     )
     if not finished:
         click.echo("  to go on     the same command again")
-    elif step == progress.first_step:
+    elif step == first_step:
         click.echo("  to train on  raise --epochs, --max-steps or --max-time")
 
 
 def _device(options: dict[str, Any], save_dir: Path) -> str:
-    """The device that the options name, else that of the run in ``save_dir``, as several meet there."""
+    """The device on which several processes join: that of the options, else of the run in ``save_dir``."""
     from nkca.distributed.launch import is_one_of_many
-    from nkca.models.checkpoint import load_checkpoint
+    from nkca.models.checkpoint import load_config
     from nkca.runs.start import newest_checkpoint
 
     path = newest_checkpoint(save_dir)
     if "device" in options or path is None or not is_one_of_many():
         return str(options.get("device", "auto"))
-    return configure(load_checkpoint(path).config, str(path)).training.device
+    return configure(load_config(path), str(path)).training.device
 
 
-class _DecodeBar:
-    """Shows the decoding of images; off a terminal, one line when it begins."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._bar: tqdm[Any] | None = None
-        self._quiet = quiet
-
-    def __call__(self, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if self._bar is None:
-            hidden = self._quiet or not sys.stderr.isatty()
-            if hidden and not self._quiet:
-                click.echo(f"decoding {total // 2:,} images", err=True)
-            self._bar = tqdm(total=total, desc="decoding", disable=hidden, leave=False)
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-class _Progress:
-    """Loss, images per second and time left: a bar on a terminal, else a line now and then."""
-
-    def __init__(self, run: "Run", quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self._run, self._quiet = run, quiet
-        self.first_step = run.progress.step
-        self._bar = tqdm(
-            total=run.total_images,
-            initial=min(run.progress.images, run.total_images),
-            unit=" images",
-            disable=quiet or not sys.stderr.isatty(),
-            dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}, {rate_fmt}{postfix}",
-        )
-        self._loss: float | None = None
-        self._began_at = self._said_at = time.monotonic()
-        self._began_images = run.progress.images
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def show(self, report: "StepReport") -> None:
-        """Take one step's report."""
+def _show(reports: "Iterator[StepReport]", run: "Run", show: ProgressBar) -> None:
+    """Take the steps; show the smoothed loss, images per second and the time left."""
+    first, loss = run.progress, None
+    show("", first.images, run.total_images, "images")
+    for report in reports:
         if not report.was_skipped:
-            old = report.loss if self._loss is None else self._loss
-            self._loss = 0.98 * old + 0.02 * report.loss
-        done, now = report.progress, time.monotonic()
-        rate = (done.images - self._began_images) / (now - self._began_at)
-        left = self._seconds_left(rate)
-        said = f"step {done.step:,}, loss {self._loss or report.loss:.4g}, {duration(left)} left"
-        self._bar.total = min(self._run.total_images, done.images + round(rate * left))
-        self._bar.update(min(done.images, self._bar.total) - self._bar.n)
-        self._bar.set_postfix_str(said, refresh=False)
-        if self._bar.disable and not self._quiet and now - self._said_at >= LINE_SECONDS:
-            click.echo(f"{said}, {rate:.3g} images/s", err=True)
-            self._said_at = now
-
-    def _seconds_left(self, rate: float) -> float:
-        """By the images or by --max-time, whichever ends first."""
-        done, limit = self._run.progress, self._run.config.training.max_time
-        left = (self._run.total_images - done.images) / rate
-        return left if limit is None else min(left, limit - done.seconds)
+            loss = report.loss if loss is None else 0.98 * loss + 0.02 * report.loss
+        shown = report.loss if loss is None else loss
+        note = f"step {report.progress.step:,}, loss {shown:.4g}"
+        show("", report.progress.images, _images_at_end(run, first), "images", note)
 
 
-def duration(seconds: float) -> str:
-    """``1:02:03``."""
-    whole = max(0, round(seconds))
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+def _images_at_end(run: "Run", first: "TrainingProgress") -> int:
+    """By --epochs, --max-steps or --max-time, whichever ends first; ``first`` is where we began."""
+    done, limit = run.progress, run.config.training.max_time
+    if limit is None or done.seconds <= first.seconds:
+        return run.total_images
+    rate = (done.images - first.images) / (done.seconds - first.seconds)
+    left = round(rate * max(0.0, limit - done.seconds))
+    return min(run.total_images, done.images + left)
 
 
 def _memory(peak: int | None) -> str:
@@ -245,18 +189,16 @@ def _memory(peak: int | None) -> str:
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
     from nkca.pictures.png import save_png
-    from nkca.runs.dry_run import rehearse
+    from nkca.runs.dry_run import dry_run
     from nkca.runs.memory_fit import advice_on_memory
     from nkca.runs.start import prepare
 
     if is_one_of_many():
         raise InputError("--dry-run is for one process: leave out torchrun")
-    on_decode = _DecodeBar(quiet)
-    with messages(quiet):
-        run = prepare(options, save_dir, on_decode).run
-        on_decode.close()
-        with out_of_memory_says(advice_on_memory(run.config)):
-            found = rehearse(run)
+    with messages(quiet), ProgressBar(quiet) as show:
+        run = prepare(options, save_dir, show.on_decode).run
+        with out_of_memory_advice(advice_on_memory(run.config)):
+            found = dry_run(run)
     save_dir.mkdir(parents=True, exist_ok=True)
     sheet = save_dir / "dry_run.png"
     save_png(sheet, found.sheet)

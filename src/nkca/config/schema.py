@@ -105,7 +105,7 @@ class TrainingConfig:
     min_noise: float = option(0.01, "Lowest noise level trained; levels are U(min_noise, 1).")
     lag: float | None = option(None, "Lag w of the chain; default: 0.5, with --discrete 0.95.")
     seed: int = option(0, "Seed of weights, order and noise.")
-    device: str = option("auto", "Where to compute.", ("auto", "cpu", "cuda", "mps"))
+    device: str = option("auto", "Device to compute on.", ("auto", "cpu", "cuda", "mps"))
     precision: str = option("auto", "Arithmetic of the network.", ("auto", "fp32", "bf16", "fp16"))
     compile: str = option(
         "auto",
@@ -159,9 +159,7 @@ class CadenceConfig:
     eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
     eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")
     eval_sampling_steps: int = option(100, "Transitions of the chain that makes them.")
-    eval_time: float | None = option(
-        120.0, "The longest an evaluation may hold up training: 90 (seconds), 5m."
-    )
+    eval_time: float | None = option(120.0, "Longest time of one evaluation: 90 (seconds), 5m.")
     eval_dataset: str = option(
         "", "Images to compare with; default: the training images. At most 2,048 are used."
     )

@@ -1,6 +1,6 @@
-"""The files inside a zip or a tar: what they are called, where they lie, and their bytes.
+"""The files inside a zip or a tar: their names, their positions and their bytes.
 
-Nothing here knows of images, and nothing is ever extracted to a member's own path.
+This module does not depend on images, and never extracts a file to the path that the archive gives.
 """
 
 import bz2
@@ -23,14 +23,14 @@ ARCHIVE_ERRORS = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(RuntimeError, NotImplementedError, ValueError),  # zip: encrypted, unknown method, bad field
 )
-"""What the standard library raises for archives that are damaged, encrypted or no archives."""
+"""Raised by the standard library for files that are damaged, encrypted or not archives."""
 
 ReadMember: TypeAlias = Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One file: its POSIX name, a stamp of its content, and the key to read it by."""
+class FileEntry:
+    """One file: its POSIX name, a stamp that changes with its content, and the key to read it."""
 
     name: str
     stamp: str
@@ -42,13 +42,13 @@ def stat_stamp(stat: os.stat_result) -> str:
     return f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
 
 
-def list_zip(path: Path) -> Iterator[Entry]:
+def list_zip(path: Path) -> Iterator[FileEntry]:
     """Yield every file of a zip; the stamp is its size and CRC. Raises ARCHIVE_ERRORS."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if not member.is_dir():
                 stamp = f"{member.file_size}:{member.CRC:08x}"
-                yield Entry(posixpath.normpath(member.filename), stamp, member.filename)
+                yield FileEntry(posixpath.normpath(member.filename), stamp, member.filename)
 
 
 @contextlib.contextmanager
@@ -58,10 +58,10 @@ def zip_members(path: Path) -> Iterator[ReadMember]:
         yield archive.read
 
 
-def list_tar(path: Path) -> Iterator[Entry]:
+def list_tar(path: Path) -> Iterator[FileEntry]:
     """Yield every file of a tar, links to files included. Raises ARCHIVE_ERRORS.
 
-    The key is ``offset:size`` in the uncompressed tar, the stamp adds the archive's own stat.
+    The key is ``offset:size`` in the uncompressed tar; the stamp is the key and the stat of the archive.
     (GNU tar stores the second name of a hard-linked file as a link.)
     """
     with _uncompressed(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
@@ -71,7 +71,7 @@ def list_tar(path: Path) -> Iterator[Entry]:
         target = members.get(_link_target(name, member))
         if target and target.isreg() and not target.issparse():
             key = f"{target.offset_data}:{target.size}"
-            yield Entry(name, f"{key}:{archive_stamp}", key)
+            yield FileEntry(name, f"{key}:{archive_stamp}", key)
 
 
 def _link_target(name: str, member: tarfile.TarInfo) -> str:
@@ -111,7 +111,7 @@ def _uncompressed(path: Path) -> IO[bytes]:
 
 
 def _decompressor(path: Path) -> Callable[[Path], IO[bytes]] | None:
-    """Return how to open a compressed tar, told by its first bytes; None for a plain one."""
+    """Return the function that opens a compressed tar, by its first bytes; None for a plain one."""
     with path.open("rb") as file:
         magic = file.read(6)
     openers: dict[bytes, Any] = {

@@ -1,7 +1,7 @@
 """Every image of a listing as one uint8 array, decoded once, then memory-mapped.
 
-A cache entry is a directory named by a key over the listing's digest and the options. It is
-written under a temporary name and renamed when whole, so an entry is either whole or not there.
+A cache entry is a directory named by a hash of the listing's digest and the options. It is written
+under a temporary name and renamed when complete, so an entry is either complete or absent.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nkca.data.decode import Pixels
+from nkca.data.decode import PixelArray
 from nkca.data.listing import Listing, open_source
-from nkca.data.pillow import quiet
+from nkca.data.pillow import silence_pillow
 from nkca.data.reading import (
     Batch,
+    DecodePlan,
     LoadOptions,
-    Plan,
-    Progress,
+    OnDecode,
     Unreadable,
     check_unreadable,
     read_headers,
@@ -52,10 +52,10 @@ class DecodedImages:
     None; `names`: N file names; `unreadable`: (name, reason) of those left out;
     `histogram`: (256,) int64, how often each byte occurs in `images`;
     `from_cache`: no image file was opened to make this.
-    Pickling ships an array with its bytes, but of a memory map only the path.
+    A pickle holds the bytes of an array, but only the path of a memory map.
     """
 
-    images: Pixels
+    images: PixelArray
     names: tuple[str, ...]
     unreadable: Unreadable
     histogram: npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ class DecodedImages:
         return _from_file, (self.images.shape, *rest)
 
 
-def _from_array(images: Pixels, *rest: Any) -> DecodedImages:
+def _from_array(images: PixelArray, *rest: Any) -> DecodedImages:
     images.flags.writeable = False
     return DecodedImages(images, *rest)
 
@@ -97,35 +97,35 @@ def load_images(
     options: LoadOptions,
     cache_dir: Path | None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: OnDecode | None = None,
 ) -> DecodedImages:
-    """Decode every image of `listing` with `workers` threads or processes, or map an earlier result.
+    """Decode every image of `listing` with `workers` threads or processes, or map a cached result.
 
-    With `cache_dir` None the array is kept in memory. `progress(done, total)` is called from
-    this thread; total is twice the number of images, for there are two passes; from the cache
-    it is not called. Raises InputError when sizes differ (without resize), no image is readable,
-    any is not (where strict), or the cache folder cannot be written.
+    If `cache_dir` is None, the array is kept in memory. `progress(done, total)` is called from this
+    thread; total is twice the number of images, because there are two passes. It is not called for
+    a cached result. Raises InputError if sizes differ (without resize), no image is readable, any is
+    unreadable (if strict), or the cache folder cannot be written.
     """
     if cache_dir is None:
-        with _decoding(listing, options, workers, progress) as (plan, batches):
+        with _decoding_batches(listing, options, workers, progress) as (plan, batches):
             loaded = _collect(listing, plan, batches)
     else:
-        loaded = _cached(listing, options, cache_dir.absolute(), workers, progress)
+        loaded = _load_cached(listing, options, cache_dir.absolute(), workers, progress)
     check_unreadable(loaded.unreadable, len(listing), options.strict)
     return loaded
 
 
 @contextlib.contextmanager
-def _decoding(
-    listing: Listing, options: LoadOptions, workers: int, progress: Progress | None
-) -> Iterator[tuple[Plan, Iterator[Batch]]]:
-    with quiet(), open_source(listing) as read, worker_pool(workers, len(listing)) as crew:
-        plan = read_headers(listing, read, options, crew, progress)
-        with contextlib.closing(read_pixels(listing, read, plan, crew, progress)) as batches:
+def _decoding_batches(
+    listing: Listing, options: LoadOptions, workers: int, progress: OnDecode | None
+) -> Iterator[tuple[DecodePlan, Iterator[Batch]]]:
+    with silence_pillow(), open_source(listing) as read, worker_pool(workers, len(listing)) as pool:
+        plan = read_headers(listing, read, options, pool, progress)
+        with contextlib.closing(read_pixels(listing, read, plan, pool, progress)) as batches:
             yield plan, batches
 
 
-def _collect(listing: Listing, plan: Plan, batches: Iterator[Batch]) -> DecodedImages:
+def _collect(listing: Listing, plan: DecodePlan, batches: Iterator[Batch]) -> DecodedImages:
     images = np.empty((len(plan.indices), *plan.shape), np.uint8)
     histogram = np.zeros(256, np.int64)
     unreadable = plan.unreadable
@@ -135,31 +135,31 @@ def _collect(listing: Listing, plan: Plan, batches: Iterator[Batch]) -> DecodedI
         kept += len(batch.images)
         histogram += np.bincount(batch.images.reshape(-1), minlength=256)
         unreadable += batch.unreadable
-    names = _names(listing, unreadable)
+    names = _readable_names(listing, unreadable)
     check_unreadable(unreadable, len(listing), strict=False)
     return _from_array(images[:kept], names, unreadable, histogram, False)
 
 
-def _names(listing: Listing, unreadable: Unreadable) -> tuple[str, ...]:
+def _readable_names(listing: Listing, unreadable: Unreadable) -> tuple[str, ...]:
     if not unreadable:
         return listing.names
     left_out = {name for name, _ in unreadable}
     return tuple(name for name in listing.names if name not in left_out)
 
 
-def _cached(
+def _load_cached(
     listing: Listing,
     options: LoadOptions,
     cache_dir: Path,
     workers: int,
-    progress: Progress | None,
+    progress: OnDecode | None,
 ) -> DecodedImages:
-    entry = cache_dir / _key(listing, options)
+    entry = cache_dir / _entry_name(listing, options)
     loaded = _open_entry(entry, listing, from_cache=True)
     if loaded is not None:
         return loaded
     with _cache_errors(cache_dir), _temporary(cache_dir) as temporary:
-        with _decoding(listing, options, workers, progress) as (plan, batches):
+        with _decoding_batches(listing, options, workers, progress) as (plan, batches):
             _write_entry(temporary / entry.name, listing, plan, batches)
         _publish(temporary, entry, listing)
     loaded = _open_entry(entry, listing, from_cache=False)
@@ -168,13 +168,13 @@ def _cached(
     return loaded
 
 
-def _key(listing: Listing, options: LoadOptions) -> str:
+def _entry_name(listing: Listing, options: LoadOptions) -> str:
     parts = (FORMAT_VERSION, listing.digest(), options.resize, options.channels)
     text = json.dumps([*parts, *options.background])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_entry(entry: Path, listing: Listing, plan: Plan, batches: Iterator[Batch]) -> None:
+def _write_entry(entry: Path, listing: Listing, plan: DecodePlan, batches: Iterator[Batch]) -> None:
     entry.mkdir()
     histogram = np.zeros(256, np.int64)
     unreadable = plan.unreadable
@@ -194,26 +194,26 @@ def _write_entry(entry: Path, listing: Listing, plan: Plan, batches: Iterator[Ba
 
 
 def _open_entry(entry: Path, listing: Listing, from_cache: bool) -> DecodedImages | None:
-    """Map a whole entry; None where there is none or it is damaged (to be built again)."""
+    """Map a complete entry; None if there is none or it is damaged, and must be built again."""
     try:
         meta = json.loads((entry / _META).read_text("utf-8"))
         shape = tuple(map(int, meta["shape"]))
         unreadable = tuple((str(name), str(reason)) for name, reason in meta["unreadable"])
         histogram = np.array(meta["histogram"], np.int64)
         size = (entry / _IMAGES).stat().st_size
-        whole = meta["key"] == entry.name
+        is_whole = meta["key"] == entry.name
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    names = _names(listing, unreadable)
-    whole &= len(shape) == 4 and min(shape) > 0 and shape[0] == len(names)
-    whole &= math.prod(shape) == size and histogram.shape == (256,) and histogram.sum() == size
-    if not whole:
+    names = _readable_names(listing, unreadable)
+    is_whole &= len(shape) == 4 and min(shape) > 0 and shape[0] == len(names)
+    is_whole &= math.prod(shape) == size and histogram.shape == (256,) and histogram.sum() == size
+    if not is_whole:
         return None
     return _from_file(shape, names, unreadable, histogram, from_cache, entry / _IMAGES)
 
 
 def _publish(temporary: Path, entry: Path, listing: Listing) -> None:
-    """Rename the new entry into place, unless another process has put a whole one there."""
+    """Rename the new entry into place, unless another process has put a complete one there."""
     for attempt in range(100):
         try:
             (temporary / entry.name).rename(entry)
@@ -229,7 +229,7 @@ def _publish(temporary: Path, entry: Path, listing: Listing) -> None:
 
 @contextlib.contextmanager
 def _temporary(cache_dir: Path) -> Iterator[Path]:
-    """Make a directory in `cache_dir` that is removed with all it holds when the block ends."""
+    """Create a directory in `cache_dir`; remove it and its content when the block ends."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     _remove_stale(cache_dir)
     temporary = cache_dir / f".{os.getpid()}-{secrets.token_hex(8)}.tmp"
@@ -241,9 +241,9 @@ def _temporary(cache_dir: Path) -> Iterator[Path]:
 
 
 def _remove_stale(cache_dir: Path) -> None:
-    """Remove what builds that were killed left behind: nothing in it is younger than a day."""
+    """Remove the temporary directories of killed processes: those unchanged for a day."""
     for directory in cache_dir.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # another process removes it too, or still writes
+        with contextlib.suppress(OSError):  # another process removes it too, or still writes to it
             times = [path.stat().st_mtime for path in (directory, *directory.rglob("*"))]
             if time.time() - max(times) > _STALE_SECONDS:
                 shutil.rmtree(directory, ignore_errors=True)
@@ -257,5 +257,5 @@ def _cache_errors(cache_dir: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         raise InputError(
             f"{cache_dir}: cannot write the cache here: {reason}; "
-            "give another place with --cache-dir, or use --no-cache"
+            "name another place (cache_dir), or switch the cache off"
         ) from error

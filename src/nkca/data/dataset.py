@@ -1,7 +1,7 @@
-"""Decoded images -> training batches, in an order that depends on (seed, epoch) alone."""
+"""Decoded images -> training batches, in an order that depends only on (seed, epoch)."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, cast
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
-from nkca.data.reading import LoadOptions
+from nkca.data.reading import LoadOptions, OnDecode
 from nkca.demo import dataset_path
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
@@ -26,7 +26,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
     """RGB of a colour name, ``#rrggbb`` or ``rgb(1, 2, 3)``.
 
     Raises:
-        InputError: if it is none.
+        InputError: if it is not a colour.
     """
     try:
         return ImageColor.getrgb(text)[:3]
@@ -34,26 +34,24 @@ def parse_color(text: str) -> tuple[int, int, int]:
         raise InputError(f"'{text}' is not a colour; examples: white, black, #ff8800") from None
 
 
-def cache_place(config: DataConfig) -> Path | None:
-    """Where decoded images, and what is computed from them, are kept; None: nowhere."""
+def configured_cache_dir(config: DataConfig) -> Path | None:
+    """The folder of the cache for decoded images and what is computed from them; None: no cache."""
     if not config.cache:
         return None
     return Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
 
 
-def load_dataset(
-    config: DataConfig, on_decode: Callable[[int, int], None] | None = None
-) -> DecodedImages:
-    """Decode the images of ``config`` or open them in the cache.
+def load_dataset(config: DataConfig, on_decode: OnDecode | None = None) -> DecodedImages:
+    """Decode the images that ``config`` names, or open them in the cache.
 
     Args:
         on_decode: called with (done, total) while images are decoded.
 
     Raises:
-        InputError: if there are none, or they do not fit together; see `load_images`.
+        InputError: if there are none, or their sizes differ; see `load_images`.
     """
     if not config.dataset:
-        raise InputError("no dataset given: --dataset=DIR (or --dataset=demo)")
+        raise InputError("no dataset given: name a folder or archive of images, or 'demo'")
     options = LoadOptions(
         resize=config.resize,
         channels=cast("Literal[1, 3, 4] | None", config.channels),
@@ -63,14 +61,14 @@ def load_dataset(
     return load_images(
         list_images(dataset_path(config.dataset)),
         options,
-        cache_place(config),
+        configured_cache_dir(config),
         config.data_workers or os.cpu_count() or 1,
         on_decode,
     )
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]:
-    """A permutation of 0..size-1."""
+    """The order of images in an epoch: a permutation of 0..size-1, int64 (size,)."""
     return np.random.default_rng(derive_seed("order", seed, epoch)).permutation(size)
 
 
@@ -81,13 +79,14 @@ def batches(
     first: int = 0,
     share: slice = slice(None),
 ) -> Iterator[Tensor]:
-    """Yield uint8 batches (batch_size, C, H, W) for ever, from image number ``first`` on.
+    """Yield uint8 batches (batch_size, C, H, W) without end, from image number ``first`` on.
 
-    Epochs follow each other without a gap: every image comes once in each, every batch is full.
+    Each epoch has every image once. A batch may span two epochs, so every batch is full.
 
     Args:
-        images: uint8 (N, H, W, C), a memory map for one.
-        share: of each batch, the rows that are read and yielded.
+        images: uint8 (N, H, W, C), possibly a memory map.
+        first: counts images from the start of training.
+        share: the rows of each batch that are read and yielded.
     """
     size = len(images)
     epoch, order = -1, np.empty(0, np.int64)
@@ -103,7 +102,7 @@ def batches(
 
 
 def augment(images: Tensor, names: tuple[str, ...], noise: Noise) -> Tensor:
-    """Flip each image (B, C, H, W) with probability 1/2, for each of ``names``: fliph, flipv."""
+    """Flip each image (B, C, H, W) with probability 1/2 along each axis in ``names``: fliph, flipv."""
     for name in names:
         flipped = images.flip(-1 if name == "fliph" else -2)
         chosen = noise.uniform(torch.empty(len(images), device=images.device)) < 0.5

@@ -1,6 +1,6 @@
 """One image file to uint8 pixels: orientation, palettes, transparency, 16 bits, size.
 
-Every way in goes through `opening.opened`, which turns whatever Pillow raises for bad content
+All files are opened by `nkca.data.pillow.open_image`, which turns every error of Pillow about bad content
 into `UnreadableImageError`.
 """
 
@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from nkca.data.listing import Source, UnreadableImageError
-from nkca.data.pillow import opened
+from nkca.data.listing import ImageSource, UnreadableImageError
+from nkca.data.pillow import open_image
 from nkca.errors import InputError
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+PixelArray: TypeAlias = npt.NDArray[np.uint8]
 Color: TypeAlias = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
-MAX_SIDE = 16_384  # what is larger is a slip of the keyboard, and one image fills the memory
+MAX_SIDE = 16_384  # a larger resize is likely a typing error: one image could fill the memory
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,7 +39,7 @@ class DecodeOptions:
 
     `resize`: N for N x N (centre crop, then antialiased), None for the file's own size;
     `channels`: 1 (luma), 3 (RGB) or 4 (RGBA, straight alpha);
-    `background`: what transparent pixels are laid on when `channels` is not 4, RGB in 0..255.
+    `background`: the colour behind transparent pixels if `channels` is not 4, RGB in 0..255.
     """
 
     resize: int | None = None
@@ -57,29 +57,29 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a header says: the size after EXIF orientation, and 1 (grey) or 3 (colour) channels."""
+    """The header of an image: its size after EXIF orientation, and 1 (grey) or 3 (colour) channels."""
 
     width: int
     height: int
     channels: Literal[1, 3]
 
 
-def probe(file: Source) -> Probe:
+def probe(file: ImageSource) -> Probe:
     """Read the header of an image, given as a path or as bytes, without decoding its pixels.
 
     Transparency does not count as a channel. Raises UnreadableImageError.
     """
-    with opened(file) as image:
+    with open_image(file) as image:
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
         return Probe(width, height, 1 if _is_grey(image) else 3)
 
 
-def decode(file: Source, options: DecodeOptions) -> Pixels:
+def decode(file: ImageSource, options: DecodeOptions) -> PixelArray:
     """Decode an image, given as a path or as bytes, to (H, W, C) uint8.
 
-    The first frame of an animation. Raises UnreadableImageError.
+    Of an animation the first frame is decoded. Raises UnreadableImageError.
     """
     image = read_image(file, options.channels, options.background)
     if options.resize is not None:
@@ -88,17 +88,17 @@ def decode(file: Source, options: DecodeOptions) -> Pixels:
 
 
 def read_image(
-    file: Source, channels: Literal[1, 3, 4] = 3, background: Color = WHITE
+    file: ImageSource, channels: Literal[1, 3, 4] = 3, background: Color = WHITE
 ) -> Image.Image:
     """Decode an image at its own size to mode L, RGB or RGBA for 1, 3 or 4 channels.
 
     EXIF orientation is applied. Grey of 16 bits is scaled by 1/257 and rounded; Pillow itself
     keeps only the high byte of 16-bit colour, which may be one level off. A 32-bit or
-    floating-point image whose range cannot be known is refused. Raises UnreadableImageError.
+    floating-point image of unknown range is refused. Raises UnreadableImageError.
     """
-    with opened(file) as image:
+    with open_image(file) as image:
         transposition = _TRANSPOSITIONS.get(_orientation(image))
-        plain = _plain(image)
+        plain = _to_plain_mode(image)
         if transposition is not None:
             plain = plain.transpose(transposition)
         return _with_channels(plain, channels, background)
@@ -128,14 +128,14 @@ def fit(
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
-    """Return the EXIF orientation, 1..8, still to be applied; 1 where EXIF is damaged or absent.
+    """Return the EXIF orientation, 1..8, that must still be applied; 1 if EXIF is damaged or absent.
 
-    Only what stands before the pixels is seen, so that `probe` and `decode` agree: the base
-    class's getexif is called because PngImageFile's own decodes the pixels to look behind them.
+    Only EXIF that precedes the pixels is read, so that `probe` and `decode` agree: the getexif of the
+    base class is called because that of PngImageFile decodes the pixels to read what follows them.
     """
-    if image.format == "TIFF":  # Pillow's TIFF reader turns the image (and its size) itself
+    if image.format == "TIFF":  # Pillow's TIFF reader applies the orientation itself
         return 1
-    # Damaged EXIF raises as many kinds of error as damaged pixels do, yet the picture is whole.
+    # Damaged EXIF raises as many kinds of error as damaged pixels, but the image is intact.
     with contextlib.suppress(Exception):
         orientation = Image.Image.getexif(image).get(0x0112, 1)
         if orientation in range(1, 9):
@@ -160,8 +160,8 @@ def _raw_mode(image: ImageFile.ImageFile) -> str:
     return str(image.tile[0].args) if image.format == "PNG" and image.tile else ""
 
 
-def _plain(image: ImageFile.ImageFile) -> Image.Image:
-    """Decode to mode L, LA, RGB or RGBA (straight alpha), at the size and turn of the file."""
+def _to_plain_mode(image: ImageFile.ImageFile) -> Image.Image:
+    """Decode to mode L, LA, RGB or RGBA (straight alpha), in the size and orientation of the file."""
     raw_mode = _raw_mode(image)
     image.load()
     if image.mode == "F":
@@ -179,26 +179,26 @@ def _plain(image: ImageFile.ImageFile) -> Image.Image:
         values = np.asarray(plain)
     key = image.info.get("transparency")
     if key is not None:
-        plain.putalpha(Image.fromarray(_key_alpha(values, key, raw_mode)))
+        plain.putalpha(Image.fromarray(_alpha_of_colour(values, key, raw_mode)))
     return plain
 
 
 def _from_16_bits(image: Image.Image) -> tuple[Image.Image, npt.NDArray[Any]]:
-    """Return the image in mode L, and its values as they are in the file, (H, W) int64."""
+    """Return the image in mode L, and the values in the file, (H, W) int64."""
     values = np.asarray(image).astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise UnreadableImageError(f"values {low}..{high}: the range is unknown, not 16 bits")
     white = 65535
-    light = values
-    if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow leaves both of these to us
+    lightness = values
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow does not apply these two tags
         white = 4095 if image.tag_v2.get(258) == (12,) else white
-        light = white - values if image.tag_v2.get(262) == 0 else values
-    return Image.fromarray(((light * 510 + white) // (2 * white)).astype(np.uint8)), values
+        lightness = white - values if image.tag_v2.get(262) == 0 else values
+    return Image.fromarray(((lightness * 510 + white) // (2 * white)).astype(np.uint8)), values
 
 
-def _key_alpha(values: npt.NDArray[Any], key: object, raw_mode: str) -> Pixels:
-    """Return (H, W) alpha: 0 where the pixel is the file's one transparent colour, else 255.
+def _alpha_of_colour(values: npt.NDArray[Any], key: object, raw_mode: str) -> PixelArray:
+    """Return (H, W) alpha: 0 where the pixel has the transparent colour of the file, else 255.
 
     A PNG gives the colour at the depth of the file; `values` are 8 bits wide for 1, 2 and 4 bits
     of grey (Pillow scales them up) and for 16-bit colour (Pillow keeps the high byte).

@@ -1,8 +1,7 @@
-"""Which image files a folder, an archive or a path holds, and how to read the i-th of them.
+"""The image files in a folder, an archive or at a path, and how to read the i-th of them.
 
-Listing opens no image: a folder is scanned, a zip's directory and a tar's headers are read.
-A `Listing` is a plain value; `open_source` opens it where it is needed, so that a worker
-process receives the listing and makes its own file handles.
+Listing does not open images: a folder is scanned, a zip's directory and a tar's headers are read.
+A `Listing` is a plain value; each process opens it by `open_source` and so has its own file handles.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from nkca.data.archives import (
     ARCHIVE_ERRORS,
-    Entry,
+    FileEntry,
     ReadMember,
     list_tar,
     list_zip,
@@ -35,20 +34,20 @@ _NAMES_AT_ONCE = 10_000
 _TAR_EXTENSIONS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 
 Kind: TypeAlias = Literal["folder", "image", "zip", "tar"]
-Source: TypeAlias = bytes | Path
-ReadImage: TypeAlias = Callable[[int], Source]
+ImageSource: TypeAlias = bytes | Path
+ReadImage: TypeAlias = Callable[[int], ImageSource]
 
 
 class UnreadableImageError(InputError):
-    """One image cannot be read; the message is the reason alone, the caller knows the name."""
+    """One image cannot be read; the message is only the reason, because the caller knows the name."""
 
 
 @dataclass(frozen=True)
 class Listing:
     """The image files of one place, sorted by name; at least one.
 
-    `names` are POSIX paths relative to `path` (absolute); `stamps[i]` changes when the content
-    of file i does; `keys[i]` says where file i lies in an archive, and is "" elsewhere.
+    `names` are POSIX paths relative to `path` (absolute); `stamps[i]` changes when the content of
+    file i does; `keys[i]` locates file i in an archive, and is "" otherwise.
     """
 
     path: Path
@@ -62,7 +61,7 @@ class Listing:
 
     def digest(self) -> str:
         """Return a sha256 (hex) over names and stamps; a moved folder keeps its digest."""
-        # Names hold no NUL and stamps no newline, so the joined text has one reading.
+        # Names contain no NUL and stamps no newline, so the joined text is unambiguous.
         total = hashlib.sha256()
         for first in range(0, len(self), _NAMES_AT_ONCE):
             part = slice(first, first + _NAMES_AT_ONCE)
@@ -75,13 +74,13 @@ class Listing:
 def list_images(path: str | Path) -> Listing:
     """List the images of a directory tree, a .zip, a .tar (plain, gz, bz2, xz) or one file.
 
-    Links are followed, each directory is visited once; files of other kinds and hidden entries
+    Links are followed, and each directory is visited once; files of other kinds and hidden entries
     (a leading dot, `__MACOSX`) are ignored. Raises InputError when the path does not exist, is
     none of these, cannot be read, or holds no image.
     """
     path = _absolute(path)
     kind = _kind(path)
-    images: dict[str, Entry] = {}
+    images: dict[str, FileEntry] = {}
     others = 0
     try:
         for entry in _SCANNERS[kind](path):
@@ -106,9 +105,9 @@ def list_images(path: str | Path) -> Listing:
 
 @contextlib.contextmanager
 def open_source(listing: Listing) -> Iterator[ReadImage]:
-    """Yield `read(i)`: the path of image i, or its bytes where it lies in an archive.
+    """Yield a function `read(i)`: the path of image i, or its bytes if it is in an archive.
 
-    `read` may be called by many threads. It raises UnreadableImageError for a damaged member and
+    Several threads may call `read` at once. It raises UnreadableImageError for a damaged member and
     InputError when the archive itself cannot be opened. The archive is opened by the first
     `read`; a compressed tar is then unpacked, once, to an unnamed temporary file.
     """
@@ -122,7 +121,7 @@ def open_source(listing: Listing) -> Iterator[ReadImage]:
 
 
 class _ArchiveReader:
-    """Reads one member at a time; `stack` closes the archive that the first read opened."""
+    """Reads one member at a time; the first read opens the archive, `stack` closes it."""
 
     def __init__(self, listing: Listing, stack: contextlib.ExitStack) -> None:
         self._listing = listing
@@ -154,10 +153,12 @@ def _reason(error: Exception) -> str:
 
 
 def _absolute(path: str | Path) -> Path:
-    with contextlib.suppress(RuntimeError):  # "~nobody": kept as it is, and does not exist
+    with contextlib.suppress(
+        RuntimeError
+    ):  # an unknown user after "~": the path is kept, and does not exist
         path = Path(path).expanduser()
     path = Path(path).absolute()
-    if not os.path.exists(path):  # noqa: PTH110  Path.exists raises where a parent is closed
+    if not os.path.exists(path):  # noqa: PTH110  Path.exists raises if a parent folder is not accessible
         raise InputError(f"{path}: no such file or folder")
     return path
 
@@ -166,7 +167,7 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_EXTENSIONS)
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -183,11 +184,11 @@ def _kind(path: Path) -> Kind:
     raise InputError(f"{path}: expected a folder, a .zip, a .tar (.gz .bz2 .xz) or an image file")
 
 
-def _scan_file(path: Path) -> Iterator[Entry]:
-    yield Entry(path.name, stat_stamp(path.stat()))
+def _scan_file(path: Path) -> Iterator[FileEntry]:
+    yield FileEntry(path.name, stat_stamp(path.stat()))
 
 
-def _scan_folder(root: Path) -> Iterator[Entry]:
+def _scan_folder(root: Path) -> Iterator[FileEntry]:
     """Yield every file below `root`; real directories come before links to directories."""
     visited: set[tuple[int, int]] = set()
     pending = [(False, "")]  # (is a link, name relative to root): a heap, so the order is fixed
@@ -199,31 +200,31 @@ def _scan_folder(root: Path) -> Iterator[Entry]:
         visited.add((stat.st_dev, stat.st_ino))
         with os.scandir(root / folder) as entries:
             for entry in entries:
-                if _hidden(entry.name):
+                if _is_hidden(entry.name):
                     continue
                 name = f"{folder}/{entry.name}" if folder else entry.name
-                what = _what(entry)
+                what = _entry_type(entry)
                 if what == "folder":
                     heapq.heappush(pending, (entry.is_symlink(), name))
                 elif what == "file":
-                    yield Entry(name, stat_stamp(entry.stat()))
+                    yield FileEntry(name, stat_stamp(entry.stat()))
 
 
-def _what(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
+def _entry_type(entry: os.DirEntry[str]) -> Literal["folder", "file", "other"]:
     try:
         return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
-    except OSError:  # a link in a circle of links
+    except OSError:  # a link in a cycle of links
         return "other"
 
 
-def _shown(entries: Iterator[Entry]) -> Iterator[Entry]:
-    """Without what is hidden, or lies in something hidden."""
-    return (entry for entry in entries if not any(map(_hidden, entry.name.split("/"))))
+def _without_hidden(entries: Iterator[FileEntry]) -> Iterator[FileEntry]:
+    """Leave out hidden entries, and those in hidden folders."""
+    return (entry for entry in entries if not any(map(_is_hidden, entry.name.split("/"))))
 
 
-_SCANNERS: dict[Kind, Callable[[Path], Iterator[Entry]]] = {
+_SCANNERS: dict[Kind, Callable[[Path], Iterator[FileEntry]]] = {
     "folder": _scan_folder,
     "image": _scan_file,
-    "zip": lambda path: _shown(list_zip(path)),
-    "tar": lambda path: _shown(list_tar(path)),
+    "zip": lambda path: _without_hidden(list_zip(path)),
+    "tar": lambda path: _without_hidden(list_tar(path)),
 }

@@ -1,4 +1,4 @@
-"""Opening an image file with Pillow: which formats, quietly, and with one kind of error."""
+"""Open an image file with Pillow: a fixed list of formats, no warnings, one kind of error."""
 
 import contextlib
 import errno
@@ -10,28 +10,37 @@ from typing import IO
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from nkca.data.listing import Source, UnreadableImageError
+from nkca.data.listing import ImageSource, UnreadableImageError
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "WEBP", "TIFF")
-_PLUGINS = (TiffImagePlugin, WebPImagePlugin)  # Pillow finds these two only once imported
-_MACHINE_ERRORS = (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of content
+_PLUGINS = (TiffImagePlugin, WebPImagePlugin)  # Pillow registers these two when they are imported
+_MACHINE_ERRORS = (
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+)  # not caused by the file's content
 
 
 @contextlib.contextmanager
-def opened(file: Source) -> Iterator[ImageFile.ImageFile]:
-    """Open an image, header only; whatever goes wrong until the block ends is the image's fault.
+def open_image(file: ImageSource) -> Iterator[ImageFile.ImageFile]:
+    """Open an image and read its header; any error until the block ends is taken as one of the image.
 
-    Raises UnreadableImageError, or OSError where the machine and not the image is in trouble.
+    Raises UnreadableImageError, or OSError for an error of the machine, such as too many open files.
     """
     try:
-        with quiet(), _stream(file) as stream, Image.open(stream, formats=_FORMATS) as image:
+        with (
+            silence_pillow(),
+            _stream(file) as stream,
+            Image.open(stream, formats=_FORMATS) as image,
+        ):
             yield image
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image of a known kind, or damaged") from error
     except Exception as error:
-        # The one broad boundary. Pillow's readers raise OSError, SyntaxError, ValueError,
+        # Deliberately broad: Pillow's readers raise OSError, SyntaxError, ValueError,
         # TypeError, IndexError, KeyError, EOFError, struct.error, zlib.error, MemoryError,
         # DecompressionBombError ... for hostile files, and the list grows with each release.
         # The block holds only Pillow's work on this one file, and the cause stays chained.
@@ -42,7 +51,7 @@ def opened(file: Source) -> Iterator[ImageFile.ImageFile]:
 
 
 @contextlib.contextmanager
-def _stream(file: Source) -> Iterator[IO[bytes]]:
+def _stream(file: ImageSource) -> Iterator[IO[bytes]]:
     with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as stream:
         if not stream.read(1):
             raise UnreadableImageError("empty file")
@@ -50,12 +59,12 @@ def _stream(file: Source) -> Iterator[IO[bytes]]:
         yield stream
 
 
-class _PillowQuiet:
+class _PillowSilence:
     """Silences Pillow's Python warnings while at least one thread is inside.
 
-    The warning filters belong to the whole process, so `warnings.catch_warnings` alone leaves
-    them wrong when two threads leave in another order than they came; here the first in saves
-    them and the last out restores them.
+    The warning filters belong to the whole process, so `warnings.catch_warnings` by itself restores
+    the wrong ones if threads leave in another order than they entered. Here the first thread that
+    enters saves the filters, and the last that leaves restores them.
     """
 
     def __init__(self) -> None:
@@ -77,12 +86,12 @@ class _PillowQuiet:
                 self._saved.close()
 
 
-_PILLOW_QUIET = _PillowQuiet()
+_PILLOW_SILENCE = _PillowSilence()
 
 
-def quiet() -> contextlib.AbstractContextManager[None]:
+def silence_pillow() -> contextlib.AbstractContextManager[None]:
     """Silence Pillow's warnings inside the block, in any number of threads.
 
-    `probe` and `decode` do so themselves; a block around many of them saves their doing it.
+    `open_image` does so for one image; a block around many images saves the repeated work.
     """
-    return _PILLOW_QUIET
+    return _PILLOW_SILENCE

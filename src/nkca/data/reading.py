@@ -1,4 +1,4 @@
-"""The two passes over a listing: all headers, which settle size and channels, then all pixels."""
+"""The two passes over a listing: all headers, which determine size and channels, then all pixels."""
 
 import itertools
 from collections import Counter
@@ -9,14 +9,14 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from nkca.data.decode import WHITE, Color, DecodeOptions, Pixels, Probe, decode, probe
-from nkca.data.listing import Listing, ReadImage, Source, UnreadableImageError
-from nkca.data.workers import Crew
+from nkca.data.decode import WHITE, Color, DecodeOptions, PixelArray, Probe, decode, probe
+from nkca.data.listing import ImageSource, Listing, ReadImage, UnreadableImageError
+from nkca.data.workers import WorkerPool
 from nkca.errors import InputError
 
-Progress: TypeAlias = Callable[[int, int], None]
+OnDecode: TypeAlias = Callable[[int, int], None]  # (done, total), see `nkca.data.cache.load_images`
 Unreadable: TypeAlias = tuple[tuple[str, str], ...]
-Found: TypeAlias = Source | UnreadableImageError
+SourceOrError: TypeAlias = ImageSource | UnreadableImageError
 T = TypeVar("T")
 
 _HEADERS_PER_BATCH = 512
@@ -27,10 +27,10 @@ _BYTES_PER_BATCH = 1 << 22
 class LoadOptions:
     """How a listing becomes one array.
 
-    `resize`: N for N x N, None to keep the size that all images must then share;
+    `resize`: N for N x N, None to keep the size, which must then be the same for all images;
     `channels`: 1, 3 or 4, or None for 3 if any image is in colour, else 1;
-    `background`: what transparent pixels are laid on (not with 4 channels);
-    `strict`: an unreadable image is an error, rather than left out and recorded.
+    `background`: the colour behind transparent pixels, RGB in 0..255 (not used with 4 channels);
+    `strict`: an unreadable image is an error, instead of being left out and recorded.
     """
 
     resize: int | None = None
@@ -43,8 +43,8 @@ class LoadOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the headers settled: the images to decode (indices), to what, and what is left out."""
+class DecodePlan:
+    """What to decode, from the headers: the indices of images, their size, and those left out."""
 
     indices: Sequence[int]
     height: int
@@ -60,15 +60,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some images in the order of the listing, (n, H, W, C) uint8, and those left out of it."""
+    """Some images in the order of the listing, (n, H, W, C) uint8, and the unreadable ones."""
 
-    images: Pixels
+    images: PixelArray
     unreadable: Unreadable
 
 
 @dataclass
 class _Headers:
-    """What is kept of the headers of all images: little for each."""
+    """A summary of the headers of all images; it stays small for many images."""
 
     unreadable: dict[int, str] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -77,7 +77,7 @@ class _Headers:
     in_colour: bool = False
 
     def add(self, header: Probe | str) -> None:
-        """Take the next image's header, or the reason why there is none."""
+        """Add the header of the next image, or the reason why it cannot be read."""
         if isinstance(header, str):
             self.unreadable[self.seen] = header
         else:
@@ -88,7 +88,7 @@ class _Headers:
         self.seen += 1
 
     def indices(self) -> Sequence[int]:
-        """The readable images."""
+        """The indices of the readable images."""
         if not self.unreadable:
             return range(self.seen)
         return [index for index in range(self.seen) if index not in self.unreadable]
@@ -98,10 +98,10 @@ def read_headers(
     listing: Listing,
     read: ReadImage,
     options: LoadOptions,
-    crew: Crew,
-    progress: Progress | None = None,
-) -> Plan:
-    """Probe every image. Raises InputError if sizes differ (without resize) or none is readable.
+    pool: WorkerPool,
+    progress: OnDecode | None = None,
+) -> DecodePlan:
+    """Read every header. Raises InputError if sizes differ (without resize) or no image is readable.
 
     `progress(done, total)` counts both passes: this one goes from 0 to half of total.
     """
@@ -109,10 +109,10 @@ def read_headers(
     batches = _slices(range(len(listing)), _HEADERS_PER_BATCH)
 
     def work(batch: Sequence[int]) -> list[Probe | str]:
-        parts = (crew.call(_probes, files) for files in _files(read, batch))
+        parts = (pool.call(_probe_all, files) for files in _read_sources(read, batch))
         return list(itertools.chain.from_iterable(parts))
 
-    for batch in crew.in_order(work, batches):
+    for batch in pool.in_order(work, batches):
         for header in batch:
             headers.add(header)
         _report(progress, headers.seen, listing)
@@ -121,7 +121,7 @@ def read_headers(
     if options.resize is None:
         _check_sizes(listing, headers)
     width, height = next(iter(headers.sizes))
-    return Plan(
+    return DecodePlan(
         indices=headers.indices(),
         height=options.resize or height,
         width=options.resize or width,
@@ -137,22 +137,22 @@ def read_headers(
 def read_pixels(
     listing: Listing,
     read: ReadImage,
-    plan: Plan,
-    crew: Crew,
-    progress: Progress | None = None,
+    plan: DecodePlan,
+    pool: WorkerPool,
+    progress: OnDecode | None = None,
 ) -> Generator[Batch, None, None]:
-    """Decode the planned images in order, in batches of a few MB; memory stays constant.
+    """Decode the images of `plan` in order, in batches of a few MB, so that memory stays bounded.
 
-    `progress(done, total)` goes on from half of total to total.
+    `progress(done, total)` continues from half of total to total.
     """
     height, width, channels = plan.shape
-    decode_all = partial(_pixels, plan.options, plan.shape)
+    decode_files = partial(_decode_all, plan.options, plan.shape)
 
     def work(batch: Sequence[int]) -> Batch:
-        images: list[Pixels] = []
+        images: list[PixelArray] = []
         reasons: list[str | None] = []
-        for files in _files(read, batch):
-            decoded, why = crew.call(decode_all, files)
+        for files in _read_sources(read, batch):
+            decoded, why = pool.call(decode_files, files)
             images.append(decoded)
             reasons += why
         named = zip(batch, reasons, strict=True)
@@ -163,15 +163,15 @@ def read_pixels(
 
     size = max(1, min(512, _BYTES_PER_BATCH // (height * width * channels)))
     done = 2 * len(listing) - len(plan.indices)
-    for batch in crew.in_order(work, _slices(plan.indices, size)):
+    for batch in pool.in_order(work, _slices(plan.indices, size)):
         done += len(batch.images) + len(batch.unreadable)
         yield batch
         _report(progress, done, listing)
 
 
-def _files(read: ReadImage, batch: Sequence[int]) -> Iterator[list[Found]]:
-    """The paths or bytes of some images, or why there are none; of bytes a few MB at a time."""
-    found: list[Found] = []
+def _read_sources(read: ReadImage, batch: Sequence[int]) -> Iterator[list[SourceOrError]]:
+    """Yield the paths or bytes of some images, or their errors; at most a few MB of bytes at a time."""
+    found: list[SourceOrError] = []
     held = 0
     for index in batch:
         try:
@@ -188,22 +188,22 @@ def _files(read: ReadImage, batch: Sequence[int]) -> Iterator[list[Found]]:
         yield found
 
 
-def _probes(files: Sequence[Found]) -> list[Probe | str]:
-    """The header of each, or the reason why it cannot be read."""
-    return [_attempt(probe, file) for file in files]
+def _probe_all(files: Sequence[SourceOrError]) -> list[Probe | str]:
+    """The header of each image, or the reason why it cannot be read."""
+    return [_result_or_reason(probe, file) for file in files]
 
 
-def _pixels(
-    options: DecodeOptions, shape: tuple[int, int, int], files: Sequence[Found]
-) -> tuple[Pixels, list[str | None]]:
-    """The readable images, (n, H, W, C), and for each file why it is not one of them, or None."""
-    images: list[Pixels] = []
+def _decode_all(
+    options: DecodeOptions, shape: tuple[int, int, int], files: Sequence[SourceOrError]
+) -> tuple[PixelArray, list[str | None]]:
+    """The readable images, (n, H, W, C), and for each file the reason why it is unreadable, or None."""
+    images: list[PixelArray] = []
     reasons: list[str | None] = []
     for file in files:
-        result = _attempt(partial(decode, options=options), file)
+        result = _result_or_reason(partial(decode, options=options), file)
         if isinstance(result, str):
             reasons.append(result)
-        elif result.shape != shape:  # the file changed, or its header does not tell the truth
+        elif result.shape != shape:  # the file has changed, or its header is wrong
             size = f"{result.shape[1]}x{result.shape[0]}"
             reasons.append(f"decoded to {size}, not as its header says")
         else:
@@ -212,8 +212,8 @@ def _pixels(
     return np.array(images, np.uint8).reshape(-1, *shape), reasons
 
 
-def _attempt(work: Callable[[Source], T], file: Found) -> T | str:
-    """What `work` makes of a file, or the reason why it cannot be read."""
+def _result_or_reason(work: Callable[[ImageSource], T], file: SourceOrError) -> T | str:
+    """The result of `work` for a file, or the reason why it cannot be read."""
     if isinstance(file, UnreadableImageError):
         return str(file)
     try:
@@ -223,7 +223,7 @@ def _attempt(work: Callable[[Source], T], file: Found) -> T | str:
 
 
 def check_unreadable(unreadable: Unreadable, total: int, strict: bool) -> None:
-    """Raise InputError if all images are unreadable, or, where `strict`, any."""
+    """Raise InputError if all images are unreadable or, if `strict`, any of them."""
     if unreadable and (strict or len(unreadable) == total):
         name, reason = unreadable[0]
         raise InputError(f"{len(unreadable)} of {total} images unreadable, first {name}: {reason}")
@@ -237,15 +237,15 @@ def _check_sizes(listing: Listing, headers: _Headers) -> None:
         f"{count} of {size[0]}x{size[1]} ({listing.names[headers.examples[size]]})"
         for size, count in sizes.most_common(5)
     ]
-    more = f", and {len(sizes) - 5} sizes more" if len(sizes) > 5 else ""
+    more = f", and {len(sizes) - 5} more sizes" if len(sizes) > 5 else ""
     smallest = min(map(min, sizes))
-    raise InputError(f"images differ in size, use --resize={smallest}: {', '.join(parts)}{more}")
+    raise InputError(f"images differ in size, use resize={smallest}: {', '.join(parts)}{more}")
 
 
 def _slices(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
-def _report(progress: Progress | None, done: int, listing: Listing) -> None:
+def _report(progress: OnDecode | None, done: int, listing: Listing) -> None:
     if progress is not None:
         progress(done, 2 * len(listing))

@@ -1,1 +1,1 @@
-"""What gives p(z|x): exact, learned, in which arithmetic."""
+"""Denoisers, which give p(z|x): exact or learned, and in which precision; conditions on p(z|x)."""

@@ -1,7 +1,7 @@
 """Conditions: what is known of z besides x, such as the pixels that inpainting holds.
 
-A condition maps a posterior to another posterior. It goes between the denoiser and the kernel, so
-neither knows of it; conditions compose by being applied one after the other.
+A condition maps a posterior to another posterior. It is applied between the denoiser and the kernel,
+neither of which depends on it; several conditions are applied one after the other.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,12 @@ Condition = Callable[[Posterior], Posterior]
 
 
 def hold(mask: Tensor, z: Tensor) -> Condition:
-    """Know the pixels where ``mask``, bool broadcastable to (B, C, H, W), is True: they are those of z."""
+    """The condition that pixels equal those of z where ``mask`` is True.
+
+    Args:
+        mask: bool, broadcastable to (B, C, H, W).
+        z: a clean state, (B, C, H, W).
+    """
     return lambda p_z: p_z.hold(mask, z)
 
 

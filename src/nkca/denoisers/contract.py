@@ -1,4 +1,4 @@
-"""A denoiser: whatever maps a state and its noise level to p(z|x)."""
+"""The contract of denoisers: a function from a state and its noise level to p(z|x)."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from nkca.distributions.contracts import Posterior
 
 
 class Denoiser(Protocol):
-    """Gives p(z|x)."""
+    """A function from noisy states to p(z|x)."""
 
     def __call__(self, x: Tensor, noise_level: Tensor) -> Posterior:
         """Return p(z|x) for states x (B, C, H, W) at levels (B,) in (0, 1]."""

@@ -1,4 +1,4 @@
-"""Denoisers that are known exactly, without training: for tests, and to run a chain on ten images.
+"""Exact denoisers, without training: for tests, and for chains over a few images.
 
 With one of these, a kernel keeps the noised data distribution exactly at every level.
 """
@@ -15,7 +15,9 @@ from nkca.kernels.continuous import signal
 from nkca.kernels.contract import Kernel
 from nkca.levels import expand
 
-IMPOSSIBLE = -1e4  # nats for a pixel of probability 0: exp of it is 0, and sums of it still compare
+IMPOSSIBLE = (
+    -1e4
+)  # log-probability for a pixel of probability 0: its exp is 0, and sums stay finite
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class ImageListDenoiser:
     """The data are exactly these n images, equally often, in either state space.
 
     Args:
-        kernel: whose noise is undone.
+        kernel: the kernel that noised the images.
         images: clean states, (n, C, H, W).
     """
 
@@ -69,8 +71,8 @@ class ImageListDenoiser:
     def __call__(self, x: Tensor, noise_level: Tensor) -> ImageList:
         """Return p(z|x) by Bayes' rule: weights proportional to p(x|z) over the list.
 
-        A categorical state that no image of the list explains (held pixels may be of another one)
-        goes to those that differ from it in the fewest pixels.
+        If every image has probability 0, as a categorical state with held pixels may cause, the images
+        that differ from x in the fewest pixels share the weight.
         """
         rows = []
         for image in self.images:

@@ -15,7 +15,8 @@ where const makes the factor start near 0.5; the network sees x / sqrt(a² sd² 
 and embeds ln(sigma), sigma = sqrt(b)/(1 - b), which spreads the small levels (after Karras et al.
 2022, arXiv 2206.00364, adapted to this noise). At b near 1, sigma is bounded: a >= 1e-3 inside it.
 
-`CategoricalDenoiser`: a level's embedding times its channel's, summed over channels, in; C K logits out.
+`CategoricalDenoiser`: the input is the embedding of each level times that of its channel, summed over
+channels; the outputs are C K logits.
 """
 
 import math

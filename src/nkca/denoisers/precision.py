@@ -1,4 +1,4 @@
-"""The arithmetic of a denoiser: float32, bfloat16 or float16."""
+"""The precision of a denoiser: float32, bfloat16 or float16."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from nkca.system.device import has_fast_bfloat16, has_fast_float16
 
 @dataclass(frozen=True)
 class HalfPrecision:
-    """A denoiser whose convolutions and products run in ``dtype``; p(z|x) itself is float32.
+    """A denoiser whose convolutions and matrix products run in ``dtype``; p(z|x) itself is float32.
 
     Args:
         dtype: bfloat16 or float16.
@@ -29,7 +29,7 @@ class HalfPrecision:
 
 
 def dtype_named(name: str, device: torch.device) -> torch.dtype:
-    """What fp32, bf16 or fp16 mean; auto: bfloat16 where it is fast, else float16, else float32."""
+    """The dtype of fp32, bf16 or fp16; of auto: bfloat16 where it is fast, else float16, else float32."""
     if name == "bf16" or (name == "auto" and has_fast_bfloat16(device)):
         return torch.bfloat16
     if name == "fp16" or (name == "auto" and has_fast_float16(device)):
@@ -38,11 +38,11 @@ def dtype_named(name: str, device: torch.device) -> torch.dtype:
 
 
 def with_precision(denoiser: nn.Module, name: str, device: torch.device) -> Denoiser:
-    """The denoiser in the arithmetic ``name``, see `dtype_named`."""
+    """The denoiser in the precision ``name``, see `dtype_named`."""
     dtype = dtype_named(name, device)
     return denoiser if dtype == torch.float32 else HalfPrecision(denoiser, dtype)
 
 
 def needs_loss_scale(denoiser: Denoiser) -> bool:
-    """Whether gradients of the denoiser may fall out of the range of its numbers: in float16."""
+    """Whether gradients of the denoiser may underflow, so that the loss must be scaled: in float16."""
     return isinstance(denoiser, HalfPrecision) and denoiser.dtype == torch.float16

@@ -1,1 +1,1 @@
-"""What a chain does when it runs from data at one level: is it stationary, reversible, how fast?"""
+"""Studies of a chain that runs from data at one noise level: is it stationary, reversible, how fast?"""

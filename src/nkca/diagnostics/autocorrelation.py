@@ -8,9 +8,9 @@ sum stops at the first M with M >= 5 τ(M): later ρ(t) are noise (Sokal 1996, "
 Statistical Mechanics", section 3; Goodman and Weare 2010; emcee). The error is Madras and Sokal's
 (1988), τ √((4 M + 2) / n) for n steps of all chains.
 
-Departures from emcee: the window is at least 5 steps, or states that alternate would close it at once;
-c(t) is divided by its number of terms, T - t, not by T, and the mean is that of
-all chains: many short chains that start in the stationary distribution then serve as one long one.
+Departures from emcee: the window is at least 5 steps, because states that alternate would close it at once;
+c(t) is divided by its number of terms, T - t, not by T; and the mean is that of all chains. So many short
+chains that start in the stationary distribution are as good as one long one.
 """
 
 import math
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 WINDOW = 5.0  # Sokal's c: the window is at least c τ
-LONG = 50  # emcee's rule: a single chain of fewer τ than this should not be trusted
-CHUNK = 256  # functions transformed at once
+MIN_TAUS = 50  # emcee's rule: the estimate from a chain shorter than 50 τ should not be trusted
+CHUNK = 256  # functions transformed together
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Autocorrelation:
         window: M, the last lag that was summed.
         length: T, the number of states of each chain.
         chains: the number of chains.
-        is_lower_bound: the window did not close within T: the true tau is about tau or larger.
-        curve: ρ(0), ρ(1) ... ρ(T - 1); empty where nothing varies. The end of it is noise.
+        is_lower_bound: the window did not close within T, so the true tau is about tau or larger.
+        curve: ρ(0), ρ(1) ... ρ(T - 1), noisy at the end; empty where nothing varies.
     """
 
     tau: float | None
@@ -50,18 +50,20 @@ class Autocorrelation:
     @property
     def is_long(self) -> bool:
         """Whether each chain alone is at least 50 tau long (emcee's rule of thumb)."""
-        return self.tau is not None and not self.is_lower_bound and self.length >= LONG * self.tau
+        return (
+            self.tau is not None and not self.is_lower_bound and self.length >= MIN_TAUS * self.tau
+        )
 
     @property
     def note(self) -> str:
-        """What a reader of the number must know, in words; "" where there is nothing."""
+        """A caveat for the reader of tau; "" if there is none."""
         if self.tau is None:
             return "nothing varies, so there is no autocorrelation"
         if self.is_lower_bound:
             return f"a lower bound: {self.length} states are too few to see the chain forget"
         if not self.is_long:
             return (
-                f"each chain is shorter than {LONG} tau: trust it as far as the "
+                f"each chain is shorter than {MIN_TAUS} tau: trust it as far as the "
                 f"{self.chains} chains started in the stationary distribution"
             )
         return ""
@@ -72,7 +74,7 @@ def autocorrelation(values: Tensor, mean: Tensor | None = None) -> Autocorrelati
 
     Args:
         values: float (T, M, D), T >= 2: f_d of the state of each chain at each time.
-        mean: float (D,), the functions' means where they are known; None: those of ``values``.
+        mean: float (D,), the true means of the functions, if known; None: those of ``values``.
     """
     length, chains, _ = values.shape
     covariance = _autocovariance(values, mean)
@@ -103,9 +105,13 @@ def _autocovariance(values: Tensor, mean: Tensor | None) -> Tensor:
     for first in range(0, functions, CHUNK):
         part = values[..., first : first + CHUNK].double().cpu()
         known = None if mean is None else mean[first : first + CHUNK].double().cpu()
-        varies = (part != part[0, 0]).any(0).any(0)  # rounding of a mean is no variance
+        varies = (
+            (part != part[0, 0]).any(0).any(0)
+        )  # not the variance, which may be positive by rounding
         deviations = (part - (part.mean((0, 1)) if known is None else known)) * varies
-        spectrum = torch.fft.rfft(deviations, n=2 * length, dim=0)  # zeros: nothing wraps around
+        spectrum = torch.fft.rfft(
+            deviations, n=2 * length, dim=0
+        )  # padded with zeros: no wrap-around
         power = spectrum.abs().square().sum((1, 2))
         total += torch.fft.irfft(power, n=2 * length)[:length]
     terms = chains * (length - torch.arange(length, dtype=torch.float64))

@@ -1,17 +1,17 @@
-"""Does a chain stay where it is? Statistics of the state that must not drift, and their test.
+"""Does a chain keep its distribution? Statistics of the state that must not drift, and their test.
 
 x_0 is a noised data image, so it already has the distribution that the chain should keep: then
 E[h(x_t)] = E[h(x_0)] for every function h and step t. Chains of different images are independent, and
-of each the difference
+for each the difference
 
     d = mean of h(x_t) over a window of steps - mean of h(x_0) over several draws of x_0
 
-has mean 0; both means only take noise away. The surprise of the mean of d over images is a z-score
+has mean 0; both averages only reduce noise. The significance of the mean of d over images is a z-score
 (`nkca.diagnostics.significance`), and the largest of all statistics and windows is judged by
 Bonferroni's rule.
 
 The statistics are functions of the state as real numbers, in either state space. Thresholds are values
-that clean pixels take; above the largest of them are noise, or the scrambled level.
+that clean pixels take; only noise, or the scrambled level, exceeds the largest of them.
 """
 
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ STATISTICS = (
     "square of the mean of 4x4 pixels",
     *(f"share of values above the clean {round(100 * q)} % quantile" for q in QUANTILES),
 )
-SAMPLED_VALUES = 1 << 20  # pixels that the thresholds are made from
+SAMPLED_VALUES = 1 << 20  # pixels from which the thresholds are computed
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How far statistics of the state have moved from where they were at step 0; plain numbers.
+    """How far statistics of the state have moved since step 0; plain numbers.
 
     Args:
         steps: the last step of each window; it begins after the last step of the one before.
         statistics: their names.
         z_scores: a row for each statistic, a column for each window; |z| is at most 1000.
         effects: the same shape: mean of d / standard deviation of h(x_0).
-        p_value: of the largest |z|, if the chain is stationary.
+        p_value: probability of a |z| as large as the largest, if the chain is stationary.
     """
 
     steps: tuple[int, ...]
@@ -73,7 +73,7 @@ class Drift:
 
 
 def thresholds(z: Tensor) -> Tensor:
-    """The values that `state_statistics` compares with: quantiles of clean states (N, C, H, W)."""
+    """Quantiles of clean states (N, C, H, W), float32 (5,): the limits for `state_statistics`."""
     values = z.flatten()
     values = values[:: -(-len(values) // SAMPLED_VALUES)].float().sort().values
     return torch.stack([values[round(q * (len(values) - 1))] for q in QUANTILES])
@@ -83,7 +83,7 @@ def state_statistics(x: Tensor, limits: Tensor) -> Tensor:
     """The statistics of states x (B, C, H, W), float or int: float64 (B, S) on the CPU.
 
     Args:
-        limits: what `thresholds` gave.
+        limits: what `thresholds` returned.
     """
     x = x.float()
     squares = x.square()
@@ -131,10 +131,10 @@ def measure_drift(steps: tuple[int, ...], start: Tensor, later: Tensor) -> Drift
 
 @dataclass(frozen=True)
 class PictureDrift:
-    """How far features of the shown pictures have moved from where they were at step 0; plain numbers.
+    """How far features of the shown pictures have moved since step 0; plain numbers.
 
-    As `Drift`, with an extractor's features for statistics, at single steps. It sees what simple
-    statistics do not, such as pictures of one kind that turn into another.
+    As `Drift`, with the features of an extractor as statistics, at single steps. It detects what simple
+    statistics miss, such as pictures of one kind that turn into another.
 
     Args:
         largest: the largest |z| of any feature, at each of ``steps``.

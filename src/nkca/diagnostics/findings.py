@@ -1,4 +1,4 @@
-"""What a study of a chain found, as plain numbers: `dataclasses.asdict` of it is JSON."""
+"""The results of a study of a chain, as plain numbers: `dataclasses.asdict` of it is JSON."""
 
 from dataclasses import dataclass, field
 
@@ -7,22 +7,22 @@ from torch import Tensor
 from nkca.diagnostics.autocorrelation import Autocorrelation
 from nkca.diagnostics.drift import Drift, PictureDrift
 from nkca.diagnostics.reversibility import Reversibility
-from nkca.diagnostics.significance import combined, p_value, standard_error, z_scores
+from nkca.diagnostics.significance import combine_p_values, p_value, standard_error, z_scores
 from nkca.errors import require
 
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What a study does; it decides every number of the report, up to float rounding.
+    """The options of a study; they determine every number of the report, up to float rounding.
 
     Args:
         levels: noise levels, each in (0, 1]; at each the chain runs on its own.
         steps: transitions T at each level.
-        images: chains, each from another image; fewer where there are fewer images.
-        tracked: chains whose every step is kept, for autocorrelation.
-        arrow_steps: steps in which the network that looks for the arrow of time learns.
-        batch_size: chains that run at once; changes memory and speed, not the numbers.
-        seed: of the choice of images, the noise, and the network that looks for the arrow of time.
+        images: number of chains, each from another image; fewer if there are fewer images.
+        tracked: number of chains of which all steps are kept, for the autocorrelation.
+        arrow_steps: training steps of the classifier of the arrow of time.
+        batch_size: chains that run together; affects memory and speed, not the results.
+        seed: for the choice of images, the noise, and the classifier of the arrow of time.
     """
 
     levels: tuple[float, ...] = (0.1, 0.3, 0.6)
@@ -53,12 +53,12 @@ class StudyOptions:
 class EntropyProduction:
     """E[log p(y|x) - log p(x|y)] over successive states x, y: nats per dimension and step.
 
-    0 for a reversible chain in its stationary distribution; None where it is infinite, as some step
-    cannot be undone at all, or not a number.
+    0 for a reversible chain in its stationary distribution; None where it is infinite, because some step
+    cannot be reversed, or not a number.
 
     Args:
         standard_error: over chains, which are independent.
-        p_value: of a mean that far from 0, on either side, if the truth is 0.
+        p_value: two-sided probability of a mean that far from 0, if the true one is 0.
     """
 
     mean: float | None
@@ -85,13 +85,13 @@ class LevelReport:
 
     Args:
         drift: of the state.
-        late_production: entropy production of the second half of the steps alone. The way from the
-            noised data to where the chain settles produces entropy too, and fades; this stays.
+        late_production: entropy production of the second half of the steps only. On its way from the
+            noised data to its stationary distribution a chain also produces entropy; that part fades.
         pixels: autocorrelation of the state's pixels.
         picture_drift: of features of the shown picture, the mode of p(z|x).
         features: autocorrelation of the extractor's features of the shown picture.
         score_steps: steps at which the shown pictures were scored.
-        scores: by name, one for each of ``score_steps``; empty without a judge.
+        scores: by name, one for each of ``score_steps``; empty without a `Judge`.
     """
 
     noise_level: float
@@ -107,18 +107,19 @@ class LevelReport:
 
     @property
     def stationarity_p_value(self) -> float:
-        """Of drift at least that large, if the chain keeps the noised data distribution."""
+        """Probability of drift that large, if the chain keeps the noised data distribution."""
         if self.picture_drift is None:
             return self.drift.p_value
-        return combined((self.drift.p_value, self.picture_drift.p_value))
+        return combine_p_values((self.drift.p_value, self.picture_drift.p_value))
 
     @property
     def reversibility_p_value(self) -> float:
-        """Of entropy production or an arrow of time that large, if the chain is reversible.
+        """Probability of entropy production or an accuracy that large, if the chain is reversible.
 
-        Reversible with respect to the noised data: a chain that settles elsewhere shows here too.
+        Reversible with respect to the noised data: a chain with another stationary distribution shows
+        here too.
         """
-        return combined((self.entropy_production.p_value, self.reversibility.p_value))
+        return combine_p_values((self.entropy_production.p_value, self.reversibility.p_value))
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ class ChainReport:
     """A chain at several noise levels.
 
     Args:
-        chains: at each level, each from another image.
+        chains: number of chains at each level, each from another image.
         dimensions: numbers in a state, C x H x W.
         lag: w of the chain.
-        extractor: the name of what made the features; "" where there are none.
+        extractor: the name of the extractor of the features; "" where there are none.
     """
 
     options: StudyOptions

@@ -17,7 +17,7 @@ from nkca.diagnostics.plots import plot_chain_report
 from nkca.diagnostics.record import Judge
 from nkca.diagnostics.study import study_chain
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, collect
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ImageFiles
 from nkca.metrics.measurement import Measurement
@@ -27,20 +27,20 @@ from nkca.metrics.statistics import Statistics
 from nkca.system.files import write_text
 from nkca.version import __version__
 
-SURE = 0.01  # p-values below are called a finding
+SIGNIFICANT = 0.01  # smaller p-values are called significant
 
 
 def study_measurement(
     measurement: Measurement,
     extractor: Extractor | None,
-    collecting: Collecting,
+    collecting: CollectOptions,
     options: StudyOptions,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> "ChainPage":
     """Study the chain of a measurement's model from images of its reference.
 
     Raises:
-        InputError: if there is no checkpoint among the subjects, or the reference are no images.
+        InputError: if no subject is a checkpoint, or the reference is not images.
     """
     reference = measurement.subjects.get("reference")
     if measurement.model is None:
@@ -61,7 +61,7 @@ def study_measurement(
 
 
 def distances_to(reference: Statistics) -> Callable[[Tensor], Mapping[str, float]]:
-    """A function of features (N, D): their FID and KID x 1000 to the reference, which has features."""
+    """A function from features (N, D) to their FID and KID x 1000 against the reference's features."""
     target, features = factorise(reference.gaussian()), reference.features
     assert features is not None
 
@@ -76,10 +76,10 @@ def distances_to(reference: Statistics) -> Callable[[Tensor], Mapping[str, float
 
 @dataclass(frozen=True)
 class ChainPage:
-    """A study and what a reader needs to repeat it.
+    """A study, and what is needed to repeat it.
 
     Args:
-        protocol: role ("samples", "reference") -> what the model and the images are.
+        protocol: role ("samples", "reference") -> a description of the model or the images.
     """
 
     report: ChainReport
@@ -87,7 +87,7 @@ class ChainPage:
     command: str = ""
 
     def save(self, directory: Path) -> list[Path]:
-        """Write chain.json and chain.png."""
+        """Write chain.json and chain.png into ``directory``; return their paths."""
         content = {
             "nkca": __version__,
             "torch": torch.__version__,
@@ -105,7 +105,7 @@ class ChainPage:
         report = self.report
         head = (
             f"{report.chains} chains of {report.options.steps} steps, lag {report.lag:g}, from the "
-            f"reference, pictures seen by {report.extractor or 'nobody'}"
+            f"reference, features of pictures: {report.extractor or 'none'}"
         )
         return "\n".join([head, *(line for level in report.levels for line in _lines(level))])
 
@@ -129,7 +129,7 @@ def _lines(level: LevelReport) -> Iterator[str]:
     yield _line(
         "arrow of time",
         f"{arrow.accuracy:.3f} ± {arrow.standard_error:.3f}",
-        "share of steps that a network tells from backward ones",
+        "share of steps whose direction a network detects",
         arrow.p_value,
     )
     yield _line("steps until independent", _tau(level.pixels), "pixels")
@@ -138,7 +138,7 @@ def _lines(level: LevelReport) -> Iterator[str]:
 
 
 def _line(name: str, value: str, hint: str, p: float | None = None) -> str:
-    verdict = "" if p is None else "  <- significant" if p < SURE else "; not significant"
+    verdict = "" if p is None else "  <- significant" if p < SIGNIFICANT else "; not significant"
     return f"  {name:<24}{value:>20}   {hint}{verdict}"
 
 

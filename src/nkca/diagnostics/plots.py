@@ -1,4 +1,4 @@
-"""Reports -> pictures for people: one page on a chain, one line of FID against sample size.
+"""A page of plots about a chain.
 
 Each level has its own colour and marker. Bars are two standard errors each way.
 """
@@ -24,7 +24,7 @@ from nkca.pictures.figure import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SURPRISING = 0.05  # the p-value of the threshold line
+LINE_P_VALUE = 0.05  # of the threshold line in the plot of drift
 
 
 def plot_chain_report(report: ChainReport, path: str | Path) -> None:
@@ -49,7 +49,7 @@ def plot_chain_report(report: ChainReport, path: str | Path) -> None:
 
 
 def _styled(report: ChainReport) -> Iterator[tuple[LevelReport, dict[str, Any]]]:
-    """Levels with the style of their points: later ones are smaller, so that none is hidden."""
+    """Levels with the style of their markers: later ones are smaller, so that none is hidden."""
     for number, level in enumerate(report.levels):
         turn = number % len(COLOURS)
         yield (
@@ -70,8 +70,10 @@ def _drift(axes: "Axes", report: ChainReport) -> None:
         label = f"noise {level.noise_level:g}: {_p(drift.p_value)}"
         axes.plot(drift.largest, label=label, **style)
     first = report.levels[0].drift
-    limit = threshold(SURPRISING, first.comparisons)
-    axes.axhline(limit, color=GREY, linestyle="--", label=f"chance exceeds it in {SURPRISING:.0%}")
+    limit = threshold(LINE_P_VALUE, first.comparisons)
+    axes.axhline(
+        limit, color=GREY, linestyle="--", label=f"chance exceeds it in {LINE_P_VALUE:.0%}"
+    )
     top = max(5.0, 1.3 * max(max(level.drift.largest) for level in report.levels))
     axes.set_yscale("symlog", linthresh=5, linscale=2)
     leave_room(axes, 0, top, share=0.25)
@@ -85,7 +87,7 @@ def _drift(axes: "Axes", report: ChainReport) -> None:
 
 
 def _level_axis(axes: "Axes", report: ChainReport) -> None:
-    """One place for each level."""
+    """A tick for each level, at equal distances."""
     names = [f"{level.noise_level:g}" for level in report.levels]
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
@@ -124,7 +126,7 @@ def _entropy_production(axes: "Axes", report: ChainReport) -> None:
     _level_axis(axes, report)
     axes.set_ylabel("entropy production, nats per dimension and step")
     add_title(
-        axes, "Is it reversible?", "0: each step is as likely as its undoing (hollow: later half)"
+        axes, "Is it reversible?", "0: each step is as likely as its reverse (hollow: later half)"
     )
 
 
@@ -135,7 +137,7 @@ def _arrow_of_time(axes: "Axes", report: ChainReport) -> None:
     axes.axhline(0.5, color=GREY, linestyle="--")
     axes.set_ylim(0.4, 1.1)
     _level_axis(axes, report)
-    axes.set_ylabel("share of unseen steps told apart")
+    axes.set_ylabel("share of held-out steps classified correctly")
     add_title(
         axes, "Does a network see the arrow of time?", "0.5: forward and backward look the same"
     )
@@ -149,7 +151,7 @@ def _scores(axes: "Axes", report: ChainReport, name: str) -> None:
     axes.margins(y=0.2)
     _step_axis(axes, report.levels[0].score_steps, "step")
     axes.set_ylabel(f"{name} ({report.extractor})")
-    reading = "distance to real images; flat: as good as at the start"
+    reading = "distance to real images; flat: no worse than at the start"
     add_title(axes, f"{name} of the pictures it shows", reading)
     axes.legend(fontsize=SMALL, title="drift of the features", title_fontsize=SMALL)
 

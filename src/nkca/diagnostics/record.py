@@ -1,7 +1,7 @@
-"""What a study sees of a chain at one noise level, and what it keeps.
+"""What a study of a chain observes and records at one noise level.
 
-States of all chains at all steps are never in memory together: of all chains only statistics and a
-few pairs of successive states are kept, and of the tracked ones some pixels at every step.
+The states of all chains at all steps are never in memory together: statistics and a few pairs of
+successive states of all chains are kept, and some pixels of the tracked chains at every step.
 """
 
 import bisect
@@ -21,7 +21,7 @@ from nkca.diagnostics.drift import (
     state_statistics,
 )
 from nkca.diagnostics.findings import EntropyProduction, LevelReport, StudyOptions
-from nkca.diagnostics.reversibility import Lessons, Pairs, arrow_of_time
+from nkca.diagnostics.reversibility import ClassifierTraining, Pairs, arrow_of_time
 from nkca.distributions.contracts import Posterior
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Extractor
@@ -30,13 +30,13 @@ from nkca.noise import Noise
 from nkca.pixels import to_rgb
 
 PAIRS = 8  # successive states kept of each chain, for the arrow of time
-PAIR_SIDE = 48  # pixels: of larger images it sees the middle
+PAIR_SIDE = 48  # pixels: larger images are cropped to their centre
 TRACKED_VALUES = 4096  # values of a state whose autocorrelation is measured
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Scores pictures, such as by their Fréchet distance to the real ones.
+    """Scores pictures, for example by their Fréchet distance to real ones.
 
     Args:
         score: maps features (N, D) float32 on the CPU to named numbers.
@@ -48,7 +48,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Visit:
-    """A chain at one step.
+    """The states of a batch of chains at one step.
 
     Args:
         x: the state, (B, C, H, W).
@@ -64,9 +64,9 @@ class Visit:
 
 
 def walk(chain: Chain, x: Tensor, level: float, steps: int, noise: Noise) -> Iterator[Visit]:
-    """Stay at ``level`` for ``steps`` transitions from states x (B, C, H, W): ``steps + 1`` visits.
+    """Run ``steps`` transitions at ``level`` from states x (B, C, H, W): yields ``steps + 1`` visits.
 
-    One denoiser evaluation each: p(.|x) draws the next state, and says how likely the way back was.
+    Each takes one denoiser evaluation: p(.|x) gives the next state and the density of the step back.
     """
     b = torch.full((len(x),), level, device=x.device)
     before, log_forward = None, torch.zeros(len(x), device=x.device)
@@ -81,11 +81,11 @@ def walk(chain: Chain, x: Tensor, level: float, steps: int, noise: Noise) -> Ite
 
 
 @dataclass
-class Record:
-    """What is kept, on the CPU, by step; each list has one entry for each batch of chains.
+class LevelRecord:
+    """What is kept of one noise level, on the CPU, by step; lists have one entry for each batch.
 
     Args:
-        limits: of `nkca.diagnostics.drift.state_statistics`.
+        limits: see `nkca.diagnostics.drift.state_statistics`.
     """
 
     model: Model
@@ -100,14 +100,14 @@ class Record:
     _features: dict[int, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
     def begin(self, x: Sequence[Tensor]) -> None:
-        """Take several draws of x_0 of the chains that are added next, each (B, C, H, W)."""
+        """Record several draws of x_0, each (B, C, H, W), of the chains whose visits are added next."""
         self._start.append(torch.stack([state_statistics(draw, self.limits) for draw in x], 1))
 
     def add(self, first: int, visit: Visit) -> None:
-        """Take a step of chains ``first``, ``first + 1`` ...; chains and steps come in order.
+        """Record a visit of chains ``first``, ``first + 1`` ...; chains and steps come in order.
 
         Raises:
-            InputError: if the chain has left the finite numbers.
+            InputError: if a state is not finite.
         """
         step, x = visit.step, visit.x
         if not x.isfinite().all():
@@ -135,7 +135,7 @@ class Record:
             self._windows[steps[end]][-1] += mean
 
     def report(self, noise_level: float, dimensions: int) -> LevelReport:
-        """What the chains show, once all their steps have been added."""
+        """The report on this level, once all steps of all chains have been added."""
         steps = self.options.checkpoints
         windows = torch.stack([torch.cat(self._windows[step]) for step in steps[1:]], 1)
         ratios = torch.stack([torch.cat(parts) for parts in self._log_ratios.values()])
@@ -147,7 +147,8 @@ class Record:
             entropy_production=EntropyProduction.of(ratios.mean(0) / dimensions),
             late_production=EntropyProduction.of(late.mean(0) / dimensions),
             reversibility=arrow_of_time(
-                self._all_pairs(), Lessons(self.options.arrow_steps, seed=self.options.seed)
+                self._all_pairs(),
+                ClassifierTraining(self.options.arrow_steps, seed=self.options.seed),
             ),
             pixels=self._autocorrelation(self._values),
             picture_drift=picture_drift,
@@ -185,7 +186,7 @@ def _pair_steps(steps: int) -> set[int]:
 
 
 def _middle(x: Tensor) -> Tensor:
-    """The middle of states (B, C, H, W), at most `PAIR_SIDE` wide and high."""
+    """The centre of states (B, C, H, W), at most `PAIR_SIDE` wide and high: float32 on the CPU."""
     top, left = (max(0, side - PAIR_SIDE) // 2 for side in x.shape[-2:])
     return x[..., top : top + PAIR_SIDE, left : left + PAIR_SIDE].float().cpu()
 

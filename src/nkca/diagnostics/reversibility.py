@@ -1,14 +1,14 @@
-"""Can a small network tell which way time ran? (x, y) of a reversible chain and (y, x) are alike.
+"""Can a small network tell the direction of time? In a reversible chain (x, y) is distributed as (y, x).
 
 In its stationary distribution a chain is reversible if p(x) p(y|x) = p(y) p(x|y): pairs of successive
 states have the same law in both orders. A score
 
     s(x, y) = g(x, y) - g(y, x)
 
-can only say which order it prefers. g is trained to prefer the true one (softplus(-s), the logistic
-loss) on some chains and is asked about others, which it has never seen: it is right in half of the
-cases if the chain is reversible, whatever g has learnt. Above 1/2, the arrow of time is visible.
-This is a classifier two-sample test (Lopez-Paz and Oquab 2017, arXiv 1610.06545).
+is antisymmetric, so its sign is a guess of the order. g is trained on some chains to prefer the true order
+(softplus(-s), the logistic loss) and tested on others: if the chain is reversible, half of the guesses are
+right, whatever g has learnt. An accuracy above 1/2 shows an arrow of time. This is a classifier two-sample
+test (Lopez-Paz and Oquab 2017, arXiv 1610.06545).
 """
 
 import math
@@ -31,7 +31,7 @@ class Pairs:
 
     Args:
         x: (N, P, C, H, W), float or int: P states of each of N chains.
-        y: the same shape: the state after each of them.
+        y: of the same shape: the state that follows each of them.
     """
 
     x: Tensor
@@ -41,14 +41,14 @@ class Pairs:
         """The same pairs on ``device``."""
         return Pairs(self.x.to(device), self.y.to(device))
 
-    def of(self, chains: Tensor) -> "Pairs":
+    def select(self, chains: Tensor) -> "Pairs":
         """The pairs of some chains, int64 (n,)."""
         return Pairs(self.x[chains], self.y[chains])
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """How long and how the network learns: `num_steps` of Adam on ``batch_size`` pairs each."""
+class ClassifierTraining:
+    """How the classifier is trained: ``num_steps`` of Adam on ``batch_size`` pairs each."""
 
     num_steps: int = 200
     batch_size: int = 64
@@ -59,15 +59,15 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Reversibility:
-    """How well the arrow of time is seen; plain numbers.
+    """How well the classifier detects the arrow of time; plain numbers.
 
     Args:
-        accuracy: on held-out pairs; 0.5 for a reversible chain. A score of 0 is half right.
-        standard_error: binomial, and no smaller than what the spread between chains says, because
+        accuracy: on held-out pairs; 0.5 for a reversible chain. A score of 0 counts as half right.
+        standard_error: the larger of the binomial one and that of the spread between chains, because
             pairs of one chain are not independent.
-        p_value: of an accuracy that large, if the chain is reversible.
-        chains: held-out chains, each another image.
-        pairs: held-out pairs, of all these chains.
+        p_value: probability of an accuracy that large, if the chain is reversible.
+        chains: number of held-out chains, each from another image.
+        pairs: number of held-out pairs, of all these chains.
     """
 
     accuracy: float
@@ -77,33 +77,35 @@ class Reversibility:
     pairs: int
 
 
-def arrow_of_time(pairs: Pairs, lessons: Lessons | None = None) -> Reversibility:
-    """Train on half of the chains and ask about the other half.
+def arrow_of_time(pairs: Pairs, training: ClassifierTraining | None = None) -> Reversibility:
+    """Train the classifier on half of the chains and test it on the other half.
 
-    Deterministic for equal inputs, on the CPU; the global random state is neither used nor moved.
-    Computes on the device of ``pairs.x``.
+    On the CPU it is deterministic for equal inputs; the global random state is neither used nor changed.
+    It computes on the device of ``pairs.x``.
 
     Raises:
         InputError: for fewer than 4 chains.
     """
-    lessons = lessons or Lessons()
+    training = training or ClassifierTraining()
     count = len(pairs.x)
     if count < 4:
         raise InputError(f"the arrow of time needs at least 4 chains, got {count}")
-    generator = torch.Generator().manual_seed(derive_seed("arrow of time", lessons.seed))
+    generator = torch.Generator().manual_seed(derive_seed("arrow of time", training.seed))
     order = torch.randperm(count, generator=generator).to(pairs.x.device)
     with torch.inference_mode(False), torch.enable_grad():
-        known, unknown = _standardised(pairs, order[: count // 2], order[count // 2 :])
-        network = _train(known, lessons, generator)
+        trained, held_out = _standardised(pairs, order[: count // 2], order[count // 2 :])
+        network = _train(trained, training, generator)
     with torch.no_grad():
-        parts = [_score(network, *_flat(unknown.of(rows))) for rows in _rows(len(unknown.x))]
-    return _judge(torch.cat(parts).cpu().view(len(unknown.x), -1))
+        parts = [
+            _score(network, *_flat(held_out.select(rows))) for rows in _row_chunks(len(held_out.x))
+        ]
+    return _assess(torch.cat(parts).cpu().view(len(held_out.x), -1))
 
 
-def _judge(score: Tensor) -> Reversibility:
-    """The report on scores of held-out pairs in their true order, (N, P)."""
+def _assess(score: Tensor) -> Reversibility:
+    """Evaluate the scores of held-out pairs in their true order, (N, P)."""
     right = (0.5 + 0.5 * score.sign()).mean(1).double()  # of each chain
-    by_chance = 0.5 / math.sqrt(score.numel())  # were all pairs independent
+    by_chance = 0.5 / math.sqrt(score.numel())  # the standard error if all pairs were independent
     return Reversibility(
         accuracy=right.mean().item(),
         standard_error=max(by_chance, standard_error(right).item()),
@@ -113,20 +115,20 @@ def _judge(score: Tensor) -> Reversibility:
     )
 
 
-def _standardised(pairs: Pairs, known: Tensor, unknown: Tensor) -> tuple[Pairs, Pairs]:
-    """Both halves as float32, scaled by mean and deviation of the known one."""
-    x = pairs.x[known].float()
+def _standardised(pairs: Pairs, trained: Tensor, held_out: Tensor) -> tuple[Pairs, Pairs]:
+    """Both halves as float32, standardised by the mean and deviation of the one for training."""
+    x = pairs.x[trained].float()
     mean, deviation = x.mean(), x.std().clamp(min=1e-6)
-    halves = [pairs.of(half) for half in (known, unknown)]
-    known_half, unknown_half = (
+    halves = [pairs.select(half) for half in (trained, held_out)]
+    training_half, held_out_half = (
         Pairs((half.x.float() - mean) / deviation, (half.y.float() - mean) / deviation)
         for half in halves
     )
-    return known_half, unknown_half
+    return training_half, held_out_half
 
 
-def _rows(count: int) -> Iterator[Tensor]:
-    """The numbers 0 ... count - 1, a few at a time: memory is bounded."""
+def _row_chunks(count: int) -> Iterator[Tensor]:
+    """The numbers 0 ... count - 1, a few at a time, to bound memory."""
     for first in range(0, count, 8):
         yield torch.arange(first, min(first + 8, count))
 
@@ -142,12 +144,12 @@ def _score(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return score
 
 
-def _train(pairs: Pairs, lessons: Lessons, generator: torch.Generator) -> nn.Module:
+def _train(pairs: Pairs, training: ClassifierTraining, generator: torch.Generator) -> nn.Module:
     x, y = _flat(pairs)
-    network = _network(2 * x.shape[1], lessons.width, generator).to(x.device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=lessons.learning_rate)
-    for _ in range(lessons.num_steps):
-        rows = torch.randint(len(x), (lessons.batch_size,), generator=generator).to(x.device)
+    network = _network(2 * x.shape[1], training.width, generator).to(x.device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
+    for _ in range(training.num_steps):
+        rows = torch.randint(len(x), (training.batch_size,), generator=generator).to(x.device)
         loss = F.softplus(-_score(network, x[rows], y[rows])).mean()
         optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -157,7 +159,7 @@ def _train(pairs: Pairs, lessons: Lessons, generator: torch.Generator) -> nn.Mod
 
 def _network(channels: int, width: int, generator: torch.Generator) -> nn.Module:
     """g: (B, channels, H, W) -> (B, 1), for any size of image."""
-    with torch.random.fork_rng(devices=[]):  # layers fill themselves from the global generator
+    with torch.random.fork_rng(devices=[]):  # constructors of layers draw from the global generator
         network = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.Mish(),

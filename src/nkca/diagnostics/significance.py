@@ -1,10 +1,10 @@
-"""How surprising a mean of independent values is, if the true mean is 0.
+"""The significance of a mean of independent values, if the true mean is 0.
 
     t = mean / (s / √n)        z = sign(t) √(ν log(1 + t²/ν)) (8ν + 1) / (8ν + 3),   ν = n - 1
 
-z is the deviate of the normal distribution that is as surprising as t is of Student's with ν degrees
-of freedom (Wallace 1959, Annals of Mathematical Statistics 30, 1124: within 0.02 for ν >= 5, |z| < 4).
-So z of few and of many values can be compared, and p = P(|Z| > |z|) = erfc(|z| / √2).
+z is the deviate of the normal distribution that has the p-value of t in Student's distribution with ν
+degrees of freedom (Wallace 1959, Annals of Mathematical Statistics 30, 1124: within 0.02 for ν >= 5 and
+|z| < 4). So z of few and of many values can be compared, and p = P(|Z| > |z|) = erfc(|z| / √2).
 """
 
 import math
@@ -13,22 +13,21 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-CERTAIN = 1e3  # |z| of what chance cannot explain, such as a mean without spread: finite, for JSON
+MAX_Z = 1e3  # bound of |z|, for example of a mean without spread: finite, for JSON
 
 
 def standard_error(values: Tensor) -> Tensor:
-    """Of the mean of n >= 2 independent values along the first axis: (n, ...) -> (...) float64."""
+    """Standard error of the mean of n >= 2 independent values: (n, ...) -> (...) float64."""
     return values.double().std(0) / math.sqrt(len(values))
 
 
 def z_scores(values: Tensor, least_error: float = 0.0) -> Tensor:
-    """The surprise of the mean of n >= 2 independent values (n, ...) -> (...) float64, |z| <= CERTAIN.
+    """z of the mean of n >= 2 independent values: (n, ...) -> (...) float64, |z| <= MAX_Z.
 
-    Values that are all 0 are no surprise, 0; values that are not finite, or equal and not 0, are
-    `CERTAIN`.
+    It is 0 for values that are all 0, and ± `MAX_Z` for values that are not finite, or equal and not 0.
 
     Args:
-        least_error: what the standard error is known to be at least.
+        least_error: a lower bound of the standard error.
     """
     mean = values.double().mean(0)
     t = mean / standard_error(values).clamp(min=least_error)
@@ -36,8 +35,8 @@ def z_scores(values: Tensor, least_error: float = 0.0) -> Tensor:
     size = (degrees * torch.log1p(t.square() / degrees)).sqrt()
     z = size * (8 * degrees + 1) / (8 * degrees + 3) * t.sign()
     z = torch.where(mean == 0, 0.0, z)
-    certain = torch.copysign(torch.full_like(z, CERTAIN), z)
-    return torch.where(z.isfinite(), z, certain).clamp(-CERTAIN, CERTAIN)
+    certain = torch.copysign(torch.full_like(z, MAX_Z), z)
+    return torch.where(z.isfinite(), z, certain).clamp(-MAX_Z, MAX_Z)
 
 
 def p_value(z: float, comparisons: int = 1) -> float:
@@ -55,6 +54,6 @@ def threshold(p: float, comparisons: int = 1) -> float:
     return NormalDist().inv_cdf(1 - p / (2 * comparisons))
 
 
-def combined(p_values: tuple[float, ...]) -> float:
+def combine_p_values(p_values: tuple[float, ...]) -> float:
     """One p-value for several tests of the same claim, however they depend on each other (Bonferroni)."""
     return min(1.0, len(p_values) * min(p_values))

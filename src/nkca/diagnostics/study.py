@@ -2,11 +2,10 @@
 
 At each noise level b:   z = data,   x_0 ~ p(x|z),   then T transitions x_t -> x_(t+1) at b.
 
-x_0 has the noised data distribution, the one that the chain should keep. So whatever changes with t
-betrays the chain: it is not stationary (`nkca.diagnostics.drift`, and scores of the pictures it
-shows); and where (x_t, x_(t+1)) differs in law from (x_(t+1), x_t), it is not reversible
-(`nkca.diagnostics.reversibility`, and entropy production). One denoiser evaluation a step
-serves all (`nkca.diagnostics.record.walk`).
+x_0 has the noised data distribution, the one that the chain should keep. If a statistic changes with t, the
+chain is not stationary (`nkca.diagnostics.drift`, and scores of the shown pictures); if (x_t, x_(t+1))
+differs in law from (x_(t+1), x_t), it is not reversible (`nkca.diagnostics.reversibility`, and entropy
+production). All measurements share one denoiser evaluation for each step (`nkca.diagnostics.record.walk`).
 """
 
 import math
@@ -18,17 +17,17 @@ from torch import Tensor
 
 from nkca.diagnostics.drift import thresholds
 from nkca.diagnostics.findings import ChainReport, LevelReport, StudyOptions
-from nkca.diagnostics.record import Judge, Record, Visit, walk
+from nkca.diagnostics.record import Judge, LevelRecord, Visit, walk
 from nkca.errors import InputError
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 
-STARTS = 8  # draws of x_0 that drift is measured from: they cost no denoiser evaluation
+STARTS = 8  # draws of x_0 from which drift is measured; they need no denoiser evaluation
 
 
 @dataclass(frozen=True)
-class Progress:
-    """``done`` of ``total`` denoiser evaluations; the last one carries the report."""
+class StudyProgress:
+    """``done`` of ``total`` denoiser evaluations; the last one has the report."""
 
     done: int
     total: int
@@ -38,17 +37,18 @@ class Progress:
 @torch.no_grad()
 def study_chain(
     model: Model, images: Tensor, options: StudyOptions, judge: Judge | None = None
-) -> Iterator[Progress]:
-    """Study the chain from ``images``; yields progress, and with the last the report.
+) -> Iterator[StudyProgress]:
+    """Study the chain from ``images``; yields progress, the last with the report.
 
     Args:
         images: uint8 (N, C, H, W), N >= 4, of the data distribution; ``options.images`` of them are
-            drawn. Statistical tests take them as independent.
+            drawn. The statistical tests assume that they are independent.
+        judge: scores the shown pictures; None: they are not scored.
 
     Raises:
         InputError: if images do not fit the model, or a level is below the lowest it was trained at.
     """
-    _check(model, images, options)
+    _check_study(model, images, options)
     order = torch.Generator().manual_seed(derive_seed("chain study", options.seed))
     chosen = images[torch.randperm(len(images), generator=order)[: options.images]]
     batches = math.ceil(len(chosen) / options.batch_size)
@@ -58,13 +58,13 @@ def study_chain(
     reports: list[LevelReport] = []
     done = 0
     for level in map(float, options.levels):
-        record = Record(model, options, limits, judge)
+        record = LevelRecord(model, options, limits, judge)
         for first in range(0, len(chosen), options.batch_size):
-            for visit in _batch(model, chosen, first, level, record):
+            for visit in _run_batch(model, chosen, first, level, record):
                 record.add(first, visit)
                 done += 1
                 if done < total:
-                    yield Progress(done, total)
+                    yield StudyProgress(done, total)
         reports.append(record.report(level, dimensions))
     report = ChainReport(
         options=options,
@@ -74,13 +74,13 @@ def study_chain(
         extractor="" if judge is None else judge.extractor.description.name,
         levels=tuple(reports),
     )
-    yield Progress(total, total, report)
+    yield StudyProgress(total, total, report)
 
 
-def _batch(
-    model: Model, images: Tensor, first: int, level: float, record: Record
+def _run_batch(
+    model: Model, images: Tensor, first: int, level: float, record: LevelRecord
 ) -> Iterator[Visit]:
-    """The visits of the chains from image ``first`` on; their starts go to the record."""
+    """The visits of the chains from image ``first`` on; their initial states go to the record."""
     options, kernel = record.options, model.chain.kernel
     z = model.pixels.to_state(images[first : first + options.batch_size].to(model.device))
     keys = ((options.seed, str(level), first + row) for row in range(len(z)))
@@ -90,7 +90,7 @@ def _batch(
     yield from walk(model.chain, p_x.sample(noise), level, options.steps, noise)
 
 
-def _check(model: Model, images: Tensor, options: StudyOptions) -> None:
+def _check_study(model: Model, images: Tensor, options: StudyOptions) -> None:
     if tuple(images.shape[1:]) != model.data_shape or len(images) < 4:
         raise InputError(
             f"a study needs at least 4 images of shape {model.data_shape}, got "

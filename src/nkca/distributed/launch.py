@@ -1,4 +1,4 @@
-"""How the processes that torchrun starts find each other, and which one reports an error."""
+"""How the processes that torchrun starts connect, and which of them reports an error."""
 
 import contextlib
 import itertools
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SUM_TIMEOUT = timedelta(minutes=5)
 _BEAT_SECONDS = 5.0
-_LISTEN_SECONDS = 1.0  # what the process that speaks needs, before torchrun ends it
+_REPORT_SECONDS = 1.0  # for the process that reports, before torchrun ends it
 _TERMINATED = "ended by SIGTERM: the run was stopped, or another process of it has died"
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -85,18 +85,18 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
         store, beats = _open_store(), _open_store()
     except RuntimeError as error:
         raise InputError(f"cannot reach the other processes: {error}") from error
-    assert not isinstance(group, int)  # as it is for who is not in the group
+    assert not isinstance(group, int)  # as it is outside the group
     ranks, over = Ranks(rank, local, count, group, store), threading.Event()
-    heart = threading.Thread(target=_beat, args=(beats, rank, over), daemon=True)
-    heart.start()
+    heartbeat = threading.Thread(target=_beat, args=(beats, rank, over), daemon=True)
+    heartbeat.start()
     with _ended_by_signal():
         yield ranks
     over.set()
-    heart.join()
-    dist.destroy_process_group()  # not after an error: the others would see it before they hear why
+    heartbeat.join()
+    dist.destroy_process_group()  # not after an error: others would see it before the message
 
 
-def speaks_for_all() -> bool:
+def reports_failure() -> bool:
     """Whether this process reports the failure of all; the others wait until it has done so.
 
     From here on the process ends, so SIGTERM is ignored.
@@ -104,33 +104,33 @@ def speaks_for_all() -> bool:
     try:
         if not is_one_of_many():
             return True
-    except InputError:  # the others cannot be asked, and that is what failed
+    except InputError:  # torchrun's variables are wrong, so the others cannot be asked
         return True
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        first = int(_open_store().add("word", 1)) == 1
-    except RuntimeError:  # nobody is there any more
+        first = int(_open_store().add("failure", 1)) == 1
+    except RuntimeError:  # the store is gone, so no other process is left to report
         return True
     if not first:
-        time.sleep(_LISTEN_SECONDS)
+        time.sleep(_REPORT_SECONDS)
     return first
 
 
 def _backend(device: str, local: int) -> str:
-    """For messages on the CPU and, where there is CUDA, sums there; not measured on CUDA."""
+    """gloo for the CPU and, where there is CUDA, nccl for sums there; not measured on CUDA."""
     if device == "cpu" or not torch.cuda.is_available():
         return "gloo"
     if local >= torch.cuda.device_count():
         raise InputError(
             f"{local + 1} processes or more on a machine with {torch.cuda.device_count()} CUDA "
-            "device(s): lower --nproc-per-node, or use --device=cpu"
+            "device(s): start fewer (torchrun --nproc-per-node), or use the device cpu"
         )
     torch.cuda.set_device(local)
     return "cpu:gloo,cuda:nccl"
 
 
 def _open_store() -> "Store":
-    """Where the ranks of this attempt leave words for each other: torchrun's, or the first rank's."""
+    """The key-value store of this attempt: torchrun's, or the first rank's."""
     from torch._C._distributed_c10d import PrefixStore, TCPStore
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -165,4 +165,5 @@ def _ended_by_signal() -> Iterator[None]:
             raise
         cause = error.__context__
         raise (cause if isinstance(cause, InputError) else InputError(_TERMINATED)) from None
-    signal.signal(signal.SIGTERM, before)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,11 +2,12 @@
 
 Each of N ranks takes a contiguous share of a range of numbers: images of a batch, samples, images to
 measure. Noise depends on those numbers alone, so the result does not depend on N, up to rounding. The
-first rank alone writes and speaks. Without torchrun there is one rank, `ALONE`, and no process group.
+first rank alone writes files and messages. Without torchrun there is one rank, `ALONE`, and no group.
 
 A rank may take long over its share, so the others wait for it as long as it lives. One that dies is
 noticed at once, for its connections close; one whose machine is gone, or that hangs, after
-`LOST_SECONDS`: all ranks beat in a store. A sum of gradients waits `joining.SUM_TIMEOUT` at most.
+`LOST_SECONDS`: all ranks write heartbeats into a store. A sum of gradients waits at most
+`launch.SUM_TIMEOUT`.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import ProcessGroup, Store, Work
 
 LOST_SECONDS = 60.0
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _LOST = "another process of this run has died (killed, or out of memory?)"
 T = TypeVar("T")
 
@@ -45,8 +46,8 @@ class Ranks:
     Args:
         rank: in 0..count-1.
         local: its number among those of its machine.
-        group: what they talk by, on the CPU and without a limit of time.
-        store: where they beat.
+        group: for messages on the CPU, without a time limit.
+        store: holds the heartbeats.
     """
 
     rank: int = 0
@@ -57,7 +58,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this is the rank that writes files and messages."""
         return self.rank == 0
 
     def share(self, total: int, rank: int | None = None) -> range:
@@ -90,11 +91,11 @@ class Ranks:
         return list(found.tolist())
 
     def any(self, here: bool) -> bool:
-        """Whether it is so on any rank."""
+        """Whether ``here`` is True on any rank."""
         return self.max(here) == 1.0
 
     def barrier(self) -> None:
-        """Go on when all ranks are here."""
+        """Wait until all ranks are here."""
         self.max(0.0)
 
     def check_same(self, what: str, value: object) -> None:
@@ -125,7 +126,7 @@ class Ranks:
             return network
         device = next(network.parameters()).device.type
         if device not in ("cpu", "cuda"):
-            raise InputError(f"several processes cannot learn on {device}; use --device=cpu")
+            raise InputError(f"several processes cannot learn on {device}; use the device cpu")
         assert not any(True for _ in network.buffers()), "they would be sent at every step"
         return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
@@ -135,7 +136,7 @@ class Ranks:
         seen, since = None, time.monotonic()
         while True:
             try:
-                work.wait(timedelta(seconds=_LOOK_SECONDS))
+                work.wait(timedelta(seconds=_POLL_SECONDS))
                 return
             except RuntimeError as error:
                 if work.is_completed():
@@ -177,7 +178,7 @@ def no_gradient_sync(network: nn.Module) -> contextlib.AbstractContextManager[No
 def no_stride_warnings(network: nn.Module) -> Iterator[None]:
     """In this block, a backward pass, `Ranks.parallel` warns of no strides.
 
-    They are those of weights of one row, and mean nothing.
+    They concern the strides of weights with one row, which do not matter.
     """
     if not isinstance(network, DistributedDataParallel):
         yield

@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class GivenUpError(Exception):
-    """What is being made takes too long, or is no longer wanted."""
+    """The work takes too long, or is no longer wanted."""
 
 
 def of_share(make: Callable[[range], T], total: int, ranks: Ranks) -> T:
-    """What ``make`` makes of this rank's numbers; where it has none, of number 0, to be left out again."""
+    """Call ``make`` with this rank's share, or range(1), to be dropped later, where that is empty."""
     return make(ranks.share(total) or range(1))
 
 

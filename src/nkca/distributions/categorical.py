@@ -76,7 +76,7 @@ class Scramble:
     """Each pixel is scrambled (level K) with probability e, else keeps x with w, else is drawn from p(z|x).
 
     ``scrambled`` e and ``keep`` w: float in [0, 1], broadcastable; ``x``: int64 (B, C, H, W) in 0..K.
-    All in log space and only at the values asked for, so e = 0 and w = 0 are exact, no
+    Probabilities are computed in log space and only for given values: e = 0 and w = 0 are exact, no
     (B, C, H, W, K + 1) tensor is made, and gradients to p(z|x) are finite wherever it is positive.
     """
 
@@ -105,7 +105,7 @@ class Scramble:
             value.clamp(max=self.num_classes - 1)
         )
         is_scrambled = value == self.num_classes
-        of_level = torch.where(is_scrambled, kept, torch.logaddexp(kept, redrawn))
-        of_level = torch.log1p(-self.scrambled) + of_level
-        lost = torch.logaddexp(self.scrambled.log(), of_level.detach())
-        return torch.where(is_scrambled, lost, of_level)
+        unscrambled = torch.where(is_scrambled, kept, torch.logaddexp(kept, redrawn))
+        unscrambled = torch.log1p(-self.scrambled) + unscrambled
+        scrambled = torch.logaddexp(self.scrambled.log(), unscrambled.detach())
+        return torch.where(is_scrambled, scrambled, unscrambled)

@@ -1,8 +1,8 @@
-"""The contracts of distributions: p(y|x) is sampled and rated, p(z|x) has a mode, a mean and holds pixels.
+"""The contracts of distributions: p(y|x) has samples and densities, p(z|x) a mode, a mean and held pixels.
 
-A *posterior* p(z|x) says which clean images a noisy state may come from. How it is pushed through a
-transition, which gives p(y|x) in closed form, is the kernel's to know. One that is of no kernel's kind
-says itself how it is pushed: it is `Pushable`.
+A *posterior* p(z|x) says which clean images a noisy state may come from. A kernel pushes the posteriors
+that it knows through its transition, which gives p(y|x) in closed form. A posterior that no kernel knows
+defines that push itself: it is `Pushable`.
 """
 
 from collections.abc import Callable
@@ -46,14 +46,17 @@ class Posterior(Protocol):
         ...
 
     def hold(self, mask: Tensor, image: Tensor) -> "Posterior":
-        """Put a point mass at the clean state ``image`` where the bool ``mask`` is True."""
+        """Put a point mass at the clean state ``image`` where ``mask`` is True.
+
+        Both are (B, C, H, W) or broadcastable to it; ``mask`` is bool.
+        """
         ...
 
 
 @runtime_checkable
 class Pushable(Protocol):
-    """What any kernel can push through its transition: a posterior with this method."""
+    """A posterior that any kernel can push through its transition."""
 
     def push(self, given: Callable[[Tensor], Distribution]) -> Distribution:
-        """The distribution of y, where z is drawn from p(z|x) and y from ``given(z)``."""
+        """The distribution of y, where z (B, C, H, W) is drawn from p(z|x) and y from ``given(z)``."""
         ...

@@ -1,4 +1,4 @@
-"""Exactly one of n images, and what a kernel makes of it."""
+"""A distribution over a list of n images, and the mixture that a kernel makes of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class ImageList:
         return self.images.expand(len(index), *self.images.shape[1:])[rows, index]
 
     def hold(self, mask: Tensor, image: Tensor) -> "ImageList":
-        """Every image of the list shows ``image`` where ``mask`` is True; the weights stay."""
+        """Replace the pixels of every image by ``image`` where ``mask`` is True; keep the weights."""
         held = mask.expand(image.shape).unsqueeze(1)
         return ImageList(self.log_weights, torch.where(held, image.unsqueeze(1), self.images))
 
@@ -46,7 +46,7 @@ class ImageList:
 
 @dataclass(frozen=True)
 class Mixture:
-    """z is drawn from ``p_z``, then the state from ``given(z)``: pixels are dependent."""
+    """z is drawn from ``p_z``, then the state from ``given(z)``; pixels are not independent."""
 
     p_z: ImageList
     given: Callable[[Tensor], Distribution]

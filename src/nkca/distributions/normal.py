@@ -1,4 +1,4 @@
-"""Independent normals: the continuous kernel's noise, and what continuous denoisers say of z."""
+"""Independent normals: the noise of the continuous kernel, and p(z|x) of continuous denoisers."""
 
 import math
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Noise kernels: p(x|z), p(y|x) and what they are made from; values with pure methods."""
+"""Noise kernels: p(x|z) and p(y|x), as values with pure methods."""

@@ -9,8 +9,9 @@ If x is a noised z, then y is scrambled with probability e + (1 - e) w b_x. Sett
 
 and y is a noised z at level b_y. Drawing z from p(z|x) gives Eq. 27.
 
-Departure from the paper: e is a probability only while b_y >= w b_x. The paper's code lets it break:
-its default anneal ends 7.6 % scrambled while the network is told 1 %. Here w' = min(w, b_y / b_x):
+Departure from the paper: e is a probability only while b_y >= w b_x. The paper's code does not check it:
+its default anneal ends with 7.6 % of pixels scrambled, while the network is told 1 %. Here
+w' = min(w, b_y / b_x):
 nothing changes where the formula was valid, and elsewhere the marginal is exact.
 """
 
@@ -51,7 +52,7 @@ class CategoricalKernel:
         Raises:
             TypeError: unless ``p_z`` is a `Categorical` or `Pushable`.
         """
-        return mix(p_z, *_ansatz(x, level_x, level_y, lag), x, self.num_classes)
+        return push_scramble(p_z, *_ansatz(x, level_x, level_y, lag), x, self.num_classes)
 
     def prior(self, shape: tuple[int, ...]) -> PointLevels:
         """All pixels scrambled."""
@@ -64,10 +65,13 @@ class CategoricalKernel:
         return b * _binary_entropy(e + (1 - e) * lag) + (1 - b) * _binary_entropy(e)
 
 
-def mix(
+def push_scramble(
     p_z: Posterior, scrambled: Tensor, keep: Tensor, x: Tensor, num_classes: int
 ) -> Distribution:
-    """Scrambled with probability ``scrambled``, else x with ``keep``, else z, drawn from ``p_z``.
+    """Push ``p_z`` through the ansatz: y is scrambled with probability ``scrambled``, else x with ``keep``,
+    else z.
+
+    ``scrambled`` and ``keep``: float in [0, 1], broadcastable to x, int64 (B, C, H, W) in 0..K.
 
     Raises:
         TypeError: unless ``p_z`` is a `Categorical` or `Pushable`.
@@ -86,7 +90,9 @@ def _ansatz(x: Tensor, level_x: Tensor, level_y: Tensor, lag: float) -> tuple[Te
     """The probabilities e of "scrambled" and w of x, for levels (B,)."""
     b_x, b_y = expand(level_x, x), expand(level_y, x)
     w = (b_y / b_x).clamp(max=lag)
-    return ((b_y - w * b_x) / (1 - w * b_x)).clamp(min=0), w  # the cap makes it 0 but for rounding
+    return ((b_y - w * b_x) / (1 - w * b_x)).clamp(
+        min=0
+    ), w  # with the cap, negative only by rounding
 
 
 def _binary_entropy(p: Tensor) -> Tensor:

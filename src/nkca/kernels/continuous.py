@@ -9,8 +9,8 @@ b_y: it is a noised z at level b_y. Drawing z from p(z|x) = N(mu, s²) integrate
     mean = w x + (a_y - a_x w) mu
     var  = b_y - w² b_x + (a_y - a_x w)² s²
 
-Departure from the paper: the ansatz is a distribution only while b_y >= w² b_x. The paper's code lets
-it break, and an anneal of fewer than about 34 steps gives NaN. Here w' = min(w, sqrt(b_y / b_x)):
+Departure from the paper: the ansatz is a distribution only while b_y >= w² b_x. The paper's code does not
+check it, and an anneal of fewer than about 34 steps gives NaN. Here w' = min(w, sqrt(b_y / b_x)):
 nothing changes where the formula was valid, and elsewhere the marginal is exact.
 """
 
@@ -24,8 +24,8 @@ from nkca.distributions.contracts import Distribution, Posterior, Pushable
 from nkca.distributions.normal import Normal
 from nkca.levels import expand
 
-MIN_NOISE_LEVEL = 1e-7  # below it, levels are clamped: variances stay positive
-MIN_SIGNAL = 1e-3  # below it a is clamped inside sigma, which stays finite at level 1
+MIN_NOISE_LEVEL = 1e-7  # levels are clamped to it, so that variances stay positive
+MIN_SIGNAL = 1e-3  # a is clamped to it in sigma, which stays finite at level 1
 
 
 def signal(noise_level: Tensor) -> Tensor:
@@ -76,10 +76,10 @@ class ContinuousKernel:
         Raises:
             TypeError: unless ``p_z`` is a `Normal` or `Pushable`.
         """
-        return affine(p_z, *_ansatz(x, level_x, level_y, lag))
+        return push_affine(p_z, *_ansatz(x, level_x, level_y, lag))
 
     def prior(self, shape: tuple[int, ...]) -> Normal:
-        """N(0, 1), which is what any image becomes at level 1."""
+        """N(0, 1): p(x|z) at level 1, for any z."""
         return Normal(torch.zeros(shape), torch.ones(()))
 
     def loss_floor(self, noise_level: Tensor, lag: float) -> Tensor:
@@ -87,8 +87,8 @@ class ContinuousKernel:
         return 0.5 * (2 * math.pi * math.e * noise_level * (1 - lag**2)).log()
 
 
-def affine(p_z: Posterior, shift: Tensor, scale: Tensor, variance: Tensor) -> Distribution:
-    """The distribution of ``shift + scale z + N(0, variance)``, z drawn from ``p_z``; all broadcastable.
+def push_affine(p_z: Posterior, shift: Tensor, scale: Tensor, variance: Tensor) -> Distribution:
+    """Push ``p_z`` through the ansatz: ``shift + scale z + N(0, variance)``; all broadcastable to z.
 
     Raises:
         TypeError: unless ``p_z`` is a `Normal` or `Pushable`.
@@ -111,5 +111,5 @@ def _ansatz(
     b_x = expand(level_x, x).clamp(min=MIN_NOISE_LEVEL)
     b_y = expand(level_y, x).clamp(min=MIN_NOISE_LEVEL)
     w = (b_y / b_x).sqrt().clamp(max=lag)
-    variance = (b_y - w.square() * b_x).clamp(min=0)  # the cap makes it 0 but for rounding
+    variance = (b_y - w.square() * b_x).clamp(min=0)  # with the cap, negative only by rounding
     return w * x, signal(b_y) - signal(b_x) * w, variance

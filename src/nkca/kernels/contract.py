@@ -1,4 +1,4 @@
-"""What every noise kernel says: p(x|z), p(y|x, z), and p(y|x) for a posterior p(z|x)."""
+"""The contract of noise kernels: p(x|z), p(y|x, z), and p(y|x) for a posterior p(z|x)."""
 
 from typing import Protocol
 
@@ -36,9 +36,9 @@ class Kernel(Protocol):
         ...
 
     def prior(self, shape: tuple[int, ...]) -> Distribution:
-        """The states at noise level 1, on the CPU: ``shape`` (B, C, H, W)."""
+        """The distribution of states of ``shape`` (B, C, H, W) at noise level 1, on the CPU."""
         ...
 
     def loss_floor(self, noise_level: Tensor, lag: float) -> Tensor:
-        """Nats per dimension that -log p(x|y) keeps even if z were known from y: (B,)."""
+        """The mean of -log p(x|y) that is left even if y determines z: nats per dimension, (B,)."""
         ...

@@ -7,35 +7,39 @@ from nkca.metrics.extractors.contract import Description
 from nkca.metrics.statistics import Statistics
 
 TRAINED_ON = (
-    "the reference are the training images: a model that copied them would score best; see the rows on "
-    "memorisation, or compare with images that were held out"
+    "the reference is the training images: a model that copied them would score best; see the rows on "
+    "memorisation, or compare with held-out images"
 )
 
 
-THE_SAME = "the samples are the reference itself: FID is 0, KID and FID∞ are below, and say nothing"
+SAME_IMAGES = (
+    "the samples are the reference itself: FID is 0, KID and FID∞ are below 0, all without meaning"
+)
 
 
 def identity(subject: Subject) -> object:
-    """Equal where two are the same images, as far as is known."""
+    """A value that is equal for two subjects with the same images, as far as is known."""
     return id(subject) if isinstance(subject, Statistics) else subject.identity
 
 
-def mismatches(subjects: Mapping[str, Subject]) -> list[str]:
-    """What would make a score say something about files rather than pictures."""
+def mismatch_warnings(subjects: Mapping[str, Subject]) -> list[str]:
+    """Warnings about differences of the two sets that a score measures but should not."""
     about = [getattr(subjects.get(role), "about", {}) for role in ("samples", "reference")]
     found = []
     if "reference" in subjects and identity(subjects["samples"]) == identity(subjects["reference"]):
-        found.append(THE_SAME)
+        found.append(SAME_IMAGES)
     sizes = [entry.get("size") for entry in about]
     if all(sizes) and sizes[0] != sizes[1]:
         a, b = ("x".join(map(str, size)) for size in sizes if size)
-        found.append(f"samples are of {a}, the reference of {b} pixels: the score sees that too")
-    lossy = [entry.get("lossy", 0.0) for entry in about if entry]  # of statistics it is not known
+        found.append(
+            f"samples have {a} pixels, the reference {b}: the score measures that difference too"
+        )
+    lossy = [entry.get("lossy", 0.0) for entry in about if entry]  # unknown for statistics
     if len(lossy) == 2 and abs(lossy[0] - lossy[1]) > 0.05:
         a, b = (f"{share:.0%}" for share in lossy)
         found.append(
             f"{a} of the samples and {b} of the reference are lossy files (JPEG, WebP): extractors "
-            "see the traces of compression"
+            "detect the traces of compression"
         )
     unreadable = [entry.get("unreadable", 0) for entry in about]
     found += [
@@ -46,8 +50,8 @@ def mismatches(subjects: Mapping[str, Subject]) -> list[str]:
     return found
 
 
-def too_few(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
-    """What the numbers of images and features say against the scores."""
+def sample_size_warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
+    """Warnings about too few images for the number of features, and about the extractor."""
     found = [extractor.note] if extractor.note else []
     for role, noun in (("samples", "samples"), ("reference", "reference images")):
         statistics = roles.get(role)
@@ -67,6 +71,6 @@ def too_few(roles: Mapping[str, Statistics], extractor: Description) -> list[str
         if role == "samples" and dimensions <= count < 5 * dimensions:
             found.append(
                 f"{count:,} samples are fewer than 5 for each of {dimensions:,} feature dimensions: "
-                "FID is too high, and FID∞ no more than a hint"
+                "FID is too high, and FID∞ only a rough estimate"
             )
     return found

@@ -15,28 +15,28 @@ import torch
 
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import of_share
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.metrics.extractors.contract import Extractor, Features
-from nkca.metrics.image_sets import ImageSet, Part, Tick
+from nkca.metrics.image_sets import ImageSet, ImageSubset, Tick
 from nkca.metrics.statistics import Statistics
 from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
 from nkca.system.device import send
 
-FORMAT = 1  # of what the cache holds
-Progress = Callable[[float, int], None]
-Subject = ImageSet | Statistics  # what can be measured
+FORMAT = 1  # version of the cached features
+OnProgress = Callable[[float, int], None]
+Subject = ImageSet | Statistics  # can be measured
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Collecting:
+class CollectOptions:
     """How features are collected.
 
     Args:
         device: where the extractor computes.
-        cache_dir: where features are kept; None: nowhere.
-        batch_size: images at once; does not change the features, up to float rounding.
+        cache_dir: where features are cached; None: nowhere.
+        batch_size: images extracted together; does not change the features, up to float rounding.
     """
 
     device: torch.device
@@ -47,71 +47,77 @@ class Collecting:
 def collect(
     images: ImageSet,
     extractor: Extractor,
-    options: Collecting,
-    progress: Progress = lambda _done, _total: None,
+    options: CollectOptions,
+    progress: OnProgress = lambda _done, _total: None,
 ) -> Statistics:
-    """The features of all images; what is in the cache is not computed again.
+    """The features of all images; cached ones are not computed again.
 
-    After an interruption what was done is kept. Memory does not grow with the number of images.
+    After an interruption the finished ones are kept. Memory does not grow with the number of images.
 
     Args:
-        progress: called with (images done, total); not for what was in the cache.
+        progress: called with (images done, total); not for cached features.
 
     Raises:
-        InputError: if there is no image, memory does not suffice or the cache cannot be written.
+        InputError: if there is no image, memory runs out or the cache cannot be written.
     """
     if not len(images):
         raise InputError("there are no images to measure")
-    with _place(images, extractor, options) as directory, open_store(directory, wait=True) as store:
+    with (
+        _store_directory(images, extractor, options) as directory,
+        open_store(directory, wait=True) as store,
+    ):
         total = len(images)
-        for batch in extract(images, extractor, options, progress, first=store.rows):
+        for batch in extract_features(images, extractor, options, progress, first=store.rows):
             store.append(batch)
         features, logits = store.read(total)
-        if options.cache_dir is None:  # the files are about to go
+        if options.cache_dir is None:  # the files are about to be deleted
             features = np.array(features)
             logits = None if logits is None else np.array(logits)
     return Statistics(features, logits, None, extractor.description, images.about)
 
 
-def fill(
+def fill_cache(
     images: ImageSet,
     extractor: Extractor,
-    options: Collecting,
+    options: CollectOptions,
     ranks: Ranks,
-    progress: Progress = lambda _done, _total: None,
+    progress: OnProgress = lambda _done, _total: None,
 ) -> None:
-    """Compute the features that the cache lacks, each rank some; the first rank keeps them.
+    """Compute the features that the cache lacks, shared among ranks; the first rank writes them.
 
-    `collect` on the first rank finds them. ``options`` name a cache there.
+    `collect` on the first rank then reads them. ``options`` must name a cache there.
 
     Raises:
         InputError: as `collect` does.
     """
     if not ranks.is_first:
         rows = int(ranks.max(0))
-        for _ in extract(images, extractor, options, progress, rows, ranks):
+        for _ in extract_features(images, extractor, options, progress, rows, ranks):
             pass
         return
-    with _place(images, extractor, options) as directory, open_store(directory, wait=True) as store:
+    with (
+        _store_directory(images, extractor, options) as directory,
+        open_store(directory, wait=True) as store,
+    ):
         ranks.max(store.rows)
-        for batch in extract(images, extractor, options, progress, store.rows, ranks):
+        for batch in extract_features(images, extractor, options, progress, store.rows, ranks):
             store.append(batch)
 
 
-def extract(
+def extract_features(
     images: ImageSet,
     extractor: Extractor,
-    options: Collecting,
-    progress: Progress = lambda _done, _total: None,
+    options: CollectOptions,
+    progress: OnProgress = lambda _done, _total: None,
     first: int = 0,
     ranks: Ranks = ALONE,
 ) -> Iterator[Features]:
-    """The features of images ``first`` and after, batch by batch, kept nowhere.
+    """Yield the features of the images from number ``first`` on, batch by batch; nothing is cached.
 
-    Of several ranks each computes its share of a batch that is as many times larger, and has all of it.
+    With several ranks a batch is as many times larger: each rank computes its share and receives all.
 
     Args:
-        progress: called with (images done, total), also while a batch is made.
+        progress: called with (images done, total), also while the images of a batch are made.
     """
     total, size = len(images), options.batch_size
     for start in range(first, total, size * ranks.count):
@@ -120,27 +126,29 @@ def extract(
         def tick(share: float, start: int = start, count: int = len(rows)) -> None:
             progress(start + share * count, total)
 
-        def see(mine: range, rows: range = rows, tick: Tick = tick) -> Features:
-            batch = images.batch(rows[mine.start : mine.stop], tick)
+        def extract_share(share_rows: range, rows: range = rows, tick: Tick = tick) -> Features:
+            batch = images.batch(rows[share_rows.start : share_rows.stop], tick)
             return extractor(send(to_rgb(batch), options.device))
 
-        with out_of_memory_says(f"at batch size {size}: try a smaller --batch-size"):
-            here = of_share(see, len(rows), ranks)
-        yield _gathered(here, len(rows), ranks) if ranks.count > 1 else here
+        with out_of_memory_advice(f"at batch size {size}: try a smaller batch size"):
+            found = of_share(extract_share, len(rows), ranks)
+        yield _gathered(found, len(rows), ranks) if ranks.count > 1 else found
 
 
-def _gathered(here: Features, total: int, ranks: Ranks) -> Features:
+def _gathered(share: Features, total: int, ranks: Ranks) -> Features:
     """The features of all ranks' shares, on the CPU."""
-    mine = len(ranks.share(total))
-    logits = None if here.logits is None else here.logits[:mine].float().cpu()
+    count = len(ranks.share(total))
+    logits = None if share.logits is None else share.logits[:count].float().cpu()
     return Features(
-        ranks.gather(here.features[:mine].float().cpu(), total),
+        ranks.gather(share.features[:count].float().cpu(), total),
         None if logits is None else ranks.gather(logits, total),
     )
 
 
 @contextlib.contextmanager
-def _place(images: ImageSet, extractor: Extractor, options: Collecting) -> Iterator[Path]:
+def _store_directory(
+    images: ImageSet, extractor: Extractor, options: CollectOptions
+) -> Iterator[Path]:
     if options.cache_dir is None:
         with tempfile.TemporaryDirectory(prefix="nkca-") as name:
             yield Path(name)
@@ -150,16 +158,18 @@ def _place(images: ImageSet, extractor: Extractor, options: Collecting) -> Itera
 
 
 def shards(images: ImageSet, count: int) -> list[ImageSet]:
-    """A set in at most ``count`` parts, one after the other; `concatenate` joins their features."""
+    """Split a set into at most ``count`` consecutive parts; `concatenate` joins their features."""
     count = min(count, len(images))
     bounds = [len(images) * k // count for k in range(count + 1)]
-    return [Part(images, range(*pair)) for pair in itertools.pairwise(bounds)]
+    return [ImageSubset(images, range(*pair)) for pair in itertools.pairwise(bounds)]
 
 
 def concatenate(parts: Sequence[Statistics]) -> Statistics:
-    """The features of shards as those of one set."""
+    """Join the features of consecutive shards to those of one set."""
     first = parts[0]
-    assert all(part.extractor == first.extractor for part in parts), "of different extractors"
+    assert all(part.extractor == first.extractor for part in parts), (
+        "shards of different extractors"
+    )
     about = {name: value for name, value in (first.images or {}).items() if name != "part"}
     features = [part.features for part in parts if part.features is not None]
     logits = [part.logits for part in parts if part.logits is not None]

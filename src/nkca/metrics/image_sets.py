@@ -14,7 +14,7 @@ from torch import Tensor
 from nkca.data.cache import DecodedImages
 from nkca.models.model import Model
 from nkca.pixels import Pixels, as_tensor
-from nkca.sampling.tasks import Schedule, draw, from_noise
+from nkca.sampling.tasks import Schedule, draw_task, from_noise
 
 Tick = Callable[[float], None]
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
@@ -22,25 +22,25 @@ _BYTES_AT_ONCE = 1 << 24
 
 
 class ImageSet(Protocol):
-    """Numbered images."""
+    """Images with the numbers 0 ... len - 1."""
 
     @property
     def identity(self) -> str:
-        """SHA-256 of all that decides the pixels of every image, however many there are."""
+        """SHA-256 of everything that determines the pixels of each image, hexadecimal."""
         ...
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What a reader of a score must know about the images; plain values."""
+        """A description of the images for the reader of a score; plain values."""
         ...
 
     def __len__(self) -> int: ...
 
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
-        """The images of some numbers, uint8 (B, C, H, W).
+        """The images with the numbers ``rows``, uint8 (B, C, H, W).
 
         Args:
-            tick: called now and then with the share that is done, in (0, 1].
+            tick: called now and then with the share done so far, in (0, 1].
         """
         ...
 
@@ -51,22 +51,22 @@ class ImageFiles:
 
     Args:
         path: where the files are.
-        seen_as: pixels of a model, so that images are as it sees them (categorical ones have fewer
-            levels than files have); None for the files' own depth.
+        model_pixels: the pixels of a model, which round images to its levels; None: images are as in
+            the files.
     """
 
     decoded: DecodedImages
     path: Path
-    seen_as: Pixels | None = None
+    model_pixels: Pixels | None = None
 
     def __len__(self) -> int:
         return len(self.decoded)
 
     @cached_property
     def identity(self) -> str:
-        """Of the pixels: a copy of a folder is the same set."""
+        """SHA-256 of the pixels: a copy of a folder is the same set."""
         images = self.decoded.images
-        total = hashlib.sha256(repr((images.shape, self.seen_as)).encode())
+        total = hashlib.sha256(repr((images.shape, self.model_pixels)).encode())
         step = max(1, _BYTES_AT_ONCE // images[0].size)
         for first in range(0, len(images), step):
             total.update(np.ascontiguousarray(images[first : first + step]).data)
@@ -77,13 +77,14 @@ class ImageFiles:
         """The path, number, size and content of the images."""
         _, height, width, channels = self.decoded.images.shape
         lossy = sum(name.lower().endswith(LOSSY) for name in self.decoded.names)
+        depth = "the files' own" if self.model_pixels is None else f"as seen by {self.model_pixels}"
         return {
             "kind": "files",
             "path": str(self.path),
             "count": len(self),
             "size": [width, height],
             "channels": channels,
-            "depth": "the files' own" if self.seen_as is None else f"as seen by {self.seen_as}",
+            "depth": depth,
             "lossy": round(lossy / len(self.decoded), 4),
             "unreadable": len(self.decoded.unreadable),
             "sha256": self.identity,
@@ -92,8 +93,8 @@ class ImageFiles:
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
         """See `ImageSet`."""
         images = as_tensor(self.decoded.images[list(rows)])
-        if self.seen_as is not None:
-            images = self.seen_as.to_uint8(self.seen_as.to_state(images))
+        if self.model_pixels is not None:
+            images = self.model_pixels.to_uint8(self.model_pixels.to_state(images))
         tick(1.0)
         return images
 
@@ -103,7 +104,7 @@ class SampleOptions:
     """How samples are made; number i has seed ``first_seed + i``.
 
     Args:
-        visualize: "z" or "x", see `nkca.sampling.tasks.show`.
+        visualize: "z" or "x", see `nkca.sampling.tasks.show_moment`.
     """
 
     schedule: Schedule = field(default_factory=Schedule)
@@ -114,10 +115,10 @@ class SampleOptions:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Samples of a model, made when asked for; the same number is the same picture in any batch.
+    """Samples of a model, computed on demand; a number gives the same picture in any batch.
 
     Args:
-        checkpoint: where the model comes from, and the SHA-256 of that file.
+        checkpoint: the path of the model's checkpoint, and the SHA-256 of that file.
     """
 
     model: Model
@@ -130,7 +131,7 @@ class Samples:
 
     @cached_property
     def identity(self) -> str:
-        """Of the checkpoint and the options, but not the number of samples."""
+        """SHA-256 of the checkpoint and the options, but not the number of samples."""
         levels = self.options.schedule.levels(self.model)
         key = [self.checkpoint[1], asdict(self.options), levels, self.model.chain.lag]
         return hashlib.sha256(json.dumps(key).encode()).hexdigest()
@@ -160,12 +161,12 @@ class Samples:
         """See `ImageSet`."""
         options = self.options
         task = from_noise([options.first_seed + row for row in rows])
-        return draw(self.model, task, options.schedule, options.visualize, tick=tick)
+        return draw_task(self.model, task, options.schedule, options.visualize, tick=tick)
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Some images of a set: a shard, or a share that can be afforded."""
+class ImageSubset:
+    """Some images of a set."""
 
     whole: ImageSet
     rows: range
@@ -175,12 +176,12 @@ class Part:
 
     @cached_property
     def identity(self) -> str:
-        """Of the whole and of the numbers."""
+        """SHA-256 of the identity of the whole set and the numbers."""
         return hashlib.sha256(f"{self.whole.identity} {self.rows}".encode()).hexdigest()
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the whole is, and which part this."""
+        """The description of the whole set, and which part this is."""
         return {**self.whole.about, "count": len(self), "part": str(self.rows)}
 
     def batch(self, rows: Sequence[int], tick: Tick = lambda _: None) -> Tensor:
@@ -190,7 +191,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class ArrayImages:
-    """Images in memory, uint8 (N, C, H, W) on the CPU, under a name for the protocol."""
+    """Images in memory, uint8 (N, C, H, W) on the CPU, with a name for reports."""
 
     images: Tensor
     name: str = "images in memory"
@@ -200,7 +201,7 @@ class ArrayImages:
 
     @cached_property
     def identity(self) -> str:
-        """Of the pixels."""
+        """SHA-256 of the pixels."""
         shape = repr(tuple(self.images.shape)).encode()
         return hashlib.sha256(shape + self.images.contiguous().numpy().tobytes()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Collect the features of each set once, score them: a report."""
+"""Collect the features of each set once and score them."""
 
 import itertools
 from collections.abc import Callable
@@ -13,21 +13,21 @@ import torch
 from nkca.config.schema import DataConfig
 from nkca.distributed.ranks import Ranks
 from nkca.errors import InputError
-from nkca.metrics.caveats import too_few
-from nkca.metrics.collect import Collecting, Subject, collect, fill
+from nkca.metrics.caveats import sample_size_warnings
+from nkca.metrics.collect import CollectOptions, Subject, collect, fill_cache
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Description, Extractor
 from nkca.metrics.image_sets import ArrayImages
-from nkca.metrics.measurement import Measurement, prepare
+from nkca.metrics.measurement import Measurement, open_measurement
 from nkca.metrics.report import Report
-from nkca.metrics.request import Request
+from nkca.metrics.request import MeasureRequest
 from nkca.metrics.scores.score import Scores, check_comparable, score
 from nkca.metrics.statistics import Statistics
 from nkca.pixels import as_tensor, check_images
 from nkca.system.device import choose_device
 
 ROLES = ("samples", "reference", "train", "held_out")
-ORDER = ROLES[1:] + ROLES[:1]  # samples last: they take the longest
+ORDER = ROLES[1:] + ROLES[:1]  # samples last, because they take longest
 Source = str | Path | Statistics | npt.ArrayLike
 UNKNOWN = Description("unknown", "", "the statistics file does not say")
 
@@ -41,16 +41,19 @@ def measure(
     num_samples: int | None = None,
     device: str = "auto",
 ) -> Scores:
-    """All scores of one thing against another, as nkca-metrics gives them; nothing is written or cached.
+    """All scores of samples against a reference, as in nkca-metrics; nothing is written or cached.
 
     Args:
-        samples, reference: a checkpoint or its run's directory, a folder, zip or tar of images, an .npz
-            of statistics, "demo:model" or "demo:images", each by its path; `Statistics`; or images in
-            memory, uint8 (N, H, W, C), C = 1, 3 or 4, or anything that NumPy reads so; beside a
-            checkpoint of its size and channels.
-        features: the extractor; None: that of the statistics among them, else inception.
-        train: what the samples may be copies of, as ``reference``.
-        num_samples: how many samples of a checkpoint; None: as many as the reference has.
+        samples, reference: the path of a checkpoint or its run's directory, of a folder, zip or tar of
+            images, or of an .npz of statistics; "demo:model" or "demo:images"; `Statistics`; or images,
+            uint8 (N, H, W, C), C = 1, 3 or 4, or anything that NumPy reads so. Compared with a
+            checkpoint, images must have its size and channels.
+        features: the name of the extractor; None: that of given statistics, else inception.
+        train: the training images, which samples may copy; given as ``reference`` is.
+        num_samples: of a checkpoint; None: as many as the reference has.
+
+    Returns:
+        The scores; ``warnings`` says what speaks against them, as the command's report does.
 
     Raises:
         InputError: if something is missing, of the wrong shape, or does not fit together.
@@ -58,24 +61,24 @@ def measure(
     if num_samples is not None and num_samples < 1:
         raise InputError(f"num_samples must be 1 or more, got {num_samples}")
     where = choose_device(device)
-    request = Request(
-        _source(samples, "samples"),
-        _source(reference, "reference"),
-        None if train is None else _source(train, "train"),
+    request = MeasureRequest(
+        _as_subject(samples, "samples"),
+        _as_subject(reference, "reference"),
+        None if train is None else _as_subject(train, "train"),
         num_samples=num_samples,
         device=device,
         data=DataConfig(cache=False),
     )
-    measurement = _as_seen(prepare(request))
+    measurement = _as_model_sees(open_measurement(request))
     extractor = None
-    if not measurement.is_known:
+    if not measurement.has_only_statistics:
         extractor = open_extractor(features or measurement.extractor_name or "inception", where)
-    report, _ = make_report(measurement, extractor, Collecting(where, None))
+    report, _ = make_report(measurement, extractor, CollectOptions(where, None))
     return report.scores
 
 
-def _source(source: Source, role: str) -> str | Subject:
-    """What a request takes for it."""
+def _as_subject(source: Source, role: str) -> str | Subject:
+    """What a `MeasureRequest` accepts for this source."""
     if isinstance(source, str | Path):
         return str(source)
     if isinstance(source, Statistics):
@@ -83,8 +86,8 @@ def _source(source: Source, role: str) -> str | Subject:
     return ArrayImages(as_tensor(check_images(source, role)))
 
 
-def _as_seen(measurement: Measurement) -> Measurement:
-    """With arrays as its model sees them, as prepared image files are: of its size, in its levels."""
+def _as_model_sees(measurement: Measurement) -> Measurement:
+    """The measurement with arrays rounded to the levels of its model; their size must be the model's."""
     model = measurement.model
     if model is None:
         return measurement
@@ -108,20 +111,20 @@ def _as_seen(measurement: Measurement) -> Measurement:
 def make_report(
     measurement: Measurement,
     extractor: Extractor | None,
-    options: Collecting,
+    options: CollectOptions,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> tuple[Report, dict[str, Statistics]]:
-    """Measure.
+    """Collect the statistics of all subjects and score them.
 
     Args:
-        extractor: None where everything is statistics already.
-        progress: called with (what is done, images done, total) for what is not in the cache.
+        extractor: None if all subjects are statistics.
+        progress: called with (current work, images done, total); not for cached features.
 
     Returns:
         The report, and the statistics of each role.
 
     Raises:
-        InputError: before anything is computed, if statistics of another extractor are among them.
+        InputError: before anything is computed, if given statistics are of another extractor.
     """
     _check_statistics(measurement, extractor, options)
     statistics: dict[str, Statistics] = {}
@@ -146,19 +149,19 @@ def make_report(
     )
     used = UNKNOWN if extractor is None else extractor.description
     used = statistics["samples"].extractor or used
-    warnings = (*measurement.warnings, *too_few(statistics, used))
+    warnings = (*measurement.warnings, *sample_size_warnings(statistics, used))
     protocol = {role: statistics[role].images or {} for role in ROLES if role in statistics}
-    return Report(scores, used, protocol, warnings), statistics
+    return Report(replace(scores, warnings=warnings), used, protocol), statistics
 
 
 def extract_together(
     measurement: Measurement,
     extractor: Extractor | None,
-    options: Collecting,
+    options: CollectOptions,
     ranks: Ranks,
     progress: Callable[[str, float, int], None] = lambda _what, _done, _total: None,
 ) -> None:
-    """Put all features into the cache, each rank some; `make_report` on the first rank finds them.
+    """Compute all features into the cache, shared among ranks; `make_report` on the first reads them.
 
     Raises:
         InputError: as `make_report` does.
@@ -171,14 +174,14 @@ def extract_together(
             continue
         assert extractor is not None
         tell = partial(progress, f"features of {role.replace('_', '-')}")
-        fill(subject, extractor, options, ranks, tell)
+        fill_cache(subject, extractor, options, ranks, tell)
         done.add(id(subject))
 
 
 def _check_statistics(
-    measurement: Measurement, extractor: Extractor | None, options: Collecting
+    measurement: Measurement, extractor: Extractor | None, options: CollectOptions
 ) -> None:
-    """Compare statistics with each other, and with what the extractor makes of one black image."""
+    """Check that statistics are comparable with each other and with features of one black image."""
     subjects = measurement.subjects.values()
     known = [subject for subject in subjects if isinstance(subject, Statistics)]
     sizes = [s.about["size"] for s in subjects if not isinstance(s, Statistics)]

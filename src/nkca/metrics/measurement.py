@@ -1,11 +1,11 @@
-"""What is to be measured: a checkpoint, image files or saved statistics, against another of them.
+"""Open what a request names: checkpoints, image files or saved statistics.
 
-Where a checkpoint is one of them, all image files are read as its model sees them: at its size, its
-channels and, if it is categorical, its levels.
+If a checkpoint is among them, all image files are read as its model sees them: in its size, channels and,
+if it is categorical, levels.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,31 +14,31 @@ from typing import TypeGuard
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.dataset import load_dataset
+from nkca.data.reading import OnDecode
 from nkca.demo import DEMO, DEMO_MODEL, MODEL, dataset_path, measured_path
 from nkca.errors import InputError
-from nkca.metrics.caveats import TRAINED_ON, identity, mismatches
+from nkca.metrics.caveats import TRAINED_ON, identity, mismatch_warnings
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.by_name import best_extractor
-from nkca.metrics.image_sets import ImageFiles, Part, Samples
-from nkca.metrics.request import DEMO_SAMPLES, Request
+from nkca.metrics.image_sets import ImageFiles, ImageSubset, Samples
+from nkca.metrics.request import DEMO_SAMPLES, MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics
 from nkca.models.build import restore
 from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
-OnDecode = Callable[[int, int], None]
 logger = logging.getLogger("nkca")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a request means, opened and checked; nothing has been computed yet.
+    """The subjects of a request, opened and checked; nothing has been computed yet.
 
     Args:
-        subjects: "samples" and, where they are there, "reference", "train" and "held_out"; the same
-            object where two are the same images.
-        usual_extractor: what is used where neither the user nor a statistics file names one.
+        subjects: "samples" and, if named, "reference", "train" and "held_out"; the same object where two
+            are the same images.
+        usual_extractor: the extractor if neither the user nor a statistics file names one.
     """
 
     subjects: dict[str, Subject]
@@ -48,19 +48,19 @@ class Measurement:
 
     @property
     def extractor_name(self) -> str | None:
-        """The extractor that the first statistics file among them names, else the usual one, or None."""
+        """The extractor that the first statistics file names, else the usual one, or None."""
         known = [s.extractor for s in self.subjects.values() if isinstance(s, Statistics)]
         return next((about.name for about in known if about is not None), self.usual_extractor)
 
     @property
-    def is_known(self) -> bool:
-        """Whether nothing needs to be extracted."""
+    def has_only_statistics(self) -> bool:
+        """Whether all subjects are statistics, so that no extractor is needed."""
         return all(isinstance(subject, Statistics) for subject in self.subjects.values())
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """A checkpoint and what it says."""
+class _OpenCheckpoint:
+    """An open checkpoint."""
 
     path: Path
     model: Model
@@ -69,17 +69,17 @@ class _Opened:
 
     @cached_property
     def trained_on(self) -> frozenset[Path]:
-        """The images it was trained on, where they are still at their place.
+        """The paths of the images that it was trained on, if they still exist.
 
-        Those in the package are among the images that the model there was trained on.
+        The images in the package are among those that the model in the package was trained on.
         """
         own = self.config.data.dataset
         names = (own, DEMO) if self.path == MODEL else (own,)
         return frozenset(_resolved(n) for n in names if n and dataset_path(n).exists())
 
 
-def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
-    """Open everything that the request names.
+def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None) -> Measurement:
+    """Open and check everything that the request names.
 
     Args:
         on_decode: called with (done, total) while image files are decoded.
@@ -90,9 +90,9 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
     for role in ("samples", "reference", "train", "held_out"):
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
-    request = _in_package(request)
+    request = _with_package_paths(request)
     checkpoints = _open_checkpoints(request)
-    seen_by = next(iter(checkpoints.values()), None)
+    checkpoint = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
 
     def files(name: str | Subject) -> Subject:
@@ -100,7 +100,7 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
             return name
         place = _resolved(name)
         if place not in opened:
-            opened[place] = _open_files(name, request, seen_by, on_decode)
+            opened[place] = _open_files(name, request, checkpoint, on_decode)
         return opened[place]
 
     subjects: dict[str, Subject] = {}
@@ -109,20 +109,24 @@ def prepare(request: Request, on_decode: OnDecode | None = None) -> Measurement:
         if name is not None and role not in checkpoints:
             subjects[role] = files(name)
     if "samples" not in checkpoints:
-        subjects["samples"] = _first(files(request.samples), request.num_samples, checkpoints)
+        subjects["samples"] = _first_images(
+            files(request.samples), request.num_samples, checkpoints
+        )
     for role in ("samples", "reference"):
         if role in checkpoints:
-            count = request.num_samples or _first_look(_count(subjects), checkpoints[role])
-            subjects[role] = _samples_of(checkpoints[role], count, request)
-    warnings = _assume_training_images(request, seen_by, subjects)
-    model = None if seen_by is None else seen_by.model
+            count = request.num_samples or _limit_first_look(
+                _sample_count(subjects), checkpoints[role]
+            )
+            subjects[role] = _make_samples(checkpoints[role], count, request)
+    warnings = _assume_training_images(request, checkpoint, subjects)
+    model = None if checkpoint is None else checkpoint.model
     return Measurement(
-        subjects, model, (*warnings, *mismatches(subjects)), _usual_extractor(seen_by)
+        subjects, model, (*warnings, *mismatch_warnings(subjects)), _usual_extractor(checkpoint)
     )
 
 
-def _in_package(request: Request) -> Request:
-    """With paths in place of the names of what is in the package."""
+def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
+    """The request with paths in place of names such as ``demo:model``."""
 
     def path(name: str | Subject) -> str | Subject:
         return measured_path(name) if isinstance(name, str) else name
@@ -136,12 +140,12 @@ def _in_package(request: Request) -> Request:
     )
 
 
-def _first_look(count: int, opened: _Opened) -> int:
-    """As many samples, but of the model in the package no more than its first minute allows."""
+def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
+    """``count``, but at most `DEMO_SAMPLES` for the model in the package, which take a minute."""
     if opened.path != MODEL or count <= DEMO_SAMPLES:
         return count
     logger.info(
-        "%d samples of %s, for a first look: --num-samples=%d for as many as the reference has",
+        "%d samples of %s, for a first look: num_samples=%d for as many as the reference has",
         DEMO_SAMPLES,
         DEMO_MODEL,
         count,
@@ -149,22 +153,18 @@ def _first_look(count: int, opened: _Opened) -> int:
     return DEMO_SAMPLES
 
 
-def _usual_extractor(opened: _Opened | None) -> str | None:
-    """For the model in the package, which needs no network, the best one that needs none either."""
+def _usual_extractor(opened: _OpenCheckpoint | None) -> str | None:
+    """The best extractor that needs no download, for the model in the package, which needs none either."""
     if opened is None or opened.path != MODEL:
         return None
     return best_extractor(*opened.model.data_shape[1:])
 
 
 def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
-    """Whether this names a checkpoint file, a run's directory or the model in the package.
-
-    Raises:
-        InputError: see `nkca.demo.measured_path`.
-    """
+    """Whether this is the path of a checkpoint file or a run's directory."""
     if not isinstance(name, str):
         return False
-    path = Path(measured_path(name)).expanduser()
+    path = Path(name).expanduser()
     if not path.is_dir():
         return path.suffix in CHECKPOINT_SUFFIXES
     try:
@@ -174,9 +174,9 @@ def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
     return True
 
 
-def _open_checkpoints(request: Request) -> dict[str, _Opened]:
+def _open_checkpoints(request: MeasureRequest) -> dict[str, _OpenCheckpoint]:
     """The checkpoints among samples and reference, by role."""
-    found: dict[str, _Opened] = {}
+    found: dict[str, _OpenCheckpoint] = {}
     if is_checkpoint(request.samples):
         found["samples"] = _open_checkpoint(request.samples, request)
     if is_checkpoint(request.reference):
@@ -187,7 +187,7 @@ def _open_checkpoints(request: Request) -> dict[str, _Opened]:
     return found
 
 
-def _open_checkpoint(name: str, request: Request) -> _Opened:
+def _open_checkpoint(name: str, request: MeasureRequest) -> _OpenCheckpoint:
     (checkpoint, sha256), precision = read_checkpoint(name), request.sampling.precision
     config = configure(checkpoint.config, name)
     model = restore(
@@ -200,15 +200,18 @@ def _open_checkpoint(name: str, request: Request) -> _Opened:
     )
     request.sampling.schedule.check_start(from_noise=True)
     request.sampling.schedule.levels(model)
-    return _Opened(find_checkpoint(name).absolute(), model, config, sha256)
+    return _OpenCheckpoint(find_checkpoint(name).absolute(), model, config, sha256)
 
 
-def _samples_of(opened: _Opened, count: int, request: Request) -> Samples:
+def _make_samples(opened: _OpenCheckpoint, count: int, request: MeasureRequest) -> Samples:
     return Samples(opened.model, (str(opened.path), opened.sha256), count, request.sampling)
 
 
 def _open_files(
-    name: str, request: Request, seen_by: _Opened | None, on_decode: OnDecode | None
+    name: str,
+    request: MeasureRequest,
+    checkpoint: _OpenCheckpoint | None,
+    on_decode: OnDecode | None,
 ) -> Subject:
     path = dataset_path(name)
     if path.suffix == ".npz":
@@ -217,52 +220,58 @@ def _open_files(
         return replace(statistics, images=about)
     data = {**vars(request.data), "dataset": name}
     pixels = None
-    if seen_by is not None:
-        channels, height, width = seen_by.model.data_shape
-        pixels = seen_by.model.pixels
-        data |= {"channels": channels, "background": seen_by.config.data.background}
+    if checkpoint is not None:
+        channels, height, width = checkpoint.model.data_shape
+        pixels = checkpoint.model.pixels
+        data |= {"channels": channels, "background": checkpoint.config.data.background}
         if data["resize"] is None and height == width:
-            own = _resolved(name) in seen_by.trained_on
-            data["resize"] = seen_by.config.data.resize if own else height
+            own = _resolved(name) in checkpoint.trained_on
+            data["resize"] = checkpoint.config.data.resize if own else height
     decoded = load_dataset(DataConfig(**data), on_decode)
-    if seen_by is not None and decoded.images.shape[1:3] != (height, width):
+    if checkpoint is not None and decoded.images.shape[1:3] != (height, width):
         found = "x".join(map(str, decoded.images.shape[2:0:-1]))
         raise InputError(f"{name} holds images of {found}, the model makes {width}x{height}")
     if request.full_depth or (pixels is not None and pixels.is_lossless):
-        pixels = None  # as the files are
+        pixels = None  # keep the levels of the files
     return ImageFiles(decoded, path, pixels)
 
 
-def _first(subject: Subject, count: int | None, checkpoints: Mapping[str, _Opened]) -> Subject:
+def _first_images(
+    subject: Subject, count: int | None, checkpoints: Mapping[str, _OpenCheckpoint]
+) -> Subject:
     if count is None:
         return subject
     if isinstance(subject, Statistics):
         if not checkpoints:
-            raise InputError("--num-samples is for checkpoints and images, not a statistics file")
+            raise InputError("num_samples is for checkpoints and images, not a statistics file")
         return subject
     if count == len(subject):
         return subject
     if count > len(subject):
-        raise InputError(f"--num-samples={count}, but there are only {len(subject)} images")
-    return Part(subject, range(count))
+        raise InputError(f"num_samples={count}, but there are only {len(subject)} images")
+    return ImageSubset(subject, range(count))
 
 
-def _count(subjects: dict[str, Subject]) -> int:
+def _sample_count(subjects: dict[str, Subject]) -> int:
     for subject in (subjects.get("reference"), subjects.get("samples")):
         count = subject.count if isinstance(subject, Statistics) else len(subject or ())
         if count:
             return count
-    raise InputError("how many samples? Nothing here has a number of images: --num-samples=N")
+    raise InputError("the number of samples is unknown: give num_samples")
 
 
 def _assume_training_images(
-    request: Request, seen_by: _Opened | None, subjects: dict[str, Subject]
+    request: MeasureRequest, checkpoint: _OpenCheckpoint | None, subjects: dict[str, Subject]
 ) -> list[str]:
-    """Find out from the checkpoint whether the reference was trained on, and use that."""
+    """Add "train" or "held_out" where the checkpoint shows what the reference is; return warnings."""
     reference, name = subjects.get("reference"), request.reference
     if reference is None or not isinstance(name, str):
         return []
-    if "train" not in subjects and seen_by is not None and _resolved(name) in seen_by.trained_on:
+    if (
+        "train" not in subjects
+        and checkpoint is not None
+        and _resolved(name) in checkpoint.trained_on
+    ):
         subjects["train"] = reference
     train = subjects.get("train")
     if train is not None and identity(train) == identity(reference):
@@ -273,7 +282,7 @@ def _assume_training_images(
 
 
 def _has_real_images(subject: Subject) -> bool:
-    """Whether there are features of them, or can be: not where moments or samples are all there is."""
+    """Whether features of real images can be had: not of samples, nor where only moments are known."""
     if isinstance(subject, Statistics):
         return subject.features is not None
     return not isinstance(subject, Samples)

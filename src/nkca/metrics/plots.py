@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def plot_fid_line(
     points: Sequence[tuple[int, float]], intercept: float, slope: float, path: str | Path
 ) -> None:
-    """Write FID against 1 / n, n > 0 the number of images, with its line, as PNG, atomically.
+    """Write a PNG of FID against 1 / n, n the number of images, with its line, atomically.
 
     Args:
         points: (n, FID at n); at least one.

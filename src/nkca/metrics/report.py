@@ -23,17 +23,16 @@ from nkca.version import __version__
 
 @dataclass(frozen=True)
 class Report:
-    """Scores and all that a reader needs to trust or repeat them.
+    """Scores, and all that is needed to judge or repeat them.
 
     Args:
-        protocol: role ("samples", "reference", ...) -> what those images are.
-        command: what was asked for, as it was typed.
+        protocol: role ("samples", "reference", ...) -> a description of those images.
+        command: the command line.
     """
 
     scores: Scores
     extractor: Description
     protocol: Mapping[str, Mapping[str, Any]]
-    warnings: tuple[str, ...] = ()
     command: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -44,14 +43,14 @@ class Report:
             "command": self.command,
             "scores": _plain_scores(self.scores),
             "missing": self.scores.missing,
-            "warnings": list(self.warnings),
+            "warnings": list(self.scores.warnings),
             "extractor": asdict(self.extractor),
             "protocol": {role: dict(about) for role, about in self.protocol.items()},
         }
 
 
 def save_report(report: Report, directory: Path) -> list[Path]:
-    """Write metrics.json, and metrics-FID.txt and metrics-IS.txt, a plot of FID∞ where there are such."""
+    """Write metrics.json and, for the scores there are, metrics-FID.txt, metrics-IS.txt, a plot of FID∞."""
     scores = report.scores
     texts = {"metrics.json": json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n"}
     if scores.fid is not None:
@@ -76,36 +75,36 @@ def save_closest_pairs(report: Report, measurement: Measurement, directory: Path
     if found is None or samples is None or train is None:
         return []
     if isinstance(samples, Statistics) or isinstance(train, Statistics):
-        return []  # the images are not at hand
+        return []  # there are no images
     left = to_rgb(samples.batch([sample for sample, _, _ in found.closest]))
     right = to_rgb(train.batch([image for _, image, _ in found.closest]))
     if left.shape != right.shape:
-        left = _to_size_of(left, right)
+        left = _resized_like(left, right)
     path = directory / "closest.png"
     both = torch.stack([left, right], 1).flatten(0, 1)
     save_png(path, contact_sheet(as_pictures(both), columns=8))
     return [path]
 
 
-def _to_size_of(images: Tensor, like: Tensor) -> Tensor:
+def _resized_like(images: Tensor, like: Tensor) -> Tensor:
     resized = torch.nn.functional.interpolate(images.float(), like.shape[-2:], mode="nearest")
     return resized.to(torch.uint8)
 
 
 def table(report: Report) -> str:
-    """All of it for a terminal."""
-    lines = [f"{role:<11}{_sentence(about)}" for role, about in report.protocol.items()]
+    """The whole report as text for a terminal."""
+    lines = [f"{role:<11}{_describe_images(about)}" for role, about in report.protocol.items()]
     extractor = report.extractor
     weights = f", weights {extractor.weights_sha256[:8]}" if extractor.weights_sha256 else ""
     lines += [f"{'features':<11}{extractor.name}{weights}; {extractor.input}", ""]
     lines += [f"{name:<24}{value:>18}   {hint}" for name, value, hint in _rows(report.scores)]
     absent = report.scores.missing
     lines += [f"{name.replace('_', ' ')}: not computed, {why}" for name, why in absent.items()]
-    return "\n".join(lines + [f"warning: {warning}" for warning in report.warnings])
+    return "\n".join(lines + [f"warning: {warning}" for warning in report.scores.warnings])
 
 
 def _rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
-    """(score, value, how to read it)."""
+    """Yield (name, value, how to read it) for each score."""
     if scores.fid is not None:
         yield "FID", f"{scores.fid:.4f}", "lower is better"
     if scores.fid_line is not None:
@@ -149,7 +148,7 @@ def _memorisation_rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
     yield "copies", f"{found.copies:.4f}", "share of samples at distance 0 of a training image"
 
 
-def _sentence(about: Mapping[str, Any]) -> str:
+def _describe_images(about: Mapping[str, Any]) -> str:
     size = "x".join(map(str, about["size"])) if "size" in about else ""
     if about.get("kind") == "samples":
         return (

@@ -1,4 +1,4 @@
-"""What is to be measured, as the user named it."""
+"""A request to measure something, as the user named it."""
 
 from dataclasses import dataclass, field
 
@@ -6,23 +6,23 @@ from nkca.config.schema import DataConfig
 from nkca.metrics.collect import Subject
 from nkca.metrics.image_sets import SampleOptions
 
-DEMO_SAMPLES = 64  # of the model in the package, for a first look
+DEMO_SAMPLES = 64  # default for the model in the package: a first look
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is measured, as the user named it.
+class MeasureRequest:
+    """What to measure, as the user named it, and how.
 
     Args:
         samples, reference, train, held_out: a checkpoint or its run's directory, a folder, zip or tar
             of images, or an .npz of statistics. ``demo:model`` is the model in the package,
-            ``demo:images`` the images there. Or what is open already: images, or statistics.
-        num_samples: None is as many as the reference has, of ``demo:model`` at most `DEMO_SAMPLES`; of
-            files the first ones.
+            ``demo:images`` the images there. Or an image set or statistics that are already open.
+        num_samples: None is as many as the reference has, for ``demo:model`` at most `DEMO_SAMPLES`; of
+            image files the first ones are used.
         lag: None is the run's.
         data: how image files are read; ``dataset`` is ignored.
         compile: see `nkca.models.build.load_model`.
-        full_depth: compare with the files' own levels, though a categorical model sees fewer.
+        full_depth: do not round image files to the levels of a categorical model.
     """
 
     samples: str | Subject

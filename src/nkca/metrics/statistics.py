@@ -1,7 +1,7 @@
-"""What is known of a set of images: its features or only their moments; and the file that holds it.
+"""Statistics of a set of images: features or only their moments; and their file.
 
-The file is a NumPy .npz. `mu` and `sigma` are what pytorch-fid writes and reads; nkca adds `features`,
-`logits` and, as JSON in `nkca`, which images and which extractor they come from.
+The file is a NumPy .npz. `mu` and `sigma` are those of pytorch-fid; nkca adds `features`, `logits` and, as
+JSON in `nkca`, a description of the images and the extractor.
 """
 
 import json
@@ -21,7 +21,7 @@ from nkca.metrics.extractors.contract import Array, Description
 from nkca.metrics.scores.moments import Gaussian, moments_of
 from nkca.system.files import atomic_write
 
-_DAMAGED = (  # what np.load and zipfile raise of files that are none, or broken
+_DAMAGED = (  # raised by np.load and zipfile for files that are damaged or of another kind
     *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error),
 )
@@ -29,14 +29,14 @@ _DAMAGED = (  # what np.load and zipfile raise of files that are none, or broken
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """A set of images, as an extractor sees it.
+    """What an extractor makes of a set of images.
 
     Args:
-        features: float32 (N, D); None where only moments are known.
+        features: float32 (N, D); None if only moments are known.
         logits: float32 (N, K), or None.
-        moments: given where there are no features.
-        extractor: None where the file does not say.
-        images: what the images are, for the protocol.
+        moments: needed if there are no features.
+        extractor: None if the file does not say.
+        images: a description of the images, for reports.
     """
 
     features: Array | None
@@ -47,12 +47,12 @@ class Statistics:
 
     @property
     def count(self) -> int:
-        """The number of images, 0 where it is not known."""
+        """The number of images, 0 if it is not known."""
         return 0 if self.features is None else len(self.features)
 
     @property
     def dimensions(self) -> int:
-        """D."""
+        """D, the number of features."""
         if self.features is not None:
             return int(self.features.shape[1])
         assert self.moments is not None
@@ -96,7 +96,7 @@ def load_statistics(path: Path) -> Statistics:
     """Read a file of `save_statistics` or of pytorch-fid.
 
     Raises:
-        InputError: if it is neither.
+        InputError: if it is neither, or damaged.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

@@ -1,7 +1,7 @@
 """Features on disk, row by row: an interrupted pass continues where it stopped.
 
-A store is a directory: `features.f32` and `logits.f32`, rows of float32, and `progress.json`, which
-says how many rows are whole. A process that dies loses the rows after the last save, no others.
+A store is a directory: `features.f32` and `logits.f32`, rows of float32, and `progress.json` with the
+number of complete rows. A process that dies loses only the rows after the last save.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _SAVE_SECONDS = 5
 
 
 class FeatureStore:
-    """Rows that can be added to and read; made by `open_store`."""
+    """Rows of features on disk, to append and to read; opened by `open_store`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -35,16 +35,20 @@ class FeatureStore:
         self._load()
 
     def append(self, batch: Features) -> None:
-        """Add the rows of a batch, (B, D) and perhaps (B, K)."""
+        """Append the rows of a batch: features (B, D) and, if any, logits (B, K).
+
+        Raises:
+            InputError: if the store holds rows of other widths, or the disk cannot be written.
+        """
         parts = [batch.features, batch.features[:, :0] if batch.logits is None else batch.logits]
         widths = tuple(part.shape[1] for part in parts)
         if not self._files:
             if self.rows and widths != self._widths:
                 raise InputError(f"{self.directory} holds features of another kind: delete it")
             self._widths = widths
-            with _writing(self.directory):
+            with _write_errors(self.directory):
                 self._files = [self._open(name) for name in _FILES]
-        with _writing(self.directory):
+        with _write_errors(self.directory):
             for file, part in zip(self._files, parts, strict=True):
                 file.write(_bytes(part))
         self.rows += len(batch.features)
@@ -52,10 +56,10 @@ class FeatureStore:
             self.save()
 
     def save(self) -> None:
-        """Make what was added durable."""
+        """Write the appended rows to the disk."""
         if not self._files:
             return
-        with _writing(self.directory):
+        with _write_errors(self.directory):
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
@@ -69,12 +73,12 @@ class FeatureStore:
             self.save()
         finally:
             for file in self._files:
-                with contextlib.suppress(OSError):  # what a full disk did not take is lost
+                with contextlib.suppress(OSError):  # rows that did not fit on a full disk are lost
                     file.close()
             self._files = []
 
     def read(self, count: int) -> tuple[Array, Array | None]:
-        """The first ``count`` rows: features (count, D) and logits (count, K) or None, mapped."""
+        """Memory-map the first ``count`` rows: features (count, D), and logits (count, K) or None."""
         self.save()
         assert 0 < count <= self.rows
         features, logits = (
@@ -87,7 +91,7 @@ class FeatureStore:
         return features, logits
 
     def _load(self) -> None:
-        """Take over the rows that are there; where the files do not hold them, begin again."""
+        """Continue with the rows on disk; start empty if the files do not hold all of them."""
         try:
             progress = json.loads((self.directory / _PROGRESS).read_text("utf-8"))
             rows, widths = int(progress["rows"]), tuple(map(int, progress["widths"]))
@@ -101,7 +105,7 @@ class FeatureStore:
         self.rows, self._widths = rows, widths
 
     def _open(self, name: str) -> IO[bytes]:
-        """Open for writing after the rows that are whole."""
+        """Open a file for writing after the complete rows."""
         file = (self.directory / name).open("r+b" if self.rows else "wb")
         file.truncate(4 * self.rows * self._widths[_FILES.index(name)])
         file.seek(0, os.SEEK_END)
@@ -110,29 +114,29 @@ class FeatureStore:
 
 @contextlib.contextmanager
 def open_store(directory: Path, wait: bool = False) -> Iterator[FeatureStore]:
-    """Open or make the store in ``directory``; however the block ends, what was added is saved.
+    """Open or create the store in ``directory``; appended rows are saved however the block ends.
 
     Args:
-        wait: where another process has it open, until it is done; what that did is there then.
+        wait: if another process has it open, wait until that has finished.
 
     Raises:
-        InputError: if another process has it open, and ``wait`` is not given, or it cannot be made.
+        InputError: if another process has it open and ``wait`` is False, or it cannot be created.
     """
     with contextlib.ExitStack() as stack:
-        with _writing(directory):
+        with _write_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(directory / ".lock", wait))
         yield stack.enter_context(contextlib.closing(FeatureStore(directory)))
 
 
 @contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
+def _write_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"{directory}: cannot keep features here: {error.strerror or error}; give another place "
-            "with --cache-dir, or use --no-cache (which needs room in TMPDIR)"
+            f"{directory}: cannot keep features here: {error.strerror or error}; name another place "
+            "(cache_dir), or switch the cache off (which needs room in TMPDIR)"
         ) from error
 
 

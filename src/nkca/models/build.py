@@ -39,7 +39,7 @@ class ModelSpec:
 
 
 def build_denoiser(spec: ModelSpec) -> nn.Module:
-    """The network with weights that mean nothing yet, on the CPU; no global randomness is used.
+    """The network with arbitrary weights, on the CPU; no global randomness is used.
 
     Raises:
         InputError: if the levels do not divide the image size; names the nearest sizes that work.
@@ -123,9 +123,9 @@ def restore(
     where = choose_device(device)
     network = build_denoiser(spec)
     load_weights(network, checkpoint.ema, source)
-    if compile == "on" and (decision := compilation.describe(where, "on")):
+    if compile == "on" and (decision := compilation.describe_compilation(where, "on")):
         logger.info(decision)
-    compilation.prepare(network.to(where), where, compile).requires_grad_(False)
+    compilation.compile_network(network.to(where), where, compile).requires_grad_(False)
     return assemble(
         spec,
         network,
@@ -164,5 +164,5 @@ def check_size(dim_mults: tuple[int, ...], height: int, width: int) -> None:
     raise InputError(
         f"images of {width}x{height} cannot be halved {len(dim_mults) - 1} times (dim_mults "
         f"{list(dim_mults)}): use fewer levels or a size that {unit} divides; nearest: "
-        + ", ".join(f"--resize={size}" for size in sizes)
+        + ", ".join(f"resize={size}" for size in sizes)
     )

@@ -10,7 +10,7 @@
     model, ema      weights and their average, by name; a model to be shipped has only the average,
                     in half precision, which is float32 again once it is read
     optimizer       Adam's state by weight name, or None
-    card            what a person should know of a model that is shipped; may be absent
+    card            what users should know of a model that is shipped; may be absent
 
 Only tensors and plain values are written, and only those are read (`weights_only=True`): a checkpoint
 cannot run code. Files are written beside the target, fsynced and renamed: a crash leaves the old one.
@@ -48,7 +48,7 @@ LATEST, FINAL, BEST = "checkpoint_latest.pth", "checkpoint_final.pth", "checkpoi
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one moment, or what is left of it for sampling; see the module's text for the fields."""
+    """A run at one step, or what sampling needs of it; the module's docstring explains the fields."""
 
     config: Mapping[str, Any]
     data_shape: tuple[int, int, int]
@@ -133,6 +133,16 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     return _checked(name, _unpickle(file, file))
 
 
+def load_config(name: str | Path) -> Mapping[str, Any]:
+    """The config alone of a checkpoint of nkca; weights are mapped into memory, not read.
+
+    Raises:
+        InputError: as `load_checkpoint` does, and if its format is too old to be mapped.
+    """
+    file = find_checkpoint(name)
+    return _checked(name, _unpickle(file, file, mmap=True)).config
+
+
 def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
     """As `load_checkpoint`, and the `digest` of the very bytes that it was made of: one read.
 
@@ -148,7 +158,7 @@ def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
 
 def _checked(name: str | Path, content: Any) -> Checkpoint:
     path = model_path(name)
-    _tell_of_namesake(name)
+    _warn_of_namesake(name)
     if isinstance(content, Mapping) and original_checkpoint.is_original(content):
         return _from_original(content, path)
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:
@@ -164,8 +174,8 @@ def _checked(name: str | Path, content: Any) -> Checkpoint:
     return _from_content(content, path)
 
 
-def _tell_of_namesake(name: str | Path) -> None:
-    """Say which one it is, where ``demo`` may have been meant for a run in the current folder."""
+def _warn_of_namesake(name: str | Path) -> None:
+    """Warn if ``demo``, the packaged model, may have been meant as a run in the current folder."""
     if name == DEMO and isinstance(name, str):
         with contextlib.suppress(InputError):
             find_checkpoint(Path(DEMO))
@@ -183,12 +193,12 @@ def digest(name: str | Path) -> str:
     return total.hexdigest()
 
 
-def _unpickle(path: Path, data: Path | io.BytesIO) -> Any:
+def _unpickle(path: Path, data: Path | io.BytesIO, mmap: bool = False) -> Any:
     """What is in ``data``, the file at ``path`` or its bytes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
-            return torch.load(data, map_location="cpu", weights_only=True)
+            return torch.load(data, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         if zipfile.is_zipfile(data):
             raise InputError(

@@ -1,4 +1,4 @@
-"""A chain with what it takes to talk to it in images."""
+"""A chain and the conversion between its states and images."""
 
 from dataclasses import dataclass
 

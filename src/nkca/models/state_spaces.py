@@ -22,7 +22,7 @@ class StateSpace:
     """What a chain over one kind of states is made of.
 
     Args:
-        build_denoiser: (channels, data_std) -> a network with weights that mean nothing yet.
+        build_denoiser: (channels, data_std) -> a network with arbitrary weights.
     """
 
     name: str

@@ -8,15 +8,15 @@ from torch.autograd.function import once_differentiable
 
 from nkca.networks.cpu.library import Kernels
 
-HEADS, HEAD_WIDTH = 4, 32  # the width is the kernel's too
+HEADS, HEAD_WIDTH = 4, 32  # elementwise.cpp has the same width
 
 
 def linear_attention(qkv: Tensor, kernels: Kernels | None = None) -> Tensor:
-    """Queries, keys and values (B, 3 heads width, H, W) -> (B, heads width, H, W), in their layout.
+    """Map queries, keys and values (B, 3 heads width, H, W) to (B, heads width, H, W), in the same layout.
 
     For each image and head: context = softmax(k) vᵀ, the softmax over positions; out = contextᵀ q.
     """
-    if kernels is not None and kernels.take(qkv):
+    if kernels is not None and kernels.accept(qkv):
         out: Tensor = _LinearAttention.apply(kernels, qkv)
         return out
     batch, _, height, width = qkv.shape
@@ -39,20 +39,20 @@ class _LinearAttention(torch.autograd.Function):
             memory_format=torch.channels_last,
         )
         context = torch.empty(batch, HEADS, HEAD_WIDTH, HEAD_WIDTH)
-        top, total = torch.empty(2, batch, HEADS, HEAD_WIDTH)
-        tensors = [qkv, out, context, top, total]
+        max_key, sum_exp = torch.empty(2, batch, HEADS, HEAD_WIDTH)
+        tensors = [qkv, out, context, max_key, sum_exp]
         kernels.call("attention", qkv.dtype, tensors, batch, height * width, HEADS)
         ctx.kernels = kernels
-        ctx.save_for_backward(qkv, context, top, total)
+        ctx.save_for_backward(qkv, context, max_key, sum_exp)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        qkv, context, top, total = ctx.saved_tensors
+        qkv, context, max_key, sum_exp = ctx.saved_tensors
         batch, _, height, width = qkv.shape
-        given = gradient.to(qkv.dtype).contiguous(memory_format=torch.channels_last)
-        change = torch.empty_like(qkv)
-        tensors = [qkv, given, context, top, total, change]
+        grad_out = gradient.to(qkv.dtype).contiguous(memory_format=torch.channels_last)
+        grad_qkv = torch.empty_like(qkv)
+        tensors = [qkv, grad_out, context, max_key, sum_exp, grad_qkv]
         ctx.kernels.call("attention_backward", qkv.dtype, tensors, batch, height * width, HEADS)
-        return None, change
+        return None, grad_qkv

@@ -1,9 +1,9 @@
 """Code compiled for this machine (`--compile`).
 
-On the CPU: the network's 3 x 3 convolutions and what is between them, from the system's own C++ compiler
-(`networks/cpu/`), for images in channels-last memory. It takes seconds once and pays at once, so "auto"
-does it wherever there is a compiler. On CUDA: torch.compile, which takes minutes; only "on" asks for it.
-On other devices nothing is compiled. The numbers are the same to rounding.
+On the CPU: the 3 x 3 convolutions and the operations between them, by the system's C++ compiler
+(`networks/cpu/`), for images in channels-last memory. It takes seconds, once, so "auto" compiles wherever
+there is a compiler. On CUDA: torch.compile, which takes minutes; only "on" asks for it. On other devices
+nothing is compiled. The results are the same up to rounding.
 """
 
 import time
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def prepare(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Module":
-    """Lay ``network``, which is on ``device``, out for the fastest code there is, in place; return it.
+def compile_network(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Module":
+    """Make ``network``, which is on ``device``, use the fastest code available, in place; return it.
 
-    Weights keep their names and values.
+    Weights keep their names and values; their memory layout may change.
 
     Args:
         choice: ``auto``, ``on`` or ``off``.
@@ -39,20 +39,20 @@ def prepare(network: "nn.Module", device: "torch.device", choice: str) -> "nn.Mo
     return network
 
 
-def describe(device: "torch.device", choice: str) -> str:
-    """What `prepare` does with that choice, and what it costs, in one line; "" if nothing."""
+def describe_compilation(device: "torch.device", choice: str) -> str:
+    """One line on what `compile_network` does for that choice, and what it costs; "" if it does nothing."""
     if device.type == "cuda" and choice == "on":
         return "compiling for this GPU: the first steps take minutes"
     if device.type != "cpu" or choice == "off":
         return ""
     began = time.monotonic()
-    if lacking():
-        return f"not compiled for this processor, which is slower: {lacking()}"
+    if why_not_compiled():
+        return f"not compiled for this processor, which is slower: {why_not_compiled()}"
     return f"compiled for this processor (ready in {time.monotonic() - began:.1f} s)"
 
 
-def lacking() -> str:
-    """Load the kernels for the CPU, once in a process; "" or why that cannot be done."""
+def why_not_compiled() -> str:
+    """The reason why the kernels for the CPU cannot be compiled or loaded; "" if they are loaded."""
     from nkca.networks.cpu.library import find_kernels
 
     kernels = find_kernels()

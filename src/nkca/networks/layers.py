@@ -11,7 +11,7 @@ from nkca.networks.cpu.library import Kernels
 from nkca.networks.mish import mish
 from nkca.networks.norm_mish import GateAndSkip, norm_mish
 
-GROUPS = 8  # of every GroupNorm: all widths are multiples of it
+GROUPS = 8  # in every GroupNorm; all widths are multiples of it
 
 
 class SinusoidalEmbedding(nn.Module):
@@ -29,7 +29,7 @@ class SinusoidalEmbedding(nn.Module):
 
 
 class LevelEmbedding(nn.Module):
-    """t (B,) -> (B, width, 1, 1): sinusoids and two linear layers; never larger than 1 x 1."""
+    """t (B,) -> (B, width, 1, 1): sinusoids, then two linear layers; broadcast to H x W."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class LevelEmbedding(nn.Module):
 
 
 class Conv3x3(nn.Conv2d):
-    """3 x 3 convolution of a map that keeps its size."""
+    """3 x 3 convolution with padding 1: (B, width_in, H, W) -> (B, width_out, H, W)."""
 
     kernels: Kernels | None = None
 
@@ -61,7 +61,7 @@ class Conv3x3(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """3 x 3 convolution, GroupNorm, Mish, a shift (B, width_out, 1, 1), a residual; the last two if any."""
+    """3 x 3 convolution, GroupNorm, Mish, then optionally a shift (B, width_out, 1, 1) and a residual."""
 
     kernels: Kernels | None = None
 
@@ -92,7 +92,7 @@ class EmbeddingBlock(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    """Attention that costs O(H W): keys are a softmax over positions; then GroupNorm, Mish."""
+    """Linear attention (`nkca.networks.attention`), GroupNorm, Mish; (B, width, H, W) in and out."""
 
     kernels: Kernels | None = None
 
@@ -110,7 +110,7 @@ class LinearAttention(nn.Module):
 class Residual(nn.Module):
     """gate * f(x) + skip(x); the gate, one for each channel, starts at zero.
 
-    f ends with GroupNorm and Mish, which gate and add in the same pass over the map.
+    f ends with GroupNorm and Mish; they apply gate and skip in the same pass over the map.
     """
 
     def __init__(self, fn: nn.Module, width_in: int, width_out: int) -> None:
@@ -125,17 +125,17 @@ class Residual(nn.Module):
 
 
 def use_kernels(module: nn.Module, kernels: Kernels) -> None:
-    """Let the layers of ``module`` compute by ``kernels`` what these take."""
+    """Make the layers of ``module`` use ``kernels`` for the tensors that these accept."""
     for layer in module.modules():
         if isinstance(layer, Conv3x3 | Block | LinearAttention):
             layer.kernels = kernels
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Give every weight of ``module`` its starting value from ``generator`` (PyTorch's usual laws).
+    """Draw the initial value of every weight from ``generator``, with PyTorch's default distributions.
 
     Raises:
-        TypeError: for a layer with weights of its own that has no rule here.
+        TypeError: for a layer with weights of its own for which there is no rule.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -151,4 +151,4 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(layer, Residual):
             nn.init.zeros_(layer.gate)
         elif next(layer.parameters(recurse=False), None) is not None:
-            raise TypeError(f"no starting value for {type(layer).__name__}")
+            raise TypeError(f"no rule for the initial weights of {type(layer).__name__}")

@@ -5,9 +5,9 @@ With s = sigmoid(x) and u = s (2 - s),
     tanh(softplus(x)) = u / (2 - u)  =: r        mish(x) = x r
                                                  mish'(x) = r + x s (1 - r²)
 
-which are exact, and stable at both ends: nothing cancels. PyTorch's own kernel for the CPU takes three
-transcendental functions for each number, and as much time as the convolutions of a small model; this
-takes one, in blocks that stay in the processor's cache. Other devices and dtypes get PyTorch's kernel.
+which are exact, and stable at both ends: nothing cancels. PyTorch's kernel for the CPU evaluates three
+transcendental functions for each number, which takes as long as the convolutions of a small model; this
+evaluates one, in blocks that stay in the processor's cache. Other devices and dtypes use PyTorch's kernel.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-SMALL = 1 << 12  # numbers: below it, one call costs less than six
-BLOCK = 1 << 19  # numbers: a few such blocks of float32 fit into a second-level cache
+MIN_NUMBERS = 1 << 12  # for fewer numbers, one call to PyTorch is cheaper than six
+BLOCK = 1 << 19  # numbers in a block: a few blocks of float32 fit into a second-level cache
 
 
 def mish(x: Tensor) -> Tensor:
     """x tanh(softplus(x)), of the shape, dtype and layout of x (B, ...)."""
-    small = x.numel() < SMALL or x.ndim == 0
+    small = x.numel() < MIN_NUMBERS or x.ndim == 0
     if small or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return functional.mish(x)
     out: Tensor = _Mish.apply(x)
@@ -49,17 +49,17 @@ class _Mish(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         out = torch.empty_like(x)
         one, two = torch.tensor([1.0, 2.0], dtype=x.dtype)
-        for rows, into, given in _blocks(x, out, gradient):
+        for rows, into, grad in _blocks(x, out, gradient):
             s = torch.sigmoid(rows)
             u = torch.sub(two, s, out=into).mul_(s)
             r = u.div_(torch.rsub(u, 2))
             slope = torch.addcmul(one, r, r, value=-1).mul_(s).mul_(rows)
-            r.add_(slope).mul_(given)
+            r.add_(slope).mul_(grad)
         return out
 
 
 def _blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The rows of tensors of one shape, so many at once as fit into a block."""
+    """Split tensors of one shape into runs of rows, each as long as fits into a block."""
     first = tensors[0]
     rows = max(1, BLOCK * len(first) // first.numel())
     return zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)

@@ -1,4 +1,4 @@
-"""GroupNorm, Mish and the shift after them: what a block does between its convolutions."""
+"""GroupNorm, Mish and a shift or gate: the operations between the convolutions of the U-Net."""
 
 from typing import Any
 
@@ -23,18 +23,18 @@ def norm_mish(
 
     With a ``residual`` it is gate * (mish(norm(x)) + shift) + skip.
 
-    Statistics and arithmetic are float32. The ``kernels`` return the dtype of x, autocast's GroupNorm
-    float32.
+    Statistics and arithmetic are float32. The ``kernels`` return the dtype of x; without them, under
+    autocast, the result is float32.
     """
-    if kernels is not None and kernels.take(x) and norm.weight.dtype == torch.float32:
+    if kernels is not None and kernels.accept(x) and norm.weight.dtype == torch.float32:
         if (
             residual
             and shift is None
             and residual[1].dtype == x.dtype
-            and kernels.take(residual[1])
+            and kernels.accept(residual[1])
         ):
-            return _run(kernels, x, norm, *residual)
-        out = _run(kernels, x, norm, shift, None)
+            return _call_kernel(kernels, x, norm, *residual)
+        out = _call_kernel(kernels, x, norm, shift, None)
     else:
         out = mish(norm(x))
         out = out if shift is None else out + shift
@@ -44,14 +44,14 @@ def norm_mish(
     return torch.addcmul(skip, gate.to(out.dtype), out)
 
 
-def _run(
+def _call_kernel(
     kernels: Kernels,
     x: Tensor,
     norm: nn.GroupNorm,
     operand: Tensor | None,
     skip: Tensor | None,
 ) -> Tensor:
-    """The kernel: mish(norm(x)) + operand, or with a skip mish(norm(x)) * operand + skip."""
+    """Call the kernel: mish(norm(x)) + operand or, with a skip, mish(norm(x)) * operand + skip."""
     out: Tensor = _NormMish.apply(
         kernels, x, norm.weight, norm.bias, operand, skip, norm.num_groups, norm.eps
     )
@@ -89,32 +89,32 @@ class _NormMish(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, gate, mean, inverse = ctx.saved_tensors
         batch, channels, height, width = x.shape
-        given = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        by_x = torch.empty_like(x)
-        by_weight, by_bias, by_operand = torch.empty(3, batch, channels)
+        grad_y = gradient.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        grad_x = torch.empty_like(x)
+        grad_weight, grad_bias, grad_operand = torch.empty(3, batch, channels)
         tensors = [
             x,
-            given,
+            grad_y,
             weight,
             bias,
             gate,
             mean,
             inverse,
-            by_x,
-            by_weight,
-            by_bias,
-            by_operand,
+            grad_x,
+            grad_weight,
+            grad_bias,
+            grad_operand,
         ]
         sizes = (batch, height * width, channels, ctx.groups)
         ctx.kernels.call("norm_mish_backward", x.dtype, tensors, *sizes)
-        total = by_operand.sum(0) if ctx.gated else by_operand
+        total = grad_operand.sum(0) if ctx.gated else grad_operand
         return (
             None,
-            by_x,
-            by_weight.sum(0),
-            by_bias.sum(0),
+            grad_x,
+            grad_weight.sum(0),
+            grad_bias.sum(0),
             None if ctx.operand is None else total.view(ctx.operand[0]).to(ctx.operand[1]),
-            given if ctx.gated else None,
+            grad_y if ctx.gated else None,
             None,
             None,
         )

@@ -1,8 +1,8 @@
 """The U-Net (docs/method.md, The denoiser): features and a level embedding in, features out.
 
-Activation checkpointing (Chen et al. 2016, arXiv 1604.06174): of a stage whose activations are recomputed
-only the inputs of its three residuals are kept for the backward pass, which computes the rest again. The
-weights, the result and the gradients are the same; a step of it costs one forward pass more.
+Activation checkpointing (Chen et al. 2016, arXiv 1604.06174): a stage whose activations are recomputed
+keeps only the inputs of its three residuals for the backward pass, which computes the rest again. Weights,
+result and gradients are the same; a training step costs one more forward pass of that stage.
 """
 
 import itertools
@@ -33,7 +33,7 @@ class Stage(nn.Module):
         return out
 
     def recomputed(self, embedding: Tensor, *x: Tensor) -> Tensor:
-        """As ``forward`` of the concatenated ``x``, keeping little for the backward pass."""
+        """As ``forward`` of the concatenated ``x``, with activations recomputed in the backward pass."""
         out = _recomputed(lambda e, *maps: self.block1(torch.cat(maps, 1), e), embedding, *x)
         return _recomputed(self.block2, _recomputed(self.attention, out), embedding)
 
@@ -45,15 +45,15 @@ def _recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """h channels in and out, any H x W that 2^(levels - 1) divides.
+    """The U-Net: h channels in and out, any H and W that 2^(len(dim_mults) - 1) divides.
 
     Args:
         hidden_size: h, a multiple of 8.
         dim_mults: the width of level l is ``h * dim_mults[l]``.
 
     Attributes:
-        recomputed_levels: of so many levels, outermost first, activations are recomputed in the
-            backward pass instead of kept; 0 is none, ``len(dim_mults)`` all. No part of the weights.
+        recomputed_levels: the number of levels, outermost first, whose activations are recomputed in
+            the backward pass instead of kept; 0 is none, ``len(dim_mults)`` all. Not saved with weights.
     """
 
     def __init__(self, hidden_size: int, dim_mults: tuple[int, ...]) -> None:
@@ -86,7 +86,7 @@ class UNet(nn.Module):
         return x
 
     def _run(self, stage: nn.Module, level: int, embedding: Tensor, *x: Tensor) -> Tensor:
-        """The stage of a level, on maps that are concatenated."""
+        """Apply the stage of a level to the concatenated maps ``x``."""
         assert isinstance(stage, Stage)
         if level < self.recomputed_levels and torch.is_grad_enabled():
             return stage.recomputed(embedding, *x)

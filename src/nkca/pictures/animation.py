@@ -15,7 +15,7 @@ from nkca.system.files import atomic_write
 FRAME_SECONDS = 0.08
 
 
-FRAME_PIXELS = 1 << 20  # of a frame of an animation: memory is bounded
+FRAME_PIXELS = 1 << 20  # of a frame, to bound memory
 
 
 def animation_frame(images: Pictures) -> Pictures:

@@ -1,7 +1,7 @@
 """Matplotlib figures without a window system or global state.
 
-matplotlib is imported where a figure is made: it is slow, and little needs it. Colours are Okabe and
-Ito's, told apart by the colour-blind.
+matplotlib is imported where a figure is made: it is slow, and few commands need it. Colours are Okabe and
+Ito's, which the colour-blind can distinguish.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ def add_title(axes: "Axes", title: str, reading: str) -> None:
 
 
 def leave_room(axes: "Axes", bottom: float, top: float, share: float) -> None:
-    """Show values from ``bottom`` to ``top``, and above them a legend in a share of the height."""
+    """Show values from ``bottom`` to ``top`` and leave a share of the height above for a legend."""
     axes.set_ylim(bottom, top)
     scale = axes.yaxis.get_transform()
     low, high = scale.transform([bottom, top])

@@ -44,7 +44,7 @@ def grid(
 
 
 def contact_sheet(images: npt.ArrayLike, columns: int | None = None) -> Pictures:
-    """A grid for people: small images (N, H, W, C) are enlarged, pixel by pixel, to be seen.
+    """A grid for people: small images (N, H, W, C) are enlarged by whole pixels.
 
     Args:
         images: uint8, C = 1, 3 or 4, or anything that NumPy reads so.

@@ -27,14 +27,14 @@ class Curves:
         self._waiting: list[StepReport] = []
 
     def add(self, report: StepReport) -> None:
-        """Take one step's report; steps that moved no weight only count."""
+        """Take one step's report; those of steps without an update are left out."""
         if not (report.was_skipped or report.overflowed) and self._writer is not None:
             self._waiting.append(report)
         if report.progress.step % INTERVAL == 0:
             self.flush(report.progress.step)
 
     def flush(self, step: int) -> None:
-        """Write what waits as the point at ``step``."""
+        """Write the collected reports as the point at ``step``."""
         if not self._waiting or self._writer is None:
             return
         reports, self._waiting = self._waiting, []

@@ -1,9 +1,9 @@
-"""What a run's directory holds, and how it gets there.
+"""What a run's directory holds, and the functions that write it.
 
 config.yaml             the resolved config (earlier ones: config-until-step-N.yaml)
 log.txt                 what happened, all sessions
 checkpoint_latest.pth   where the same command resumes; _final, _best and numbered ones beside it
-previews/               samples of the average of weights, always from the same seeds
+previews/               samples of the averaged weights, always from the same seeds
 tensorboard/            curves
 """
 
@@ -50,7 +50,7 @@ def keep_numbered(run: Run) -> None:
 
 
 def write_config(run: Run) -> None:
-    """Write config.yaml; one that says something else is kept beside it."""
+    """Write config.yaml; an older one that differs is kept beside it."""
     path = run.directory / "config.yaml"
     if path.exists():
         try:

@@ -17,10 +17,10 @@ SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """What a dry run found. Memory is the peak of the process in bytes, all it has done so far.
+class DryRun:
+    """What a dry run found; ``peak_memory`` is the peak of the process so far, in bytes.
 
-    On a system that does not say (Windows) it is None.
+    It is None on systems that do not report it (Windows).
     """
 
     parameters: int
@@ -30,7 +30,7 @@ class Rehearsal:
     sheet: Pictures
 
 
-def rehearse(run: Run, num_steps: int = 3) -> Rehearsal:
+def dry_run(run: Run, num_steps: int = 3) -> DryRun:
     """Take one step to warm up and ``num_steps`` to measure; nothing is saved."""
     training, learner = run.config.training, run.learner
     steps = -(-max(0, run.total_images - run.progress.images) // training.batch_size)
@@ -40,7 +40,7 @@ def rehearse(run: Run, num_steps: int = 3) -> Rehearsal:
         if number == 1:
             began = time.monotonic()
         take_step(run, next(supply), number)
-    return Rehearsal(
+    return DryRun(
         parameters=sum(p.numel() for p in learner.weights.parameters()),
         steps=steps,
         seconds_per_step=(time.monotonic() - began) / num_steps,

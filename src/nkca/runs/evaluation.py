@@ -1,4 +1,4 @@
-"""Scores and losses of the average of weights, for the curves and the choice of the best."""
+"""Scores and losses of the averaged weights, for the curves and the choice of the best."""
 
 import logging
 import time
@@ -24,10 +24,10 @@ EVALUATION_IMAGES = 256
 def save_evaluation(
     run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False
 ) -> float | None:
-    """Score the average: its samples, and its loss, and write both to the curves.
+    """Score the averaged weights by samples and loss, and write both to the curves.
 
     Args:
-        should_stop: asked again and again; True on any rank ends the evaluation without a score.
+        should_stop: called repeatedly; True on any rank ends the evaluation without a score.
 
     Returns:
         The samples' kernel distance on the first rank; None where there is none, and on the others.
@@ -39,7 +39,7 @@ def save_evaluation(
         features = run.scorer.features(run.ema_model, should_stop, run.ranks)
     except LostRankError:
         raise
-    except InputError as error:  # no reason to end a run
+    except InputError as error:  # a failed evaluation does not end the run
         logger.warning("evaluation at step %d failed: %s", run.progress.step, error)
         return None
     if not run.ranks.is_first or (features is None and should_stop()):
@@ -53,15 +53,15 @@ def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float)
     assert scorer is not None
     if features is None:
         logger.warning(
-            "evaluation at step %d given up after %.0f s: lower --eval-samples or "
-            "--eval-sampling-steps, or raise --eval-time",
+            "evaluation at step %d given up after %.0f s: lower eval_samples or "
+            "eval_sampling_steps, or raise eval_time",
             progress.step,
             time.monotonic() - began,
         )
         return None
     try:
         score = scorer.compare(features.numpy())
-    except InputError as error:  # nor is this
+    except InputError as error:
         logger.warning("evaluation at step %d failed: %s", progress.step, error)
         return None
     seconds = time.monotonic() - began
@@ -79,7 +79,7 @@ def _save_score(run: Run, curves: Curves, features: Tensor | None, began: float)
 
 
 def _save_loss(run: Run, curves: Curves) -> None:
-    """The loss of the average and what its objective shows, on the first images with fixed draws."""
+    """Loss and shown values of the averaged weights, on the first images with fixed draws."""
     learner, model = run.learner, run.ema_model
     total = min(EVALUATION_IMAGES, len(run.images))
     size, names = learner.part_size, ["loss"]

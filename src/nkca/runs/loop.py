@@ -1,7 +1,7 @@
 """The training loop: take steps, save, show, evaluate.
 
-Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s. Nothing but this
-loop moves a run's progress.
+Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s. In this package, only
+this loop sets ``run.progress``.
 """
 
 import logging
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from nkca.data.dataset import batches
 from nkca.distributed.ranks import lost_rank_advice
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.checkpoint import BEST, FINAL, LATEST
 from nkca.runs.curves import Curves, open_curves
 from nkca.runs.directory import keep_numbered, save
@@ -40,7 +40,7 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     cadence, saved_at = run.config.cadence, time.monotonic()
     with (
         open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
-        out_of_memory_says(advice_on_memory(run.config)),
+        out_of_memory_advice(advice_on_memory(run.config)),
         lost_rank_advice(
             f"checkpoints in {run.directory} are intact: the same command goes on there"
         ),
@@ -124,6 +124,6 @@ def _check_finite(report: StepReport) -> None:
     if report.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         raise InputError(
             f"training diverged: {MAX_SKIPPED_IN_A_ROW} steps in a row had no finite loss or gradient; "
-            "the last checkpoint is intact. Try a lower --lr, --grad-clip=100, --lr-warmup=1000 or "
-            "--precision=fp32"
+            "the last checkpoint is intact. Try a lower lr, grad_clip=100, lr_warmup=1000 or "
+            "precision=fp32"
         )

@@ -81,8 +81,8 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> tuple[Learner
         return learner, []
     if not memory.is_measurable(model.device):
         raise InputError(
-            f"memory cannot be measured on {model.device.type} here: give --accumulate=N and "
-            "--activation-checkpointing=N, without --max-memory"
+            f"memory cannot be measured on {model.device.type} here: give accumulate=N and "
+            "activation_checkpointing=N, without max_memory"
         )
     limit = training.max_memory or _limit(model.device, int(ranks.max(ranks.local)) + 1)
     unit = 2 ** (len(config.model.dim_mults) - 1)
@@ -128,30 +128,30 @@ def _search(trial: "_Trial", config: RunConfig) -> StepPlan | None:
 
 
 def advice_on_memory(config: RunConfig) -> str:
-    """What helps a run that does not fit into memory."""
+    """Advice for a run that does not fit into memory."""
     training = config.training
     parts, levels = training.accumulate, training.activation_checkpointing
     if training.finds_parts:
-        said, tried = "a number of parts found at start", "a lower --max-memory"
+        said, tried = "a number of parts found at start", "a lower max_memory"
     else:
         parts = parts if isinstance(parts, int) else 1
-        said, tried = f"{parts} part(s)", f"--accumulate={2 * parts}"
+        said, tried = f"{parts} part(s)", f"accumulate={2 * parts}"
     if not training.finds_levels and levels != len(config.model.dim_mults):
-        tried += ", --activation-checkpointing=auto"
+        tried += ", activation_checkpointing=auto"
     return (
-        f"at batch size {training.batch_size} in {said}: try {tried}, a smaller --batch-size, "
-        "--resize or --hidden-size, or --precision=bf16"
+        f"at batch size {training.batch_size} in {said}: try {tried}, a smaller batch_size, "
+        "resize or hidden_size, or precision=bf16"
     )
 
 
 def _too_large(config: RunConfig, limit: int) -> str:
     training = config.training
-    source = "--max-memory" if training.max_memory else "the memory available"
-    free = "--accumulate=auto, " if not training.finds_parts else ""
-    free += "--activation-checkpointing=auto, " if not training.finds_levels else ""
+    source = "max_memory" if training.max_memory else "the memory available"
+    free = "accumulate=auto, " if not training.finds_parts else ""
+    free += "activation_checkpointing=auto, " if not training.finds_levels else ""
     return (
         f"no step of {training.batch_size} images fits into {as_text(limit)} ({source}): try "
-        f"{free}a smaller --hidden-size or --resize, or --precision=bf16"
+        f"{free}a smaller hidden_size or resize, or precision=bf16"
     )
 
 
@@ -162,7 +162,7 @@ class _Trial:
     Args:
         unit: what divides the sides of images.
         batch: images of a whole step on this process.
-        limit: bytes that trials on the CPU do not go beyond where they can help it.
+        limit: bytes that trials on the CPU should not exceed.
     """
 
     learner: Learner
@@ -172,12 +172,12 @@ class _Trial:
     limit: int
 
     def prepare(self) -> None:
-        """Let libraries load, layers choose their ways and gradients take their place."""
+        """Warm up: load libraries, select algorithms, allocate gradients."""
         recompute_levels(self.learner.weights, 0)
         self._rise(1, *self._small())
 
     def need(self, levels: int) -> Need | None:
-        """What parts take with ``levels`` recomputed; None if one image is too much already."""
+        """What parts take with ``levels`` recomputed; None if not even one image fits."""
         recompute_levels(self.learner.weights, levels)
         height, width = self.model.data_shape[1:]
         small = self._small()
@@ -191,7 +191,7 @@ class _Trial:
         return Need(fixed, MARGIN * slope * height * width / (small[0] * small[1]))
 
     def confirm(self, images: int) -> int:
-        """On CUDA, take the part in earnest, with fewer images as long as memory runs out."""
+        """On CUDA, run a part of full size, with fewer images as long as memory runs out."""
         device = self.model.device
         if device.type == "cuda":
             while images > 1 and self._rise(images, *self.model.data_shape[1:]) is None:
@@ -199,7 +199,7 @@ class _Trial:
         return images
 
     def _small(self) -> tuple[int, int]:
-        """Height and width of what is measured."""
+        """Height and width of the images that are measured."""
         height, width = self.model.data_shape[1:]
         if self.model.device.type == "cuda":
             return height, width
@@ -235,7 +235,7 @@ class _Trial:
 
 
 def _eager() -> contextlib.AbstractContextManager[Any]:
-    """Nothing is compiled for the shapes of trials."""
+    """Compile nothing in this block, as the shapes of trials do not come again."""
     stance = getattr(torch.compiler, "set_stance", None)  # PyTorch 2.6 and later
     if stance is None or "torch._dynamo" not in sys.modules:
         return contextlib.nullcontext()

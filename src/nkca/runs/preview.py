@@ -1,4 +1,4 @@
-"""Pictures of the run's progress: samples of the average of weights, always from the same seeds."""
+"""Pictures of the run's progress: samples of the averaged weights, always from the same seeds."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.runs.curves import Curves
 from nkca.runs.run import Run
-from nkca.sampling.tasks import Schedule, draw, from_noise
+from nkca.sampling.tasks import Schedule, draw_task, from_noise
 
 logger = logging.getLogger("nkca")
 
@@ -21,10 +21,10 @@ PREVIEW_SAMPLES = 16
 
 
 def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Sample the average from fixed seeds, each rank some: a PNG and an image in TensorBoard.
+    """Sample the averaged weights from fixed seeds, each rank a share: a PNG and an image in TensorBoard.
 
     Args:
-        should_stop: asked again and again; True on any rank ends it without a preview.
+        should_stop: called repeatedly; True on any rank ends it without a preview.
     """
     step, began = run.progress.step, time.monotonic()
     pictures = _preview(run, should_stop)
@@ -48,7 +48,7 @@ def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
     def make(rows: range) -> Tensor:
         parts = [rows[first : first + size] for first in range(0, len(rows), size)]
         return torch.cat(
-            [draw(run.ema_model, from_noise(part), Schedule(), tick=watch) for part in parts]
+            [draw_task(run.ema_model, from_noise(part), Schedule(), tick=watch) for part in parts]
         )
 
     return together(make, PREVIEW_SAMPLES, run.ranks)

@@ -14,7 +14,7 @@ from nkca.models.model import Model
 from nkca.noise import step_noise
 from nkca.runs.scorer import Scorer
 from nkca.system.device import send
-from nkca.training.learner import Learner, Progress, StepReport
+from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 
 @dataclass(eq=False)
@@ -23,7 +23,7 @@ class Run:
 
     Args:
         ema_model: the model with averaged weights, which samples are drawn from.
-        progress: how far it is; `nkca.runs.loop` alone moves it.
+        progress: how far it is; who calls `take_step` sets it, in this package `nkca.runs.loop` alone.
         scorer: None where nothing is evaluated.
         ranks: who makes it; each has a `Run`, and the first alone writes.
     """
@@ -34,7 +34,7 @@ class Run:
     spec: ModelSpec
     learner: Learner
     ema_model: Model
-    progress: Progress
+    progress: TrainingProgress
     scorer: Scorer | None = None
     ranks: Ranks = ALONE
 
@@ -58,7 +58,7 @@ class Run:
 def take_step(run: Run, images: Tensor, number: int) -> StepReport:
     """Learn from uint8 images (B, C, H, W), a rank's share, with the randomness of step ``number``.
 
-    The run's progress stays as it is; that of the report is the one after the step.
+    ``run.progress`` does not change; the report has the progress after the step.
     """
     training, model = run.config.training, run.ema_model
     rows = run.ranks.share(training.batch_size)

@@ -1,4 +1,4 @@
-"""Scores of a model while it is trained: samples of its average against real images, now and then.
+"""Scores of a model in training: samples of its averaged weights against real images, at intervals.
 
 It is the code of nkca-metrics on few samples. The best weights are those with the lowest kernel
 distance (KID), which is unbiased, so that evaluations with different numbers of samples compare.
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
-from nkca.data.dataset import cache_place, load_dataset
+from nkca.data.dataset import configured_cache_dir, load_dataset
 from nkca.demo import dataset_path
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.distributed.sharing import GivenUpError, together
 from nkca.errors import InputError
-from nkca.metrics.collect import Collecting, collect, extract, fill
+from nkca.metrics.collect import CollectOptions, collect, extract_features, fill_cache
 from nkca.metrics.extractors.by_name import best_extractor, open_extractor
 from nkca.metrics.extractors.contract import Array, Extractor
-from nkca.metrics.image_sets import ImageFiles, ImageSet, Part, SampleOptions, Samples
+from nkca.metrics.image_sets import ImageFiles, ImageSet, ImageSubset, SampleOptions, Samples
 from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.kernel_distance import kernel_distance
 from nkca.metrics.scores.moments import moments_of
@@ -48,7 +48,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scorer:
-    """What stays the same from evaluation to evaluation.
+    """What all evaluations of a run share.
 
     Args:
         samples: of one evaluation, always from the same seeds.
@@ -58,14 +58,14 @@ class Scorer:
 
     extractor: Extractor
     reference: Statistics
-    options: Collecting
+    options: CollectOptions
     schedule: Schedule
     samples: int
     seconds: float
     limit: float | None
 
     def announcement(self) -> str:
-        """What an evaluation is and how long it takes, said before the first."""
+        """What an evaluation is and how long it takes, for the log."""
         limit = "" if self.limit is None else f", given up after {self.limit:g} s"
         return (
             f"each evaluation: {self.samples} samples of {self.schedule.num_steps} steps against "
@@ -78,7 +78,7 @@ class Scorer:
     ) -> Tensor | None:
         """Sample and extract, each rank its share: (samples, D) float32 on all of them.
 
-        None where the time was up before, or ``should_stop()``, on any rank.
+        None where the time limit passed or ``should_stop()`` was True on any rank.
         """
         deadline = None if self.limit is None else time.monotonic() + self.limit
 
@@ -89,7 +89,9 @@ class Scorer:
         samples = _samples(model, self.schedule, self.samples)
 
         def make(rows: range) -> Tensor:
-            batches = extract(Part(samples, rows), self.extractor, self.options, watch)
+            batches = extract_features(
+                ImageSubset(samples, rows), self.extractor, self.options, watch
+            )
             return torch.cat([batch.features.float().cpu() for batch in batches])
 
         return together(make, self.samples, ranks)
@@ -115,7 +117,7 @@ def prepare_scorer(
     part_size: int,
     ranks: Ranks = ALONE,
 ) -> Scorer:
-    """Take the reference's features, which a cache keeps, and measure what an evaluation takes.
+    """Read or compute the reference's features, and measure how long an evaluation takes.
 
     Without a cache each rank takes them all.
 
@@ -131,14 +133,14 @@ def prepare_scorer(
     name = best_extractor(height, width) if wanted == "auto" else wanted
     extractor = open_extractor(name, model.device)
     batch_size = min(EVAL_BATCH, int(-ranks.max(-part_size)))  # the same on all ranks
-    options = Collecting(model.device, cache_place(config.data), batch_size)
+    options = CollectOptions(model.device, configured_cache_dir(config.data), batch_size)
     schedule = Schedule(num_steps=cadence.eval_sampling_steps)
     still, moving = ranks.maxima(*_seconds_per_batch(model, extractor, options, schedule))
     at_once = options.batch_size * ranks.count
     samples = _affordable(cadence.eval_samples, at_once, moving, cadence.eval_time)
     reference = _reference(model, images, config, ranks)
     if ranks.count > 1 and options.cache_dir is not None:
-        fill(reference, extractor, options, ranks)
+        fill_cache(reference, extractor, options, ranks)
     seconds = still * len(reference) / at_once
     logger.info(
         "features of %d images to compare with, by %s: %.0f s, once", len(reference), name, seconds
@@ -159,20 +161,20 @@ def prepare_scorer(
 
 
 def _affordable(wanted: int, batch_size: int, seconds: float, limit: float | None) -> int:
-    """As many samples as fit into two thirds of the time, the rest being for a slower moment."""
+    """As many samples as fit into two thirds of the time, the rest in reserve for slower moments."""
     if limit is None:
         return wanted
     fit = int(limit / 1.5 / seconds * batch_size)
     if fit < min(FEWEST_SAMPLES, wanted):
         raise InputError(
             f"an evaluation of {min(FEWEST_SAMPLES, wanted)} samples takes more than eval_time="
-            f"{limit:g} s: raise --eval-time or lower --eval-sampling-steps"
+            f"{limit:g} s: raise eval_time or lower eval_sampling_steps"
         )
     return min(wanted, fit)
 
 
 def _seconds_per_batch(
-    model: Model, extractor: Extractor, options: Collecting, schedule: Schedule
+    model: Model, extractor: Extractor, options: CollectOptions, schedule: Schedule
 ) -> tuple[float, float]:
     """Seconds for a full batch without any transition, and with those of the schedule.
 
@@ -182,7 +184,7 @@ def _seconds_per_batch(
     for steps in (0, 0, 2):
         samples = _samples(model, Schedule(num_steps=steps), options.batch_size)
         began = time.monotonic()
-        for batch in extract(samples, extractor, options):
+        for batch in extract_features(samples, extractor, options):
             batch.features.cpu()
         times.append(time.monotonic() - began)
     _, still, moving = times
@@ -205,4 +207,4 @@ def _reference(model: Model, images: DecodedImages, config: RunConfig, ranks: Ra
     pixels = None if model.pixels.is_lossless else model.pixels
     files = ImageFiles(images, dataset_path(name or config.data.dataset), pixels)
     stride = -(-len(files) // REFERENCE_IMAGES)
-    return Part(files, range(0, len(files), stride)) if stride > 1 else files
+    return ImageSubset(files, range(0, len(files), stride)) if stride > 1 else files

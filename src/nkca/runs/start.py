@@ -14,7 +14,7 @@ from nkca.data.cache import DecodedImages
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.models import build
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.models.model import Model
@@ -26,7 +26,7 @@ from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
 from nkca.system.files import locked
 from nkca.training.build import METHOD, Method, build_learner
-from nkca.training.learner import Learner, Progress
+from nkca.training.learner import Learner, TrainingProgress
 
 logger = logging.getLogger("nkca")
 
@@ -60,7 +60,7 @@ def resolve(
     if checkpoint.optimizer is None:
         raise InputError(
             f"{path} has no optimizer state, so its run cannot be resumed: it is for sampling; "
-            "use another --save-dir"
+            "use another directory"
         )
     before = configure(checkpoint.config, str(path))
     config = configure(
@@ -71,7 +71,7 @@ def resolve(
     fixed = [f"{name} ({changes[name]})" for name in asdict(config.model) if name in changes]
     if fixed:
         raise InputError(
-            f"{directory} holds a run of another model: {', '.join(fixed)}; use another --save-dir, "
+            f"{directory} holds a run of another model: {', '.join(fixed)}; use another directory, "
             "or leave these options as they were"
         )
     return config, checkpoint, changes
@@ -83,7 +83,7 @@ def check_data_shape(checkpoint: Checkpoint, shape: tuple[int, int, int], direct
         channels, height, width = checkpoint.data_shape
         raise InputError(
             f"{directory} holds a run on {width}x{height} images of {channels} channels, these are "
-            f"{shape[2]}x{shape[1]} of {shape[0]}: use --resize, --channels or another --save-dir"
+            f"{shape[2]}x{shape[1]} of {shape[0]}: use resize, channels or another directory"
         )
 
 
@@ -131,10 +131,10 @@ def prepare(
         messages.extend(f"changed option {name}: {change}" for name, change in changes.items())
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
-    with out_of_memory_says(advice_on_memory(config)):
+    with out_of_memory_advice(advice_on_memory(config)):
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
-        messages.extend(filter(None, [compilation.describe(device, choice)]))
+        messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
         learner, fitted = fit_step(learner, ema_model, config)
         messages.extend(fitted)
@@ -142,7 +142,11 @@ def prepare(
         if config.cadence.eval_freq:
             scorer = prepare_scorer(ema_model, images, config, learner.part_size, ranks)
             messages.append(scorer.announcement())
-    progress = Progress() if checkpoint is None else Progress(**_known(checkpoint.progress))
+    progress = (
+        TrainingProgress()
+        if checkpoint is None
+        else TrainingProgress(**_known(checkpoint.progress))
+    )
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages))
 
@@ -193,7 +197,7 @@ def _assemble(
     """The learner and the model with averaged weights; ``source`` is what errors name."""
     training, device = config.training, choose_device(config.training.device)
     choice = training.compile
-    if device.type == "cpu" and choice != "off" and ranks.any(bool(compilation.lacking())):
+    if device.type == "cpu" and choice != "off" and ranks.any(bool(compilation.why_not_compiled())):
         choice = "off"  # all ranks lay their weights out alike
     network = build.new_denoiser(spec, training.seed)
     ema_network = copy.deepcopy(network)
@@ -201,7 +205,7 @@ def _assemble(
         build.load_weights(network, checkpoint.model, source)
         build.load_weights(ema_network, checkpoint.ema, source)
     for weights in (network, ema_network):
-        compilation.prepare(weights.to(device), device, choice)
+        compilation.compile_network(weights.to(device), device, choice)
     shared = ranks.parallel(network)
     model, ema_model = (
         build.assemble(

@@ -1,1 +1,1 @@
-"""What a model is asked to do, and the files that come of it."""
+"""Sampling: tasks for a model, requests of users, and the picture files."""

@@ -1,4 +1,4 @@
-"""The user's own pictures, masks and seeds, fitted to a model."""
+"""The user's own pictures and masks, fitted to the image size of a model."""
 
 from pathlib import Path
 from typing import Literal, cast
@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.data.decode import fit, read_image
-from nkca.data.listing import Source
-from nkca.data.pillow import opened
+from nkca.data.listing import ImageSource
+from nkca.data.pillow import open_image
 from nkca.errors import InputError
 
 
@@ -19,7 +19,7 @@ def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, s
     """Read a picture of any mode and size as uint8 (C, H, W): centre-cropped, resized, antialiased.
 
     Returns:
-        The picture, and a sentence that says what was done to it (empty: nothing).
+        The picture, and a sentence on how it was fitted ("" if it already had the size).
 
     Raises:
         InputError: if the file cannot be read as an image.
@@ -32,8 +32,12 @@ def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, s
     return picture, done and f"{path}: {done}"
 
 
-def fit_content(file: Source, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
-    """As `fit_picture`, of a path or the bytes of a file; the sentence does not name it."""
+def fit_content(file: ImageSource, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+    """As `fit_picture`, for a path or the bytes of a file; the sentence does not name the file.
+
+    Raises:
+        UnreadableImageError: if it cannot be read as an image.
+    """
     channels, height, width = data_shape
     image = read_image(file, cast("Literal[1, 3, 4]", channels))
     done = ""
@@ -47,8 +51,8 @@ def fit_content(file: Source, data_shape: tuple[int, int, int]) -> tuple[Tensor,
 def read_mask(path: Path, height: int, width: int, invert: bool = False) -> Tensor:
     """Read a mask of any mode and size: bool (H, W), True where the image is to be repainted.
 
-    Non-zero pixels are repainted, transparent ones held. Where a mask is shrunk, a pixel that it
-    touches at all is repainted.
+    Non-zero pixels are repainted, transparent ones held; ``invert`` swaps the two. When a mask is shrunk,
+    every pixel that it touches is repainted.
 
     Raises:
         InputError: if the file cannot be read as an image, or nothing would be repainted.
@@ -74,7 +78,7 @@ def _check_file(path: Path, what: str) -> None:
 
 
 def _non_zero(path: Path) -> npt.NDArray[np.bool_]:
-    with opened(path) as image:
+    with open_image(path) as image:
         if image.mode.startswith(("I", "F")):  # label masks: 1 of 65,535 counts
             return np.asarray(np.asarray(image) > 0)
     return np.asarray(read_image(path, 1, (0, 0, 0))) > 0

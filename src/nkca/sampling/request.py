@@ -1,4 +1,4 @@
-"""What a user asks nkca-sample for, as a PNG remembers it."""
+"""A request for samples, as nkca-sample takes it and as its PNGs record it."""
 
 import itertools
 import re
@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from nkca.errors import InputError
+from nkca.noise import check_seed
 from nkca.pictures.png import read_settings
 from nkca.sampling.tasks import Schedule
 
-VARIANT_NOISE = 0.5  # where variants start when no level is given: some of the image is left
+VARIANT_NOISE = 0.5  # default starting level of variants: part of the image survives
 
 
 @dataclass(frozen=True)
-class Request:
-    """What decides the pixels of samples; plain values, so that it fits into a PNG.
+class SampleRequest:
+    """Everything that determines the pixels of samples; plain values, recorded in each PNG.
 
     Args:
-        seeds: such as "0-99"; with images, each is made with every seed.
-        max_sampling_noise: None is 1 from noise and for inpainting, else `VARIANT_NOISE`.
+        seeds: such as "0-99", see `parse_seeds`; with images, every image is used with every seed.
+        max_sampling_noise: in (0, 1]; None is 1 from noise and for inpainting, else `VARIANT_NOISE`.
         min_sampling_noise: None is the lowest level the model was trained at.
-        lag: None is the run's.
-        checkpoint_sha256: of the file, so that a repetition can tell if it is the same.
+        lag: w, in [0, 1); None is the run's.
+        checkpoint_sha256: of the checkpoint file, so that a repetition can check it.
     """
 
     checkpoint: str
@@ -48,7 +49,7 @@ class Request:
         return Schedule(level, self.min_sampling_noise, self.num_sampling_steps)
 
     def jobs(self) -> Iterator["Job"]:
-        """One job for each sample: images outside, seeds inside."""
+        """One job for each sample: all seeds of the first image, then those of the next."""
         stems = [Path(image).stem for image in self.images]
         unique = len(set(stems)) == len(stems)
         for number, image in enumerate(self.images or (None,)):
@@ -73,7 +74,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written besides one PNG for each sample.
+    """What is written in addition to one PNG for each sample.
 
     Args:
         animation: "gif", "mp4" or "webp".
@@ -84,18 +85,18 @@ class Outputs:
     animation: str | None = None
 
 
-def request_like(path: Path) -> dict[str, Any]:
-    """The request in a PNG, as keyword arguments of `Request`.
+def read_request_settings(path: Path) -> dict[str, Any]:
+    """Read the request in a PNG, as keyword arguments of `SampleRequest`.
 
     Raises:
-        InputError: if the file carries none, or one that this version does not know.
+        InputError: if the file holds none, or one that this version does not know.
     """
     settings = read_settings(path)
     if "tile" in settings:
         raise InputError(
             f"{path} is from nkca-interactive: nkca-sample CKPT --replay=session.json makes it again"
         )
-    unknown = settings.keys() - {f.name for f in fields(Request)}
+    unknown = settings.keys() - {f.name for f in fields(SampleRequest)}
     if unknown or "checkpoint" not in settings:
         raise InputError(f"{path} carries settings of another kind: {', '.join(sorted(unknown))}")
     return {**settings, "images": tuple(settings.get("images", ()))}
@@ -105,7 +106,7 @@ def parse_seeds(text: str) -> list[range]:
     """Parse ``0-99``, ``7`` or ``0-9,50,60-69``: runs of seeds, in order.
 
     Raises:
-        InputError: for anything else, and for a run that goes down.
+        InputError: for anything else, a run that goes down, and seeds out of range.
     """
     runs = []
     for part in text.split(","):
@@ -113,7 +114,8 @@ def parse_seeds(text: str) -> list[range]:
         if match is None:
             raise InputError(f"seeds must look like 0-99 or 3,5,10-19, got '{text}'")
         first, last = int(match[1]), int(match[2] or match[1])
-        if last < first or last >= 2**63:
-            raise InputError(f"seeds must rise and be below 2^63, got '{part.strip()}'")
+        if last < first:
+            raise InputError(f"seeds must rise, got '{part.strip()}'")
+        check_seed(last)
         runs.append(range(first, last + 1))
     return runs

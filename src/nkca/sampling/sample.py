@@ -1,4 +1,4 @@
-"""Samples as arrays: the one call that most programs need."""
+"""Samples as arrays, in one call."""
 
 import operator
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from torch import Tensor
 from nkca.chain import Sampler, run
 from nkca.errors import InputError
 from nkca.models.model import Model
+from nkca.noise import check_seed
 from nkca.pixels import as_array, as_pictures, as_tensor, check_images
-from nkca.sampling.tasks import Schedule, Task, around, draw, from_noise, inpaint
+from nkca.sampling.tasks import Schedule, Task, around, draw_task, from_noise, inpaint
 
 
 def sample(
@@ -28,25 +29,26 @@ def sample(
     """Make one image for each seed.
 
     Args:
-        seeds: integers, Python's or NumPy's.
+        seeds: integers in 0..2**63-1, of Python or NumPy; one for each sample.
         images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
         repaint: bool (H, W), True where the images may change (inpainting).
         schedule: by default the paper's: level 1 to the model's lowest in 100 steps.
-        sampler: how the chain goes through the levels; by default one transition a level.
+        batch_size: samples computed together; does not change them, up to float rounding.
+        sampler: how the chain goes through the levels; by default one transition for each level.
 
     Returns:
         uint8 (N, H, W, C).
 
     Raises:
-        InputError: if shapes, counts or levels do not fit the model.
+        InputError: if a seed is out of range, or shapes, counts or levels do not fit the model.
     """
-    numbers = _checked(seeds)
+    numbers = _checked_seeds(seeds)
     if batch_size < 1:
         raise InputError(f"batch_size must be 1 or more, got {batch_size}")
-    starts = None if images is None else _starts(model, len(numbers), images)
+    starts = None if images is None else _start_images(model, len(numbers), images)
     mask = None if repaint is None else _mask(model, repaint)
     if mask is not None and starts is None:
-        raise InputError("repaint says what of the images may change, but there are no images")
+        raise InputError("repaint marks what may change in images, but there are no images")
 
     def task(rows: slice) -> Task:
         if starts is None:
@@ -57,22 +59,24 @@ def sample(
 
     schedule = schedule or Schedule()
     batches = [slice(first, first + batch_size) for first in range(0, len(numbers), batch_size)]
-    done = [draw(model, task(rows), schedule, sampler=sampler) for rows in batches]
+    done = [draw_task(model, task(rows), schedule, sampler=sampler) for rows in batches]
     return as_pictures(torch.cat(done))
 
 
-def _checked(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
-    """The seeds as Python's integers: NumPy's of the same value are the same seeds."""
+def _checked_seeds(seeds: Sequence[int] | npt.NDArray[np.integer[Any]]) -> list[int]:
+    """The seeds as Python integers: a NumPy integer of the same value is the same seed."""
     try:
         numbers = [operator.index(seed) for seed in seeds]
     except TypeError as error:
-        raise InputError(f"seeds must be integers, for each sample one: {error}") from error
+        raise InputError(f"seeds must be integers, one for each sample: {error}") from error
     if not numbers:
-        raise InputError("there must be one seed at least, for each sample one")
+        raise InputError("there must be at least one seed: one for each sample")
+    for number in numbers:
+        check_seed(number)
     return numbers
 
 
-def _starts(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
+def _start_images(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
     """One image for each of ``count`` seeds, uint8 (count, C, H, W)."""
     channels, height, width = model.data_shape
     array = check_images(images, "images")
@@ -82,7 +86,7 @@ def _starts(model: Model, count: int, images: npt.ArrayLike) -> Tensor:
         )
     if len(array) not in (1, count):
         raise InputError(
-            f"there are {len(array)} images for {count} seeds: give one for each, or one"
+            f"there are {len(array)} images for {count} seeds: give one for each seed, or one for all"
         )
     return as_tensor(np.broadcast_to(array, (count, *array.shape[1:])).copy())
 

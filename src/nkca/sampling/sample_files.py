@@ -1,4 +1,4 @@
-"""Requests for samples -> picture files. Every PNG carries the request that makes it again."""
+"""Requests for samples -> picture files. Every PNG holds the request that reproduces it."""
 
 import itertools
 import logging
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from nkca.chain import Moment
 from nkca.distributed.ranks import ALONE, Ranks
-from nkca.errors import InputError, out_of_memory_says
+from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.model import Model
 from nkca.pictures.animation import animation_frame, check_animation, save_animation
 from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
-from nkca.sampling.request import Job, Outputs, Request, parse_seeds
-from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show
+from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
+from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show_moment
 
 logger = logging.getLogger("nkca")
 
@@ -30,8 +30,8 @@ ANIMATION_FRAMES = 100
 
 
 @dataclass(frozen=True)
-class Step:
-    """Progress: ``done`` of ``total`` denoiser evaluations; ``files`` are now complete."""
+class SampleProgress:
+    """``done`` of ``total`` denoiser evaluations; ``files`` have been completed since the last progress."""
 
     done: int
     total: int
@@ -39,19 +39,19 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A request whose every part has been checked; `pictures` are its images, (C, H, W) uint8, by name."""
+class SamplePlan:
+    """A checked request; ``pictures`` are its images, uint8 (C, H, W), by name."""
 
     model: Model
-    request: Request
+    request: SampleRequest
     outputs: Outputs
     schedule: Schedule
     repaint: Tensor | None
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
-    """Check all of a request before anything is written.
+def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> SamplePlan:
+    """Check a whole request before anything is written.
 
     Raises:
         InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
@@ -67,59 +67,61 @@ def plan_samples(model: Model, request: Request, outputs: Outputs) -> Plan:
         pictures[image], done = fit_picture(Path(image), model.data_shape)
         if done:
             logger.info(done)
-    return Plan(model, request, outputs, schedule, _repaint(model, request), pictures)
+    return SamplePlan(model, request, outputs, schedule, _repaint(model, request), pictures)
 
 
 def make_samples(
-    plan: Plan, directory: Path, batch_size: int = 64, ranks: Ranks = ALONE
-) -> Iterator[Step]:
+    plan: SamplePlan, directory: Path, batch_size: int = 64, ranks: Ranks = ALONE
+) -> Iterator[SampleProgress]:
     """Make all samples of a plan, batch by batch, and write them into ``directory``.
 
-    Memory does not grow with the number of samples or steps. Of several ranks, all of which call this,
-    each makes its share of a batch that is as many times larger, and the first writes.
+    Memory does not grow with the number of samples or steps. With several ranks, all call this: each makes
+    ``batch_size`` samples of a larger batch, and the first rank writes all files.
     """
     request, outputs = plan.request, plan.outputs
     num_states = plan.schedule.num_steps + 1
     num_batches = math.ceil(request.count() / (batch_size * ranks.count))
     total = num_batches * num_states
-    sheet = _Sheet(outputs, num_states)
+    overview = _Overview(outputs, num_states)
     jobs = request.jobs()
     for number in range(num_batches):
         batch = list(itertools.islice(jobs, batch_size * ranks.count))
-        with out_of_memory_says(f"at batch size {batch_size}: try a smaller --batch-size"):
-            for moment, pictures in _states(plan, batch, ranks):
+        with out_of_memory_advice(f"at batch size {batch_size}: try a smaller batch size"):
+            for moment, pictures in _run_batch(plan, batch, ranks):
                 if outputs.intermediate and ranks.is_first:
                     _save_intermediate(directory, batch, moment, pictures)
-                sheet.add_state(number, moment.step, pictures[:batch_size])
-                yield Step(number * num_states + moment.step + 1, total)
+                overview.add_state(number, moment.step, pictures[:batch_size])
+                yield SampleProgress(number * num_states + moment.step + 1, total)
         if ranks.is_first:
-            sheet.add_samples(pictures)
+            overview.add_samples(pictures)
             files = tuple(_save_samples(directory, request, batch, pictures))
-            yield Step((number + 1) * num_states, total, files)
+            yield SampleProgress((number + 1) * num_states, total, files)
     if ranks.is_first:
-        yield Step(total, total, tuple(sheet.save(directory, request)))
+        yield SampleProgress(total, total, tuple(overview.save(directory, request)))
 
 
-def _states(plan: Plan, batch: list[Job], ranks: Ranks) -> Iterator[tuple[Moment, Pictures]]:
-    """Every state of a batch's chains, and what it shows where somebody will look, else nothing.
+def _run_batch(
+    plan: SamplePlan, batch: list[Job], ranks: Ranks
+) -> Iterator[tuple[Moment, Pictures]]:
+    """The moments of a batch's chains, each with its pictures if they are used, else with none.
 
-    The state is that of this rank's share; a rank without a share repeats the first sample, unused.
+    The moment is that of this rank's share; a rank without a share computes the first sample, unused.
     """
     model, share = plan.model, ranks.share(len(batch))
-    mine = batch[share.start : share.stop] or batch[:1]
-    task = _task(plan, mine)
-    seen_all = plan.outputs.intermediate or plan.outputs.animation is not None
+    own_jobs = batch[share.start : share.stop] or batch[:1]
+    task = _task(plan, own_jobs)
+    shows_all = plan.outputs.intermediate or plan.outputs.animation is not None
     nothing: Pictures = np.empty((0, 0, 0, 0), np.uint8)
     for moment in run_task(model, task, plan.schedule):
-        if not seen_all and moment.step < plan.schedule.num_steps:
+        if not shows_all and moment.step < plan.schedule.num_steps:
             yield moment, nothing
             continue
-        shown = show(model, task, moment, plan.request.visualize)[: len(share)]
+        shown = show_moment(model, task, moment, plan.request.visualize)[: len(share)]
         yield moment, as_pictures(ranks.gather(shown, len(batch)))
 
 
 def _save_samples(
-    directory: Path, request: Request, batch: list[Job], pictures: Pictures
+    directory: Path, request: SampleRequest, batch: list[Job], pictures: Pictures
 ) -> Iterator[Path]:
     for job, picture in zip(batch, pictures, strict=True):
         images = () if job.image is None else (job.image,)
@@ -128,7 +130,7 @@ def _save_samples(
         yield path
 
 
-def _repaint(model: Model, request: Request) -> Tensor | None:
+def _repaint(model: Model, request: SampleRequest) -> Tensor | None:
     if request.inpainting_mask is None:
         return None
     if not request.images:
@@ -137,9 +139,9 @@ def _repaint(model: Model, request: Request) -> Tensor | None:
     return read_mask(Path(request.inpainting_mask), height, width, request.invert_mask)
 
 
-def _task(plan: Plan, batch: list[Job]) -> Task:
-    """What a batch's chains are to do."""
-    seeds, images = [job.seed for job in batch], _starts(plan, batch)
+def _task(plan: SamplePlan, batch: list[Job]) -> Task:
+    """The task of a batch."""
+    seeds, images = [job.seed for job in batch], _start_images(plan, batch)
     if images is None:
         return from_noise(seeds)
     if plan.repaint is None:
@@ -147,8 +149,8 @@ def _task(plan: Plan, batch: list[Job]) -> Task:
     return inpaint(images, plan.repaint, seeds)
 
 
-def _starts(plan: Plan, batch: list[Job]) -> Tensor | None:
-    """The images of a batch, (B, C, H, W) uint8."""
+def _start_images(plan: SamplePlan, batch: list[Job]) -> Tensor | None:
+    """The images from which a batch starts, uint8 (B, C, H, W)."""
     images = [plan.pictures[job.image] for job in batch if job.image is not None]
     return torch.stack(images) if images else None
 
@@ -163,8 +165,8 @@ def _save_intermediate(
 
 
 @dataclass
-class _Sheet:
-    """The first samples, for the grid, and some moments of the first batch, for the animation."""
+class _Overview:
+    """Samples for the grid, and moments of the first batch for the animation."""
 
     outputs: Outputs
     num_states: int
@@ -183,7 +185,7 @@ class _Sheet:
         if self.outputs.grid and room > 0:
             self.samples.append(pictures[:room])
 
-    def save(self, directory: Path, request: Request) -> Iterator[Path]:
+    def save(self, directory: Path, request: SampleRequest) -> Iterator[Path]:
         if self.samples:
             save_png(
                 directory / "grid.png", contact_sheet(np.concatenate(self.samples)), asdict(request)

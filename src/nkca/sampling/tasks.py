@@ -1,7 +1,7 @@
-"""What a trained chain is asked to do: new images, variants of an image, inpainting, or your own task.
+"""Tasks for a trained chain: new images, variants of an image, inpainting, or your own.
 
-A task says where the chains start and what is known of the pictures (conditions); a sampler does the
-rest. The picture is the mode of p(z|x) at the last level.
+A task defines where the chains start and what is known of the pictures (conditions); a sampler runs the
+chains. The picture is the mode of p(z|x) at the last level.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,12 @@ from nkca.noise import Noise, sample_noise
 
 @dataclass(frozen=True)
 class Schedule:
-    """An anneal: from ``max_noise`` to ``min_noise`` (None: the model's) in ``num_steps`` transitions."""
+    """An anneal from ``max_noise`` to ``min_noise`` in ``num_steps`` transitions.
+
+    Args:
+        max_noise: in (0, 1].
+        min_noise: in (0, max_noise]; None: the lowest level that the model was trained at.
+    """
 
     max_noise: float = 1.0
     min_noise: float | None = None
@@ -48,7 +53,7 @@ class Task:
         seeds: one for each sample; the same seed gives the same sample in any batch.
         start: (model, schedule, noise) -> states x (B, C, H, W) at the first level of the schedule.
         conditions: model -> what is known of the pictures, for all samples of the batch.
-        finish: what is shown, uint8 (B, C, H, W) on the CPU -> the picture.
+        finish: maps decoded states, uint8 (B, C, H, W) on the CPU, to the pictures.
     """
 
     seeds: Sequence[int]
@@ -107,7 +112,7 @@ def run_task(
     yield from sampler(chain, x, path, noise)
 
 
-def show(model: Model, task: Task, moment: Moment, visualize: str = "z") -> Tensor:
+def show_moment(model: Model, task: Task, moment: Moment, visualize: str = "z") -> Tensor:
     """The picture of a moment, uint8 (B, C, H, W) on the CPU; held pixels are those of the image.
 
     Args:
@@ -117,7 +122,7 @@ def show(model: Model, task: Task, moment: Moment, visualize: str = "z") -> Tens
     return task.finish(model.pixels.to_uint8(state).cpu())
 
 
-def draw(
+def draw_task(
     model: Model,
     task: Task,
     schedule: Schedule,
@@ -125,11 +130,11 @@ def draw(
     sampler: Sampler = run,
     tick: Callable[[float], None] = lambda _share: None,
 ) -> Tensor:
-    """The pictures of a task, uint8 (B, C, H, W) on the CPU.
+    """Run a task and return its pictures, uint8 (B, C, H, W) on the CPU.
 
     Args:
-        tick: called with the share that is done, in (0, 1], after each denoiser evaluation.
+        tick: called after each denoiser evaluation with the share done so far, in (0, 1].
     """
     for moment in run_task(model, task, schedule, sampler):
         tick((moment.step + 1) / (schedule.num_steps + 1))
-    return show(model, task, moment, visualize)
+    return show_moment(model, task, moment, visualize)

@@ -14,7 +14,7 @@ _TOP_PAD = 64 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Let this process's malloc keep what is freed; return whether it could be told to.
+    """Make this process's malloc keep freed memory; return whether that is possible here.
 
     True with glibc on Linux; elsewhere nothing happens. Call it before the first large allocation.
     """

@@ -36,7 +36,7 @@ class CannotCompileError(Exception):
 
 
 def compiled(*sources: Path) -> ctypes.CDLL:
-    """The shared library made from ``sources``; one that is damaged is made again.
+    """The shared library made from ``sources``; a damaged one is made again.
 
     Raises:
         CannotCompileError: if there is no compiler here, or it or the loader fails.
@@ -76,7 +76,7 @@ def find_compiler() -> list[str]:
 
 
 def _compile(command: list[str], sources: tuple[Path, ...], target: Path) -> None:
-    """Make ``target`` whole or not at all."""
+    """Compile into ``target``, atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     command = [*command, *map(str, sources), "-o", str(temporary)]

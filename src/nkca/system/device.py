@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(next(device for device, found in there.items() if found))
     if not there[name]:
-        raise InputError(f"device {name} is not available here; use --device=auto or --device=cpu")
+        raise InputError(f"device {name} is not available here; use the device auto or cpu")
     return torch.device(name)
 
 

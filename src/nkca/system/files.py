@@ -53,7 +53,7 @@ def _sync_directory(directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Write ``text`` as UTF-8, atomically; what has no UTF-8, in names of files, as JSON does: \udcff."""
+    r"""Write ``text`` as UTF-8, atomically; lone surrogates, from file names, as JSON does: \udcff."""
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 
@@ -68,9 +68,9 @@ def fresh_directory(path: Path) -> Path:
 
 @contextlib.contextmanager
 def claimed_directory(path: Path) -> Iterator[Path]:
-    """As `fresh_directory`; while the block runs no other process gets it, empty as it may be.
+    """As `fresh_directory`; while the block runs no other process gets it, even if it is empty.
 
-    What was made here and is empty at the end is removed.
+    A directory that was made here and is empty at the end is removed.
 
     Raises:
         InputError: if it cannot be written to.
@@ -101,7 +101,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _make(directory: Path) -> bool:
-    """Make it; False where there is something of this name."""
+    """Make the directory; False where something of this name exists."""
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
@@ -118,7 +118,7 @@ def _is_empty(directory: Path) -> bool:
 
 @contextlib.contextmanager
 def _claim(directory: Path) -> Iterator[bool]:
-    """Whether no other process has claimed this directory; then it is claimed while the block runs."""
+    """Claim this directory while the block runs; yields False where another process has claimed it."""
     if fcntl is None or not directory.is_dir():
         yield directory.is_dir()
         return
@@ -140,10 +140,10 @@ def _claim(directory: Path) -> Iterator[bool]:
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock file ``path`` while the block runs, and remove it.
 
-    However the process ends, the lock is free; a file that is left over locks nothing.
+    The lock is released however the process ends; a file that is left over locks nothing.
 
     Args:
-        wait: until another process that holds it is done.
+        wait: for another process that holds it.
 
     Raises:
         InputError: if another process holds it, and ``wait`` is not given.

@@ -54,7 +54,7 @@ class Peak:
 
 
 def peak(work: Callable[[], None], device: torch.device) -> Peak | None:
-    """Do ``work`` and say what it took; None if the memory of a CUDA device ran out.
+    """Do ``work`` and measure its memory; None if the memory of a CUDA device ran out.
 
     What had been freed before is first given back to the system, so that it does not hide the rise.
 
@@ -76,8 +76,8 @@ def peak(work: Callable[[], None], device: torch.device) -> Peak | None:
         Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="ascii")
     except OSError as error:
         raise InputError(
-            f"the peak of memory cannot be measured here ({error}): give --accumulate=N and "
-            "--activation-checkpointing=N, without --max-memory"
+            f"the peak of memory cannot be measured here ({error}): give accumulate=N and "
+            "activation_checkpointing=N, without max_memory"
         ) from error
     work()
     return Peak(before, _field(Path("/proc/self/status"), "VmHWM:") - before)
@@ -96,11 +96,11 @@ def _field(path: Path, name: str) -> int:
     for line in path.read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith(name):
             return 1024 * int(line.split()[1])
-    raise InputError(f"{path} says nothing of {name}")
+    raise InputError(f"{path} has no line {name}")
 
 
 def _cgroup_headroom(of_process: Path, root: Path) -> Iterator[int]:
-    """What each memory cgroup that this process is in, and each above it, leaves; both versions."""
+    """Bytes left in each memory cgroup of this process and above it, of versions 1 and 2."""
     try:
         lines = of_process.read_text(encoding="utf-8").splitlines()
     except OSError:

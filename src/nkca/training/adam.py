@@ -1,8 +1,8 @@
-"""Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1), for weights as they lie in memory.
+"""Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1), for weights in any memory layout.
 
 The arithmetic is PyTorch's fused operation, as in `torch.optim.Adam(fused=True)`. That class imports a
-compiler when one is made, 1.2 s and 150 MiB here, copies what is in channels-last memory at every step, and
-where a gradient does not lie as its weight does, it moves the wrong numbers.
+compiler when it is constructed (1.2 s and 150 MiB here), copies channels-last weights at every step, and
+updates the wrong elements where a weight and its gradient differ in memory layout.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,14 @@ EPSILON = 1e-8
 
 
 class Adam:
-    """Moves weights against the running mean of their gradients, by name.
+    """The optimizer, with its state by the names of the weights.
 
     Attributes:
-        steps: taken so far.
+        steps: the number of updates so far.
     """
 
     def __init__(self, weights: Iterable[tuple[str, Tensor]], betas: tuple[float, float]) -> None:
-        """``weights`` are names and float32 tensors, moved in place by their ``grad``.
+        """``weights`` are names and float32 tensors, updated in place from their ``grad``.
 
         The two running means are allocated here, before any gradient, so that the heap does not fragment.
         """
@@ -34,10 +34,10 @@ class Adam:
 
     @torch.no_grad()
     def step(self, rate: float) -> None:
-        """Move every weight at the learning rate ``rate``.
+        """Update every weight with the learning rate ``rate``.
 
         Raises:
-            RuntimeError: if a weight has no gradient; nothing has moved.
+            RuntimeError: if a weight has no gradient; no weight has changed then.
         """
         for name, weight in self.weights.items():
             if weight.grad is None:
@@ -61,7 +61,10 @@ class Adam:
         )
 
     def state(self) -> dict[str, Any]:
-        """{"step": int, "mean": {name: tensor}, "square": {name: tensor}}, no copies; before a step {}."""
+        """{"step": int, "mean": {name: tensor}, "square": {name: tensor}}, not copied.
+
+        The two inner dictionaries are empty before the first step.
+        """
         means, squares = (
             dict(zip(self.weights, tensors, strict=True)) if self.steps else {}
             for tensors in (self._means, self._squares)
@@ -70,7 +73,7 @@ class Adam:
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from a copy of what `state` gave."""
+        """Restore a copy of what `state` returned."""
         self.steps = int(state["step"])
         for kind, tensors in (("mean", self._means), ("square", self._squares)):
             for name, tensor in zip(self.weights, tensors, strict=True):
@@ -78,5 +81,5 @@ class Adam:
 
 
 def _reordered(tensors: list[Any], orders: list[list[int]]) -> list[Tensor]:
-    """Each tensor with its dimensions in the order in which its weight lies in memory, contiguous."""
+    """Each tensor with its dimensions in the memory order of its weight, contiguous."""
     return [t.permute(order).contiguous() for t, order in zip(tensors, orders, strict=True)]

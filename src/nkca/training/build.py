@@ -15,9 +15,10 @@ from nkca.training.objective import Objective, contrastive_adjustment
 
 @dataclass(frozen=True)
 class Method:
-    """What is minimized at which levels, where it is not what the options say.
+    """What is minimized, and at which levels.
 
     Args:
+        objective: by default the paper's, Algorithm 2.
         draw: training levels; None: uniform from the option ``min_noise`` to 1.
     """
 
@@ -36,7 +37,7 @@ def build_learner(
     method: Method = METHOD,
     ranks: Ranks = ALONE,
 ) -> Learner:
-    """A learner that has made no step; see `Learner` for ``chain`` and the networks."""
+    """A learner before its first step; see `Learner` for ``chain`` and the networks."""
     return Learner(
         chain=chain,
         network=network,

@@ -1,4 +1,4 @@
-"""One training step: an objective's gradient, clipped, moves the weights and their average."""
+"""One training step: the clipped gradient of an objective updates the weights and their average."""
 
 import contextlib
 import itertools
@@ -21,13 +21,13 @@ from nkca.training.objective import Objective, Terms
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run is; all that randomness, order and schedules depend on.
+class TrainingProgress:
+    """The progress of a run: everything that randomness, data order and schedules depend on.
 
     ``seconds`` is training time over all sessions; ``skipped`` counts steps without an update;
     ``skipped_in_a_row`` those since the last update or overflow, see `StepReport`;
-    ``best_score`` is the lowest kernel distance of an evaluation so far; ``loss_scale`` and the good
-    steps it has had since it changed are of float16 alone.
+    ``best_score`` is the lowest kernel distance of an evaluation so far; ``loss_scale``, and
+    ``good_steps`` since it changed, are used in float16 only.
     """
 
     step: int = 0
@@ -36,20 +36,20 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     best_score: float | None = None
-    loss_scale: float = loss_scale.START
+    loss_scale: float = loss_scale.INITIAL_SCALE
     good_steps: int = 0
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step showed; tensors have one entry for each image of the batch, on the CPU.
+    """The results of one step; tensors have one entry for each image of the batch, on the CPU.
 
     Args:
         progress: after the step.
         shown: see `Terms`.
     """
 
-    progress: Progress
+    progress: TrainingProgress
     loss: float
     gradient_norm: float
     learning_rate: float
@@ -58,22 +58,22 @@ class StepReport:
 
     @property
     def was_skipped(self) -> bool:
-        """Whether the loss or gradient was not finite for no good reason; no weight moved."""
+        """Whether no weight changed since the loss or gradient was not finite, other than by overflow."""
         return self.progress.skipped_in_a_row > 0
 
     @property
     def overflowed(self) -> bool:
-        """Whether float16 did not hold the gradient; no weight moved, and the loss scale was halved."""
+        """Whether the gradient overflowed float16: no weight changed, and the loss scale was halved."""
         return not self.was_skipped and not math.isfinite(self.gradient_norm)
 
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """How far a gradient moves the weights, and the weights their average.
+    """The learning rate, the clipping of gradients and the averaging of weights.
 
     Args:
         lr_warmup: steps in which the learning rate rises linearly from zero.
-        grad_clip: the largest norm of the gradient; None: any.
+        grad_clip: the norm that longer gradients are scaled to; None: no clipping.
         ema_decay, ema_warmup: see `nkca.training.ema.decay_at`.
     """
 
@@ -84,11 +84,11 @@ class UpdateRule:
     ema_warmup: bool = False
 
     def learning_rate(self, step: int) -> float:
-        """Of step number ``step`` (0, 1 ...)."""
+        """The learning rate of step number ``step`` (0, 1 ...)."""
         return self.lr * min(1.0, (step + 1) / max(self.lr_warmup, 1))
 
     def clip_factor(self, norm: float) -> float:
-        """What a gradient of that norm is multiplied by."""
+        """The factor by which a gradient of that norm is multiplied."""
         if self.grad_clip is None or norm <= self.grad_clip:
             return 1.0
         return self.grad_clip / norm
@@ -108,18 +108,18 @@ def gradient_norm(network: nn.Module) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Learner:
-    """Weights, their average and the optimizer, moved one step at a time.
+    """Weights, their average and the optimizer, updated one step at a time.
 
     Args:
         chain: denoises with ``network``.
-        network: of several ranks, as `Ranks.parallel` returns it.
+        network: with several ranks, what `Ranks.parallel` returns.
         ema_network: a second network of the same shape.
-        draw: training levels.
+        draw: draws the training levels.
         optimizer: of the weights of ``network``.
         batch_size: images of a step, of all ranks together.
-        parts: in how many a rank takes its share of a batch; their gradients add up.
+        parts: in how many parts a rank processes its share of a batch; their gradients add up.
         patience: good steps after which a larger loss scale is tried.
-        ranks: who step together.
+        ranks: the processes that train together.
     """
 
     chain: Chain
@@ -139,17 +139,17 @@ class Learner:
 
     @property
     def weights(self) -> nn.Module:
-        """The network itself, whoever else learns with it."""
+        """The network itself, without the wrapper that several ranks need."""
         return unwrap(self.network)
 
-    def step(self, progress: Progress, z: Tensor, noise: Noise) -> StepReport:
+    def step(self, progress: TrainingProgress, z: Tensor, noise: Noise) -> StepReport:
         """Learn from clean states z (B, C, H, W), with one random stream for each image.
 
-        Where the loss or the gradient is not finite no weight moves; where it is float16 that did not
-        hold a gradient, the loss scale is halved. Of several ranks each brings its share of a batch.
+        If the loss or the gradient is not finite, no weight changes; if the gradient overflowed float16,
+        the loss scale is halved. With several ranks, each passes its share of the batch.
 
         Returns:
-            A report of all images, on the first rank and on the others, with the progress after it.
+            A report on the whole batch, the same on every rank, with the progress after the step.
         """
         batch_size = len(z) if self.ranks.count == 1 else self.batch_size
         scale = self.scale(progress)
@@ -157,13 +157,13 @@ class Learner:
         terms = self._add_gradients(z, b, noise, batch_size / self.ranks.count / scale)
         norm = gradient_norm(self.weights).expand_as(b)
         columns = [b, terms.loss, norm, *terms.shown.values()]
-        here = torch.stack(columns, dim=1).cpu()  # all that the host waits for in a step
-        level, loss, norms, *shown = self.ranks.gather(here, batch_size).unbind(1)
+        local = torch.stack(columns, dim=1).cpu()  # the only copy of a step that the host waits for
+        level, loss, norms, *shown = self.ranks.gather(local, batch_size).unbind(1)
         mean_loss, first_norm = loss.mean().item(), norms[0].item() / scale
         is_finite = math.isfinite(first_norm) and math.isfinite(mean_loss)
         if is_finite:
             self._update(progress, first_norm)
-        counted = self._counted(progress, is_finite, math.isfinite(mean_loss))
+        counted = self._count_step(progress, is_finite, math.isfinite(mean_loss))
         return StepReport(
             progress=replace(counted, step=progress.step + 1, images=progress.images + batch_size),
             loss=mean_loss,
@@ -173,8 +173,8 @@ class Learner:
             shown=dict(zip(terms.shown, shown, strict=True)),
         )
 
-    def scale(self, progress: Progress) -> float:
-        """What the loss is multiplied by before its gradient is taken; 1 but in float16."""
+    def scale(self, progress: TrainingProgress) -> float:
+        """The factor of the loss in the backward pass; 1 except in float16."""
         return progress.loss_scale if needs_loss_scale(self.chain.denoiser) else 1.0
 
     @property
@@ -183,14 +183,14 @@ class Learner:
         return -(-len(self.ranks.share(self.batch_size)) // self.parts)
 
     def no_gradient_sync(self) -> contextlib.AbstractContextManager[None]:
-        """In this block, forward and backward, gradients stay on their rank."""
+        """A block whose forward and backward passes leave gradients on their rank."""
         return no_gradient_sync(self.network)
 
     def _add_gradients(self, z: Tensor, b: Tensor, noise: Noise, divisor: float) -> Terms:
         """Set the gradient of the loss's sum over z / ``divisor``; return the terms without a gradient.
 
-        PyTorch takes the mean over ranks, whose shares differ: so the divisor is that of an equal
-        share, and of the loss scale, which `_update` takes back. Ranks talk in the last part alone.
+        PyTorch averages gradients over ranks, whose shares may differ in size: so the divisor is the size
+        of an equal share, over the loss scale, which `_update` removes. Only the last part communicates.
         """
         count = min(self.parts, len(z))
         # setting gradients to None between parts would fragment the heap
@@ -207,8 +207,8 @@ class Learner:
         shown = {name: torch.cat([p.shown[name] for p in parts]) for name in parts[0].shown}
         return Terms(torch.cat([part.loss for part in parts]), shown)
 
-    def _update(self, progress: Progress, norm: float) -> None:
-        """Clip the gradient, move the weights and their average."""
+    def _update(self, progress: TrainingProgress, norm: float) -> None:
+        """Clip the gradient, update the weights and their average."""
         factor = 1 / self.scale(progress) * self.rule.clip_factor(norm)
         if factor != 1.0:
             torch._foreach_mul_(gradients_of(self.weights), factor)
@@ -217,8 +217,10 @@ class Learner:
         decay = decay_at(update, self.rule.ema_decay, self.rule.ema_warmup)
         update_ema(self.ema_network, self.weights, decay)
 
-    def _counted(self, progress: Progress, is_finite: bool, is_loss_finite: bool) -> Progress:
-        """The progress with the loss scale, and the steps skipped, as a step leaves them."""
+    def _count_step(
+        self, progress: TrainingProgress, is_finite: bool, is_loss_finite: bool
+    ) -> TrainingProgress:
+        """The progress with the loss scale and the counts of skipped and good steps after a step."""
         is_scaled = needs_loss_scale(self.chain.denoiser)
         scale, good_steps = progress.loss_scale, progress.good_steps
         if is_finite:
@@ -226,7 +228,7 @@ class Learner:
                 scale, good_steps = loss_scale.after_update(scale, good_steps, self.patience)
             return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
         progress = replace(progress, skipped=progress.skipped + 1)
-        if is_scaled and is_loss_finite and scale > loss_scale.LEAST:
+        if is_scaled and is_loss_finite and scale > loss_scale.MIN_SCALE:
             scale, good_steps = loss_scale.after_overflow(scale)
             return replace(progress, skipped_in_a_row=0, loss_scale=scale, good_steps=good_steps)
         return replace(progress, skipped_in_a_row=progress.skipped_in_a_row + 1)

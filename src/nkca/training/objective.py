@@ -26,7 +26,7 @@ class Terms:
 
     Args:
         loss: what is minimized, in nats summed over pixels.
-        shown: what else a person wants to see, by name, in nats per dimension, without a gradient.
+        shown: further values to report, by name, in nats per dimension, without a gradient.
     """
 
     loss: Tensor
@@ -38,9 +38,9 @@ Objective = Callable[[Chain, Tensor, Tensor, Noise], Terms]
 
 
 def contrastive_adjustment(chain: Chain, z: Tensor, noise_level: Tensor, noise: Noise) -> Terms:
-    """The loss of clean states z (B, C, H, W) at levels (B,): Algorithm 2, the first `Objective`.
+    """The loss of clean states z (B, C, H, W) at levels (B,): Algorithm 2, the default `Objective`.
 
-    Shown are the loss above what it keeps even if z were known, and the entropy production.
+    It also reports the loss above its floor (see `Kernel.loss_floor`) and the entropy production.
     """
     b, dimensions = noise_level, z[0].numel()
     x = chain.kernel.add_noise(z, b).sample(noise)
@@ -69,7 +69,7 @@ def evaluate(
 ) -> Terms:
     """The terms of clean states z (B, C, H, W), images ``first`` ... of a set, with fixed draws.
 
-    The draws depend on an image's number alone, so losses of different weights can be compared.
+    The draws depend only on the number of an image, so losses of different weights are comparable.
     """
     noise = Noise([derive_seed("evaluate", first + row) for row in range(len(z))])
     return objective(chain, z, draw(noise, z.device), noise)

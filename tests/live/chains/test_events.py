@@ -1,4 +1,4 @@
-"""The vocabulary: what is taken for an event, and what is not."""
+"""Parsing of events: valid ones are accepted, all others refused with a reason."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_events_have_their_values() -> None:
 
 
 @pytest.mark.parametrize(("value", "message"), BAD.values(), ids=BAD.keys())
-def test_what_is_no_event_is_refused(value: object, message: str) -> None:
+def test_invalid_events_are_refused(value: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         parse_event(value)
     assert len(str(error.value)) < 200

@@ -1,4 +1,4 @@
-"""The behaviour of live chains, with exact denoisers: what moves, what stays, what comes back."""
+"""The behaviour of live chains, with exact denoisers: what changes, what stays, what undo restores."""
 
 import base64
 from collections.abc import Callable
@@ -25,23 +25,23 @@ from nkca.live.chains.events import (
     Keep,
     Level,
     Lock,
+    MakeSteps,
     Move,
     Paint,
     Pause,
     Pick,
-    Record,
+    RecordAnimation,
     Redo,
     Remove,
     Restart,
     Restore,
-    Run,
+    RunChains,
     Spread,
     Start,
-    Step,
     Undo,
 )
 from nkca.live.chains.explorer import NOTED_EVERY, Explorer, Setup
-from nkca.live.chains.story import MAX_RECENT, PassedError
+from nkca.live.chains.state import MAX_RECENT, ExpiredError
 from nkca.live.chains.tiles import Tiles
 from nkca.live.web.frames import mask_bits
 from nkca.pictures.png import png_bytes
@@ -51,7 +51,7 @@ BOUND = 4.5  # standard errors
 
 
 def now(explorer: Explorer) -> Tiles:
-    return explorer.story.moment
+    return explorer.state.moment
 
 
 def bits(mask: Tensor) -> str:
@@ -59,7 +59,7 @@ def bits(mask: Tensor) -> str:
 
 
 def half() -> Tensor:
-    """Repaint the right third: an asymmetric mask, bool (H, W)."""
+    """An asymmetric mask, bool (H, W): repaint the right third and one corner."""
     mask = torch.zeros(SHAPE[1:], dtype=torch.bool)
     mask[:, 4:] = True
     mask[0, 0] = True
@@ -75,9 +75,9 @@ def test_an_anneal_from_noise_is_the_sampler(space: str) -> None:
     explorer = explorer_of(space, batch_size=1000)
     explorer.apply([Anneal(40)])
     for number in range(40):
-        assert explorer.story.running, number
+        assert explorer.state.running, number
         explorer.step()
-    assert not explorer.story.running
+    assert not explorer.state.running
     assert now(explorer).noise_level == pytest.approx(0.01)
     assert set(now(explorer).levels) == {now(explorer).noise_level}
     same = (now(explorer).pictures[:, None] == ten_pictures()).flatten(2).all(2)
@@ -86,7 +86,7 @@ def test_an_anneal_from_noise_is_the_sampler(space: str) -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_step_is_one_evaluation_and_a_level_costs_none(space: str) -> None:
+def test_a_step_takes_one_evaluation_and_a_level_none(space: str) -> None:
     explorer = explorer_of(space)
     steps(explorer, 1)
     calls = calls_of(explorer.model)
@@ -105,7 +105,7 @@ def test_only_free_tiles_are_evaluated() -> None:
     explorer.apply([Lock(tile, True) for tile in (0, 2, 3)])
     calls_of(explorer.model).clear()
     steps(explorer, 3)
-    assert calls_of(explorer.model) == [3] * 4, "one more, because the locks are new"
+    assert calls_of(explorer.model) == [3] * 4, "one more, because the locks have changed"
     explorer.apply([Lock(tile, True) for tile in (1, 4, 5)])
     calls_of(explorer.model).clear()
     before = now(explorer)
@@ -137,7 +137,7 @@ def test_locked_tiles_stay_and_others_move(space: str) -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_spread_makes_equal_tiles_that_part(space: str) -> None:
+def test_spread_makes_equal_tiles_that_diverge(space: str) -> None:
     explorer = explorer_of(space)
     steps(explorer, 3)
     explorer.apply([Lock(5, True), Level(0.6)])
@@ -149,11 +149,11 @@ def test_spread_makes_equal_tiles_that_part(space: str) -> None:
     assert torch.equal(now(explorer).x[5], before.x[5])
     steps(explorer, 5)
     states = {tuple(x.flatten().tolist()) for x in now(explorer).x}
-    assert len(states) == 6, "each tile has noise of its own"
+    assert len(states) == 6, "each tile has its own noise"
 
 
 def test_spread_at_a_low_level_stays_near() -> None:
-    """Local exploration: at a low level all tiles keep the picture, at level 1 nothing is left of it."""
+    """Local exploration: at a low level all tiles keep the picture, at level 1 most lose it."""
     found = {}
     for level in (0.02, 1.0):
         explorer = explorer_of(batch_size=50)
@@ -174,38 +174,38 @@ def test_events_apply_to_what_was_seen(space: str) -> None:
     seen = now(explorer)
     steps(explorer, 4)
     explorer.apply([Keep(4, seen.version), Lock(3, True, seen.version)])
-    assert torch.equal(explorer.story.shelf[0].picture, seen.pictures[4])
-    assert explorer.story.shelf[0].step == seen.step
+    assert torch.equal(explorer.state.shelf[0].picture, seen.pictures[4])
+    assert explorer.state.shelf[0].step == seen.step
     assert torch.equal(now(explorer).x[3], seen.x[3])
     explorer.apply([Spread(1, seen.version)])
     assert torch.equal(now(explorer).x[0], seen.x[1])
     steps(explorer, MAX_RECENT)
-    with pytest.raises(PassedError, match="has passed"):
+    with pytest.raises(ExpiredError, match="no longer stored"):
         explorer.apply([Keep(4, seen.version)])
 
 
-def test_a_tile_comes_with_its_level_and_mask() -> None:
+def test_a_tile_is_copied_with_its_level_and_mask() -> None:
     explorer = explorer_of()
-    explorer.apply([Level(0.8), Step(1)])
+    explorer.apply([Level(0.8), MakeSteps(1)])
     seen = now(explorer)
-    explorer.apply([Lock(5, True), Level(0.2), Step(1)])
+    explorer.apply([Lock(5, True), Level(0.2), MakeSteps(1)])
     assert now(explorer).levels == (0.2,) * 5 + (0.8,)
     explorer.apply([Spread(1, seen.version)])
     assert now(explorer).levels == (0.8,) * 6
-    explorer.apply([Step(1), Paint(0, bits(half())), Start(0, as_text(ten_pictures()[1]))])
+    explorer.apply([MakeSteps(1), Paint(0, bits(half())), Start(0, as_text(ten_pictures()[1]))])
     assert now(explorer).masked == [], "a new picture has no mask"
     assert now(explorer).levels == (0.01, 0.2, 0.2, 0.2, 0.2, 0.8)
 
 
-def test_paint_is_about_what_was_seen() -> None:
+def test_paint_applies_to_what_was_seen() -> None:
     explorer = explorer_of()
-    explorer.apply([Level(1.0), Step(3)])
+    explorer.apply([Level(1.0), MakeSteps(3)])
     seen = now(explorer)
-    explorer.apply([Step(5), Paint(1, bits(half()), seen.version)])
+    explorer.apply([MakeSteps(5), Paint(1, bits(half()), seen.version)])
     assert torch.equal(now(explorer).pictures[1], seen.pictures[1])
     painted = half()
     assert torch.equal(now(explorer).x[1][:, painted], seen.x[1][:, painted])
-    assert (now(explorer).x[1] != seen.x[1])[:, ~painted].all(), "what is held is noised anew"
+    assert (now(explorer).x[1] != seen.x[1])[:, ~painted].all(), "held pixels are noised afresh"
     assert now(explorer).levels == (1.0,) * 6
 
 
@@ -217,7 +217,7 @@ def test_a_level_ends_an_anneal() -> None:
     explorer.apply([Level(0.6)])
     steps(explorer, 2)
     assert now(explorer).noise_level == 0.6
-    assert explorer.story.running
+    assert explorer.state.running
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -227,7 +227,7 @@ def test_painted_pixels_change_and_the_rest_is_held(space: str) -> None:
     before = now(explorer).pictures
     explorer.apply([Paint(1, bits(half()))])
     assert now(explorer).masked == [1]
-    assert torch.equal(now(explorer).pictures, before), "nothing moves by painting alone"
+    assert torch.equal(now(explorer).pictures, before), "painting alone changes nothing"
     explorer.apply([Level(1.0)])
     changed = torch.zeros(SHAPE[1:], dtype=torch.bool)
     for _ in range(30):
@@ -238,24 +238,24 @@ def test_painted_pixels_change_and_the_rest_is_held(space: str) -> None:
     assert changed.any()
     explorer.apply([Level(0.3)])
     explorer.apply([Spread(1)])
-    assert now(explorer).masked == list(range(40)), (
-        "tiles that continue from it go on with its mask"
-    )
+    assert now(explorer).masked == list(range(40)), "spread copies the mask too"
     explorer.apply([Paint(1, bits(torch.zeros(SHAPE[1:], dtype=torch.bool)))])
     assert 1 not in now(explorer).masked
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_held_pixels_are_those_of_the_picture_whatever_the_model_can_show(space: str) -> None:
+def test_held_pixels_are_exactly_those_of_the_picture(space: str) -> None:
     explorer = explorer_of(space)
-    image = torch.arange(24, dtype=torch.uint8).reshape(SHAPE) * 10 + 7  # between the levels
+    image = (
+        torch.arange(24, dtype=torch.uint8).reshape(SHAPE) * 10 + 7
+    )  # grey values between those of the model
     explorer.apply([Start(2, as_text(image)), Paint(2, bits(half()))])
     steps(explorer, 4)
     assert torch.equal(now(explorer).pictures[2][:, ~half()], image[:, ~half()])
 
 
-def test_held_pixels_steer_the_rest() -> None:
-    """Inpainting is exact: what is repainted are the images of the list that the held pixels fit."""
+def test_repainted_pixels_agree_with_held_ones() -> None:
+    """Inpainting is exact: the result is the only image of the list that fits the held pixels."""
     explorer = explorer_of(batch_size=200)
     image = ten_pictures()[3]
     explorer.apply([Start(None, as_text(image)), *[Paint(t, bits(half())) for t in range(200)]])
@@ -264,7 +264,7 @@ def test_held_pixels_steer_the_rest() -> None:
     assert torch.equal(now(explorer).pictures, image.expand(200, *SHAPE))
 
 
-def test_a_mask_that_is_painted_again_holds_what_is_seen() -> None:
+def test_a_new_mask_holds_what_is_seen() -> None:
     explorer = explorer_of(batch_size=40)
     explorer.apply([Level(1.0), Paint(0, bits(half()))])
     steps(explorer, 5)
@@ -276,20 +276,20 @@ def test_a_mask_that_is_painted_again_holds_what_is_seen() -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_picture_is_shown_as_it_is_and_noised_by_the_next_step(space: str) -> None:
+def test_a_picture_is_shown_unchanged_and_noised_by_the_next_step(space: str) -> None:
     explorer = explorer_of(space)
     image = ten_pictures()[6]
-    explorer.apply([Run(), Level(0.1), Start(2, as_text(image))])
-    assert not explorer.story.running, "so that it can be seen, and painted on"
+    explorer.apply([RunChains(), Level(0.1), Start(2, as_text(image))])
+    assert not explorer.state.running, "so that the user can see it and paint on it"
     assert torch.equal(now(explorer).pictures[2], image)
     steps(explorer, 3)
-    assert torch.equal(now(explorer).pictures[2], image), "little noise leaves it what it is"
+    assert torch.equal(now(explorer).pictures[2], image), "a low level does not change it"
     explorer.apply([Start(None, as_text(image))])
     assert torch.equal(now(explorer).pictures, image.expand(6, *SHAPE))
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_given_images_are_dealt_out(space: str) -> None:
+def test_given_images_start_the_tiles_in_turn(space: str) -> None:
     images = ten_pictures()[:4]
     explorer = Explorer(exact_model(space), Setup(6, images=images))
     assert torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
@@ -298,7 +298,7 @@ def test_given_images_are_dealt_out(space: str) -> None:
     assert not torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
     explorer.apply([Restart("images", 0)])
     assert torch.equal(now(explorer).pictures, images[[0, 1, 2, 3, 0, 1]])
-    explorer.apply([Level(1.0), Step(5), Lock(1, True)])
+    explorer.apply([Level(1.0), MakeSteps(5), Lock(1, True)])
     locked = now(explorer).pictures[1]
     explorer.apply([Restart("images", 0)])
     assert torch.equal(now(explorer).pictures[2:], images[[2, 3, 0, 1]])
@@ -308,7 +308,7 @@ def test_given_images_are_dealt_out(space: str) -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_the_seed_decides(space: str) -> None:
+def test_the_seed_determines_the_noise(space: str) -> None:
     def run(seed: int, again: bool = False) -> Tensor:
         explorer = explorer_of(space, seed=5)
         steps(explorer, 3)
@@ -321,21 +321,23 @@ def test_the_seed_decides(space: str) -> None:
 
     first = explorer_of(space, seed=5)
     steps(first, 4)
-    assert torch.equal(run(5), first.story.moment.x), "a restart with the first seed is the start"
-    assert torch.equal(run(6), run(6, again=True)), "whatever was before"
+    assert torch.equal(run(5), first.state.moment.x), (
+        "a restart with the first seed equals the start"
+    )
+    assert torch.equal(run(6), run(6, again=True)), "independent of what was before"
     assert not torch.equal(run(6), run(5))
 
 
-def test_undo_and_redo_bring_back_what_was() -> None:
+def test_undo_and_redo_restore_moments() -> None:
     explorer = explorer_of()
     steps(explorer, 2)
     a = now(explorer)
-    explorer.apply([Pick(3), Spread(3), Run()])
+    explorer.apply([Pick(3), Spread(3), RunChains()])
     b = now(explorer)
     steps(explorer, 2)
     c = now(explorer)
     explorer.apply([Undo()])
-    assert not explorer.story.running
+    assert not explorer.state.running
     assert torch.equal(now(explorer).x, a.x)
     assert now(explorer).picked == 3
     explorer.apply([Undo()])
@@ -349,13 +351,13 @@ def test_undo_and_redo_bring_back_what_was() -> None:
         explorer.apply([Redo()])
 
 
-def test_a_pick_of_what_is_picked_is_no_action() -> None:
+def test_picking_the_picked_tile_is_no_action() -> None:
     explorer = explorer_of()
     explorer.apply([Pick(None), Pick(2), Pick(2)])
-    assert len(explorer.story.history.past) == 1
+    assert len(explorer.state.history.past) == 1
 
 
-def test_what_is_done_again_after_an_undo_comes_out_differently() -> None:
+def test_an_action_repeated_after_an_undo_draws_new_noise() -> None:
     explorer = explorer_of()
     steps(explorer, 2)
     explorer.apply([Spread(1)])
@@ -401,10 +403,10 @@ def test_a_drag_of_the_level_is_one_action() -> None:
         explorer.apply([Level(0.5 - number / 100)])
         if number % 3 == 0:
             explorer.step()
-    assert len(explorer.story.history.past) == 1
+    assert len(explorer.state.history.past) == 1
     steps(explorer, 20)
     explorer.apply([Level(0.6)])
-    assert len(explorer.story.history.past) == 2
+    assert len(explorer.state.history.past) == 2
     explorer.apply([Undo(), Undo()])
     assert now(explorer).noise_level == 0.5
 
@@ -423,18 +425,18 @@ def test_jumps_lose_nothing() -> None:
     assert torch.equal(now(explorer).x, seen[second].x)
     explorer.apply([Jump(last.version)])
     assert torch.equal(now(explorer).x, last.x)
-    history = explorer.story.history
+    history = explorer.state.history
     assert len(history.entries) == 5
-    with pytest.raises(InputError, match="not remembered"):
+    with pytest.raises(InputError, match="no longer in the history"):
         explorer.apply([Jump(9999)])
 
 
-def test_long_runs_leave_moments_behind() -> None:
+def test_long_runs_store_moments_automatically() -> None:
     explorer = explorer_of()
     steps(explorer, 3 * NOTED_EVERY + 1)
-    entries = explorer.story.history.entries
+    entries = explorer.state.history.entries
     assert [e.moment.step for e in entries] == [NOTED_EVERY, 2 * NOTED_EVERY, 3 * NOTED_EVERY]
-    assert not explorer.story.history.can_undo
+    assert not explorer.state.history.can_undo
     explorer.apply([Jump(entries[0].moment.version)])
     assert now(explorer).step == NOTED_EVERY
 
@@ -446,27 +448,27 @@ def test_the_shelf() -> None:
         explorer.apply([Keep(tile)])
 
     def items() -> list[int]:
-        return [kept.item for kept in explorer.story.shelf]
+        return [kept.item for kept in explorer.state.shelf]
 
     explorer.apply([Move(1, 2)])
     assert items() == [2, 3, 1, 4]
     explorer.apply([Remove(3)])
     assert items() == [2, 1, 4]
     explorer.apply([Keep(0), Restore(3)])
-    assert items() == [2, 1, 4, 5, 3], "numbers are not given twice"
+    assert items() == [2, 1, 4, 5, 3], "numbers are not reused"
     explorer.apply([Remove(5), Keep(1)])
     assert items() == [2, 1, 4, 3, 6]
     with pytest.raises(InputError, match="no picture 9"):
         explorer.apply([Remove(9)])
 
 
-def test_events_are_done_all_or_not_at_all() -> None:
+def test_events_are_applied_all_or_none() -> None:
     explorer = explorer_of()
     steps(explorer, 2)
-    before = explorer.story
+    before = explorer.state
     with pytest.raises(InputError, match="6 tiles"):
-        explorer.apply([Spread(1), Step(3), Keep(0), Level(0.2), Keep(6)])
-    assert explorer.story is before
+        explorer.apply([Spread(1), MakeSteps(3), Keep(0), Level(0.2), Keep(6)])
+    assert explorer.state is before
 
 
 def test_a_level_below_the_trained_ones_is_refused() -> None:
@@ -476,21 +478,21 @@ def test_a_level_below_the_trained_ones_is_refused() -> None:
 
 def test_recordings_are_bounded() -> None:
     explorer = explorer_of(batch_size=2)
-    explorer.apply([Record(True)])
+    explorer.apply([RecordAnimation(True)])
     steps(explorer, 1000)
-    recording = explorer.story.recording
+    recording = explorer.state.recording
     assert recording is not None
     assert len(recording.frames) <= 400
     assert recording.steps == 1000
     assert len(recording.frames) == -(-1000 // recording.stride)
-    explorer.apply([Record(False)])
+    explorer.apply([RecordAnimation(False)])
     steps(explorer, 10)
-    assert explorer.story.recording is not None
-    assert explorer.story.recording.frames == recording.frames
+    assert explorer.state.recording is not None
+    assert explorer.state.recording.frames == recording.frames
 
 
-def test_running_is_not_on_record() -> None:
+def test_running_is_not_recorded() -> None:
     explorer = explorer_of()
-    explorer.apply([Run(), Level(0.3), Pause(), Record(True)])
+    explorer.apply([RunChains(), Level(0.3), Pause(), RecordAnimation(True)])
     steps(explorer, 70)
-    assert explorer.story.record == (Level(0.3), Step(64), Step(6))
+    assert explorer.state.record == (Level(0.3), MakeSteps(64), MakeSteps(6))

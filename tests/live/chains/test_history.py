@@ -1,4 +1,4 @@
-"""The strip of past moments: bounded, and nothing lost but by the bound."""
+"""The history of moments: bounded, and without loss within the bound."""
 
 import dataclasses
 import random
@@ -13,7 +13,7 @@ from nkca.live.chains.tiles import Tiles
 
 
 def moments(count: int) -> list[Tiles]:
-    first = explorer_of(batch_size=1).story.moment
+    first = explorer_of(batch_size=1).state.moment
     return [dataclasses.replace(first, version=number) for number in range(count)]
 
 
@@ -34,7 +34,7 @@ def test_automatic_entries_go_first_then_the_oldest() -> None:
     assert versions(history) == [1, 2, 5, 6]
 
 
-def test_undo_skips_what_was_remembered_unasked() -> None:
+def test_undo_skips_automatic_entries() -> None:
     made = moments(6)
     history = History(9).act(made[0]).note(made[1]).note(made[2])
     history, back = history.undo(made[3])
@@ -46,14 +46,14 @@ def test_undo_skips_what_was_remembered_unasked() -> None:
     assert versions(history) == [0, 1, 2]
 
 
-def test_a_new_action_forgets_the_future_and_a_note_does_not() -> None:
+def test_a_new_action_discards_the_future_and_a_note_does_not() -> None:
     made = moments(6)
     history, back = History(9).act(made[0]).act(made[1]).undo(made[2])
     assert versions(history.note(made[3])) == [0, 3, 2]
     assert versions(history.act(back)) == [0, 1]
 
 
-def test_any_walk_along_the_strip_keeps_every_moment_once() -> None:
+def test_any_sequence_of_moves_keeps_every_moment_once() -> None:
     chance = random.Random(0)
     made = moments(12)
     history, present = History(99), made[0]
@@ -76,7 +76,7 @@ def test_any_walk_along_the_strip_keeps_every_moment_once() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    small = explorer_of(batch_size=1).story.moment
+    small = explorer_of(batch_size=1).state.moment
     assert empty_history(small).capacity == MAX_ENTRIES
     large = dataclasses.replace(small, x=torch.empty(1, 3, 4096, 4096))
     assert empty_history(large).capacity == MIN_ENTRIES

@@ -9,7 +9,7 @@ function drawn(...rows) {
   return new Mask(rows[0].length, rows.length, cells);
 }
 
-/** The rows of a mask, as `drawn` has them. */
+/** The rows of a mask, as `drawn` takes them. */
 function rows({ width, height, cells }) {
   const text = [...cells].map((cell) => (cell ? "#" : ".")).join("");
   return Array.from({ length: height }, (_, y) => text.slice(y * width, (y + 1) * width));
@@ -24,7 +24,7 @@ describe("as text", () => {
       [drawn(".......#", "........"), [0x01, 0]],
       [drawn("........", "#......."), [0, 0x80]],
       [drawn("#.#.....", "......##"), [0xa0, 0x03]],
-      [drawn("###", "...", "..#"), [0xe0, 0x80]], // rows are not padded, the end is
+      [drawn("###", "...", "..#"), [0xe0, 0x80]], // only the end is padded, not each row
       [drawn("#"), [0x80]],
       [drawn("........."), [0, 0]],
     ];
@@ -34,7 +34,7 @@ describe("as text", () => {
     }
   });
 
-  it("comes back as it was, for every size up to 9 x 9", () => {
+  it("survives a round trip, for every size up to 9 x 9", () => {
     let random = 1;
     for (let width = 1; width <= 9; width++) {
       for (let height = 1; height <= 9; height++) {
@@ -53,7 +53,7 @@ describe("as text", () => {
     }
   });
 
-  it("of a large picture has all bytes, those above 127 too", () => {
+  it("of a large picture has all bytes, including those above 127", () => {
     const mask = new Mask(512, 512);
     mask.invert();
     assert.equal(mask.toBase64(), Buffer.alloc(512 * 64, 0xff).toString("base64"));
@@ -85,7 +85,7 @@ describe("values", () => {
     assert.ok(!drawn("..", "..").equals(drawn("..", ".#")));
   });
 
-  it("of a copy are its own", () => {
+  it("of a copy are independent", () => {
     const mask = drawn("#.", "..");
     const copy = mask.copy();
     copy.clear();
@@ -123,7 +123,7 @@ describe("a dab", () => {
     assert.deepEqual(dab({ x: 2.5, y: 2.5 }, 5), [".###.", "#####", "#####", "#####", ".###."]);
   });
 
-  it("at the edge is cut, and never comes out at the other side", () => {
+  it("at the edge is cut off and does not wrap around", () => {
     assert.deepEqual(dab({ x: 0.5, y: 0.5 }, 3), ["##...", "##...", ".....", ".....", "....."]);
     assert.deepEqual(dab({ x: 4.5, y: 2.5 }, 3), [".....", "...##", "...##", "...##", "....."]);
     assert.deepEqual(dab({ x: -4, y: 2 }, 3), [".....", ".....", ".....", ".....", "....."]);
@@ -151,7 +151,7 @@ describe("a stroke", () => {
     assert.deepEqual(stroke(at, at, 2), rows(mask));
   });
 
-  it("has both ends and what is between, either way", () => {
+  it("includes both ends and the pixels between, in either direction", () => {
     const [left, right] = [{ x: 0.5, y: 1.5 }, { x: 5.5, y: 1.5 }];
     const line = ["......", "######", "......", "......"];
     assert.deepEqual(stroke(left, right, 1), line);
@@ -159,7 +159,7 @@ describe("a stroke", () => {
     assert.deepEqual(stroke({ x: 3.5, y: 0.5 }, { x: 3.5, y: 3.5 }, 1), ["...#..", "...#..", "...#..", "...#.."]);
   });
 
-  it("has no gaps, however fast the hand was", () => {
+  it("has no gaps, however far apart its ends are", () => {
     for (const to of [{ x: 63.5, y: 20.3 }, { x: 13.1, y: 63.9 }, { x: 63.5, y: 63.5 }, { x: 40.2, y: 0.1 }]) {
       const mask = new Mask(64, 64);
       mask.stroke({ x: 0.5, y: 0.5 }, to, 1, 1);
@@ -168,18 +168,18 @@ describe("a stroke", () => {
     }
   });
 
-  it("goes on outside of the picture", () => {
+  it("may run outside the picture", () => {
     assert.deepEqual(stroke({ x: -50, y: 2.5 }, { x: 50, y: 2.5 }, 1), ["......", "......", "######", "......"]);
   });
 
-  it("of 0 erases what it meets", () => {
+  it("of 0 erases the pixels on its path", () => {
     const mask = new Mask(6, 4);
     mask.invert();
     assert.deepEqual(stroke({ x: 0.5, y: 0.5 }, { x: 2.5, y: 0.5 }, 1, 0, mask), ["...###", "######", "######", "######"]);
   });
 });
 
-/** How many painted pixels hang together, corners too, with the first. */
+/** The number of painted pixels connected to the first, corners included. */
 function reached({ width, cells }) {
   const seen = new Set([cells.indexOf(1)]);
   for (const cell of seen) {

@@ -11,7 +11,7 @@ const pick = (tile) => ({ do: "pick", tile });
 const keep = (tile) => ({ do: "keep", tile, seen: 0 });
 const many = (count) => Array.from({ length: count }, (_, i) => keep(i));
 
-/** What has been answered so far, in the order of the answers: [name, done]. */
+/** Returns a function that lists the resolved promises in order, as [name, done]. */
 function watch(promises) {
   const answers = [];
   for (const [name, promise] of Object.entries(promises)) promise.then((done) => answers.push([name, done]));
@@ -22,20 +22,20 @@ function watch(promises) {
 }
 
 describe("order", () => {
-  it("takes events as they came, and only once", () => {
+  it("takes events in order, and only once", () => {
     const queue = new Queue();
     queue.add(RUN);
     queue.add(keep(1), keep(2));
     assert.equal(queue.length, 3);
     assert.deepEqual(queue.take(), [RUN, keep(1), keep(2)]);
     assert.equal(queue.length, 0);
-    assert.deepEqual(queue.flying, [RUN, keep(1), keep(2)]);
-    queue.land(true);
+    assert.deepEqual(queue.inFlight, [RUN, keep(1), keep(2)]);
+    queue.finish(true);
     assert.deepEqual(queue.take(), []);
-    assert.deepEqual(queue.flying, []);
+    assert.deepEqual(queue.inFlight, []);
   });
 
-  it("shows as pending what flies, then what waits", () => {
+  it("lists as pending the events in flight, then those that wait", () => {
     const queue = new Queue();
     queue.add(keep(1));
     queue.take();
@@ -44,7 +44,7 @@ describe("order", () => {
     assert.equal(queue.length, 1);
     queue.pending.pop();
     assert.equal(queue.pending.length, 2, "a copy");
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(queue.pending, [keep(2)]);
   });
 
@@ -54,22 +54,22 @@ describe("order", () => {
     for (const [first, count] of [[0, 64], [64, 64], [128, 2]]) {
       const taken = queue.take();
       assert.deepEqual(taken, many(130).slice(first, first + count));
-      queue.land(true);
+      queue.finish(true);
     }
     assert.equal(queue.length, 0);
   });
 });
 
-describe("events of which the newest counts", () => {
+describe("events of which only the newest counts", () => {
   for (const [name, make] of Object.entries({ level, pick })) {
-    it(`${name}: takes the place of the one that waits before it`, () => {
+    it(`${name}: replaces the waiting one before it`, () => {
       const queue = new Queue();
       queue.add(RUN);
       for (const value of [1, 2, 3]) queue.add(make(value));
       assert.deepEqual(queue.take(), [RUN, make(3)]);
     });
 
-    it(`${name}: leaves the one in flight, and the one before another event`, () => {
+    it(`${name}: does not replace one in flight, nor one before another event`, () => {
       const queue = new Queue();
       queue.add(make(1));
       queue.take();
@@ -87,7 +87,7 @@ describe("events of which the newest counts", () => {
     assert.deepEqual(queue.take(), [level(0.5), pick(1)]);
   });
 
-  it("are a rule for these two alone", () => {
+  it("are only these two kinds", () => {
     const queue = new Queue();
     queue.add(keep(1));
     queue.add(keep(1));
@@ -96,25 +96,25 @@ describe("events of which the newest counts", () => {
     assert.equal(queue.length, 4);
   });
 
-  it("answer false where they were replaced", async () => {
+  it("resolve to false if they were replaced", async () => {
     const queue = new Queue();
     const answers = watch({ older: queue.add(pick(1)), newer: queue.add(pick(2)) });
     assert.deepEqual(await answers(), [["older", false]]);
     queue.take();
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(await answers(), [["older", false], ["newer", true]]);
   });
 });
 
 describe("events that may be refused", () => {
   for (const name of ["undo", "redo", "jump"]) {
-    it(`${name} travels alone`, () => {
+    it(`${name} has a turn of its own`, () => {
       const queue = new Queue();
       const alone = { do: name };
       queue.add(keep(1), keep(2), alone, keep(3));
       for (const expected of [[keep(1), keep(2)], [alone], [keep(3)]]) {
         assert.deepEqual(queue.take(), expected);
-        queue.land(true);
+        queue.finish(true);
       }
       assert.equal(queue.length, 0);
     });
@@ -124,7 +124,7 @@ describe("events that may be refused", () => {
     const queue = new Queue();
     queue.add({ do: "undo" }, { do: "undo" });
     assert.deepEqual(queue.take(), [{ do: "undo" }]);
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(queue.take(), [{ do: "undo" }]);
   });
 
@@ -132,109 +132,109 @@ describe("events that may be refused", () => {
     const queue = new Queue();
     queue.add(...many(70), { do: "undo" });
     assert.equal(queue.take().length, 64);
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(queue.take(), many(70).slice(64));
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(queue.take(), [{ do: "undo" }]);
   });
 });
 
-describe("answers", () => {
+describe("promises", () => {
   for (const done of [true, false]) {
-    it(`are ${done} for what has flown, and for nothing else`, async () => {
+    it(`resolve to ${done} for the events of the turn, and for no other`, async () => {
       const queue = new Queue();
       const first = queue.add(keep(1));
       queue.take();
       const answers = watch({ first, second: queue.add(keep(2)) });
       assert.deepEqual(await answers(), []);
-      queue.land(done);
+      queue.finish(done);
       assert.deepEqual(await answers(), [["first", done]]);
     });
   }
 
-  it("to several events at once come with the last of them", async () => {
+  it("of several events at once resolve with the last of them", async () => {
     const queue = new Queue();
     const answers = watch({ both: queue.add(keep(1), { do: "undo" }) });
     queue.take();
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(await answers(), []);
     queue.take();
-    queue.land(false);
+    queue.finish(false);
     assert.deepEqual(await answers(), [["both", false]]);
   });
 
-  it("to equal events are each their own", async () => {
+  it("of equal events resolve separately", async () => {
     const queue = new Queue();
     const first = queue.add(keep(1));
     queue.take();
     const answers = watch({ first, again: queue.add(keep(1)) });
-    queue.land(true);
+    queue.finish(true);
     queue.take();
-    queue.land(false);
+    queue.finish(false);
     assert.deepEqual(await answers(), [["first", true], ["again", false]]);
   });
 });
 
 describe("retry", () => {
-  it("puts what has flown before what waits, and answers when it has landed", async () => {
+  it("puts the events in flight before those that wait, and resolves when the turn ends", async () => {
     const queue = new Queue();
     const first = queue.add(keep(1), keep(2));
     queue.take();
     const answers = watch({ first, later: queue.add(keep(3)) });
     queue.putBack();
-    assert.deepEqual(queue.flying, []);
+    assert.deepEqual(queue.inFlight, []);
     assert.equal(queue.length, 3);
     assert.deepEqual(await answers(), []);
     assert.deepEqual(queue.take(), [keep(1), keep(2), keep(3)]);
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(await answers(), [["first", true], ["later", true]]);
   });
 
-  it("keeps to 64 events and to the barrier", () => {
+  it("keeps the limit of 64 events and the separate turns", () => {
     const queue = new Queue();
     queue.add(...many(64));
     queue.take();
     queue.add({ do: "undo" });
     queue.putBack();
     assert.equal(queue.take().length, 64);
-    queue.land(true);
+    queue.finish(true);
     assert.deepEqual(queue.take(), [{ do: "undo" }]);
   });
 
-  it("is not for what was given up: all is answered false, and forgotten", async () => {
+  it("excludes cleared events: they resolve to false and are forgotten", async () => {
     const queue = new Queue();
-    const flying = queue.add(keep(1));
+    const inFlight = queue.add(keep(1));
     queue.take();
-    const answers = watch({ flying, waiting: queue.add(keep(2)) });
+    const answers = watch({ inFlight, waiting: queue.add(keep(2)) });
     queue.clear();
-    assert.deepEqual(await answers(), [["flying", false], ["waiting", false]]);
+    assert.deepEqual(await answers(), [["inFlight", false], ["waiting", false]]);
     assert.deepEqual(queue.pending, []);
-    queue.land(true);
+    queue.finish(true);
     assert.equal((await answers()).length, 2);
   });
 });
 
 describe("single steps", () => {
-  it("are wanted while one waits or flies", () => {
+  it("are pending while one waits or is in flight", () => {
     const queue = new Queue();
     assert.equal(queue.steps, false);
     queue.add(keep(1), step());
     assert.equal(queue.steps, true);
     queue.take();
     assert.equal(queue.steps, true);
-    queue.land(true);
+    queue.finish(true);
     assert.equal(queue.steps, false);
   });
 
-  it("are dropped where they wait, and nothing else is", async () => {
+  it("are dropped if they wait, and nothing else is", async () => {
     const queue = new Queue();
     const answers = watch({ step: queue.add(step()), keep: queue.add(keep(1)), again: queue.add(step()) });
-    assert.equal(queue.dropSteps(), false, "nothing flies");
+    assert.equal(queue.dropSteps(), false, "nothing is in flight");
     assert.deepEqual(await answers(), [["step", false], ["again", false]]);
     assert.deepEqual(queue.take(), [keep(1)]);
   });
 
-  it("stay in flight; the turn may be given up if it is for them alone", () => {
+  it("stay in flight; the turn may be cancelled if it is for them alone", () => {
     const tables = [
       [[step()], true],
       [[PAUSE, step()], true],
@@ -243,12 +243,12 @@ describe("single steps", () => {
       [[step(), keep(1)], false],
       [[], false],
     ];
-    for (const [acts, expected] of tables) {
+    for (const [events, expected] of tables) {
       const queue = new Queue();
-      for (const act of acts) queue.add(act);
+      for (const event of events) queue.add(event);
       queue.take();
-      assert.equal(queue.dropSteps(), expected, JSON.stringify(acts));
-      assert.deepEqual(queue.flying, acts);
+      assert.equal(queue.dropSteps(), expected, JSON.stringify(events));
+      assert.deepEqual(queue.inFlight, events);
     }
   });
 });

@@ -1,4 +1,4 @@
-"""Session files: what happened happens again, bit for bit; what is no session is refused."""
+"""Session files: a replay is bit-identical; invalid files are refused."""
 
 import base64
 import dataclasses
@@ -13,10 +13,10 @@ import torch
 from live_chains import SHAPE, SPACES, exact_model, origin_of, ten_pictures
 
 from nkca.errors import InputError
-from nkca.live.chains import events as do
-from nkca.live.chains.events import Event, Keep, Level, Run, Spread, Step
+from nkca.live.chains import events
+from nkca.live.chains.events import Event, Keep, Level, MakeSteps, RunChains, Spread
 from nkca.live.chains.explorer import Explorer, Setup
-from nkca.live.chains.story import Story
+from nkca.live.chains.state import ExplorerState
 from nkca.live.session.file import (
     caveat,
     check_model,
@@ -32,43 +32,43 @@ from nkca.pixels import as_pictures
 TILES = 5
 
 
-def some_event(chance: random.Random, story: Story) -> Event:
-    """An event as a person might cause it; not all of them can be done."""
+def some_event(chance: random.Random, state: ExplorerState) -> Event:
+    """A random event as a user might cause it; not every one can be applied."""
     tile = chance.randrange(TILES)
-    seen = chance.choice([None, chance.choice(story.recent).version])
-    entries = [entry.moment.version for entry in story.history.entries] or [0]
+    seen = chance.choice([None, chance.choice(state.recent).version])
+    entries = [entry.moment.version for entry in state.history.entries] or [0]
     mask = np.packbits(np.array([chance.random() < 0.5 for _ in range(24)])).tobytes()
     image = png_bytes(as_pictures(ten_pictures())[chance.randrange(10)])
     options: list[Event] = [
-        do.Run(),
-        do.Step(chance.randint(1, 5)),
-        do.Level(chance.uniform(0.01, 1)),
-        do.Anneal(chance.randint(1, 6)),
-        do.Pick(chance.choice([None, tile])),
-        do.Spread(tile, seen),
-        do.Lock(tile, chance.random() < 0.4, seen),
-        do.Paint(tile, base64.b64encode(mask).decode(), seen),
-        do.Start(chance.choice([None, tile]), base64.b64encode(image).decode()),
-        do.Restart(chance.choice(["noise", "images"]), chance.randrange(3)),
-        do.Undo(),
-        do.Redo(),
-        do.Jump(chance.choice(entries)),
-        do.Keep(tile, seen),
-        do.Remove(chance.randint(1, 4)),
-        do.Restore(chance.randint(1, 4)),
-        do.Move(chance.randint(1, 4), chance.randrange(3)),
-        do.Record(chance.random() < 0.5),
+        events.RunChains(),
+        events.MakeSteps(chance.randint(1, 5)),
+        events.Level(chance.uniform(0.01, 1)),
+        events.Anneal(chance.randint(1, 6)),
+        events.Pick(chance.choice([None, tile])),
+        events.Spread(tile, seen),
+        events.Lock(tile, chance.random() < 0.4, seen),
+        events.Paint(tile, base64.b64encode(mask).decode(), seen),
+        events.Start(chance.choice([None, tile]), base64.b64encode(image).decode()),
+        events.Restart(chance.choice(["noise", "images"]), chance.randrange(3)),
+        events.Undo(),
+        events.Redo(),
+        events.Jump(chance.choice(entries)),
+        events.Keep(tile, seen),
+        events.Remove(chance.randint(1, 4)),
+        events.Restore(chance.randint(1, 4)),
+        events.Move(chance.randint(1, 4), chance.randrange(3)),
+        events.RecordAnimation(chance.random() < 0.5),
     ]
     return chance.choice(options)
 
 
-def lived(space: str, seed: int, count: int = 150) -> Explorer:
-    """An explorer that a person has played with."""
+def explored(space: str, seed: int, count: int = 150) -> Explorer:
+    """An explorer after ``count`` random events."""
     chance = random.Random(seed)
     explorer = Explorer(exact_model(space), Setup(TILES, 3, 0.4, ten_pictures()[:3]))
     for _ in range(count):
         try:
-            explorer.apply([some_event(chance, explorer.story)])
+            explorer.apply([some_event(chance, explorer.state)])
         except InputError:
             continue
         for _ in range(chance.choice([0, 0, 1, 4])):
@@ -78,15 +78,20 @@ def lived(space: str, seed: int, count: int = 150) -> Explorer:
 
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happened_happens_again(space: str, seed: int) -> None:
-    explorer = lived(space, seed)
+def test_a_replay_is_bit_identical(space: str, seed: int) -> None:
+    explorer = explored(space, seed)
     origin = origin_of(explorer.model)
     session = parse_session(to_json(session_of(origin, explorer)))
     assert session.origin == origin
     again = Explorer(exact_model(space), session.setup)
     assert [*replay(again, session)][-1] == session.steps
-    before, after = explorer.story, again.story
-    assert {type(event) for event in before.record} >= {do.Spread, do.Paint, do.Undo, do.Keep}
+    before, after = explorer.state, again.state
+    assert {type(event) for event in before.record} >= {
+        events.Spread,
+        events.Paint,
+        events.Undo,
+        events.Keep,
+    }
     assert after.record == before.record
     for one, other in zip(before.recent, after.recent, strict=True):
         assert one.version == other.version
@@ -98,17 +103,17 @@ def test_whatever_happened_happens_again(space: str, seed: int) -> None:
         assert torch.equal(mine.picture, its.picture)
 
 
-def test_runs_of_steps_are_short_in_the_file() -> None:
+def test_consecutive_steps_are_merged_in_the_file() -> None:
     explorer = Explorer(exact_model(), Setup(2))
-    explorer.apply([Run(), Step(64), Step(30), Level(0.2), Step(3)])
+    explorer.apply([RunChains(), MakeSteps(64), MakeSteps(30), Level(0.2), MakeSteps(3)])
     session = session_of(origin_of(explorer.model), explorer)
-    assert session.events == (Step(64), Step(30), Level(0.2), Step(3))
+    assert session.events == (MakeSteps(64), MakeSteps(30), Level(0.2), MakeSteps(3))
     assert session.steps == 97
 
 
 def good() -> dict[str, Any]:
     explorer = Explorer(exact_model(), Setup(2, images=ten_pictures()[:2]))
-    explorer.apply([Step(2), Spread(1), Keep(0)])
+    explorer.apply([MakeSteps(2), Spread(1), Keep(0)])
     found = json.loads(to_json(session_of(origin_of(explorer.model), explorer)))
     assert isinstance(found, dict)
     return found
@@ -129,25 +134,25 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "level": ({"level": 0}, r"in \(0, 1\]"),
     "precision": ({"precision": "fp8"}, "fp32, bf16 or fp16"),
     "images": ({"images": [1]}, "not base64"),
-    "image": ({"images": ["aGVsbG8="]}, "cannot take the image"),
-    "path": ({"images": ["/etc/passwd"]}, "cannot take the image"),
+    "image": ({"images": ["aGVsbG8="]}, "cannot use the image"),
+    "path": ({"images": ["/etc/passwd"]}, "cannot use the image"),
     "events": ({"events": {}}, "at most"),
     "event": ({"events": [{"do": "fly"}]}, "unknown event 'fly'"),
-    "not on record": ({"events": [{"do": "step", "times": 1}, {"do": "stop"}]}, "event 1: 'stop'"),
+    "not recorded": ({"events": [{"do": "step", "times": 1}, {"do": "stop"}]}, "event 1: 'stop'"),
     "older": ({"schema": 0}, "'schema' must be 1"),
     "missing": ({"lag": None}, "'lag' must be"),
 }
 
 
 @pytest.mark.parametrize(("change", "message"), BAD.values(), ids=BAD.keys())
-def test_what_is_no_session_is_refused(change: dict[str, Any], message: str) -> None:
+def test_invalid_sessions_are_refused(change: dict[str, Any], message: str) -> None:
     assert parse_session(json.dumps(good()).encode()).setup.batch_size == 2
     with pytest.raises(InputError, match=message):
         parse_session(json.dumps({**good(), **change}).encode())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b"[]", b"null", b'{"a":'])
-def test_what_is_no_json_is_refused(content: bytes) -> None:
+def test_invalid_json_is_refused(content: bytes) -> None:
     with pytest.raises(InputError, match=r"not JSON|not a session"):
         parse_session(content)
 
@@ -161,13 +166,13 @@ def test_the_error_names_the_file(tmp_path: Path) -> None:
         read_session(path)
 
 
-def test_a_changed_session_says_which_event_fails() -> None:
+def test_the_error_names_the_event_that_fails() -> None:
     session = parse_session(json.dumps({**good(), "events": [{"do": "undo"}]}).encode())
     with pytest.raises(InputError, match="event 0 of the session: there is nothing to undo"):
         list(replay(Explorer(exact_model(), session.setup), session))
 
 
-def test_where_it_was_made_is_said_in_plain_letters() -> None:
+def test_the_caveat_shows_no_control_characters() -> None:
     made = dataclasses.replace(origin_of(exact_model()), checkpoint="\x1b[31mred\nline.pth")
     here = origin_of(exact_model())
     assert caveat(made, here) == caveat(here, here) is None

@@ -1,4 +1,4 @@
-"""Recorded sessions (tests/golden) must replay to the same pixels for ever."""
+"""Recorded sessions (tests/golden) must always replay to the same pixels."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def replayed(kind: str, session: Path, folder: Path) -> Pixels:
 
 
 def is_same(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> bool:
-    """Whether pictures are equal, but for what another processor may round another way."""
+    """Whether pictures are equal, except for differences in rounding between processors."""
     return bool((np.abs(a.astype(int) - b) <= 1).mean() > 0.98)
 
 
@@ -49,7 +49,7 @@ def test_a_recorded_session_makes_the_same_pictures(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["continuous", "categorical"])
-def test_a_session_from_other_noise_is_told_apart(kind: str, tmp_path: Path) -> None:
+def test_a_session_from_other_noise_differs(kind: str, tmp_path: Path) -> None:
     """The negative control: the pictures before the first restart depend on the session's seed."""
     session = json.loads((GOLDEN / f"session_{kind}.json").read_text())
     (tmp_path / "other.json").write_text(json.dumps({**session, "seed": session["seed"] + 1}))

@@ -1,4 +1,4 @@
-"""An evaluation is given up in its own denoiser, and nowhere else."""
+"""An evaluation is cancelled in its own denoiser and nowhere else."""
 
 import threading
 
@@ -10,7 +10,7 @@ from torch.nn.modules import module as hooks
 from nkca.denoisers.exact import GaussianDenoiser
 from nkca.denoisers.precision import HalfPrecision
 from nkca.distributions.normal import Normal
-from nkca.live.web.cancellation import Interrupted, Interruptible
+from nkca.live.web.cancellation import CancellableDenoiser, Cancelled
 
 X, LEVEL = torch.zeros(2, 1, 4, 4), torch.full((2,), 0.5)
 
@@ -27,7 +27,7 @@ class Network(nn.Module):
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_before_the_next_layer_of_this_network_alone(half: bool) -> None:
+def test_cancels_before_the_next_layer_of_this_network_only(half: bool) -> None:
     network, other = Network(), Network()
     asked = 0
 
@@ -38,21 +38,21 @@ def test_before_the_next_layer_of_this_network_alone(half: bool) -> None:
         assert not hooks._global_forward_hooks
         return asked == 5
 
-    denoiser = Interruptible(HalfPrecision(network, torch.bfloat16) if half else network)
-    with denoiser.until(unwanted):
+    denoiser = CancellableDenoiser(HalfPrecision(network, torch.bfloat16) if half else network)
+    with denoiser.cancel_when(unwanted):
         other(X, LEVEL)
         assert asked == 0
-        with pytest.raises(Interrupted):
+        with pytest.raises(Cancelled):
             denoiser(X, LEVEL)
-    assert asked == 5  # the evaluation, the network, its sequence and that one's two layers
+    assert asked == 5  # before the evaluation, the network, its sequence and the two layers of that
     denoiser(X, LEVEL)
-    assert asked == 5, "outside of the block nothing is asked"
+    assert asked == 5, "not checked outside the block"
     assert not any(layer._forward_pre_hooks for layer in network.modules())
 
 
-def test_not_in_another_thread() -> None:
+def test_does_not_cancel_in_another_thread() -> None:
     network = Network()
-    with Interruptible(network).until(lambda: True):
+    with CancellableDenoiser(network).cancel_when(lambda: True):
         finished = []
         thread = threading.Thread(target=lambda: finished.append(network(X, LEVEL)))
         thread.start()
@@ -60,8 +60,8 @@ def test_not_in_another_thread() -> None:
     assert len(finished) == 1
 
 
-def test_between_evaluations_where_there_are_no_layers() -> None:
-    denoiser = Interruptible(GaussianDenoiser(torch.tensor(0.0), torch.tensor(1.0)))
+def test_cancels_between_evaluations_if_there_are_no_layers() -> None:
+    denoiser = CancellableDenoiser(GaussianDenoiser(torch.tensor(0.0), torch.tensor(1.0)))
     denoiser(X, LEVEL)
-    with denoiser.until(lambda: True), pytest.raises(Interrupted):
+    with denoiser.cancel_when(lambda: True), pytest.raises(Cancelled):
         denoiser(X, LEVEL)

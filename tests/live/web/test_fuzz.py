@@ -1,4 +1,4 @@
-"""Any turns whatever: none fails in a way of its own, and what is promised of the chains stays true."""
+"""Random turns: every response has an expected status, and the invariants of the chains hold."""
 
 import dataclasses
 import json
@@ -17,12 +17,12 @@ from starlette.types import ASGIApp
 
 from nkca.live.chains.events import EVENTS, OneOf, Within
 from nkca.live.chains.explorer import Setup
-from nkca.live.chains.story import Story
+from nkca.live.chains.state import ExplorerState
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.file import parse_session, replay
-from nkca.live.web.desk import Desk
 from nkca.live.web.guard import Access
 from nkca.live.web.server import make_app
+from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import Worker
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
@@ -48,16 +48,16 @@ PLAIN: dict[type, st.SearchStrategy[Any]] = {
 }
 
 
-def likely(name: str, story: Story) -> dict[str, st.SearchStrategy[Any]]:
-    """What the fields of the event of that name may well be."""
-    shelf = story.removed if name == "restore" else story.shelf
-    versions = [entry.moment.version for entry in story.history.entries]
+def likely(name: str, state: ExplorerState) -> dict[str, st.SearchStrategy[Any]]:
+    """Plausible values for the fields of the event of that name."""
+    shelf = state.removed if name == "restore" else state.shelf
+    versions = [entry.moment.version for entry in state.history.entries]
     return {
         "tile": st.integers(0, TILES - 1),
         "times": st.integers(1, 3),
         "steps": st.integers(1, 6),
         "level": st.floats(0.01, 1),
-        "seen": st.sampled_from([None, *(moment.version for moment in story.recent)]),
+        "seen": st.sampled_from([None, *(moment.version for moment in state.recent)]),
         "item": st.sampled_from([kept.item for kept in shelf] or [1]),
         "to": st.sampled_from(versions or [0]),
         "mask": st.binary(min_size=3, max_size=3).map(lambda bits: b64encode(bits).decode()),
@@ -66,7 +66,7 @@ def likely(name: str, story: Story) -> dict[str, st.SearchStrategy[Any]]:
 
 
 def by_type(hint: Any) -> st.SearchStrategy[Any]:
-    """What the vocabulary says that a field may be."""
+    """All values that the type of a field allows."""
     if typing.get_origin(hint) in (typing.Union, UnionType):
         return st.one_of(*map(by_type, typing.get_args(hint)))
     kind, rule = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint, None)
@@ -78,33 +78,33 @@ def by_type(hint: Any) -> st.SearchStrategy[Any]:
     return PLAIN[kind]
 
 
-def possible(story: Story) -> list[str]:
-    """The events that can be done, some more often than others."""
+def possible(state: ExplorerState) -> list[str]:
+    """The events that can be applied, some more often than others."""
     cannot = {
-        "remove": not story.shelf,
-        "move": not story.shelf,
-        "restore": not story.removed,
-        "undo": not story.history.can_undo,
-        "redo": not story.history.can_redo,
-        "jump": not story.history.entries,
+        "remove": not state.shelf,
+        "move": not state.shelf,
+        "restore": not state.removed,
+        "undo": not state.history.can_undo,
+        "redo": not state.history.can_redo,
+        "jump": not state.history.entries,
     }
     often = ["keep", "remove", "lock", "paint", "undo", "redo", "level", "step"]
     return [name for name in (*sorted(EVENTS), *often) if not cannot.get(name)]
 
 
 def rarely(draw: st.DrawFn) -> bool:
-    """One time in sixty; hypothesis likes the ends of a range too much."""
+    """True one time in sixty; not at an end of the range, which hypothesis draws too often."""
     return draw(st.integers(0, 59)) == 31
 
 
 @st.composite
-def events(draw: st.DrawFn, story: Story) -> Json:
-    """An event, mostly one that can be done."""
-    name = draw(st.sampled_from(sorted(EVENTS) if rarely(draw) else possible(story)))
+def events(draw: st.DrawFn, state: ExplorerState) -> Json:
+    """An event, mostly one that can be applied."""
+    name = draw(st.sampled_from(sorted(EVENTS) if rarely(draw) else possible(state)))
     event: Json = {"do": name}
     hints = typing.get_type_hints(EVENTS[name], include_extras=True)
     for field in (field.name for field in dataclasses.fields(EVENTS[name])):
-        strategy = likely(name, story).get(field, by_type(hints[field]))
+        strategy = likely(name, state).get(field, by_type(hints[field]))
         if rarely(draw):
             strategy = by_type(hints[field])
         elif rarely(draw):
@@ -117,9 +117,9 @@ def events(draw: st.DrawFn, story: Story) -> Json:
 
 
 @st.composite
-def turns(draw: st.DrawFn, story: Story) -> Json:
-    """A turn, mostly one that can be done."""
-    done = draw(st.lists(events(story), max_size=3))
+def turns(draw: st.DrawFn, state: ExplorerState) -> Json:
+    """A turn, mostly one that can be applied."""
+    done = draw(st.lists(events(state), max_size=3))
     turn: Json = {"events": done, "steps": draw(st.integers(0, 3))}
     fields = {
         "seen": st.integers(-1, 30),
@@ -140,8 +140,8 @@ def send(app: ASGIApp, turn: Json) -> Answer:
     return answer(app, post("/api/turn", json.dumps(turn).encode()))
 
 
-def sound(moment: Tiles, got: Answer) -> None:
-    """What is true at any moment."""
+def check_invariants(moment: Tiles, got: Answer) -> None:
+    """Check the invariants of every moment."""
     for states in (moment.x, moment.pictures):
         assert tuple(states.shape) == (TILES, *SHAPE)
     assert moment.x.isfinite().all()
@@ -151,11 +151,11 @@ def sound(moment: Tiles, got: Answer) -> None:
     assert got.head["replaying"] is None
 
 
-def steps_keep_their_promise(app: ASGIApp, desk: Desk) -> None:
-    """Locked tiles and held pixels stay bit for bit, all others have moved to their level."""
-    before = desk.explorer.story.moment
+def check_a_step(app: ASGIApp, shared: SharedExplorer) -> None:
+    """A step keeps locked tiles and held pixels bit for bit; all other tiles get the new level."""
+    before = shared.explorer.state.moment
     assert send(app, {"events": [{"do": "step", "times": 1}]}).status == 200
-    after = desk.explorer.story.moment
+    after = shared.explorer.state.moment
     assert after.version == before.version + 1
     locked = torch.tensor(before.locked)
     assert torch.equal(after.x[locked], before.x[locked])
@@ -166,35 +166,35 @@ def steps_keep_their_promise(app: ASGIApp, desk: Desk) -> None:
     assert {after.levels[tile] for tile in after.free} <= {after.noise_level}
 
 
-def comes_out_the_same(app: ASGIApp, desk: Desk) -> None:
-    """The session file tells it all."""
+def check_the_replay(app: ASGIApp, shared: SharedExplorer) -> None:
+    """A replay of the session file gives the same state."""
     session = parse_session(answer(app, Ask("/api/session.json")).body)
-    other = Desk(desk.model, desk.origin, session.setup)
+    other = SharedExplorer(shared.model, shared.origin, session.setup)
     for _ in replay(other.explorer, session):
         pass
-    one, two = desk.explorer.story, other.explorer.story
+    one, two = shared.explorer.state, other.explorer.state
     assert torch.equal(one.moment.x, two.moment.x)
     assert torch.equal(one.moment.pictures, two.moment.pictures)
     assert [kept.item for kept in one.shelf] == [kept.item for kept in two.shelf]
     assert all(torch.equal(a.picture, b.picture) for a, b in zip(one.shelf, two.shelf, strict=True))
-    assert other.session == dataclasses.replace(desk.session, setup=session.setup)
+    assert other.session == dataclasses.replace(shared.session, setup=session.setup)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.integers(3, 10), st.data())
 def test_any_turns(count: int, data: st.DataObject) -> None:
     model = exact_model()
-    desk = Desk(model, origin_of(model), Setup(TILES, images=ten_pictures()[:3]))
-    app = make_app(desk, Worker(), Access())
+    shared = SharedExplorer(model, origin_of(model), Setup(TILES, images=ten_pictures()[:3]))
+    app = make_app(shared, Worker(), Access())
     for _ in range(count):
-        before = desk.explorer.story
+        before = shared.explorer.state
         turn = data.draw(turns(before))
         got = send(app, turn)
         assert got.status in ANSWERS, got.body
         if got.status != 200:
-            assert desk.explorer.story is before
+            assert shared.explorer.state is before
             continue
-        sound(desk.explorer.story.moment, got)
-        assert desk.explorer.story.moment.version >= before.moment.version
-        steps_keep_their_promise(app, desk)
-    comes_out_the_same(app, desk)
+        check_invariants(shared.explorer.state.moment, got)
+        assert shared.explorer.state.moment.version >= before.moment.version
+        check_a_step(app, shared)
+    check_the_replay(app, shared)

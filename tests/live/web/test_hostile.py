@@ -1,4 +1,4 @@
-"""Hostile requests: each has its status, and after each the server answers and the chains are as before."""
+"""Hostile requests: each gets the expected status and leaves the server and its chains as they were."""
 
 import asyncio
 import base64
@@ -20,9 +20,9 @@ from starlette.types import ASGIApp
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.file import MAX_BYTES
-from nkca.live.web.desk import Desk
 from nkca.live.web.guard import Access
 from nkca.live.web.server import FIT_BYTES, MAX_PIXELS, TURN_BYTES, make_app
+from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import Worker
 
 TOKEN = "right-token"
@@ -46,7 +46,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def png_header(
     width: int, height: int, depth: int = 8, color: int = 0, content: bytes = b""
 ) -> bytes:
-    """A PNG that claims a size."""
+    """A PNG whose header states the given size."""
     head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     parts = chunk(b"IHDR", head) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
@@ -129,7 +129,7 @@ LARGE = base64.b64encode(
 # --------------------------------------------------------------------------------------------
 # The table: name -> request, status. In `TOKENED` the server asks for a token.
 
-PEACE: tuple[tuple[str, str], ...] = (
+SAME_ORIGIN: tuple[tuple[str, str], ...] = (
     ("Sec-Fetch-Site", "same-origin"),
     ("Origin", f"http://{HOST}"),
 )
@@ -166,7 +166,7 @@ def sized(path: str, declared: str, kind: str = JSON, *chunks: bytes) -> Ask:
 
 
 def chunked(path: str, kind: str, size: int) -> Ask:
-    """A body without a length; b'x' until it is larger than ``size``."""
+    """A body without Content-Length: b'x', just larger than ``size``."""
     return Ask(path, "POST", [("Content-Type", kind)], [bytes(1 << 20)] * (size // (1 << 20) + 1))
 
 
@@ -248,14 +248,14 @@ TOKENED: dict[str, tuple[Ask, int]] = {
         get("/", ("Cookie", f"a=b; nkca-8000={TOKEN}; nkca-8001=x")),
         200,
     ),
-    "right token at the door": (get(f"/?token={TOKEN}"), 303),
+    "right token at the listener": (get(f"/?token={TOKEN}"), 303),
     "no token": (get("/api/about"), 401),
     "no token, page": (get("/"), 401),
     "no token, static": (get("/static/app.js"), 401),
     "no token, turn": (raw(KEEP), 401),
     "no token, unknown": (get("/nowhere"), 401),
-    "wrong token at the door": (get("/?token=wrong"), 401),
-    "empty token at the door": (get("/?token="), 401),
+    "wrong token at the listener": (get("/?token=wrong"), 401),
+    "empty token at the listener": (get("/?token="), 401),
     "half a token": (get(f"/?token={TOKEN[:-1]}"), 401),
     "longer token": (get(f"/?token={TOKEN}x"), 401),
     "unicode token": (get("/?token=%C3%A9%ff"), 401),
@@ -514,20 +514,20 @@ LOCAL = HOSTS | ORIGINS | BODIES | MALFORMED | PICTURES | SESSIONS | PATHS | MET
 
 
 @dataclasses.dataclass(frozen=True)
-class Room:
-    """A server, what it was like at first, and what lets a request in."""
+class ServerUnderTest:
+    """A server, the tensors of its chains at the start, and the headers that a request needs."""
 
     app: ASGIApp
-    desk: Desk
+    shared: SharedExplorer
     before: Sequence[torch.Tensor]
     key: tuple[tuple[str, str], ...]
 
     def check(self) -> None:
-        """The server answers, and the chains are as before."""
-        got = answer(self.app, post(TURN, b"{}", JSON, *self.key, *PEACE))
+        """The server responds, and the chains are unchanged."""
+        got = answer(self.app, post(TURN, b"{}", JSON, *self.key, *SAME_ORIGIN))
         assert got.status == 200
-        assert got.head["version"] == self.desk.explorer.story.moment.version
-        now = tensors(self.desk.explorer.story.moment)
+        assert got.head["version"] == self.shared.explorer.state.moment.version
+        now = tensors(self.shared.explorer.state.moment)
         assert all(map(torch.equal, now, self.before))
 
 
@@ -535,51 +535,53 @@ def tensors(moment: Tiles) -> Sequence[torch.Tensor]:
     return [t.clone() for t in (moment.x, moment.pictures, moment.repaint)]
 
 
-def room(token: str | None, *key: tuple[str, str]) -> Room:
+def server(token: str | None, *key: tuple[str, str]) -> ServerUnderTest:
     model = exact_model()
-    desk = Desk(model, origin_of(model), Setup(4))
-    app = make_app(desk, Worker(), Access(token=token))
+    shared = SharedExplorer(model, origin_of(model), Setup(4))
+    app = make_app(shared, Worker(), Access(token=token))
     events = [{"do": "step", "times": 3}, {"do": "pick", "tile": 1}, {"do": "record", "on": True}]
     answer(app, post(TURN, json.dumps({"events": events}).encode(), JSON, *key))
-    return Room(app, desk, tensors(desk.explorer.story.moment), key)
+    return ServerUnderTest(app, shared, tensors(shared.explorer.state.moment), key)
 
 
 @pytest.fixture(scope="module")
-def local() -> Room:
-    return room(None)
+def local() -> ServerUnderTest:
+    return server(None)
 
 
 @pytest.fixture(scope="module")
-def tokened() -> Room:
-    return room(TOKEN, COOKIE)
+def tokened() -> ServerUnderTest:
+    return server(TOKEN, COOKIE)
 
 
-def check(room: Room, request: Ask, status: int) -> Answer:
-    story = room.desk.explorer.story
-    got = answer(room.app, request)
+def check(tested: ServerUnderTest, request: Ask, status: int) -> Answer:
+    state = tested.shared.explorer.state
+    got = answer(tested.app, request)
     assert got.status == status, got.body[:300]
-    assert room.desk.explorer.story is story
+    assert tested.shared.explorer.state is state
     assert got.headers["x-content-type-options"] == "nosniff"
     if status >= 400 and request.path.startswith("/api"):
         assert list(got.json) == ["error"]
         assert 0 < len(got.json["error"]) <= 500
         assert "\n" not in got.json["error"]
-    room.check()
+    tested.check()
     return got
 
 
 @pytest.mark.parametrize(("request_", "status"), LOCAL.values(), ids=LOCAL.keys())
-def test_a_hostile_request(local: Room, request_: Ask, status: int) -> None:
+def test_a_hostile_request(local: ServerUnderTest, request_: Ask, status: int) -> None:
     check(local, request_, status)
 
 
 @pytest.mark.parametrize(("request_", "status"), TOKENED.values(), ids=TOKENED.keys())
-def test_a_request_to_a_server_with_a_token(tokened: Room, request_: Ask, status: int) -> None:
+def test_a_request_to_a_server_with_a_token(
+    tokened: ServerUnderTest, request_: Ask, status: int
+) -> None:
     got = check(tokened, request_, status)
     assert ("set-cookie" in got.headers) == (status == 303)
 
 
-def test_the_cookie(tokened: Room) -> None:
+def test_the_cookie(tokened: ServerUnderTest) -> None:
     got = answer(tokened.app, get(f"/?token={TOKEN}"))
     assert got.headers["location"] == "/"
     cookie, *how = got.headers["set-cookie"].split("; ")
@@ -588,9 +590,9 @@ def test_the_cookie(tokened: Room) -> None:
     assert answer(tokened.app, get("/api/about", ("Cookie", cookie))).status == 200
 
 
-def test_people_without_the_token_read_a_sentence(tokened: Room) -> None:
+def test_without_the_token_the_page_explains_what_to_do(tokened: ServerUnderTest) -> None:
     got = answer(tokened.app, get("/"))
-    assert "open the address that nkca-interactive printed" in got.body.decode()
+    assert "open the complete address that nkca-interactive printed" in got.body.decode()
     assert TOKEN not in got.body.decode()
 
 
@@ -612,23 +614,23 @@ ELSEWHERE = {
 @pytest.mark.parametrize(("host", "status"), ELSEWHERE.items())
 def test_names_of_a_server_for_other_machines(host: str, status: int) -> None:
     model = exact_model()
-    desk = Desk(model, origin_of(model), Setup(1))
+    shared = SharedExplorer(model, origin_of(model), Setup(1))
     access = Access(frozenset({"localhost", "workstation"}), by_address=True, token=TOKEN)
-    app = make_app(desk, Worker(), access)
+    app = make_app(shared, Worker(), access)
     assert answer(app, Ask("/api/about", headers=[BEARER], host=host)).status == status
 
 
-def test_a_method_that_is_not_allowed_is_told_which_are(local: Room) -> None:
+def test_a_method_that_is_not_allowed_gets_the_allowed_ones(local: ServerUnderTest) -> None:
     assert answer(local.app, Ask(TURN)).headers["allow"] == "POST"
 
 
-def test_many_large_images_in_a_session_are_not_decoded(local: Room) -> None:
+def test_many_large_images_in_a_session_are_not_decoded(local: ServerUnderTest) -> None:
     request, _ = SESSIONS["many image bombs in a session"]
-    assert "more than fit into memory" in answer(local.app, request).json["error"]
+    assert "too many to fit into memory" in answer(local.app, request).json["error"]
 
 
-def test_two_hundred_requests_at_once(local: Room) -> None:
-    story = local.desk.explorer.story
+def test_two_hundred_requests_at_once(local: ServerUnderTest) -> None:
+    state = local.shared.explorer.state
     asks = [request for request, _ in list(MALFORMED.values()) + list(PATHS.values())]
     asks += [turn(), fit(picture("PNG")), Ask("/api/session.json"), fit(b"no picture")] * 25
 
@@ -638,5 +640,5 @@ def test_two_hundred_requests_at_once(local: Room) -> None:
     got = asyncio.run(at_once())
     assert len(got) >= 190
     assert {one.status for one in got} <= {200, 400, 404, 409, 422, 503}
-    assert local.desk.explorer.story is story
+    assert local.shared.explorer.state is state
     local.check()

@@ -1,4 +1,4 @@
-"""The server keeps to its contract, and survives."""
+"""The server follows its protocol and survives errors."""
 
 import asyncio
 import base64
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from nkca.distributions.normal import Normal
 from nkca.live.chains.explorer import Setup
-from nkca.live.web.desk import Desk
 from nkca.live.web.guard import HEADERS, Access
 from nkca.live.web.server import make_app, page_files
+from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import FullError, Worker
 from nkca.models.model import Model
 
@@ -34,15 +34,15 @@ KEEP = {"do": "keep", "tile": 2}
 
 
 @pytest.fixture
-def desk() -> Desk:
+def shared() -> SharedExplorer:
     model = exact_model()
-    return Desk(model, origin_of(model), Setup(4, seed=5))
+    return SharedExplorer(model, origin_of(model), Setup(4, seed=5))
 
 
 @pytest.fixture
-def ask(desk: Desk) -> Asked:
-    """Asks the server of `desk`."""
-    app = make_app(desk, Worker(), Access())
+def ask(shared: SharedExplorer) -> Asked:
+    """Sends requests to the server of `shared`."""
+    app = make_app(shared, Worker(), Access())
     return lambda request: answer(app, request)
 
 
@@ -60,25 +60,25 @@ def png_of(size: tuple[int, int], kind: str = "PNG") -> bytes:
 # Turns
 
 
-def test_a_turn(ask: Asked, desk: Desk) -> None:
+def test_a_turn(ask: Asked, shared: SharedExplorer) -> None:
     got = ask(turn(RUN, seen=-1, steps=2, show="both"))
     assert got.status == 200
     assert got.headers["content-type"] == OCTETS
     assert (got.head["version"], got.head["step"], got.head["running"]) == (2, 2, True)
     assert pixels(got.png).shape == (4 * SHAPE[1], 2 * SHAPE[2])
-    assert got.head["version"] == desk.explorer.story.moment.version
+    assert got.head["version"] == shared.explorer.state.moment.version
     assert ask(turn(seen=2)).png == b""
-    assert ask(turn(seen=1)).png, "a newer frame is there"
+    assert ask(turn(seen=1)).png, "there is a newer frame"
 
 
-def test_two_tabs_share_one_chain(ask: Asked, desk: Desk) -> None:
+def test_two_tabs_share_one_chain(ask: Asked, shared: SharedExplorer) -> None:
     one = two = ask(turn(RUN)).head["version"]
     for _ in range(5):
         one = ask(turn(seen=one, steps=1)).head["version"]
         got = ask(turn(seen=two, steps=1))
         two = got.head["version"]
         assert got.png
-    assert one == two == desk.explorer.story.moment.step == 5
+    assert one == two == shared.explorer.state.moment.step == 5
 
 
 def test_lists_come_only_when_they_have_changed(ask: Asked) -> None:
@@ -100,26 +100,26 @@ def test_lists_come_only_when_they_have_changed(ask: Asked) -> None:
         ({"do": "restart", "source": "images", "seed": 1}, 422),
     ],
 )
-def test_an_event_that_cannot_be_done_changes_nothing(
-    ask: Asked, desk: Desk, event: dict[str, Any], status: int
+def test_an_event_that_cannot_be_applied_changes_nothing(
+    ask: Asked, shared: SharedExplorer, event: dict[str, Any], status: int
 ) -> None:
     ask(turn(RUN, steps=2))
-    story = desk.explorer.story
+    state = shared.explorer.state
     got = ask(turn({"do": "level", "level": 0.2}, event, steps=1))
     assert got.status == status
     assert list(got.json) == ["error"]
     assert "\n" not in got.json["error"]
-    assert desk.explorer.story is story
+    assert shared.explorer.state is state
 
 
-def test_an_error_that_quotes_the_request_is_json_whatever_is_quoted(ask: Asked) -> None:
+def test_an_error_that_quotes_the_request_is_valid_json(ask: Asked) -> None:
     got = ask(post("/api/turn", rb'{"events": [{"do": "\ud800\nfly"}]}'))
     assert got.status == 422
     assert got.json["error"].startswith("unknown event '\ud800 fly'")
 
 
 # --------------------------------------------------------------------------------------------
-# What is taken away
+# Downloads
 
 
 def test_about(ask: Asked) -> None:
@@ -142,7 +142,7 @@ def test_the_page_and_its_parts(ask: Asked) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/about", "/api/none", "/static/x", "/api/turn"])
-def test_every_answer_binds_the_browser(ask: Asked, path: str) -> None:
+def test_every_response_has_the_security_headers(ask: Asked, path: str) -> None:
     headers = ask(Ask(path)).headers
     assert {name: headers[name.lower()] for name in HEADERS} == HEADERS
 
@@ -151,15 +151,15 @@ EMPTY = ["/api/shelf.png", "/api/shelf.zip", "/api/recording.gif", "/api/recordi
 
 
 @pytest.mark.parametrize("path", EMPTY)
-def test_nothing_to_take_away_yet(ask: Asked, path: str) -> None:
+def test_nothing_to_download_yet(ask: Asked, path: str) -> None:
     assert ask(Ask(path)).status == 409
     ask(turn({"do": "record", "on": True}))
     assert ask(Ask(path)).status == 409
 
 
-def test_what_was_kept_can_be_taken_away(ask: Asked, desk: Desk) -> None:
+def test_kept_pictures_can_be_downloaded(ask: Asked, shared: SharedExplorer) -> None:
     ask(turn(RUN, KEEP, {"do": "keep", "tile": 0}, steps=3))
-    picture = desk.explorer.story.shelf[0].picture
+    picture = shared.explorer.state.shelf[0].picture
     got = ask(Ask("/api/kept/1.png?download=1"))
     assert got.headers["content-disposition"] == 'attachment; filename="kept_0001.png"'
     assert np.array_equal(pixels(got.body), picture[0])
@@ -191,26 +191,28 @@ def test_a_recording_is_an_animation(ask: Asked) -> None:
 
 
 # --------------------------------------------------------------------------------------------
-# What is brought along
+# Uploads
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
-def test_a_picture_is_fitted_and_can_be_started_from(ask: Asked, desk: Desk, kind: str) -> None:
-    story = desk.explorer.story
+def test_a_picture_is_fitted_and_can_be_started_from(
+    ask: Asked, shared: SharedExplorer, kind: str
+) -> None:
+    state = shared.explorer.state
     got = ask(post("/api/fit", png_of((60, 90), kind), OCTETS))
     assert (got.status, got.headers["content-type"]) == (200, "image/png")
     fitted = pixels(got.body)
     assert fitted.shape == SHAPE[1:]
-    assert desk.explorer.story is story
+    assert shared.explorer.state is state
     image = base64.b64encode(got.body).decode()
     assert ask(turn({"do": "start", "tile": 1, "image": image})).status == 200
-    assert np.array_equal(desk.explorer.story.moment.pictures[1, 0], fitted)
+    assert np.array_equal(shared.explorer.state.moment.pictures[1, 0], fitted)
 
 
-def test_a_session_is_saved_loaded_and_replayed(ask: Asked, desk: Desk) -> None:
+def test_a_session_is_saved_loaded_and_replayed(ask: Asked, shared: SharedExplorer) -> None:
     ask(turn(RUN, {"do": "level", "level": 0.3}, steps=9))
     ask(turn(KEEP, {"do": "spread", "tile": 2}, steps=4))
-    saved, story = ask(Ask("/api/session.json")), desk.explorer.story
+    saved, state = ask(Ask("/api/session.json")), shared.explorer.state
     assert saved.headers["content-disposition"] == 'attachment; filename="session.json"'
     ask(turn(STEP, KEEP))
     assert ask(post("/api/session", saved.body)).json == {"ok": True, "warning": None}
@@ -219,7 +221,7 @@ def test_a_session_is_saved_loaded_and_replayed(ask: Asked, desk: Desk) -> None:
     assert (head["epoch"], head["replaying"]["total"]) == (1, 13)
     while head["replaying"]:
         head = ask(turn(seen=head["version"], epoch=1, steps=1)).head
-    assert torch.equal(desk.explorer.story.moment.x, story.moment.x)
+    assert torch.equal(shared.explorer.state.moment.x, state.moment.x)
     assert ask(Ask("/api/session.json")).body == saved.body
     assert ask(turn(KEEP, epoch=0)).status == 409
 
@@ -233,29 +235,29 @@ def test_a_session_of_another_checkpoint_comes_with_a_warning(ask: Asked) -> Non
     assert "cuda" in ask(post("/api/session", json.dumps(gpu).encode())).json["warning"]
 
 
-def test_images_of_a_session_are_told_of(ask: Asked, desk: Desk) -> None:
-    model = desk.model
-    other = Desk(model, desk.origin, Setup(4, images=ten_pictures()[:3]))
+def test_about_counts_the_images_of_a_session(ask: Asked, shared: SharedExplorer) -> None:
+    model = shared.model
+    other = SharedExplorer(model, shared.origin, Setup(4, images=ten_pictures()[:3]))
     content = answer(make_app(other, Worker(), Access()), Ask("/api/session.json")).body
     ask(post("/api/session", content))
     assert ask(Ask("/api/about")).json["images"] == 3
 
 
-def test_a_change_of_the_shelf_is_told(desk: Desk) -> None:
+def test_a_change_of_the_shelf_is_reported(shared: SharedExplorer) -> None:
     told: list[tuple[int, bool]] = []
 
-    def tell(desk: Desk, leaving: bool) -> None:
-        told.append((len(desk.explorer.story.shelf), leaving))
+    def tell(shared: SharedExplorer, leaving: bool) -> None:
+        told.append((len(shared.explorer.state.shelf), leaving))
 
-    app = make_app(desk, Worker(), Access(), on_change=tell)
+    app = make_app(shared, Worker(), Access(), on_change=tell)
     for events in ([STEP], [KEEP, STEP], [RUN], [{"do": "remove", "item": 1}]):
         answer(app, turn(*events))
     assert told == [(1, False), (0, False)]
     answer(app, turn(KEEP, {"do": "undo"}))
-    assert told == [(1, False), (0, False)], "nothing was done"
+    assert told == [(1, False), (0, False)], "no event was applied"
     saved = answer(app, Ask("/api/session.json")).body
     answer(app, post("/api/session", saved))
-    assert told[2:] == [(0, True)], "the session that goes"
+    assert told[2:] == [(0, True)], "the session that is replaced"
 
 
 # --------------------------------------------------------------------------------------------
@@ -263,7 +265,7 @@ def test_a_change_of_the_shelf_is_told(desk: Desk) -> None:
 
 
 class Slow(nn.Module):
-    """A network of many slow layers; notes who is inside."""
+    """A network of many slow layers, which records the threads that call it."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__()
@@ -274,7 +276,7 @@ class Slow(nn.Module):
         self.inside = threading.Lock()
 
     def forward(self, x: Tensor, _: Tensor) -> Normal:
-        assert self.inside.acquire(blocking=False), "entered twice at once"
+        assert self.inside.acquire(blocking=False), "two calls at once"
         try:
             self.threads.add(threading.get_ident())
             for layer in self.layers:
@@ -286,10 +288,10 @@ class Slow(nn.Module):
         return Normal(0.5 * x, torch.ones_like(x))
 
 
-def slow_desk(network: nn.Module) -> Desk:
+def slow_explorer(network: nn.Module) -> SharedExplorer:
     model: Model = exact_model()
     model = dataclasses.replace(model, chain=dataclasses.replace(model.chain, denoiser=network))
-    return Desk(model, origin_of(model), Setup(4))
+    return SharedExplorer(model, origin_of(model), Setup(4))
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -297,15 +299,15 @@ async def until(reached: Callable[[], bool]) -> None:
         if reached():
             return
         await asyncio.sleep(0.002)
-    raise AssertionError("it never happened")
+    raise AssertionError("the condition never became true")
 
 
-def test_a_step_whose_page_has_gone_is_given_up() -> None:
+def test_a_step_whose_page_has_disconnected_is_cancelled() -> None:
     network = Slow()
-    desk = slow_desk(network)
-    app = make_app(desk, Worker(), Access())
+    shared = slow_explorer(network)
+    app = make_app(shared, Worker(), Access())
     answer(app, turn(RUN, steps=1))
-    story, network.reached, network.seconds = desk.explorer.story, 0, 0.02
+    state, network.reached, network.seconds = shared.explorer.state, 0, 0.02
 
     async def leave() -> None:
         gone = asyncio.Event()
@@ -316,13 +318,13 @@ def test_a_step_whose_page_has_gone_is_given_up() -> None:
 
     asyncio.run(leave())
     assert network.reached < 10
-    assert desk.explorer.story is story
+    assert shared.explorer.state is state
     network.seconds = 0
     assert answer(app, turn(seen=1, steps=1)).head["version"] == 2
 
 
 @pytest.mark.parametrize(("events", "version"), [([], 1), ([{"do": "pick", "tile": 1}], 2)])
-def test_a_turn_whose_page_has_gone_before_it_began(
+def test_a_turn_whose_page_has_disconnected_before_it_began(
     monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], version: int
 ) -> None:
     drawn = 0
@@ -332,10 +334,10 @@ def test_a_turn_whose_page_has_gone_before_it_began(
         drawn += 1
         return b""
 
-    monkeypatch.setattr("nkca.live.web.desk.sprite", draw)
+    monkeypatch.setattr("nkca.live.web.shared_explorer.sprite", draw)
     network = Slow()
-    desk = slow_desk(network)
-    app = make_app(desk, Worker(), Access())
+    shared = slow_explorer(network)
+    app = make_app(shared, Worker(), Access())
     answer(app, turn(RUN))
     network.seconds = 0.01
 
@@ -349,15 +351,17 @@ def test_a_turn_whose_page_has_gone_before_it_began(
         await asyncio.gather(first, second)
 
     asyncio.run(leave())
-    moment = desk.explorer.story.moment
-    assert (moment.version, moment.step) == (version, 1), "its events count, its step does not"
-    assert drawn == 2 + len(events), "what nobody waits for is not drawn"
+    moment = shared.explorer.state.moment
+    assert (moment.version, moment.step) == (version, 1), (
+        "its events are applied, its step is not made"
+    )
+    assert drawn == 2 + len(events), "a frame that no page waits for is not drawn"
 
 
-def test_the_desk_is_never_entered_twice_at_once() -> None:
+def test_the_explorer_is_used_by_one_request_at_a_time() -> None:
     network = Slow(0.0005)
-    desk = slow_desk(network)
-    app = make_app(desk, Worker(), Access())
+    shared = slow_explorer(network)
+    app = make_app(shared, Worker(), Access())
     saved = answer(app, Ask("/api/session.json")).body
     network.threads.clear()
 
@@ -372,10 +376,10 @@ def test_the_desk_is_never_entered_twice_at_once() -> None:
     assert answer(app, turn({"do": "stop"})).status == 200
 
 
-def test_too_many_requests_are_told_so_at_once() -> None:
+def test_too_many_requests_are_refused_at_once() -> None:
     network = Slow(0.01)
-    desk = slow_desk(network)
-    app = make_app(desk, Worker(room=4), Access())
+    shared = slow_explorer(network)
+    app = make_app(shared, Worker(capacity=4), Access())
 
     async def all_at_once() -> list[Answer]:
         return await asyncio.gather(*(asking(app, turn(seen=-1)) for _ in range(10)))
@@ -393,7 +397,7 @@ def test_too_many_requests_are_told_so_at_once() -> None:
     assert answer(app, turn()).status == 200
 
 
-def test_a_worker_has_room_again() -> None:
+def test_a_worker_has_capacity_again() -> None:
     async def use(worker: Worker) -> None:
         with pytest.raises(ZeroDivisionError):
             await worker.do(lambda: 1 // 0)
@@ -404,13 +408,13 @@ def test_a_worker_has_room_again() -> None:
             await worker.do(lambda: None)
         held.set()
         assert await waiting
-        await until(lambda: worker._room == 1)
+        await until(lambda: worker._free == 1)
 
-    asyncio.run(use(Worker(room=1)))
+    asyncio.run(use(Worker(capacity=1)))
 
 
 # --------------------------------------------------------------------------------------------
-# Survival
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -422,22 +426,22 @@ def test_a_worker_has_room_again() -> None:
         (RuntimeError("CUDA out of memory. Tried"), 422, "out of memory (start again"),
     ],
 )
-def test_whatever_goes_wrong_is_an_answer(
-    desk: Desk,
+def test_every_error_becomes_a_response(
+    shared: SharedExplorer,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
     status: int,
     said: str,
 ) -> None:
-    app = make_app(desk, Worker(), Access())
+    app = make_app(shared, Worker(), Access())
     before = answer(app, turn(RUN, steps=2)).head
 
     def fail(*_: object) -> None:
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr("nkca.live.chains.explorer.of.step", fail)
+        broken.setattr("nkca.live.chains.explorer.tiles.step", fail)
         got = answer(app, turn(seen=before["version"], steps=1))
     assert got.status == status
     assert said in got.json["error"]
@@ -446,14 +450,16 @@ def test_whatever_goes_wrong_is_an_answer(
     assert head["version"] == before["version"] + 1
 
 
-def test_a_client_that_goes_in_the_middle_of_its_body(ask: Asked) -> None:
+def test_a_client_that_disconnects_in_the_middle_of_its_body(ask: Asked) -> None:
     cut = Ask("/api/turn", "POST", [("Content-Type", JSON)], [b'{"seen":'], ends=False)
     assert ask(cut).status == 400
 
 
-def test_a_body_that_does_not_come(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_does_not_arrive(
+    shared: SharedExplorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("nkca.live.web.requests.SECONDS", 0.05)
-    app = make_app(desk, Worker(), Access())
+    app = make_app(shared, Worker(), Access())
     assert answer(app, Ask("/api/turn", "POST", [("Content-Type", JSON)], [b"{}"])).status == 200
 
     async def never(scope: dict[str, Any]) -> int:

@@ -29,15 +29,15 @@ from toys import save_pictures
 
 from nkca.cli.metrics import main
 from nkca.config.schema import DataConfig
-from nkca.metrics.collect import Collecting, collect, concatenate, shards
+from nkca.metrics.collect import CollectOptions, collect, concatenate, shards
 from nkca.metrics.extractors import efficientnet
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ArrayImages
 from nkca.metrics.measure import make_report
-from nkca.metrics.measurement import prepare
+from nkca.metrics.measurement import open_measurement
 from nkca.metrics.report import Report
-from nkca.metrics.request import Request
+from nkca.metrics.request import MeasureRequest
 from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.moments import Moments
 from nkca.metrics.scores.score import score
@@ -340,8 +340,8 @@ def test_workers(scored: Scored, real: Extractor, place: Path) -> None:
     for workers in (1, 3):
         data = DataConfig(data_workers=workers, cache=False)
         names = (str(place / "samples"), str(place / "reference"))
-        opened = prepare(Request(*names, train=names[1], data=data))
-        options = Collecting(CPU, place / "cache", 64)
+        opened = open_measurement(MeasureRequest(*names, train=names[1], data=data))
+        options = CollectOptions(CPU, place / "cache", 64)
         report, _ = make_report(opened, real, options, lambda what, *_: seen.append(what))
         assert set(seen) == {"scores"}, "no features"
         assert plain(report) == scored
@@ -352,7 +352,7 @@ def test_shards(parts: int, scored: Scored, real: Extractor) -> None:
     def of(name: str) -> Statistics:
         split = shards(ArrayImages(SETS[name]), parts)
         assert len(split) == parts
-        return concatenate([collect(part, real, Collecting(CPU, None)) for part in split])
+        return concatenate([collect(part, real, CollectOptions(CPU, None)) for part in split])
 
     samples, reference = of("samples"), of("reference")
     assert (samples.count, reference.count) == (SAMPLES, REFERENCE)
@@ -366,7 +366,7 @@ def test_control_other_pictures_have_other_scores(
     """One pixel of one picture shows."""
     images = SETS["samples"].clone()
     images[5, :, 16, 16] ^= 255
-    options = Collecting(CPU, place / "cache", 64)
+    options = CollectOptions(CPU, place / "cache", 64)
     samples = collect(ArrayImages(images), real, options)
     reference = collect(ArrayImages(SETS["reference"]), real, options)
     assert relative(score(samples, reference).fid or 0, scored["fid"]) > 1e-6

@@ -9,7 +9,11 @@ from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.metrics.extractors import efficientnet
-from nkca.metrics.extractors.efficientnet import EfficientNetExtractor, open_efficientnet, prepare
+from nkca.metrics.extractors.efficientnet import (
+    EfficientNetExtractor,
+    network_input,
+    open_efficientnet,
+)
 from nkca.metrics.extractors.lite0 import EfficientNetLite0, SameConv
 from nkca.metrics.extractors.weights import UnavailableError
 
@@ -67,7 +71,7 @@ def plain(weights: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_folded_as_unfolded(weights: dict[str, Tensor], extractor: EfficientNetExtractor) -> None:
     images = pictures(2, 224, 300)
-    expected = plain(weights, prepare(images))
+    expected = plain(weights, network_input(images))
     found = extractor(images)
     torch.testing.assert_close((found.features, found.logits), expected, rtol=1e-4, atol=1e-4)
     assert found.features.shape == (2, 1280)
@@ -84,12 +88,12 @@ def test_images_do_not_mix(extractor: EfficientNetExtractor) -> None:
 def test_the_input_is_the_middle_of_a_larger_picture() -> None:
     images = pictures(1, 256, 300)
     middle = images[:, :, 16:240, 38:262].float()
-    torch.testing.assert_close(prepare(images), (middle - 127) / 128, rtol=0, atol=1e-5)
+    torch.testing.assert_close(network_input(images), (middle - 127) / 128, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (33, 20), (1000, 600)])
 def test_pictures_of_any_size(size: tuple[int, int]) -> None:
-    x = prepare(torch.full((1, 3, *size), 255, dtype=torch.uint8))
+    x = network_input(torch.full((1, 3, *size), 255, dtype=torch.uint8))
     assert x.shape == (1, 3, 224, 224)
     torch.testing.assert_close(x, torch.ones_like(x))
 

@@ -100,7 +100,9 @@ def test_a_bounded_batch_is_one_line(tmp_path: Path) -> None:
     dims = {0: torch.export.Dim("batch", max=4)}
     extractor = ExportedExtractor(export(tmp_path / "net.pt2", Net(), dims), CPU)
     assert len(extractor(pictures(4)).features) == 4
-    with pytest.raises(InputError, match=r"net\.pt2 takes no 5 images of 9x8: .*4") as caught:
+    with pytest.raises(
+        InputError, match=r"net\.pt2 does not accept 5 images of 9x8: .*4"
+    ) as caught:
         extractor(pictures(5))
     assert "\n" not in str(caught.value)
 

@@ -5,15 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from toys import normal
 
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores.inception_score import inception_score
-
-
-def normal(count: int, classes: int, seed: int, scale: float = 2.0) -> Array:
-    values = scale * np.random.default_rng(seed).standard_normal((count, classes))
-    return values.astype(np.float32)
 
 
 def certain(*classes: int, of: int = 4) -> Array:
@@ -31,7 +27,7 @@ def test_by_hand() -> None:
 
 
 def test_images_that_look_alike_score_1() -> None:
-    alike = np.tile(normal(1, 7, seed=1), (20, 1))
+    alike = np.tile(normal(1, 7, seed=1, scale=2.0), (20, 1))
     assert inception_score(alike).mean == pytest.approx(1, abs=1e-12)
     assert inception_score(np.zeros((20, 7), np.float32)).mean == pytest.approx(1, abs=1e-12)
     assert inception_score(certain(*[2] * 20)).mean == 1
@@ -54,7 +50,7 @@ def test_the_mean_is_of_the_divergence_not_of_the_score() -> None:
 def test_torch_fidelity_agrees(count: int, splits: int) -> None:
     """Also where the parts are not of one size."""
     fidelity = pytest.importorskip("torch_fidelity.metric_isc", reason="no torch-fidelity here")
-    logits = normal(count, 20, seed=count)
+    logits = normal(count, 20, seed=count, scale=2.0)
     expected = fidelity.isc_features_to_metric(torch.from_numpy(logits), splits)
     found = inception_score(logits, splits)
     assert found.mean == pytest.approx(expected["inception_score_mean"], rel=1e-5)
@@ -71,13 +67,13 @@ def test_samples_in_order_of_class_are_shuffled() -> None:
 
 
 def test_a_constant_added_to_all_logits_of_an_image_changes_nothing() -> None:
-    logits = normal(40, 6, seed=2)
+    logits = normal(40, 6, seed=2, scale=2.0)
     shifted = logits + 4 * np.arange(40, dtype=np.float32)[:, None]
     assert inception_score(shifted).mean == pytest.approx(inception_score(logits).mean, rel=1e-5)
 
 
 def test_fewer_images_than_splits() -> None:
-    logits = normal(9, 5, seed=3)
+    logits = normal(9, 5, seed=3, scale=2.0)
     with pytest.raises(InputError, match="over 10 splits needs 10 images, got 9"):
         inception_score(logits)
     assert inception_score(logits, splits=9).mean == 1, "alone, an image is its class's mean"

@@ -5,20 +5,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from toys import column, normal
 
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores import kernel_distance as kernel
 from nkca.metrics.scores.kernel_distance import kernel_distance
-
-
-def normal(count: int, dimensions: int, seed: int, shift: float = 0.0) -> Array:
-    values = np.random.default_rng(seed).standard_normal((count, dimensions)) + shift
-    return values.astype(np.float32)
-
-
-def column(*values: float) -> Array:
-    return np.array(values, np.float32)[:, None]
 
 
 def k(x: Array, y: Array) -> float:

@@ -1,33 +1,34 @@
 """Manifolds on a line by hand, against loops over all pairs, and with the two sets swapped."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import astuple
 
 import numpy as np
 import pytest
 import torch
+from tables import each
+from toys import column, normal
 
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores import manifold as neighbours
-from nkca.metrics.scores.manifold import Manifold, manifold, nearest, squared_radii
+from nkca.metrics.scores.manifold import Manifold, manifold, nearest_neighbours, squared_radii
+
+Blocks = Iterator[tuple[int, int]]
 
 
-def normal(count: int, dimensions: int, seed: int, scale: float = 1.0) -> Array:
-    values = scale * np.random.default_rng(seed).standard_normal((count, dimensions))
-    return values.astype(np.float32)
-
-
-def column(*values: float) -> Array:
-    return np.array(values, np.float32)[:, None]
-
-
-@pytest.fixture(params=[(1024, 8192), (4, 6), (6, 4), (3, 100), (100, 3), (1, 1)])
-def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def blocks(monkeypatch: pytest.MonkeyPatch) -> Blocks:
     """Blocks of all shapes: whole sets, and parts that miss the diagonal above and below it."""
-    rows, columns = request.param
-    monkeypatch.setattr(neighbours, "_ROWS", rows)
-    monkeypatch.setattr(neighbours, "_COLUMNS", columns)
+
+    def shapes() -> Blocks:
+        for rows, columns in each([(1024, 8192), (4, 6), (6, 4), (3, 100), (100, 3), (1, 1)]):
+            monkeypatch.setattr(neighbours, "_ROWS", rows)
+            monkeypatch.setattr(neighbours, "_COLUMNS", columns)
+            yield rows, columns
+
+    return shapes()
 
 
 # loops over all pairs
@@ -59,49 +60,56 @@ def by_loops(samples: Array, reference: Array) -> Manifold:
     )
 
 
-@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize(("seed", "counts"), [(1, (23, 31)), (2, (31, 23)), (3, (8, 40))])
-def test_all_pairs_in_loops(seed: int, counts: tuple[int, int]) -> None:
-    samples, reference = normal(counts[0], 3, seed), normal(counts[1], 3, seed + 10)
+def test_all_pairs_in_loops(seed: int, counts: tuple[int, int], blocks: Blocks) -> None:
+    samples, reference = (
+        normal(counts[0], 3, seed),
+        normal(counts[1], 3, seed + 10),
+    )
     samples[:, 0] += 1.5
-    found = manifold(samples, reference)
-    assert astuple(found) == pytest.approx(astuple(by_loops(samples, reference)), rel=1e-12)
-    assert all(0.1 < share < 1 for share in (found.precision, found.recall, found.coverage))
+    expected = astuple(by_loops(samples, reference))
+    for _ in blocks:
+        found = manifold(samples, reference)
+        assert astuple(found) == pytest.approx(expected, rel=1e-12)
+        assert all(0.1 < share < 1 for share in (found.precision, found.recall, found.coverage))
 
 
-@pytest.mark.usefixtures("blocks")
-def test_radii_in_loops() -> None:
+def test_radii_in_loops(blocks: Blocks) -> None:
     features = normal(29, 3, seed=4)
-    found = squared_radii(features, 4).sqrt()
-    assert found.dtype == torch.float64
-    for k in range(1, 5):
-        assert found[:, k - 1].tolist() == pytest.approx(radii(features, k), rel=1e-6)
+    for _ in blocks:
+        found = squared_radii(features, 4).sqrt()
+        assert found.dtype == torch.float64
+        for k in range(1, 5):
+            assert found[:, k - 1].tolist() == pytest.approx(radii(features, k), rel=1e-6)
 
 
-@pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("counts", [(17, 26), (26, 17)])
-def test_the_nearest_in_loops(counts: tuple[int, int]) -> None:
+def test_the_nearest_in_loops(counts: tuple[int, int], blocks: Blocks) -> None:
     samples, others = normal(counts[0], 3, seed=5), normal(counts[1], 3, seed=6)
-    distance, index = nearest(samples, others)
     expected = distances(samples, others)
-    assert distance.tolist() == pytest.approx([min(row) for row in expected], rel=1e-6)
-    assert index.tolist() == [row.index(min(row)) for row in expected]
+    for _ in blocks:
+        distance, index = nearest_neighbours(samples, others)
+        assert distance.tolist() == pytest.approx([min(row) for row in expected], rel=1e-6)
+        assert index.tolist() == [row.index(min(row)) for row in expected]
 
 
-@pytest.mark.usefixtures("blocks")
-def test_the_nearest_other_in_loops() -> None:
+def test_the_nearest_other_in_loops(blocks: Blocks) -> None:
     features = normal(26, 3, seed=7)
-    distance, index = nearest(features, features, leave_out_itself=True)
-    assert distance.tolist() == pytest.approx(radii(features, 1), rel=1e-6)
-    assert all(where != row for row, where in enumerate(index.tolist()))
-    assert nearest(features, features)[0].tolist() == [0] * 26
-    assert nearest(features, features)[1].tolist() == list(range(26))
+    for _ in blocks:
+        distance, index = nearest_neighbours(features, features, leave_out_itself=True)
+        assert distance.tolist() == pytest.approx(radii(features, 1), rel=1e-6)
+        assert all(where != row for row, where in enumerate(index.tolist()))
+        assert nearest_neighbours(features, features)[0].tolist() == [0] * 26
+        assert nearest_neighbours(features, features)[1].tolist() == list(range(26))
 
 
 @pytest.mark.parametrize("counts", [(90, 70), (70, 90)])
 def test_torch_fidelity_agrees(counts: tuple[int, int]) -> None:
     fidelity = pytest.importorskip("torch_fidelity.metric_prc", reason="no torch-fidelity here")
-    samples, reference = normal(counts[0], 6, seed=8, scale=0.8), normal(counts[1], 6, seed=9)
+    samples, reference = (
+        normal(counts[0], 6, seed=8, scale=0.8),
+        normal(counts[1], 6, seed=9),
+    )
     expected = fidelity.prc_features_to_metric(
         torch.from_numpy(samples),
         torch.from_numpy(reference),
@@ -207,24 +215,24 @@ def test_equal_distributions() -> None:
 def test_copies_are_at_distance_0_also_far_from_0() -> None:
     """|x|² + |y|² - 2 x·y of equal rows is not 0 in floating point; it has to be."""
     features = normal(50, 2048, seed=17) + np.float32(30)
-    distance, index = nearest(features[10:20], features)
+    distance, index = nearest_neighbours(features[10:20], features)
     assert distance.tolist() == [0] * 10
     assert index.tolist() == list(range(10, 20))
     near = features[:10] + np.float32(1e-3)
-    assert (nearest(near, features)[0] > 0.04).all(), "0.001 √2048 = 0.045 is no copy"
+    assert (nearest_neighbours(near, features)[0] > 0.04).all(), "0.001 √2048 = 0.045 is no copy"
 
 
-@pytest.mark.usefixtures("blocks")
-def test_the_first_of_equals_is_named() -> None:
-    for columns in ((1, 5, 5, 5, 9), (5, 1, 5, 9, 5)):
-        others = column(*columns)
-        distance, index = nearest(column(5), others)
-        assert (distance.item(), index.item()) == (0, columns.index(5))
+def test_the_first_of_equals_is_named(blocks: Blocks) -> None:
+    for _ in blocks:
+        for columns in ((1, 5, 5, 5, 9), (5, 1, 5, 9, 5)):
+            others = column(*columns)
+            distance, index = nearest_neighbours(column(5), others)
+            assert (distance.item(), index.item()) == (0, columns.index(5))
 
 
 def test_duplicates_are_each_others_neighbours() -> None:
     features = column(0, 0, 4, 4, 4)
-    distance, index = nearest(features, features, leave_out_itself=True)
+    distance, index = nearest_neighbours(features, features, leave_out_itself=True)
     assert distance.tolist() == [0] * 5
     assert index.tolist() == [1, 0, 3, 2, 2]
     assert squared_radii(features, 2)[:, 1].tolist() == [16, 16, 0, 0, 0]

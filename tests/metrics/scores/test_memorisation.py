@@ -5,20 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from toys import column, normal
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores.memorisation import CLOSEST_PAIRS, memorisation
-
-
-def normal(count: int, dimensions: int, seed: int) -> Array:
-    values = np.random.default_rng(seed).standard_normal((count, dimensions))
-    return values.astype(np.float32)
-
-
-def column(*values: float) -> Array:
-    return np.array(values, np.float32)[:, None]
-
 
 # by hand, on a line
 
@@ -54,7 +44,11 @@ def test_by_hand_without_held_out_images() -> None:
 
 
 def test_data_copying_is_the_mann_whitney_statistic() -> None:
-    samples, train, held_out = normal(30, 3, seed=1), normal(40, 3, seed=2), normal(20, 3, seed=3)
+    samples, train, held_out = (
+        normal(30, 3, seed=1),
+        normal(40, 3, seed=2),
+        normal(20, 3, seed=3),
+    )
     near = [min(np.linalg.norm(x - y) for y in train) for x in samples.astype(float)]
     unseen = [min(np.linalg.norm(x - y) for y in train) for x in held_out.astype(float)]
     wins = [(a < b) + (a == b) / 2 for a, b in itertools.product(near, unseen)]
@@ -126,7 +120,11 @@ def test_training_and_held_out_images_change_places(seed: int) -> None:
 def test_a_set_that_is_ours_alone_is_not_copied() -> None:
     """Independent sets: 0.5 within 4 standard errors (binomial for 2000 samples, 0.011, plus that of
     which 400 images there are: 20 draws show a deviation of 0.013)."""
-    samples, train, held_out = normal(2000, 4, 21), normal(400, 4, 22), normal(400, 4, 23)
+    samples, train, held_out = (
+        normal(2000, 4, 21),
+        normal(400, 4, 22),
+        normal(400, 4, 23),
+    )
     found = memorisation(samples, train, held_out)
     assert found.nearer_training == pytest.approx(0.5, abs=4 * 0.018)
     assert found.data_copying == pytest.approx(0.5, abs=4 * 0.018)
@@ -137,7 +135,10 @@ def test_a_set_that_is_ours_alone_is_not_copied() -> None:
 def test_the_larger_set_has_no_advantage(train_count: int, held_out_count: int) -> None:
     """20 times as many images hold the nearest one with probability 20/21, or 1/21, by chance."""
     samples = normal(1000, 3, seed=24)
-    train, held_out = normal(train_count, 3, seed=25), normal(held_out_count, 3, seed=26)
+    train, held_out = (
+        normal(train_count, 3, seed=25),
+        normal(held_out_count, 3, seed=26),
+    )
     found = memorisation(samples, train, held_out)
     assert found.nearer_training == pytest.approx(0.5, abs=0.12)
     assert found.held_out_distance is not None
@@ -148,7 +149,11 @@ def test_the_larger_set_has_no_advantage(train_count: int, held_out_count: int) 
 
 
 def test_the_seed_decides_which_part_of_the_larger_set() -> None:
-    samples, train, held_out = normal(200, 3, 27), normal(300, 3, 28), normal(30, 3, 29)
+    samples, train, held_out = (
+        normal(200, 3, 27),
+        normal(300, 3, 28),
+        normal(30, 3, 29),
+    )
     found = memorisation(samples, train, held_out)
     assert found == memorisation(samples.copy(), train, held_out)
     others = [memorisation(samples, train, held_out, seed=seed) for seed in range(1, 4)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.scores.moments import Moments, merged
+from nkca.metrics.scores.moments import Moments, merge_all
 
 EXACT = 1e-12
 
@@ -65,7 +65,7 @@ def test_parts_in_any_order_are_the_whole(sizes: tuple[int, ...]) -> None:
     whole, parts = Moments.of(features), in_parts(features, sizes)
     orders = [parts, parts[::-1], parts[1:] + parts[:1]]
     for order in orders:
-        assert_equal(merged(order), whole)
+        assert_equal(merge_all(order), whole)
 
 
 def test_parts_in_any_grouping_are_the_whole() -> None:
@@ -99,7 +99,7 @@ def test_a_far_mean_costs_no_digits() -> None:
     near = (normal(3000, 3, seed=6) * 2**20).round() / 2**20
     far = near + 1_000_000
     expected = Moments.of(near).gaussian().covariance
-    found = merged(in_parts(far, (1000, 1, 1999))).gaussian()
+    found = merge_all(in_parts(far, (1000, 1, 1999))).gaussian()
     assert (found.covariance - expected).abs().max() < 1e-11 * expected.max()
     assert (found.mean - 1_000_000 - near.mean(0)).abs().max() < 1e-9
     naive = (far.T @ far - 3000 * torch.outer(far.mean(0), far.mean(0))) / 2999
@@ -135,6 +135,6 @@ def test_a_single_image_has_no_covariance() -> None:
 def test_features_that_are_not_finite(value: float) -> None:
     features = normal(6, 3, seed=9)
     features[4, 1] = value
-    for moments in (Moments.of(features), merged(in_parts(features, (2, 2, 2)))):
+    for moments in (Moments.of(features), merge_all(in_parts(features, (2, 2, 2)))):
         with pytest.raises(InputError, match="not finite"):
             moments.gaussian()

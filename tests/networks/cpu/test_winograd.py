@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tables import each
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,34 +32,37 @@ def example(sizes: Sizes) -> list[Tensor]:
     return [t.requires_grad_() for t in (*tensors, torch.randn(width_out, generator=generator))]
 
 
-@pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_value_and_gradients(
-    kernels: Kernels, sizes: Sizes, threads: int, dtype: torch.dtype
-) -> None:
+def test_value_and_gradients(kernels: Kernels, dtype: torch.dtype) -> None:
     if not kernels.has("winograd", dtype):
         pytest.skip(f"this processor has no kernel for {dtype}")
-    inputs = example(sizes)
-    inputs[0] = inputs[0].detach().to(dtype).requires_grad_()
+    for sizes in each(SIZES):
+        inputs = example(sizes)
+        inputs[0] = inputs[0].detach().to(dtype).requires_grad_()
+        exact = [t.detach().double().requires_grad_() for t in inputs]
+        truth = functional.conv2d(exact[0], exact[1], exact[2], padding=1)
+        given = torch.randn(truth.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+        wanted = [truth, *torch.autograd.grad(truth, exact, given.double())]
+        rounded = [dtype, dtype, torch.float32, torch.float32]  # the weights' gradients are not
+        for threads in each([1, 2, 3]):
+            found = by_threads(kernels, inputs, given, threads)
+            for ours, theirs, kind in zip(found, wanted, rounded, strict=True):
+                assert ours.shape == theirs.shape
+                tolerance = 3e-6 if kind == torch.float32 else 1.5e-2
+                assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def by_threads(kernels: Kernels, inputs: list[Tensor], given: Tensor, threads: int) -> list[Tensor]:
+    """The kernel's value and gradients, computed by so many threads."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
         out = convolve(kernels, *inputs)
         assert out.is_contiguous(memory_format=torch.channels_last)
-        assert out.dtype == dtype
-        given = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-        found = [out, *torch.autograd.grad(out, inputs, given)]
+        assert out.dtype == given.dtype
+        return [out, *torch.autograd.grad(out, inputs, given)]
     finally:
         torch.set_num_threads(before)
-    exact = [t.detach().double().requires_grad_() for t in inputs]
-    truth = functional.conv2d(exact[0], exact[1], exact[2], padding=1)
-    wanted = [truth, *torch.autograd.grad(truth, exact, given.double())]
-    rounded = [dtype, dtype, torch.float32, torch.float32]  # the weights' gradients are not
-    for ours, theirs, kind in zip(found, wanted, rounded, strict=True):
-        assert ours.shape == theirs.shape
-        tolerance = 3e-6 if kind == torch.float32 else 1.5e-2
-        assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,1 +1,1 @@
-"""Chains that a person steers: events, actions, moments, history."""
+"""Chains that a user steers: events, actions, tiles, history."""

@@ -1,6 +1,6 @@
-"""What each event does to a session: story in, story out.
+"""What each event does to the state of an explorer: state in, state out.
 
-No denoiser evaluation, but for a restart from noise, which has to be pictured.
+Only a restart from noise evaluates the denoiser, to compute the pictures that it shows.
 """
 
 import base64
@@ -16,166 +16,171 @@ from torch import Tensor
 from nkca import levels
 from nkca.data.decode import probe
 from nkca.errors import InputError
-from nkca.live.chains import events as do
-from nkca.live.chains import tiles as of
+from nkca.live.chains import events, tiles
 from nkca.live.chains.recording import Recording
-from nkca.live.chains.story import Kept, Story, kept_from, labelled
+from nkca.live.chains.state import ExplorerState, Kept, kept_from, labelled
 from nkca.live.chains.tiles import Tiles
 from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
 
-GESTURE = 16  # versions: level changes that follow each other this closely are one action
+DRAG_VERSIONS = 16  # level changes at most so many versions apart are one action, one undo
 MAX_KEPT = 1000
 
 
-def act(model: Model, images: Tensor | None, story: Story, event: do.Event) -> Story:
-    """The story after an event, any but a step.
+def act(
+    model: Model, images: Tensor | None, state: ExplorerState, event: events.Event
+) -> ExplorerState:
+    """The state after any event except `MakeSteps`.
 
     Args:
-        images: uint8 (N, C, H, W), what a restart from images starts from.
+        images: uint8 (N, C, H, W), the images for a restart from images.
 
     Raises:
-        InputError: if it cannot be done.
+        InputError: if the event cannot be applied.
     """
     tile = getattr(event, "tile", None)
-    if tile is not None and tile >= len(story.moment):
-        raise InputError(f"there are {len(story.moment)} tiles, counted from 0; got {tile}")
+    if tile is not None and tile >= len(state.moment):
+        raise InputError(f"there are {len(state.moment)} tiles, counted from 0; got {tile}")
     match event:
-        case do.Run() | do.Pause():
-            return dataclasses.replace(story, running=isinstance(event, do.Run))
-        case do.Record():
-            return _record(story, event.on)
-        case do.Level():
-            return _level(model, story, event.level)
-        case do.Anneal():
-            return _anneal(model, story, event.steps)
-        case do.Restart():
-            return _restart(model, images, story, event)
-        case do.Start():
-            return _start(model, story, event)
-        case do.Paint():
-            return _paint(model, story, event)
-    return _SIMPLE[type(event)](story, event)
+        case events.RunChains() | events.Pause():
+            return dataclasses.replace(state, running=isinstance(event, events.RunChains))
+        case events.RecordAnimation():
+            return _record(state, event.on)
+        case events.Level():
+            return _level(model, state, event.level)
+        case events.Anneal():
+            return _anneal(model, state, event.steps)
+        case events.Restart():
+            return _restart(model, images, state, event)
+        case events.Start():
+            return _start(model, state, event)
+        case events.Paint():
+            return _paint(model, state, event)
+    return _SIMPLE[type(event)](state, event)
 
 
-def _level(model: Model, story: Story, level: float) -> Story:
+def _level(model: Model, state: ExplorerState, level: float) -> ExplorerState:
     if level < model.min_noise:
         raise InputError(f"the noise level must be {model.min_noise:g} to 1, got {level:g}")
-    present = story.moment
+    present = state.moment
     moved = dataclasses.replace(present, noise_level=float(level), ahead=())
     label = f"level {level:.2f}"
-    going_on = present.label.startswith("level") and story.history.past
-    if going_on and present.version - present.labelled <= GESTURE:
-        return story.moved(labelled(moved, label, present.version + 1))
-    return story.acted(moved, label)
+    same_drag = present.label.startswith("level") and state.history.past
+    if same_drag and present.version - present.labelled <= DRAG_VERSIONS:
+        return state.moved(labelled(moved, label, present.version + 1))
+    return state.acted(moved, label)
 
 
-def _anneal(model: Model, story: Story, steps: int) -> Story:
-    low, present = model.min_noise, story.moment
+def _anneal(model: Model, state: ExplorerState, steps: int) -> ExplorerState:
+    low, present = model.min_noise, state.moment
     path = levels.anneal(max(present.noise_level, low), low, steps)
     moved = dataclasses.replace(present, ahead=tuple(path[1:]))
     label = f"anneal, {steps} step{'s' * (steps > 1)}"
-    return dataclasses.replace(story.acted(moved, label), running=True)
+    return dataclasses.replace(state.acted(moved, label), running=True)
 
 
-def _restart(model: Model, images: Tensor | None, story: Story, event: do.Restart) -> Story:
-    started = of.anew(story.moment, event.seed)
+def _restart(
+    model: Model, images: Tensor | None, state: ExplorerState, event: events.Restart
+) -> ExplorerState:
+    started = tiles.reseeded(state.moment, event.seed)
     if event.source == "noise":
-        started = of.from_noise(model, started)
+        started = tiles.from_noise(model, started)
     elif images is None:
         raise InputError("no images were given to restart from")
     else:
-        started = of.from_images(model, started, dealt(images, started.free), started.free)
-    return story.acted(started, f"restart from {event.source}")
+        started = tiles.from_images(
+            model, started, image_per_tile(images, started.free), started.free
+        )
+    return state.acted(started, f"restart from {event.source}")
 
 
-def _start(model: Model, story: Story, event: do.Start) -> Story:
-    present = story.moment
-    tiles = present.free if event.tile is None else [event.tile]
+def _start(model: Model, state: ExplorerState, event: events.Start) -> ExplorerState:
+    present = state.moment
+    rows = present.free if event.tile is None else [event.tile]
     image = read_exact_image(event.image, model.data_shape)
-    moved = of.from_images(model, present, dealt(image, tiles), tiles)
+    moved = tiles.from_images(model, present, image_per_tile(image, rows), rows)
     where = "all tiles" if event.tile is None else f"tile {event.tile + 1}"
-    return dataclasses.replace(story.acted(moved, f"a picture to {where}"), running=False)
+    return dataclasses.replace(state.acted(moved, f"a picture to {where}"), running=False)
 
 
-def _paint(model: Model, story: Story, event: do.Paint) -> Story:
+def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerState:
     _, height, width = model.data_shape
     mask = _mask(event.mask, height, width)
-    as_seen = of.put(story.moment, [event.tile], story.seen(event.seen), event.tile)
-    return story.acted(
-        of.paint(model, as_seen, event.tile, mask), f"paint on tile {event.tile + 1}"
+    as_seen = tiles.copy_tile(state.moment, [event.tile], state.seen(event.seen), event.tile)
+    return state.acted(
+        tiles.paint(model, as_seen, event.tile, mask), f"paint on tile {event.tile + 1}"
     )
 
 
-def _record(story: Story, on: bool) -> Story:
-    recording = Recording() if on else story.recording and story.recording.ended()
-    return dataclasses.replace(story, recording=recording)
+def _record(state: ExplorerState, on: bool) -> ExplorerState:
+    recording = Recording() if on else state.recording and state.recording.ended()
+    return dataclasses.replace(state, recording=recording)
 
 
-def _pick(story: Story, event: do.Pick) -> Story:
-    if event.tile == story.moment.picked:
-        return story
-    moved = dataclasses.replace(story.moment, picked=event.tile)
-    return story.acted(moved, "pick none" if event.tile is None else f"pick tile {event.tile + 1}")
+def _pick(state: ExplorerState, event: events.Pick) -> ExplorerState:
+    if event.tile == state.moment.picked:
+        return state
+    moved = dataclasses.replace(state.moment, picked=event.tile)
+    return state.acted(moved, "pick none" if event.tile is None else f"pick tile {event.tile + 1}")
 
 
-def _spread(story: Story, event: do.Spread) -> Story:
-    present = story.moment
-    moved = of.put(present, present.free, story.seen(event.seen), event.tile)
-    return story.acted(moved, f"spread from tile {event.tile + 1}")
+def _spread(state: ExplorerState, event: events.Spread) -> ExplorerState:
+    present = state.moment
+    moved = tiles.copy_tile(present, present.free, state.seen(event.seen), event.tile)
+    return state.acted(moved, f"spread from tile {event.tile + 1}")
 
 
-def _lock(story: Story, event: do.Lock) -> Story:
-    moved = story.moment
+def _lock(state: ExplorerState, event: events.Lock) -> ExplorerState:
+    moved = state.moment
     if event.locked and not moved.locked[event.tile]:
-        moved = of.put(moved, [event.tile], story.seen(event.seen), event.tile)
+        moved = tiles.copy_tile(moved, [event.tile], state.seen(event.seen), event.tile)
     name = "lock" if event.locked else "unlock"
-    return story.acted(of.lock(moved, event.tile, event.locked), f"{name} tile {event.tile + 1}")
+    return state.acted(tiles.lock(moved, event.tile, event.locked), f"{name} tile {event.tile + 1}")
 
 
-def _undo(story: Story, _: do.Undo) -> Story:
-    return _back(story, *story.history.undo(story.moment))
+def _undo(state: ExplorerState, _: events.Undo) -> ExplorerState:
+    return _back(state, *state.history.undo(state.moment))
 
 
-def _redo(story: Story, _: do.Redo) -> Story:
-    return _back(story, *story.history.redo(story.moment))
+def _redo(state: ExplorerState, _: events.Redo) -> ExplorerState:
+    return _back(state, *state.history.redo(state.moment))
 
 
-def _jump(story: Story, event: do.Jump) -> Story:
-    return _back(story, *story.history.jump(story.moment, event.to))
+def _jump(state: ExplorerState, event: events.Jump) -> ExplorerState:
+    return _back(state, *state.history.jump(state.moment, event.to))
 
 
-def _back(story: Story, history: Any, moment: Tiles) -> Story:
-    return dataclasses.replace(story.moved(moment), history=history, running=False)
+def _back(state: ExplorerState, history: Any, moment: Tiles) -> ExplorerState:
+    return dataclasses.replace(state.moved(moment), history=history, running=False)
 
 
-def _keep(story: Story, event: do.Keep) -> Story:
-    if len(story.shelf) >= MAX_KEPT:
+def _keep(state: ExplorerState, event: events.Keep) -> ExplorerState:
+    if len(state.shelf) >= MAX_KEPT:
         raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
-    item = 1 + max((kept.item for kept in story.shelf + story.removed), default=0)
-    kept = kept_from(story.seen(event.seen), event.tile, item)
-    return dataclasses.replace(story, shelf=(*story.shelf, kept))
+    item = 1 + max((kept.item for kept in state.shelf + state.removed), default=0)
+    kept = kept_from(state.seen(event.seen), event.tile, item)
+    return dataclasses.replace(state, shelf=(*state.shelf, kept))
 
 
-def _remove(story: Story, event: do.Remove) -> Story:
-    kept = _item(story.shelf, event.item, "on the shelf")
-    shelf = tuple(other for other in story.shelf if other is not kept)
-    return dataclasses.replace(story, shelf=shelf, removed=(*story.removed, kept)[-MAX_KEPT:])
+def _remove(state: ExplorerState, event: events.Remove) -> ExplorerState:
+    kept = _item(state.shelf, event.item, "on the shelf")
+    shelf = tuple(other for other in state.shelf if other is not kept)
+    return dataclasses.replace(state, shelf=shelf, removed=(*state.removed, kept)[-MAX_KEPT:])
 
 
-def _restore(story: Story, event: do.Restore) -> Story:
-    kept = _item(story.removed, event.item, "among the removed ones")
-    if len(story.shelf) >= MAX_KEPT:
+def _restore(state: ExplorerState, event: events.Restore) -> ExplorerState:
+    kept = _item(state.removed, event.item, "among the removed pictures")
+    if len(state.shelf) >= MAX_KEPT:
         raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
-    removed = tuple(other for other in story.removed if other is not kept)
-    return dataclasses.replace(story, shelf=(*story.shelf, kept), removed=removed)
+    removed = tuple(other for other in state.removed if other is not kept)
+    return dataclasses.replace(state, shelf=(*state.shelf, kept), removed=removed)
 
 
-def _move(story: Story, event: do.Move) -> Story:
-    kept = _item(story.shelf, event.item, "on the shelf")
-    shelf = [other for other in story.shelf if other is not kept]
+def _move(state: ExplorerState, event: events.Move) -> ExplorerState:
+    kept = _item(state.shelf, event.item, "on the shelf")
+    shelf = [other for other in state.shelf if other is not kept]
     shelf.insert(event.to, kept)
-    return dataclasses.replace(story, shelf=tuple(shelf))
+    return dataclasses.replace(state, shelf=tuple(shelf))
 
 
 def _item(shelf: tuple[Kept, ...], item: int, where: str) -> Kept:
@@ -185,23 +190,23 @@ def _item(shelf: tuple[Kept, ...], item: int, where: str) -> Kept:
     raise InputError(f"there is no picture {item} {where}")
 
 
-_SIMPLE: dict[type[do.Event], Callable[[Story, Any], Story]] = {
-    do.Pick: _pick,
-    do.Spread: _spread,
-    do.Lock: _lock,
-    do.Undo: _undo,
-    do.Redo: _redo,
-    do.Jump: _jump,
-    do.Keep: _keep,
-    do.Remove: _remove,
-    do.Restore: _restore,
-    do.Move: _move,
+_SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]] = {
+    events.Pick: _pick,
+    events.Spread: _spread,
+    events.Lock: _lock,
+    events.Undo: _undo,
+    events.Redo: _redo,
+    events.Jump: _jump,
+    events.Keep: _keep,
+    events.Remove: _remove,
+    events.Restore: _restore,
+    events.Move: _move,
 }
 
 
-def dealt(images: Tensor, tiles: list[int]) -> Tensor:
-    """One image for each tile, in turn: (N, C, H, W) -> (len(tiles), C, H, W)."""
-    return images[torch.tensor([tile % len(images) for tile in tiles], dtype=torch.long)]
+def image_per_tile(images: Tensor, rows: list[int]) -> Tensor:
+    """One image for each tile, in turn: (N, C, H, W) -> (len(rows), C, H, W)."""
+    return images[torch.tensor([row % len(images) for row in rows], dtype=torch.long)]
 
 
 def _mask(text: str, height: int, width: int) -> Tensor:
@@ -212,10 +217,10 @@ def _mask(text: str, height: int, width: int) -> Tensor:
 
 
 def read_exact_image(text: object, data_shape: tuple[int, int, int]) -> Tensor:
-    """A picture file of the model's size in base64 as uint8 (1, C, H, W).
+    """Decode a base64 image file of the model's size to uint8 (1, C, H, W).
 
     Raises:
-        InputError: if it is anything else.
+        InputError: if it is not such a file.
     """
     _, height, width = data_shape
     try:
@@ -225,14 +230,14 @@ def read_exact_image(text: object, data_shape: tuple[int, int, int]) -> Tensor:
             raise InputError(f"expected {width}x{height}, got {found.width}x{found.height}")
         picture, _ = fit_content(content, data_shape)
     except InputError as error:
-        raise InputError(f"cannot take the image: {error}") from None
+        raise InputError(f"cannot use the image: {error}") from None
     return picture.unsqueeze(0)
 
 
 def _bytes(text: object, what: str) -> bytes:
     try:
         if not isinstance(text, str):
-            raise ValueError("no text")
+            raise ValueError("not text")
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"the {what} is not base64: {error}") from None

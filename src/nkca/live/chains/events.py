@@ -1,8 +1,9 @@
-"""What a person can do to the chains: one vocabulary for the page, the session file and tests.
+"""What a user can do to the chains: one set of events for the page, the session file and tests.
 
-As JSON an event is ``{"do": its name, field: value, ...}``; nothing else is accepted, and nothing less.
-Tiles count from 0. ``seen`` is the version of the frame that the person was looking at; None is the
-newest. Masks are bits, row by row, the first pixel in the highest bit, as base64.
+As JSON an event is ``{"do": name, field: value, ...}`` with exactly the fields of its class; ``name`` is
+the class attribute, so a class can be renamed without changing files. Tiles count from 0. ``seen`` is
+the version of the frame that the user was looking at; None is the newest. A mask is base64 of its bits,
+row by row, the first pixel in the highest bit.
 """
 
 import dataclasses
@@ -14,18 +15,16 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 from nkca.errors import InputError, nearest
 
-MAX_SEED = 2**53 - 1  # what a number in JavaScript holds
+MAX_SEED = 2**53 - 1  # the largest integer that JavaScript represents exactly
 MAX_TIMES = 64
 MAX_ANNEAL = 10_000
-MAX_TEXT = 1 << 25  # of a mask or picture in base64
-
-
-COUNT = 2**31 - 1
+MAX_TEXT = 1 << 25  # letters of a mask or picture in base64
+MAX_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Within:
-    """What a number must be."""
+    """The range of a number, both ends included."""
 
     low: float
     high: float
@@ -33,27 +32,27 @@ class Within:
 
 @dataclass(frozen=True)
 class OneOf:
-    """What a text must be."""
+    """The allowed values of a text."""
 
     words: tuple[str, ...]
 
 
-Tile: TypeAlias = Annotated[int, Within(0, COUNT)]
-Seen: TypeAlias = Annotated[int, Within(0, COUNT)]
-Item: TypeAlias = Annotated[int, Within(0, COUNT)]
+Tile: TypeAlias = Annotated[int, Within(0, MAX_COUNT)]
+Seen: TypeAlias = Annotated[int, Within(0, MAX_COUNT)]
+Item: TypeAlias = Annotated[int, Within(0, MAX_COUNT)]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something done to the chains."""
+    """Something that a user does to the chains."""
 
     name: ClassVar[str]
-    recorded: ClassVar[bool] = True  # in the session file
+    recorded: ClassVar[bool] = True  # whether the session file contains it
 
 
 @dataclass(frozen=True)
-class Run(Event):
-    """Go on stepping."""
+class RunChains(Event):
+    """Step repeatedly until paused."""
 
     name = "run"
     recorded = False
@@ -68,7 +67,7 @@ class Pause(Event):
 
 
 @dataclass(frozen=True)
-class Step(Event):
+class MakeSteps(Event):
     """Make ``times`` Markov steps."""
 
     name = "step"
@@ -77,7 +76,7 @@ class Step(Event):
 
 @dataclass(frozen=True)
 class Level(Event):
-    """Set the noise level from the next step on."""
+    """Set the noise level, effective from the next step."""
 
     name = "level"
     level: Annotated[float, Within(0, 1)]
@@ -101,7 +100,7 @@ class Pick(Event):
 
 @dataclass(frozen=True)
 class Spread(Event):
-    """Let all other unlocked tiles continue from this one, each with its own noise."""
+    """Copy a tile to all other unlocked tiles; each continues with its own noise."""
 
     name = "spread"
     tile: Tile
@@ -110,7 +109,7 @@ class Spread(Event):
 
 @dataclass(frozen=True)
 class Lock(Event):
-    """Leave a tile alone, as it was seen, or set it free."""
+    """Lock a tile as it was seen, so that steps do not change it, or unlock it."""
 
     name = "lock"
     tile: Tile
@@ -120,7 +119,7 @@ class Lock(Event):
 
 @dataclass(frozen=True)
 class Paint(Event):
-    """Repaint the marked pixels of a tile and hold the others; no mark, or all: the whole tile walks."""
+    """Let the marked pixels of a tile change and hold the others; if none or all are marked, hold none."""
 
     name = "paint"
     tile: Tile
@@ -130,7 +129,7 @@ class Paint(Event):
 
 @dataclass(frozen=True)
 class Start(Event):
-    """Start a tile, or all unlocked ones, from a picture: a PNG of the model's size in base64."""
+    """Start a tile, or all unlocked ones, from a picture: a base64 PNG of the model's size."""
 
     name = "start"
     tile: Tile | None
@@ -139,7 +138,7 @@ class Start(Event):
 
 @dataclass(frozen=True)
 class Restart(Event):
-    """Start all unlocked tiles anew, from noise or from the given images."""
+    """Restart all unlocked tiles from noise or from the given images."""
 
     name = "restart"
     source: Annotated[str, OneOf(("noise", "images"))]
@@ -148,24 +147,24 @@ class Restart(Event):
 
 @dataclass(frozen=True)
 class Undo(Event):
-    """Go back to before the last action."""
+    """Return to the moment before the last action."""
 
     name = "undo"
 
 
 @dataclass(frozen=True)
 class Redo(Event):
-    """Take the last undo back."""
+    """Revert the last undo."""
 
     name = "redo"
 
 
 @dataclass(frozen=True)
 class Jump(Event):
-    """Go to an entry of the history, forwards or back."""
+    """Go to any entry of the history."""
 
     name = "jump"
-    to: Annotated[int, Within(0, COUNT)]
+    to: Annotated[int, Within(0, MAX_COUNT)]
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ class Keep(Event):
 
 @dataclass(frozen=True)
 class Remove(Event):
-    """Take a picture off the shelf."""
+    """Remove a picture from the shelf."""
 
     name = "remove"
     item: Item
@@ -187,7 +186,7 @@ class Remove(Event):
 
 @dataclass(frozen=True)
 class Restore(Event):
-    """Put a removed picture back, at the end."""
+    """Put a removed picture back, at the end of the shelf."""
 
     name = "restore"
     item: Item
@@ -195,16 +194,16 @@ class Restore(Event):
 
 @dataclass(frozen=True)
 class Move(Event):
-    """Give a picture of the shelf another place."""
+    """Move a picture to another place on the shelf."""
 
     name = "move"
     item: Item
-    to: Annotated[int, Within(0, COUNT)]
+    to: Annotated[int, Within(0, MAX_COUNT)]
 
 
 @dataclass(frozen=True)
-class Record(Event):
-    """Begin a new recording, or end it."""
+class RecordAnimation(Event):
+    """Begin a new recording of the tiles as an animation, or end it."""
 
     name = "record"
     recorded = False
@@ -213,7 +212,7 @@ class Record(Event):
 
 @dataclass(frozen=True)
 class Stop(Event):
-    """End the replay of a session where it is."""
+    """Stop the replay of a session at the current step."""
 
     name = "stop"
     recorded = False
@@ -224,10 +223,10 @@ HINTS = {kind: typing.get_type_hints(kind, include_extras=True) for kind in EVEN
 
 
 def parse_event(value: object) -> Event:
-    """Make an event of what JSON holds.
+    """Parse an event from a JSON value.
 
     Raises:
-        InputError: if it is not exactly one.
+        InputError: if a field is unknown, missing or invalid.
     """
     if not isinstance(value, dict):
         raise InputError("an event must be an object")
@@ -250,7 +249,7 @@ def parse_event(value: object) -> Event:
 
 
 def as_json(event: Event) -> dict[str, Any]:
-    """The event as `parse_event` reads it."""
+    """The event as a JSON value that `parse_event` accepts."""
     return {"do": event.name, **dataclasses.asdict(event)}
 
 
@@ -258,7 +257,7 @@ def _check(what: str, hint: Any, value: object) -> None:
     union = typing.get_origin(hint) in (typing.Union, UnionType)
     allowed = [_split(part) for part in (typing.get_args(hint) if union else (hint,))]
     if not any(_fits(kind, rule, value) for kind, rule in allowed):
-        expected = " or ".join(_describe(kind, rule) for kind, rule in allowed)
+        expected = " or ".join(_expected_text(kind, rule) for kind, rule in allowed)
         raise InputError(f"{what} must be {expected}, got {repr(value)[:40]}")
 
 
@@ -273,16 +272,16 @@ def _split(hint: Any) -> tuple[type, Within | OneOf | None]:
 def _fits(kind: type, rule: Within | OneOf | None, value: object) -> bool:
     if kind is float and type(value) is int:
         kind = int
-    if type(value) is not kind:  # so True is no number
+    if type(value) is not kind:  # a bool is not accepted as a number
         return False
     if isinstance(rule, Within) and isinstance(value, int | float):
-        return rule.low <= value <= rule.high  # so NaN is none
+        return rule.low <= value <= rule.high  # False for NaN
     if isinstance(rule, OneOf):
         return value in rule.words
     return not isinstance(value, str) or len(value) <= MAX_TEXT
 
 
-def _describe(kind: type, rule: Within | OneOf | None) -> str:
+def _expected_text(kind: type, rule: Within | OneOf | None) -> str:
     if isinstance(rule, Within):
         number = "a number" if kind is float else "a whole number"
         return f"{number} from {rule.low} to {rule.high}"

@@ -1,9 +1,9 @@
-"""The behaviour of the live chains, without any web: events and steps in, a new state out.
+"""The live chains without any web: events and steps in, a new state out.
 
 explorer = Explorer(model, Setup(batch_size=16, seed=0))
-explorer.apply([Level(0.3), Run()])
-explorer.step()                         one Markov step, one denoiser evaluation
-explorer.story.moment.pictures          uint8 (B, C, H, W)
+explorer.apply([Level(0.3), RunChains()])
+explorer.step()                         one Markov step
+explorer.state.moment.pictures          uint8 (B, C, H, W)
 """
 
 import dataclasses
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.live.chains import tiles as of
-from nkca.live.chains.actions import act, dealt
-from nkca.live.chains.events import Event, Step
+from nkca.live.chains import tiles
+from nkca.live.chains.actions import act, image_per_tile
+from nkca.live.chains.events import Event, MakeSteps
 from nkca.live.chains.history import empty_history
-from nkca.live.chains.story import Story
-from nkca.live.chains.tiles import Belief
+from nkca.live.chains.state import ExplorerState
+from nkca.live.chains.tiles import Prediction
 from nkca.models.model import Model
 
-NOTED_EVERY = 64  # steps between moments that are remembered unasked
+NOTED_EVERY = 64  # steps between moments that the history stores automatically
 START_LEVEL = 0.5
 
 
@@ -30,8 +30,8 @@ class Setup:
     """What a session begins with.
 
     Args:
-        noise_level: where the first step goes.
-        images: uint8 (N, C, H, W) to start from, dealt out to the tiles in turn; None: from noise.
+        noise_level: the level of the first step.
+        images: uint8 (N, C, H, W) to start from, one for each tile in turn; None: start from noise.
     """
 
     batch_size: int = 16
@@ -41,58 +41,60 @@ class Setup:
 
 
 class Explorer:
-    """A model, and the story of a person exploring it; not for two threads at once.
+    """A model and the state of its chains, which events and steps change; not thread-safe.
 
-    What has happened is the value `story`. Events are applied to it all or nothing: where a method
-    raises, `InputError` or whatever else, nothing has changed.
+    `state` is immutable and replaced as a whole. A method that raises, `InputError` or anything else,
+    leaves it unchanged.
     """
 
     def __init__(self, model: Model, setup: Setup) -> None:
         self.model, self.setup = model, setup
-        self._belief: Belief | None = None
-        self.story = self._first()
+        self._prediction: Prediction | None = None
+        self.state = self._initial_state()
 
     @torch.inference_mode()
     def apply(self, events: Sequence[Event]) -> None:
-        """Do what the events say, in order."""
-        before = self.story
+        """Apply events in order: all of them or, after an error, none."""
+        before = self.state
         try:
             for event in events:
                 self._apply(event)
         except BaseException:
-            self.story = before
+            self.state = before
             raise
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Make one Markov step, running or not: one denoiser evaluation, two after an action."""
-        story, present = self.story, self.story.moment
-        moved, belief = of.step(self.model, present, self._belief)
-        history = story.history
+        """Make one Markov step, running or not. Costs one denoiser evaluation, two after some actions."""
+        state, present = self.state, self.state.moment
+        moved, prediction = tiles.step(self.model, present, self._prediction)
+        history = state.history
         if present.step > 0 and present.step % NOTED_EVERY == 0:
             history = history.note(present)
         arrived = bool(present.ahead) and not moved.ahead
-        story = dataclasses.replace(
-            story.moved(moved).recorded(Step(1)),
+        state = dataclasses.replace(
+            state.moved(moved).recorded(MakeSteps(1)),
             history=history,
-            running=story.running and not arrived,
-            recording=story.recording and story.recording.add(moved.pictures),
+            running=state.running and not arrived,
+            recording=state.recording and state.recording.add(moved.pictures),
         )
-        self.story, self._belief = story, belief
+        self.state, self._prediction = state, prediction
 
     def _apply(self, event: Event) -> None:
-        if isinstance(event, Step):
+        if isinstance(event, MakeSteps):
             for _ in range(event.times):
                 self.step()
             return
-        story = act(self.model, self.setup.images, self.story, event)
-        self.story = story.recorded(event) if event.recorded else story
+        state = act(self.model, self.setup.images, self.state, event)
+        self.state = state.recorded(event) if event.recorded else state
 
     @torch.inference_mode()
-    def _first(self) -> Story:
+    def _initial_state(self) -> ExplorerState:
         setup = self.setup
         images = setup.images
         if images is not None:
-            images = dealt(images, list(range(setup.batch_size)))
-        moment = of.begin(self.model, setup.batch_size, setup.seed, setup.noise_level, images)
-        return Story((moment,), empty_history(moment))
+            images = image_per_tile(images, list(range(setup.batch_size)))
+        moment = tiles.first_tiles(
+            self.model, setup.batch_size, setup.seed, setup.noise_level, images
+        )
+        return ExplorerState((moment,), empty_history(moment))

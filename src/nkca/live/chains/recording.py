@@ -1,4 +1,4 @@
-"""A run of the chains as frames of an animation; a value, in bounded memory."""
+"""Frames of an animation, recorded while the chains step; a value, in bounded memory."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ MAX_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Recording:
-    """Pictures, each uint8 (B, C, H, W); when there are too many, every second one is dropped.
+    """Recorded frames, each uint8 (B, C, H, W); when there are too many, every second one is dropped.
 
     Args:
         stride: steps from one frame to the next.
-        steps: that were recorded.
+        steps: how many steps were recorded.
+        on: whether further steps are recorded.
     """
 
     frames: tuple[Tensor, ...] = ()
@@ -36,5 +37,5 @@ class Recording:
         return dataclasses.replace(self, frames=frames, stride=stride, steps=steps)
 
     def ended(self) -> "Recording":
-        """The recording, with nothing more to come."""
+        """The recording, finished."""
         return dataclasses.replace(self, on=False)

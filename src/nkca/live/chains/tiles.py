@@ -1,8 +1,8 @@
-"""The tiles of the live page, one chain each, and every change to them: state in, state out.
+"""The tiles of the live page, one chain each, and every change to them: tiles in, tiles out.
 
-All randomness is a function of (seed, draw, tile): `Tiles.draw` counts whatever happened since the last
-restart and never goes back, so what is done again after an undo comes out differently, and a session
-that is repeated from its start comes out the same.
+All noise is a function of (seed, draw, tile). `Tiles.draw` counts the versions since the last restart, and
+an undo makes a new version: an action repeated after an undo gets new noise, and a session replayed from
+its start gets the same noise.
 """
 
 import dataclasses
@@ -20,22 +20,23 @@ from nkca.noise import Noise, derive_seed
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles at one moment: all that is needed to go on and to show them; B chains.
+    """The tiles at one moment: all that is needed to continue and to show them; B chains.
 
     Args:
-        version: of this moment; it rises with everything that happens, undo included.
-        origin: the version at the last restart; of the first moment -1.
-        step: transitions from the start to here.
+        version: of this moment; every change increases it, undo included.
+        origin: the version at the last restart; -1 before the first.
+        step: transitions since the last restart.
         x: noisy states, (B, C, H, W).
         levels: the noise level of each row of x.
-        pictures: the mode of p(z|x), uint8 (B, C, H, W) on the CPU; where a pixel is held, that pixel.
+        pictures: the mode of p(z|x), uint8 (B, C, H, W) on the CPU; held pixels keep their exact value.
         repaint: bool (B, 1, H, W) on the CPU, True where pixels may change.
-        noise_level: where the next step goes, unless an anneal is on.
-        ahead: the levels of an anneal that are still to come.
-        locked: which tiles are left alone.
-        change: mean absolute change of the pictures in the last step, 0 to 1; None: no step was made.
-        label: what a person did last, in words.
-        labelled: the version when that was.
+        noise_level: the level of the next step, except during an anneal.
+        ahead: the remaining levels of an anneal.
+        locked: which tiles steps do not change.
+        picked: the selected tile, if any.
+        change: mean absolute change of the pictures in the last step, 0 to 1; None: no step led here.
+        label: the last action, in words.
+        labelled: the version at which it happened.
     """
 
     version: int
@@ -59,29 +60,29 @@ class Tiles:
 
     @property
     def draw(self) -> int:
-        """Names the randomness of what happens next."""
+        """The index of the noise that the next change draws."""
         return self.version - self.origin
 
     @property
     def free(self) -> list[int]:
-        """The tiles that steps move."""
+        """The tiles that are not locked."""
         return [tile for tile, locked in enumerate(self.locked) if not locked]
 
     @property
     def masked(self) -> list[int]:
-        """The tiles of which some pixels are held."""
+        """The tiles that hold some pixels."""
         return torch.nonzero(~self.repaint.flatten(1).all(1)).flatten().tolist()
 
     def nbytes(self) -> int:
-        """The memory of its tensors."""
+        """The bytes of its tensors."""
         return sum(t.nbytes for t in (self.x, self.pictures, self.repaint))
 
 
 @dataclass(frozen=True)
-class Belief:
-    """p(z|x) of the free tiles of every moment that has this x and these locks.
+class Prediction:
+    """The denoiser's prediction p(z|x) for the free tiles, valid for every moment with this x and locks.
 
-    A new mask comes with a new x: see `paint`.
+    A new mask always comes with a new x (see `paint`), so masks need not be compared.
     """
 
     x: Tensor
@@ -89,25 +90,27 @@ class Belief:
     p_z: Posterior
 
     def fits(self, moment: Tiles) -> bool:
-        """Whether it is what the model believes at this moment."""
+        """Whether the prediction is valid for this moment."""
         return self.x is moment.x and self.locked == moment.locked
 
 
-def believe(model: Model, moment: Tiles) -> Belief:
-    """Evaluate the denoiser, once, at the free tiles (of which there must be some)."""
+def predict(model: Model, moment: Tiles) -> Prediction:
+    """Evaluate the denoiser once for the free tiles, of which there must be at least one."""
     rows = moment.free
     levels = torch.tensor([moment.levels[row] for row in rows], device=model.device)
     chain, held = model.chain, ~moment.repaint[rows]
     if held.any():
         z = model.pixels.to_state(moment.pictures[rows].to(model.device))
         chain = chain.conditioned(hold(held.to(model.device), z))
-    return Belief(moment.x, moment.locked, chain.believe(moment.x[rows], levels))
+    return Prediction(moment.x, moment.locked, chain.believe(moment.x[rows], levels))
 
 
-def step(model: Model, moment: Tiles, belief: Belief | None) -> tuple[Tiles, Belief | None]:
-    """One Markov step of the free tiles to the level that is asked for.
+def step(
+    model: Model, moment: Tiles, prediction: Prediction | None
+) -> tuple[Tiles, Prediction | None]:
+    """One Markov step of the free tiles to the requested level.
 
-    One denoiser evaluation, of the new x; another of the old one if ``belief`` is not about it.
+    Evaluates the denoiser at the new x, and first at the old x if ``prediction`` does not fit it.
     """
     rows = moment.free
     target, *ahead = moment.ahead or (moment.noise_level,)
@@ -116,11 +119,11 @@ def step(model: Model, moment: Tiles, belief: Belief | None) -> tuple[Tiles, Bel
     )
     if not rows:
         return moved, None
-    if belief is None or not belief.fits(moment):
-        belief = believe(model, moment)
+    if prediction is None or not prediction.fits(moment):
+        prediction = predict(model, moment)
     level_x = torch.tensor([moment.levels[row] for row in rows], device=model.device)
     level_y = torch.full_like(level_x, target)
-    p_y = model.chain.move(moment.x[rows], level_x, level_y, belief.p_z)
+    p_y = model.chain.move(moment.x[rows], level_x, level_y, prediction.p_z)
     x = moment.x.clone()
     x[rows] = p_y.sample(_noise(moment, rows))
     levels = tuple(
@@ -128,22 +131,22 @@ def step(model: Model, moment: Tiles, belief: Belief | None) -> tuple[Tiles, Bel
         for level, locked in zip(moment.levels, moment.locked, strict=True)
     )
     moved = dataclasses.replace(moved, x=x, levels=levels)
-    belief = believe(model, moved)
-    moved = picture(model, moved, belief)
+    prediction = predict(model, moved)
+    moved = with_pictures(model, moved, prediction)
     change = (moved.pictures[rows].float() - moment.pictures[rows]).abs().mean().item() / 255
-    return dataclasses.replace(moved, change=change), belief
+    return dataclasses.replace(moved, change=change), prediction
 
 
-def picture(model: Model, moment: Tiles, belief: Belief) -> Tiles:
-    """Show what is believed: the mode of p(z|x), and the held pixels bit for bit."""
+def with_pictures(model: Model, moment: Tiles, prediction: Prediction) -> Tiles:
+    """The moment with new pictures: the mode of p(z|x), and the held pixels unchanged."""
     rows = moment.free
-    shown = model.pixels.to_uint8(belief.p_z.mode()).cpu()
+    shown = model.pixels.to_uint8(prediction.p_z.mode()).cpu()
     pictures = moment.pictures.clone()
     pictures[rows] = torch.where(moment.repaint[rows], shown, pictures[rows])
     return dataclasses.replace(moment, pictures=pictures)
 
 
-def begin(
+def first_tiles(
     model: Model, batch_size: int, seed: int, noise_level: float, images: Tensor | None
 ) -> Tiles:
     """The first moment: every tile from noise, or from uint8 images (batch_size, C, H, W)."""
@@ -168,15 +171,15 @@ def begin(
     return dataclasses.replace(started, version=0)
 
 
-def anew(moment: Tiles, seed: int) -> Tiles:
-    """The moment as a new beginning: what is random from here on depends on the seed alone."""
+def reseeded(moment: Tiles, seed: int) -> Tiles:
+    """The moment as a restart: all noise from here on depends on the seed alone."""
     return dataclasses.replace(
         moment, seed=seed, origin=moment.version, step=0, ahead=(), change=None
     )
 
 
 def from_noise(model: Model, moment: Tiles) -> Tiles:
-    """Start the free tiles from the prior at level 1; masks and what they hold stay. Evaluates once."""
+    """Start the free tiles from the prior at level 1, keeping masks and held pixels. One evaluation."""
     rows = moment.free
     if not rows:
         return moment
@@ -184,13 +187,13 @@ def from_noise(model: Model, moment: Tiles) -> Tiles:
     x = moment.x.clone()
     x[rows] = prior.sample(_noise(moment, rows)).to(model.device)
     started = dataclasses.replace(moment, x=x, levels=_with(moment.levels, rows, 1.0))
-    return picture(model, started, believe(model, started))
+    return with_pictures(model, started, predict(model, started))
 
 
 def from_images(model: Model, moment: Tiles, images: Tensor, tiles: Sequence[int]) -> Tiles:
     """Start tiles from uint8 images (len(tiles), C, H, W), without masks.
 
-    They are shown as they are; the next step noises them to the level that is asked for then.
+    The images are shown unchanged; the next step noises them to the level that is set then.
     """
     pictures, repaint, x = moment.pictures.clone(), moment.repaint.clone(), moment.x.clone()
     rows = list(tiles)
@@ -205,8 +208,8 @@ def from_images(model: Model, moment: Tiles, images: Tensor, tiles: Sequence[int
     )
 
 
-def put(moment: Tiles, tiles: Sequence[int], source: Tiles, tile: int) -> Tiles:
-    """Put a tile of ``source``, mask and all, into tiles of ``moment``."""
+def copy_tile(moment: Tiles, tiles: Sequence[int], source: Tiles, tile: int) -> Tiles:
+    """Copy a tile of ``source``, with its mask, to tiles of ``moment``."""
     rows = list(tiles)
     x, pictures, repaint = moment.x.clone(), moment.pictures.clone(), moment.repaint.clone()
     x[rows], pictures[rows] = source.x[tile], source.pictures[tile]
@@ -216,9 +219,9 @@ def put(moment: Tiles, tiles: Sequence[int], source: Tiles, tile: int) -> Tiles:
 
 
 def paint(model: Model, moment: Tiles, tile: int, repaint: Tensor) -> Tiles:
-    """Hold the picture of a tile where ``repaint``, bool (H, W), is False; none or all True: nowhere.
+    """Hold the picture of a tile where ``repaint``, bool (H, W), is False; if none is True, hold nothing.
 
-    What is held is noised anew to the level of the tile, as if the chain had always known it.
+    The held pixels are noised afresh to the tile's level, as if the chain had held them from its start.
     """
     if not repaint.any():
         repaint = torch.ones_like(repaint)
@@ -232,7 +235,7 @@ def paint(model: Model, moment: Tiles, tile: int, repaint: Tensor) -> Tiles:
 
 
 def lock(moment: Tiles, tile: int, locked: bool) -> Tiles:
-    """Lock a tile or set it free."""
+    """Lock or unlock a tile."""
     return dataclasses.replace(moment, locked=_with(moment.locked, [tile], locked))
 
 

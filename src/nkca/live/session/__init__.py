@@ -1,1 +1,1 @@
-"""A session as a file: saved, replayed, exported."""
+"""The session file: written, replayed, exported."""

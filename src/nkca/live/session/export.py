@@ -1,4 +1,4 @@
-"""Files made of a session: PNGs with their settings, a zip, an animation."""
+"""Files made from a session: PNGs with their settings, a zip, an animation."""
 
 import io
 import tempfile
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nkca.live.chains.recording import Recording
-from nkca.live.chains.story import Kept, kept_from
+from nkca.live.chains.state import Kept, kept_from
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.pictures.animation import animation_frame, save_animation
@@ -20,21 +20,21 @@ from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 from nkca.version import __version__
 
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # so that the same shelf is the same file
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal shelves give equal files
 
 
 def kept_png(origin: Origin, kept: Kept) -> bytes:
-    """The file of a kept picture."""
+    """The PNG of a kept picture, with its settings."""
     return _png(origin, kept, {"kept": kept.item})
 
 
 def shelf_grid(shelf: Sequence[Kept]) -> bytes:
-    """All pictures of the shelf (there must be some) in one PNG."""
+    """All pictures of the shelf, of which there must be at least one, in one PNG."""
     return png_bytes(contact_sheet(np.stack([_picture(kept) for kept in shelf])))
 
 
 def shelf_zip(session: Session, shelf: Sequence[Kept]) -> bytes:
-    """The pictures of the shelf and the session that made them."""
+    """A zip with the pictures of the shelf and the session file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in shelf_files(session.origin, shelf):
@@ -44,13 +44,13 @@ def shelf_zip(session: Session, shelf: Sequence[Kept]) -> bytes:
 
 
 def shelf_files(origin: Origin, shelf: Sequence[Kept]) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the file of each kept picture."""
+    """File name and PNG of each kept picture."""
     for kept in shelf:
         yield f"{name_of(kept)}.png", kept_png(origin, kept)
 
 
 def tile_files(origin: Origin, moment: Tiles) -> Iterator[tuple[str, bytes]]:
-    """Name and content of a file of each tile as it is."""
+    """File name and PNG of each tile."""
     for tile in range(len(moment)):
         yield f"tile_{tile + 1:04d}.png", _png(origin, kept_from(moment, tile), {})
 
@@ -61,7 +61,7 @@ def tile_grid(moment: Tiles) -> bytes:
 
 
 def animation(recording: Recording, kind: str) -> bytes:
-    """The recording (of one frame at least) as "gif", "webp" or "mp4".
+    """The recording, of at least one frame, as "gif", "webp" or "mp4".
 
     Raises:
         InputError: if MP4 cannot be encoded here.
@@ -85,5 +85,5 @@ def _picture(kept: Kept) -> Pictures:
 
 
 def name_of(kept: Kept) -> str:
-    """The name of a kept picture's file, without suffix."""
+    """The file name of a kept picture, without suffix."""
     return f"kept_{kept.item:04d}"

@@ -1,9 +1,9 @@
-"""The session file: JSON with every event, so that a session can be replayed.
+"""The session file: JSON with every recorded event, from which a session can be replayed.
 
-format, schema, version     "nkca-session", 1, of the nkca that wrote it
+format, schema, version     "nkca-session", 1, the version of nkca that wrote it
 checkpoint, checkpoint_sha256, data_shape, lag, precision, device
-batch_size, seed, level     what the session began with
-images                      PNGs of the model's size in base64, that it started from
+batch_size, seed, level     the `Setup` of the session
+images                      the images that it started from, as base64 PNGs of the model's size
 events                      see `nkca.live.chains.events`; versions count from 0
 """
 
@@ -21,7 +21,7 @@ import torch
 
 from nkca.errors import InputError
 from nkca.live.chains.actions import read_exact_image
-from nkca.live.chains.events import MAX_SEED, Event, Step, as_json, parse_event
+from nkca.live.chains.events import MAX_SEED, Event, MakeSteps, as_json, parse_event
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.models.model import Model
 from nkca.pictures.png import png_bytes
@@ -32,12 +32,12 @@ FORMAT, SCHEMA = "nkca-session", 1
 MAX_BYTES = 256 << 20
 MAX_EVENTS = 1_000_000
 MAX_BATCH = 1024
-MAX_PICTURES = 1 << 30  # bytes of all images together; a file of a few kilobytes can hold many
+MAX_PICTURES = 1 << 30  # decoded bytes of all images together; a small file can decode to many
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which model a session explores, and how."""
+    """The model of a session, and the settings it runs with."""
 
     checkpoint: str
     checkpoint_sha256: str
@@ -49,7 +49,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Session:
-    """What a session began with, and what happened."""
+    """The model, the setup and the events of a session."""
 
     origin: Origin
     setup: Setup
@@ -57,17 +57,17 @@ class Session:
 
     @property
     def steps(self) -> int:
-        """The Markov steps that repeating it takes."""
-        return sum(event.times for event in self.events if isinstance(event, Step))
+        """The number of Markov steps in a replay."""
+        return sum(event.times for event in self.events if isinstance(event, MakeSteps))
 
 
 def session_of(origin: Origin, explorer: Explorer) -> Session:
-    """The session so far."""
-    return Session(origin, explorer.setup, explorer.story.record)
+    """The session of an explorer so far."""
+    return Session(origin, explorer.setup, explorer.state.record)
 
 
 def to_json(session: Session) -> bytes:
-    """The file, UTF-8."""
+    """The content of the session file, UTF-8."""
     setup = session.setup
     images = () if setup.images is None else as_pictures(setup.images)
     content = {
@@ -88,7 +88,7 @@ def read_session(path: Path) -> Session:
     """Read a session file.
 
     Raises:
-        InputError: if it is not one.
+        InputError: if it is not a valid session file.
     """
     if not path.is_file():
         raise InputError(f"{path} is not a file" if path.exists() else f"no such session: {path}")
@@ -101,10 +101,10 @@ def read_session(path: Path) -> Session:
 
 
 def parse_session(content: bytes) -> Session:
-    """Make a session of the bytes of a file.
+    """Parse the content of a session file.
 
     Raises:
-        InputError: if they are not exactly one.
+        InputError: if a field is unknown, missing or invalid.
     """
     try:
         found = json.loads(content)
@@ -125,7 +125,7 @@ def parse_session(content: bytes) -> Session:
     plain = ("checkpoint", "checkpoint_sha256", "lag", "precision", "device")
     origin = Origin(data_shape=shape, **{name: found[name] for name in plain})
     if len(found["images"]) * math.prod(shape) > MAX_PICTURES:
-        raise InputError("'images' are more than fit into memory")
+        raise InputError("'images' are too many to fit into memory")
     images = [read_exact_image(image, shape) for image in found["images"]]
     setup = Setup(
         found["batch_size"],
@@ -141,7 +141,7 @@ def parse_session(content: bytes) -> Session:
 
 
 def check_model(session: Session, model: Model) -> None:
-    """Raise `InputError` if the session cannot be repeated with this model, whatever its weights."""
+    """Raise `InputError` if the session cannot be replayed with a model of this shape and these levels."""
     shape = session.origin.data_shape
     if shape != model.data_shape:
         raise InputError(
@@ -156,7 +156,7 @@ def check_model(session: Session, model: Model) -> None:
 
 
 def caveat(made: Origin, here: Origin) -> str | None:
-    """Why a session from there may come out differently here, if it may."""
+    """Why a replay here may differ from the recorded session, or None if it should not."""
     if made.checkpoint_sha256 != here.checkpoint_sha256:
         name = "".join(letter if letter.isprintable() else "?" for letter in made.checkpoint)
         return f"the session was made with another checkpoint, {name}"
@@ -168,15 +168,15 @@ def caveat(made: Origin, here: Origin) -> str | None:
 
 
 def replay(explorer: Explorer, session: Session) -> Iterator[int]:
-    """Do everything again, from the explorer's start; yields the steps done so far, after each event.
+    """Apply all events to a new explorer; yields the number of steps done, after each step or event.
 
     Raises:
-        InputError: if an event cannot be done: the file was changed by hand.
+        InputError: if an event cannot be applied, for example because the file was edited.
     """
     done = 0
     for number, event in enumerate(session.events):
         try:
-            if isinstance(event, Step):
+            if isinstance(event, MakeSteps):
                 for _ in range(event.times):
                     explorer.step()
                     done += 1

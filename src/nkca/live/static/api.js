@@ -1,4 +1,4 @@
-// Speaks with the server.
+// Requests to the server.
 
 /**
  * @typedef {import("./types.js").Turn} Turn
@@ -8,7 +8,7 @@
 
 export class ServerError extends Error {
   /**
-   * @param {number} status 0: no answer
+   * @param {number} status 0: no response
    * @param {string} message
    */
   constructor(status, message) {
@@ -51,7 +51,7 @@ export function loadSession(file) {
 
 /**
  * @param {number} id
- * @param {string} session so that a browser does not show that of another session
+ * @param {string} session part of the address, so that the browser's cache does not mix sessions
  */
 export const momentPicture = (id, session) => `/api/moments/${id}.png?session=${session}`;
 
@@ -95,14 +95,14 @@ async function request(path, options, read) {
     if (response.ok) return await read(response);
     throw new ServerError(response.status, await errorLine(response));
   } catch (error) {
-    throw error instanceof ServerError ? error : new ServerError(0, "The server is gone");
+    throw error instanceof ServerError ? error : new ServerError(0, "The server does not respond");
   }
 }
 
 /** @param {Response} response */
 async function errorLine(response) {
-  const answer = await response.json().catch(() => ({}));
-  return answer.error ?? `The server answered ${response.status}`;
+  const content = await response.json().catch(() => ({}));
+  return content.error ?? `The server responded with status ${response.status}`;
 }
 
 /**

@@ -1,9 +1,9 @@
-// Puts the page together.
+// Builds the page from its parts.
 
 import { about, keptPicture, ServerError } from "./api.js";
 import { startAsk } from "./ask.js";
 import { Commands } from "./commands.js";
-import { Desk } from "./desk.js";
+import { Store } from "./store.js";
 import { startDialogs } from "./dialogs.js";
 import { Filmstrip } from "./filmstrip.js";
 import { startFocus } from "./focus.js";
@@ -13,24 +13,24 @@ import { Hint } from "./hint.js";
 import { startFrom, startImages } from "./images.js";
 import { startKeys } from "./keys.js";
 import { LevelSlider } from "./level.js";
-import { Look } from "./look.js";
+import { Viewer } from "./viewer.js";
 import { banner, carryNotices, notice, showCarriedNotices, toast } from "./messages.js";
-import { Painter } from "./painter.js";
+import { PaintDialog } from "./paint_dialog.js";
 import { annealSteps, Panel, seed } from "./panel.js";
 import { Recorder } from "./record.js";
 import { Running } from "./running.js";
 import { Session } from "./session.js";
 import { Shelf } from "./shelf.js";
-import { Strip } from "./strip.js";
+import { Plot } from "./plot.js";
 import { startTheme } from "./theme.js";
 import { Thumbnails } from "./thumbnails.js";
 
 const RETRY_MS = 2000;
-const REPLACED = "This is another session than before. What was kept is in a file that the command names when it ends.";
-const TROUBLE = new Map([
-  [0, "The server is gone. This page goes on by itself when it is back."],
-  [401, "This page has no access any more. Open the address with the token again."],
-  [503, "The server is busy. Trying again."],
+const REPLACED = "Another session has replaced the one shown here. If pictures were kept, the old session is in a file that the command names when it ends.";
+const ERRORS = new Map([
+  [0, "The server does not respond. This page continues automatically when it does."],
+  [401, "This page no longer has access. Open the address with the token again."],
+  [503, "The server is busy. Retrying."],
 ]);
 
 startTheme();
@@ -38,24 +38,24 @@ showCarriedNotices();
 start();
 
 async function start() {
-  const facts = await askUntilAnswered();
-  const desk = new Desk(facts, {
+  const facts = await fetchFacts();
+  const store = new Store(facts, {
     refused: toast,
     failed: notice,
-    lost: tellLost,
+    lost: showLost,
     renewed: () => reloadIfChanged(facts),
     replaced: () => notice(REPLACED),
   });
-  expose(desk);
-  assemble(desk);
+  expose(store);
+  assemble(store);
   document.addEventListener("visibilitychange", () => document.hidden || reloadIfChanged(facts));
-  desk.loop.start().catch((error) => {
-    banner("Something in this page failed. Please load it again.");
+  store.loop.start().catch((error) => {
+    banner("An error occurred in this page. Please reload it.");
     throw error;
   });
 }
 
-async function askUntilAnswered() {
+async function fetchFacts() {
   for (;;) {
     try {
       const facts = await about();
@@ -63,46 +63,46 @@ async function askUntilAnswered() {
       return facts;
     } catch (error) {
       if (!(error instanceof ServerError)) throw error;
-      tellLost(error);
+      showLost(error);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
 
-/** @param {Desk} desk */
-function assemble(desk) {
-  const commands = new Commands(desk, { seed, annealSteps, paint: (tile) => painter.open(tile) });
-  const grid = new Grid(desk, commands);
-  const painter = new Painter(desk, commands, grid);
-  const look = new Look({
-    items: () => desk.lists.shelf.items,
-    address: (id) => keptPicture(id, desk.session),
+/** @param {Store} store */
+function assemble(store) {
+  const commands = new Commands(store, { seed, annealSteps, paint: (tile) => paintDialog.open(tile) });
+  const grid = new Grid(store, commands);
+  const paintDialog = new PaintDialog(store, commands, grid);
+  const viewer = new Viewer({
+    items: () => store.lists.shelf.items,
+    address: (id) => keptPicture(id, store.session),
     move: (id, way) => shelf.move(id, way),
     remove: (kept) => commands.remove(kept),
-    start: (address) => startFrom(desk, address),
+    start: (address) => startFrom(store, address),
   });
-  const thumbnails = new Thumbnails(() => desk.loop.pending.length > 0);
-  const shelf = new Shelf(desk, commands, look, thumbnails);
-  const sliders = ["level", "paint-level"].map((id) => new LevelSlider(id, desk, commands));
-  desk.show(grid, painter, shelf, ...sliders, new Strip(), new Running(desk, commands), new Panel(desk, commands));
-  desk.show(new Hint(), new Filmstrip(desk, thumbnails), new Recorder(desk), new Session(desk), thumbnails);
-  startImages(desk);
+  const thumbnails = new Thumbnails(() => store.loop.pending.length > 0);
+  const shelf = new Shelf(store, commands, viewer, thumbnails);
+  const sliders = ["level", "paint-level"].map((id) => new LevelSlider(id, store, commands));
+  store.subscribe(grid, paintDialog, shelf, ...sliders, new Plot(), new Running(store, commands), new Panel(store, commands));
+  store.subscribe(new Hint(), new Filmstrip(store, thumbnails), new Recorder(store), new Session(store), thumbnails);
+  startImages(store);
   startKeys(commands);
   startFocus();
-  startHelp(desk.about);
+  startHelp(store.about);
   startDialogs();
   startAsk();
 }
 
 /** @param {ServerError | null} error */
-function tellLost(error) {
-  banner(error && (TROUBLE.get(error.status) ?? error.message));
+function showLost(error) {
+  banner(error && (ERRORS.get(error.status) ?? error.message));
 }
 
 /**
- * Another model needs another page.
+ * Reload the page if the server now has another model or other settings.
  *
- * @param {import("./types.js").About} facts as they were
+ * @param {import("./types.js").About} facts when the page was loaded
  */
 async function reloadIfChanged(facts) {
   const now = await about().catch(() => facts);
@@ -111,15 +111,15 @@ async function reloadIfChanged(facts) {
   location.reload();
 }
 
-/** @param {Desk} desk */
-function expose(desk) {
-  document.title = `nkca: ${desk.about.checkpoint}`;
+/** @param {Store} store */
+function expose(store) {
+  document.title = `nkca: ${store.about.checkpoint}`;
   const view = {
     get state() {
-      return desk.state;
+      return store.state;
     },
     get onScreen() {
-      return desk.onScreen;
+      return store.onScreen;
     },
   };
   Object.defineProperty(window, "nkca", { value: Object.freeze(view) });

@@ -1,4 +1,4 @@
-// Asks before something is lost.
+// A dialog that asks for confirmation before something is lost.
 
 import { block, button, dialog, setText } from "./dom.js";
 

@@ -1,49 +1,49 @@
-// What a person can do, by button or key.
+// The commands of buttons and keys.
 
 import { say, toast } from "./messages.js";
 
-/** @typedef {import("./desk.js").Desk} Desk */
+/** @typedef {import("./store.js").Store} Store */
 
 const SHOWS = /** @type {const} */ (["z", "x", "both"]);
 const MAX_NEW_SEED = 1_000_000;
 
 export class Commands {
   /**
-   * @param {Desk} desk
+   * @param {Store} store
    * @param {{seed: () => number, annealSteps: () => number, paint: (tile: number) => void}} forms
    */
-  constructor(desk, forms) {
-    this.desk = desk;
+  constructor(store, forms) {
+    this.store = store;
     this.forms = forms;
   }
 
   toggleRun() {
-    const { head, loop } = this.desk;
-    const goes = head?.running || loop.stepping;
-    if (goes) loop.dropSteps();
-    this.#send(goes ? "Paused" : "Running", { do: goes ? "pause" : "run" });
+    const { head, loop } = this.store;
+    const active = head?.running || loop.stepping;
+    if (active) loop.dropSteps();
+    this.#send(active ? "Paused" : "Running", { do: active ? "pause" : "run" });
   }
 
-  /** @param {boolean} [repeated] the key is held: no step is asked for before the last one has been shown */
+  /** @param {boolean} [repeated] the key is held: request no step before the last one is shown */
   step(repeated = false) {
-    if (repeated && this.desk.loop.pending.some((act) => act.do === "step")) return;
+    if (repeated && this.store.loop.pending.some((event) => event.do === "step")) return;
     const one = /** @type {const} */ ({ do: "step", times: 1 });
-    if (this.desk.head?.running) this.desk.send({ do: "pause" }, one);
-    else this.desk.send(one);
+    if (this.store.head?.running) this.store.send({ do: "pause" }, one);
+    else this.store.send(one);
   }
 
   /** @param {number} level */
   setLevel(level) {
     const rounded = Math.round(level * 100) / 100;
-    this.desk.send({ do: "level", level: Math.min(1, Math.max(this.desk.about.min_level, rounded)) });
+    this.store.send({ do: "level", level: Math.min(1, Math.max(this.store.about.min_level, rounded)) });
   }
 
   /** @param {number} hundredths */
   nudgeLevel(hundredths) {
-    const { head } = this.desk;
+    const { head } = this.store;
     if (!head) return;
     this.setLevel((Math.round(head.level * 100) + hundredths) / 100);
-    say(`Noise level ${this.desk.head?.level.toFixed(2)}`);
+    say(`Noise level ${this.store.head?.level.toFixed(2)}`);
   }
 
   anneal() {
@@ -53,13 +53,13 @@ export class Commands {
 
   /** @param {number | null} tile */
   pick(tile) {
-    if (tile !== null && tile >= this.desk.about.batch) return;
-    this.#send(tile === null ? "Nothing picked" : `Tile ${tile + 1} picked`, { do: "pick", tile });
+    if (tile !== null && tile >= this.store.about.batch) return;
+    this.#send(tile === null ? "No tile picked" : `Tile ${tile + 1} picked`, { do: "pick", tile });
   }
 
   /** @param {number} tile */
   isPicked(tile) {
-    return this.desk.head?.picked === tile;
+    return this.store.head?.picked === tile;
   }
 
   /** @param {number} tile */
@@ -74,8 +74,8 @@ export class Commands {
 
   /** @param {number} way */
   movePick(way) {
-    const { batch } = this.desk.about;
-    const picked = this.desk.head?.picked;
+    const { batch } = this.store.about;
+    const picked = this.store.head?.picked;
     const start = way > 0 ? -1 : batch;
     this.pick(((picked ?? start) + way + batch) % batch);
   }
@@ -84,20 +84,20 @@ export class Commands {
   spread(tile = this.#picked()) {
     if (tile === null) return;
     if (!this.isPicked(tile)) this.pick(tile);
-    this.#send(`Spread from tile ${tile + 1}`, { do: "spread", tile, seen: this.desk.onScreen });
+    this.#send(`Spread from tile ${tile + 1}`, { do: "spread", tile, seen: this.store.onScreen });
   }
 
   /** @param {number | null} [tile] */
   keep(tile = this.#picked()) {
     if (tile === null) return;
-    this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.desk.onScreen });
+    this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen });
   }
 
   toggleLock() {
     const tile = this.#picked();
     if (tile === null) return;
-    const locked = !this.desk.head?.locked.includes(tile);
-    this.#send(`Tile ${tile + 1} ${locked ? "locked" : "unlocked"}`, { do: "lock", tile, locked, seen: this.desk.onScreen });
+    const locked = !this.store.head?.locked.includes(tile);
+    this.#send(`Tile ${tile + 1} ${locked ? "locked" : "unlocked"}`, { do: "lock", tile, locked, seen: this.store.onScreen });
   }
 
   paint() {
@@ -110,35 +110,35 @@ export class Commands {
    * @param {number} [seed]
    */
   restart(source, seed = this.forms.seed()) {
-    if (source === "images" && !this.desk.about.images) return;
-    this.#send(`Started again from ${source}`, { do: "restart", source, seed });
+    if (source === "images" && !this.store.about.images) return;
+    this.#send(`Restarted from ${source}`, { do: "restart", source, seed });
   }
 
-  restartAnew() {
+  restartWithNewSeed() {
     this.restart("noise", Math.floor(Math.random() * MAX_NEW_SEED));
   }
 
   undo() {
-    if (this.desk.head?.can_undo) this.desk.send({ do: "undo" });
+    if (this.store.head?.can_undo) this.store.send({ do: "undo" });
   }
 
   redo() {
-    if (this.desk.head?.can_redo) this.desk.send({ do: "redo" });
+    if (this.store.head?.can_redo) this.store.send({ do: "redo" });
   }
 
   cycleShow() {
-    const next = (SHOWS.indexOf(this.desk.settings.show) + 1) % SHOWS.length;
-    this.desk.set({ show: SHOWS[next] });
+    const next = (SHOWS.indexOf(this.store.settings.show) + 1) % SHOWS.length;
+    this.store.set({ show: SHOWS[next] });
   }
 
   toggleMarks() {
-    this.desk.set({ marks: !this.desk.settings.marks });
+    this.store.set({ marks: !this.store.settings.marks });
   }
 
   /** @param {import("./types.js").Kept} kept */
   async remove({ id, name }) {
-    if (!(await this.desk.send({ do: "remove", item: id }))) return;
-    toast(`${name} is off the shelf`, { label: "Put back", run: () => this.restore(id) });
+    if (!(await this.store.send({ do: "remove", item: id }))) return;
+    toast(`${name} removed from the shelf`, { label: "Put back", run: () => this.restore(id) });
   }
 
   /** @param {number} item */
@@ -147,16 +147,16 @@ export class Commands {
   }
 
   /**
-   * @param {string} text what is said once it is done
-   * @param {import("./types.js").Act} act
+   * @param {string} text announced when the server has applied the event
+   * @param {import("./types.js").ChainEvent} event
    */
-  async #send(text, act) {
-    if (await this.desk.send(act)) say(text);
+  async #send(text, event) {
+    if (await this.store.send(event)) say(text);
   }
 
   #picked() {
-    const picked = this.desk.head?.picked ?? null;
-    if (picked === null) toast("Pick a picture first: click one, or press its number.");
+    const picked = this.store.head?.picked ?? null;
+    if (picked === null) toast("Pick a tile first: click it, or press its number.");
     return picked;
   }
 }

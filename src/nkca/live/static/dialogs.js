@@ -1,14 +1,14 @@
-// Closing dialogs by their cross, or by a click beside them; messages stay in front of them.
+// Dialogs close by their close button or a click outside; messages stay in front of them.
 
 import { raiseMessages } from "./messages.js";
 
 export function startDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) {
     new MutationObserver(() => dialog.open && raiseMessages()).observe(dialog, { attributeFilter: ["open"] });
-    const cross = dialog.querySelector(".close");
-    cross?.addEventListener("click", () => dialog.close());
+    const closeButton = dialog.querySelector(".close");
+    closeButton?.addEventListener("click", () => dialog.close());
     dialog.addEventListener("pointerdown", (event) => {
-      if (cross && event.target === dialog && isBeside(event, dialog)) dialog.close();
+      if (closeButton && event.target === dialog && isOutside(event, dialog)) dialog.close();
     });
   }
 }
@@ -17,7 +17,7 @@ export function startDialogs() {
  * @param {PointerEvent} event
  * @param {Element} element
  */
-function isBeside({ clientX, clientY }, element) {
+function isOutside({ clientX, clientY }, element) {
   const { left, right, top, bottom } = element.getBoundingClientRect();
   return clientX < left || clientX > right || clientY < top || clientY > bottom;
 }

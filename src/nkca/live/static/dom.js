@@ -54,7 +54,7 @@ export function icon(name) {
 }
 
 /**
- * @param {Element} element an icon, or what holds one
+ * @param {Element} element an icon or its container
  * @param {string} name
  */
 export function setIcon(element, name) {
@@ -88,11 +88,11 @@ export function setAttribute(element, name, value) {
 }
 
 /**
- * Make the children of a list show the items, in order; children of items that stay are kept.
+ * Update the children of a list to show the items, in order, reusing children of items that remain.
  *
  * @template {{id: number}} Item
  * @param {HTMLElement} list
- * @param {string} session children of another one go
+ * @param {string} session children of another session are removed
  * @param {readonly Item[]} items
  * @param {(item: Item) => HTMLElement} create
  */
@@ -113,7 +113,7 @@ export function reconcile(list, session, items, create) {
 }
 
 /**
- * Moving an element takes the focus from it, removing it leaves its neighbour as the next best.
+ * Restores the focus, which a moved element loses; if the element was removed, its neighbour gets it.
  *
  * @param {Element} list
  */
@@ -132,9 +132,9 @@ function holdFocus(list) {
  * @param {HTMLCanvasElement} element
  * @param {CanvasRenderingContext2DSettings} [settings]
  */
-export function brushOf(element, settings) {
+export function contextOf(element, settings) {
   const context = element.getContext("2d", settings);
-  if (!context) throw new Error("this browser cannot draw");
+  if (!context) throw new Error("this browser does not support canvas drawing");
   return context;
 }
 

@@ -1,11 +1,11 @@
-// The strip of past moments; click one to go there.
+// The film strip of stored moments; a click goes to one.
 
 import { momentPicture } from "./api.js";
 import { block, make, reconcile, setAttribute } from "./dom.js";
 import { startRoving } from "./roving.js";
 
 /**
- * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./store.js").Store} Store
  * @typedef {import("./types.js").Entry} Entry
  * @typedef {import("./types.js").History} History
  */
@@ -14,35 +14,35 @@ const NOW = -1;
 
 export class Filmstrip {
   /**
-   * @param {Desk} desk
+   * @param {Store} store
    * @param {import("./thumbnails.js").Thumbnails} thumbnails
    */
-  constructor(desk, thumbnails) {
+  constructor(store, thumbnails) {
     this.list = block("filmstrip");
-    this.desk = desk;
+    this.store = store;
     this.thumbnails = thumbnails;
     startRoving(this.list);
     this.shown = "";
   }
 
   update() {
-    const { history } = this.desk.lists;
-    const now = `${this.desk.session} ${history.version}`;
+    const { history } = this.store.lists;
+    const now = `${this.store.session} ${history.version}`;
     if (now === this.shown) return;
     this.shown = now;
     const { entries, position } = history;
     const items = [...entries.slice(0, position), { id: NOW }, ...entries.slice(position)];
-    reconcile(this.list, this.desk.session, items, (item) => ("label" in item ? this.#frame(item) : nowMark()));
-    items.forEach((item, i) => this.#tell(this.list.children[i], item, i > position));
+    reconcile(this.list, this.store.session, items, (item) => ("label" in item ? this.#frame(item) : nowMark()));
+    items.forEach((item, i) => this.#describe(this.list.children[i], item, i > position));
     this.#scrollToNow(position);
   }
 
   /** @param {Entry} entry */
   #frame(entry) {
-    const address = momentPicture(entry.id, this.desk.session);
+    const address = momentPicture(entry.id, this.store.session);
     const picture = isPick(entry) ? make("span", { class: "dot" }) : this.thumbnails.make(address);
     const button = make("button", { type: "button", class: "frame" }, picture, make("span", {}, nameOf(entry)));
-    button.addEventListener("click", () => this.desk.send({ do: "jump", to: entry.id }));
+    button.addEventListener("click", () => this.store.send({ do: "jump", to: entry.id }));
     return make("li", {}, button);
   }
 
@@ -51,7 +51,7 @@ export class Filmstrip {
    * @param {Entry | {id: number}} item
    * @param {boolean} future
    */
-  #tell(child, item, future) {
+  #describe(child, item, future) {
     if (!("label" in item)) return;
     const button = /** @type {Element} */ (child.firstElementChild);
     const text = `${item.label}, step ${item.step}, level ${item.level.toFixed(2)}`;
@@ -69,7 +69,11 @@ export class Filmstrip {
   }
 }
 
-/** @param {Entry} entry whose pictures are those of its neighbour, if it is a pick */
+/**
+ * Whether the entry is a pick, which has the same pictures as its neighbour and needs no thumbnail.
+ *
+ * @param {Entry} entry
+ */
 function isPick({ label }) {
   return label.startsWith("pick");
 }

@@ -1,4 +1,4 @@
-// After a click the focus does not stay on a control, so that the keys go on working for the whole page.
+// Releases the focus from a control after a click, so that the keys still control the whole page.
 
 const CONTROLS = "button:not(.tile), select, label, a, input[type=range], input[type=radio], input[type=checkbox], input[type=file]";
 
@@ -10,7 +10,7 @@ export function startFocus() {
     const focused = document.activeElement;
     if (!byPointer || !(focused instanceof HTMLElement) || !focused.matches(CONTROLS)) return;
     const dialog = focused.closest("dialog");
-    if (dialog) restingPlace(dialog)?.focus();
+    if (dialog) autofocused(dialog)?.focus();
     else focused.blur();
   };
   document.addEventListener("change", release);
@@ -24,6 +24,6 @@ export function startFocus() {
  * @param {Element} dialog
  * @returns {HTMLElement | null}
  */
-function restingPlace(dialog) {
+function autofocused(dialog) {
   return dialog.querySelector("[autofocus]");
 }

@@ -6,7 +6,7 @@ import { Mask } from "./mask.js";
 import { Tile } from "./tile.js";
 
 /**
- * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./store.js").Store} Store
  * @typedef {import("./commands.js").Commands} Commands
  */
 
@@ -16,11 +16,11 @@ const DOUBLE_CLICK_MS = 300;
 
 export class Grid {
   /**
-   * @param {Desk} desk
+   * @param {Store} store
    * @param {Commands} commands
    */
-  constructor(desk, commands) {
-    const { batch, data_shape: [, height, width] } = desk.about;
+  constructor(store, commands) {
+    const { batch, data_shape: [, height, width] } = store.about;
     this.size = { width, height };
     this.copies = 0;
     this.masks = "";
@@ -31,7 +31,7 @@ export class Grid {
     this.element.append(...this.tiles.map((tile) => tile.cell));
     for (const tile of this.tiles) connect(tile, commands);
     new ResizeObserver(() => this.#layOut()).observe(this.room);
-    this.#widen(desk.settings.show === "both" ? 2 : 1);
+    this.#widen(store.settings.show === "both" ? 2 : 1);
   }
 
   get room() {
@@ -39,7 +39,7 @@ export class Grid {
   }
 
   /**
-   * The clean or only half of a tile's picture.
+   * Where the clean picture of a tile is on its canvas: on the right if both are shown.
    *
    * @param {number} index
    * @returns {{source: HTMLCanvasElement, left: number}}
@@ -54,9 +54,9 @@ export class Grid {
     for (const tile of this.tiles) tile.draw(sprite, this.size.height);
   }
 
-  /** @param {Desk} desk */
-  update(desk) {
-    const { head } = desk;
+  /** @param {Store} store */
+  update(store) {
+    const { head } = store;
     if (!head) return;
     for (const tile of this.tiles) {
       tile.update({
@@ -66,16 +66,16 @@ export class Grid {
         reachable: (head.picked ?? 0) === tile.index,
       });
     }
-    this.#follow(head.picked);
-    this.#hold(desk.lists.masks, desk.session);
+    this.#focusPicked(head.picked);
+    this.#showMasks(store.lists.masks, store.session);
   }
 
   /**
-   * The focus goes along with the pick.
+   * Move the focus with the pick.
    *
    * @param {number | null} picked
    */
-  #follow(picked) {
+  #focusPicked(picked) {
     if (picked === this.picked) return;
     this.picked = picked;
     const inside = this.element.contains(document.activeElement);
@@ -86,14 +86,14 @@ export class Grid {
    * @param {import("./types.js").Masks} masks
    * @param {string} session
    */
-  #hold({ version, tiles }, session) {
+  #showMasks({ version, tiles }, session) {
     const now = `${session} ${version} ${this.copies}`;
     if (now === this.masks) return;
     this.masks = now;
     const { width, height } = this.size;
     for (const tile of this.tiles) {
       const text = tiles[tile.index];
-      tile.hold(text === undefined ? null : Mask.parse(width, height, text), this.copies);
+      tile.showMask(text === undefined ? null : Mask.parse(width, height, text), this.copies);
     }
   }
 

@@ -1,20 +1,20 @@
-// Starting from image files: chosen, dropped or pasted.
+// Starting tiles from image files: chosen, dropped or pasted.
 
 import { base64, fit, ServerError } from "./api.js";
 import { input } from "./dom.js";
 import { say, toast } from "./messages.js";
 import { openSession } from "./session.js";
 
-/** @typedef {import("./desk.js").Desk} Desk */
+/** @typedef {import("./store.js").Store} Store */
 
-/** @param {Desk} desk */
-export function startImages(desk) {
+/** @param {Store} store */
+export function startImages(store) {
   const chooser = input("open-image");
   chooser.addEventListener("change", () => {
-    useAll(desk, chooser.files, null);
+    openFiles(store, chooser.files, null);
     chooser.value = "";
   });
-  document.addEventListener("paste", (event) => isCovered() || useAll(desk, event.clipboardData?.files, null));
+  document.addEventListener("paste", (event) => isCovered() || openFiles(store, event.clipboardData?.files, null));
   document.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -26,38 +26,38 @@ export function startImages(desk) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     markTarget(null);
-    if (!isCovered()) useAll(desk, event.dataTransfer?.files, tileUnder(event));
+    if (!isCovered()) openFiles(store, event.dataTransfer?.files, tileUnder(event));
   });
 }
 
 /**
- * Start the picked tile, or all, from a picture of the server.
+ * Start the picked tile, or all, from a picture on the server.
  *
- * @param {Desk} desk
+ * @param {Store} store
  * @param {string} address
  */
-export async function startFrom(desk, address) {
+export async function startFrom(store, address) {
   const response = await fetch(address).catch(() => null);
-  if (response?.ok) await use(desk, await response.blob(), desk.head?.picked ?? null);
+  if (response?.ok) await startTiles(store, await response.blob(), store.head?.picked ?? null);
   else toast("This picture could not be read.");
 }
 
 /**
- * A session is opened; pictures start tiles, one after another.
+ * Open a session file, or start tiles from pictures, one after another.
  *
- * @param {Desk} desk
+ * @param {Store} store
  * @param {FileList | null | undefined} files
- * @param {Element | null} cell where they were dropped
+ * @param {Element | null} cell where the files were dropped
  */
-async function useAll(desk, files, cell) {
+async function openFiles(store, files, cell) {
   const all = [...(files ?? [])];
   const session = all.find(isSession);
-  if (session) return openSession(desk, session);
+  if (session) return openSession(store, session);
   const face = cell?.querySelector(".tile");
-  const first = face instanceof HTMLElement ? Number(face.dataset.tile) : (desk.head?.picked ?? null);
-  if (all.length === 1) return use(desk, all[0], first);
-  const tiles = tilesFrom(desk, first ?? 0).slice(0, all.length);
-  for (const [i, tile] of tiles.entries()) await use(desk, all[i], tile);
+  const first = face instanceof HTMLElement ? Number(face.dataset.tile) : (store.head?.picked ?? null);
+  if (all.length === 1) return startTiles(store, all[0], first);
+  const tiles = tilesFrom(store, first ?? 0).slice(0, all.length);
+  for (const [i, tile] of tiles.entries()) await startTiles(store, all[i], tile);
 }
 
 /** @param {File} file */
@@ -66,9 +66,9 @@ function isSession({ name, type }) {
 }
 
 /**
- * A tile, and the unlocked ones after it, then from the beginning.
+ * A tile and all unlocked ones, in cyclic order from that tile.
  *
- * @param {Desk} desk
+ * @param {Store} store
  * @param {number} first
  */
 function tilesFrom({ about: { batch }, head }, first) {
@@ -77,14 +77,14 @@ function tilesFrom({ about: { batch }, head }, first) {
 }
 
 /**
- * @param {Desk} desk
+ * @param {Store} store
  * @param {Blob} file
  * @param {number | null} tile null: all unlocked ones
  */
-async function use(desk, file, tile) {
-  if (file.size > desk.about.max_upload_bytes) return toast("This file is too large.");
+async function startTiles(store, file, tile) {
+  if (file.size > store.about.max_upload_bytes) return toast("This file is too large.");
   try {
-    const done = await desk.send({ do: "start", tile, image: await base64(await fit(file)) });
+    const done = await store.send({ do: "start", tile, image: await base64(await fit(file)) });
     if (done) say(tile === null ? "All unlocked tiles start from this picture." : `Tile ${tile + 1} starts from this picture.`);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;

@@ -1,4 +1,4 @@
-// Keys for the whole page.
+// The keyboard shortcuts of the page.
 
 import { dialog, input } from "./dom.js";
 
@@ -15,14 +15,14 @@ export const KEYS = [
   { keys: "A", does: "anneal" },
   { keys: "1 … 9, 0", does: "pick tile 1 to 10; with Shift 11 to 20" },
   { keys: "← →", does: "move the pick" },
-  { keys: "Esc", does: "pick nothing; close" },
+  { keys: "Esc", does: "pick no tile; close a dialog" },
   { keys: "S", does: "spread the picked tile" },
   { keys: "K", does: "keep it" },
   { keys: "L", does: "lock or unlock it" },
   { keys: "P", does: "paint it" },
   { keys: "O", does: "start from an image file" },
-  { keys: "R", does: "start again from noise; with Shift a new seed" },
-  { keys: "I", does: "start again from the given images" },
+  { keys: "R", does: "restart from noise; with Shift a new seed" },
+  { keys: "I", does: "restart from the given images" },
   { keys: "V", does: "show clean, noisy or both" },
   { keys: "H", does: "hide or show the masks" },
   { keys: "Z, Ctrl+Z", does: "undo" },
@@ -76,7 +76,7 @@ function keyTable(commands) {
     o: () => input("open-image").click(),
     y: () => commands.redo(),
     "?": () => dialog("help-dialog").showModal(),
-    escape: () => commands.desk.head?.picked != null && commands.pick(null),
+    escape: () => commands.store.head?.picked != null && commands.pick(null),
   };
   return table;
 }
@@ -91,7 +91,7 @@ function plain(event, target, table, commands) {
   const key = event.key.toLowerCase();
   if (key === " " && target.matches(PRESSABLE)) return undefined;
   if (key === "z") return () => (event.shiftKey ? commands.redo() : commands.undo());
-  if (key === "r") return () => (event.shiftKey ? commands.restartAnew() : commands.restart("noise"));
+  if (key === "r") return () => (event.shiftKey ? commands.restartWithNewSeed() : commands.restart("noise"));
   return table[key] ?? sideways(key, target, commands) ?? digit(event, commands);
 }
 

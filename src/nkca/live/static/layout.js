@@ -1,8 +1,8 @@
-// How large tiles can be in a room.
+// The largest size of tiles in a given area.
 
-const LEAST_PX = 40;
-const FULL_ROWS_WORTH = 1.15; // how much larger tiles must be for a last row that is not full
-const WHOLE_PIXELS_WORTH = 0.88; // of the size: the most that is given up for pixels of equal size
+const MIN_PX = 40;
+const FULL_ROWS_WORTH = 1.15; // an incomplete last row is accepted if it makes tiles larger by this factor
+const WHOLE_PIXELS_WORTH = 0.88; // tiles may shrink to this factor for a whole number of device pixels per pixel
 
 /**
  * @param {{width: number, height: number}} room
@@ -21,7 +21,7 @@ export function fitTiles(room, count, tile, gap) {
     const worth = rows * columns === count ? scale * FULL_ROWS_WORTH : scale;
     if (worth > best.worth) best = { columns, scale, worth };
   }
-  const least = LEAST_PX / Math.min(tile.width, tile.height);
+  const least = MIN_PX / Math.min(tile.width, tile.height);
   const scale = Math.max(best.scale, least);
   const columns = best.scale < least ? columnsOf(room.width, tile.width * scale, gap) : best.columns;
   return { columns, width: tile.width * scale, height: tile.height * scale };

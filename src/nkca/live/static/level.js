@@ -3,26 +3,26 @@
 import { block, input, setAttribute, setText } from "./dom.js";
 
 /**
- * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./store.js").Store} Store
  * @typedef {import("./commands.js").Commands} Commands
  */
 
 export class LevelSlider {
   /**
-   * @param {string} id of the slider; the number is `id-value`
-   * @param {Desk} desk
+   * @param {string} id of the slider; that of its number is `id-value`
+   * @param {Store} store
    * @param {Commands} commands
    */
-  constructor(id, desk, commands) {
+  constructor(id, store, commands) {
     this.slider = input(id);
     this.number = block(`${id}-value`);
-    this.slider.min = String(Math.floor(desk.about.min_level * 100) / 100);
+    this.slider.min = String(Math.floor(store.about.min_level * 100) / 100);
     this.slider.max = "1";
     showFill(this.slider);
     this.slider.addEventListener("input", () => commands.setLevel(this.slider.valueAsNumber));
   }
 
-  /** @param {Desk} desk */
+  /** @param {Store} store */
   update({ head }) {
     if (!head) return;
     const text = head.level.toFixed(2);

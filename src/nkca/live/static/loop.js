@@ -1,28 +1,28 @@
-// Pulls frames from the server: one turn in flight, never more.
+// Requests frames from the server, with at most one turn in flight.
 
 import { ServerError } from "./api.js";
-import { expect } from "./expect.js";
+import { withPending } from "./optimistic.js";
 import { Queue } from "./queue.js";
 
 /**
- * @typedef {import("./types.js").Act} Act
+ * @typedef {import("./types.js").ChainEvent} ChainEvent
  * @typedef {import("./types.js").Head} Head
  * @typedef {import("./types.js").Reply} Reply
  *
- * @typedef {object} Partner
- * @property {(acts: Act[], steps: number, signal: AbortSignal) => Promise<Reply>} ask
+ * @typedef {object} Host
+ * @property {(events: ChainEvent[], steps: number, signal: AbortSignal) => Promise<Reply>} ask
  * @property {(reply: Reply) => void} receive draws the frame
  * @property {() => {stride: number, limit: number}} pace
- * @property {() => void} changed the events on their way are others now
- * @property {(message: string) => void} refused what was asked for is not done
- * @property {(message: string) => void} failed what went on by itself is at its end
+ * @property {() => void} changed the pending events have changed
+ * @property {(message: string) => void} refused the server did not apply an event
+ * @property {(message: string) => void} failed a step or a replay failed
  * @property {(error: ServerError | null) => void} lost null: the server is back
  */
 
 const POLL_MS = 1000;
 const RETRY_MS = 2000;
-const EMPTY_MS = 100; // after an answer without a picture
-const SLOW_MS = 250; // single steps that take longer can be paused
+const EMPTY_MS = 100; // pause after a response without a picture
+const SLOW_MS = 250; // single steps that take longer can be stopped with Pause
 const REPLAY_STRIDE = 16;
 const REFUSED = [409, 413, 422];
 
@@ -35,38 +35,38 @@ export class Loop {
   #ended = -Infinity;
   #pause = 0;
   #stale = false;
-  #asked = -Infinity; // when the single steps began
-  #shown = -Infinity; // when the last of them was there
+  #asked = -Infinity; // when the current series of single steps began
+  #shown = -Infinity; // when the last of them was shown
   #wake = () => {};
   #flight = new AbortController();
-  #hurried = false;
+  #cancelled = false;
 
-  /** @param {Partner} partner */
-  constructor(partner) {
-    this.partner = partner;
+  /** @param {Host} host */
+  constructor(host) {
+    this.host = host;
   }
 
-  /** The events that the newest head does not know of yet. */
+  /** The events that the newest head does not yet include. */
   get pending() {
     return this.#queue.pending;
   }
 
-  /** Whether single steps are on their way that a person may want to stop. */
+  /** Whether single steps are pending for so long that the user may want to stop them. */
   get stepping() {
     return this.#queue.steps && performance.now() - this.#asked >= SLOW_MS;
   }
 
   /**
-   * @param {Act[]} acts
-   * @returns {Promise<boolean>} whether the server has done them
+   * @param {ChainEvent[]} events
+   * @returns {Promise<boolean>} whether the server has applied them
    */
-  send(...acts) {
+  send(...events) {
     if (this.#lost) return Promise.resolve(false);
     const stepped = this.#queue.steps;
-    const done = this.#queue.add(...acts);
+    const done = this.#queue.add(...events);
     if (!stepped && this.#queue.steps) this.#watchSteps();
-    if (acts.some((act) => act.do === "level")) this.#hurry();
-    this.partner.changed();
+    if (events.some((event) => event.do === "level")) this.#cancelStep();
+    this.host.changed();
     this.#wake();
     return done;
   }
@@ -78,22 +78,22 @@ export class Loop {
   #watchSteps() {
     const now = performance.now();
     if (now - this.#shown > SLOW_MS) this.#asked = now;
-    setTimeout(() => this.partner.changed(), SLOW_MS);
+    setTimeout(() => this.host.changed(), SLOW_MS);
   }
 
-  /** Give up the step that is on: its noise level is no more what is wanted. Once for each frame. */
-  #hurry() {
-    if (this.#hurried || this.#queue.flying.length) return;
-    this.#hurried = true;
+  /** Cancel the step in flight, whose noise level is outdated; at most once for each frame. */
+  #cancelStep() {
+    if (this.#cancelled || this.#queue.inFlight.length) return;
+    this.#cancelled = true;
     this.#flight.abort();
   }
 
-  /** Something else than the events changed: think again about when to pull. */
+  /** Recompute when the next turn is due, after a change other than of the events. */
   nudge() {
     this.#wake();
   }
 
-  /** What is on the screen is not what is wanted: pull soon. */
+  /** Request a frame soon: the one on the screen is outdated. */
   refresh() {
     this.#stale = true;
     this.#wake();
@@ -102,7 +102,7 @@ export class Loop {
   async start() {
     document.addEventListener("visibilitychange", () => this.#wake());
     for (;;) {
-      for (let wait = this.#wait(); wait > 0; wait = this.#wait()) await this.#rest(wait);
+      for (let wait = this.#wait(); wait > 0; wait = this.#wait()) await this.#sleep(wait);
       await this.#turn();
     }
   }
@@ -113,20 +113,20 @@ export class Loop {
     if (document.hidden) return Infinity;
     if (this.#lost) return this.#ended + RETRY_MS - now;
     if (this.#queue.length) return 0;
-    const rested = this.#ended + this.#pause;
-    if (this.#stale || !this.#head) return rested - now;
-    if (advances(this.#head)) return Math.max(rested, this.#due()) - now;
+    const ready = this.#ended + this.#pause;
+    if (this.#stale || !this.#head) return ready - now;
+    if (advances(this.#head)) return Math.max(ready, this.#due()) - now;
     return this.#ended + POLL_MS - now;
   }
 
-  /** When the next step may be made. */
+  /** The earliest time of the next step. */
   #due() {
-    const { stride, limit } = this.partner.pace();
+    const { stride, limit } = this.host.pace();
     return this.#stepped + (stride / limit) * 1000;
   }
 
   /** @param {number} wait */
-  #rest(wait) {
+  #sleep(wait) {
     return new Promise((resolve) => {
       const timer = Number.isFinite(wait) ? setTimeout(resolve, wait) : undefined;
       this.#wake = () => {
@@ -137,58 +137,58 @@ export class Loop {
   }
 
   async #turn() {
-    const acts = this.#queue.take();
+    const events = this.#queue.take();
     const single = this.#queue.steps;
-    const steps = this.#steps(acts);
+    const steps = this.#steps(events);
     const stepped = this.#stepped;
     if (steps) this.#stepped = performance.now();
     this.#stale = false;
     const { signal } = (this.#flight = new AbortController());
     try {
-      this.#take(await this.partner.ask(acts, steps, signal));
+      this.#accept(await this.host.ask(events, steps, signal));
     } catch (error) {
       if (signal.aborted) this.#stepped = stepped;
       else this.#fail(error);
-      this.#queue.land(false);
-      this.partner.changed();
+      this.#queue.finish(false);
+      this.host.changed();
     }
     this.#ended = performance.now();
     if (single) this.#shown = this.#ended;
   }
 
-  /** @param {Act[]} acts */
-  #steps(acts) {
+  /** @param {ChainEvent[]} events */
+  #steps(events) {
     if (!this.#head || performance.now() < this.#due()) return 0;
     if (this.#head.replaying) return REPLAY_STRIDE;
-    return expect(this.#head, acts).running ? this.partner.pace().stride : 0;
+    return withPending(this.#head, events).running ? this.host.pace().stride : 0;
   }
 
   /** @param {Reply} reply */
-  #take(reply) {
-    this.#queue.land(true);
+  #accept(reply) {
+    this.#queue.finish(true);
     this.#head = reply.head;
-    if (reply.picture) this.#hurried = false;
+    if (reply.picture) this.#cancelled = false;
     this.#pause = reply.picture ? 0 : EMPTY_MS;
-    if (this.#lost) this.partner.lost(null);
+    if (this.#lost) this.host.lost(null);
     this.#lost = false;
-    this.partner.receive(reply);
+    this.host.receive(reply);
   }
 
   /** @param {unknown} error */
   #fail(error) {
     if (!(error instanceof ServerError)) throw error;
-    if (!REFUSED.includes(error.status)) return this.#lose(error);
-    if (this.#queue.flying.length) return this.partner.refused(error.message);
+    if (!REFUSED.includes(error.status)) return this.#disconnect(error);
+    if (this.#queue.inFlight.length) return this.host.refused(error.message);
     this.#pause = RETRY_MS;
-    this.partner.failed(error.message);
+    this.host.failed(error.message);
   }
 
   /** @param {ServerError} error */
-  #lose(error) {
+  #disconnect(error) {
     this.#lost = true;
     if (error.status === 503) this.#queue.putBack();
     else this.#queue.clear();
-    this.partner.lost(error);
+    this.host.lost(error);
   }
 }
 

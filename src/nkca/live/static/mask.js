@@ -1,4 +1,4 @@
-// A mask over a picture: one bit a pixel, set where the picture is to change.
+// A mask over a picture: one bit for each pixel, set where the picture may change.
 
 import { bytesToBase64 } from "./api.js";
 
@@ -45,7 +45,7 @@ export class Mask {
     return this.cells.reduce((sum, cell) => sum + cell, 0);
   }
 
-  /** Whether some pixels are held: not where nothing, or all, is painted. */
+  /** Whether some pixels are held: not if none or all are painted. */
   get holds() {
     const { painted } = this;
     return painted > 0 && painted < this.cells.length;

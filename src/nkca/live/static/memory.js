@@ -1,11 +1,11 @@
-// What the page remembers when it is loaded again. A browser may forbid that.
+// Values that survive a reload of the page, in the browser's storage, which may be forbidden.
 
-/** @param {() => Storage} store */
-const memory = (store) => ({
+/** @param {() => Storage} storage */
+const memory = (storage) => ({
   /** @param {string} key */
   recall(key) {
     try {
-      return store().getItem(key);
+      return storage().getItem(key);
     } catch {
       return null;
     }
@@ -17,12 +17,12 @@ const memory = (store) => ({
    */
   remember(key, value) {
     try {
-      store().setItem(key, value);
+      storage().setItem(key, value);
     } catch {
       return;
     }
   },
 });
 
-export const ofBrowser = memory(() => localStorage);
-export const ofTab = memory(() => sessionStorage);
+export const browserMemory = memory(() => localStorage);
+export const tabMemory = memory(() => sessionStorage);

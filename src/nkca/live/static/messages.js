@@ -1,11 +1,11 @@
-// Tells the person something: a banner, a toast, a word for screen readers.
+// Messages to the user: a banner, toasts, and text for screen readers.
 
 import { block, icon, make, setText } from "./dom.js";
-import { ofTab } from "./memory.js";
+import { tabMemory } from "./memory.js";
 
 const TOAST_MS = 6000;
 const ACTION_MS = 15_000;
-const MOST = 4;
+const MAX_MESSAGES = 4;
 const CARRIED = "nkca-messages";
 
 /** @param {string} text */
@@ -24,9 +24,9 @@ export function banner(text) {
  * @param {{label: string, run: () => void}} [action]
  */
 export function toast(text, action) {
-  const message = put(text, "toast");
-  const close = () => take(message);
-  if (action) message.append(pressable("small", action.label, () => (close(), action.run())));
+  const message = addMessage(text, "toast");
+  const close = () => removeMessage(message);
+  if (action) message.append(makeButton("small", action.label, () => (close(), action.run())));
   else message.addEventListener("click", close);
   setTimeout(close, action ? ACTION_MS : TOAST_MS);
 }
@@ -37,21 +37,21 @@ export function toast(text, action) {
  * @param {string} text
  */
 export function notice(text) {
-  const message = put(text, "toast lasting");
-  const cross = pressable("quiet", icon("close"), () => take(message));
-  cross.setAttribute("aria-label", "Close the message");
-  message.append(cross);
+  const message = addMessage(text, "toast lasting");
+  const closeButton = makeButton("quiet", icon("close"), () => removeMessage(message));
+  closeButton.setAttribute("aria-label", "Close the message");
+  message.append(closeButton);
 }
 
-/** Keep what has not been closed for when the page has been loaded again. */
+/** Store the notices that are not closed, to show them again after a reload. */
 export function carryNotices() {
   const texts = [...block("toasts").querySelectorAll(".lasting")].map((message) => message.textContent);
-  ofTab.remember(CARRIED, JSON.stringify(texts));
+  tabMemory.remember(CARRIED, JSON.stringify(texts));
 }
 
 export function showCarriedNotices() {
-  for (const text of JSON.parse(ofTab.recall(CARRIED) ?? "[]")) notice(text);
-  ofTab.remember(CARRIED, "[]");
+  for (const text of JSON.parse(tabMemory.recall(CARRIED) ?? "[]")) notice(text);
+  tabMemory.remember(CARRIED, "[]");
 }
 
 /** A dialog that has just been opened covers the messages: bring them to the front. */
@@ -73,19 +73,19 @@ function raise(id, shown) {
  * @param {string} text
  * @param {string} kind
  */
-function put(text, kind) {
+function addMessage(text, kind) {
   const box = block("toasts");
   const message = make("div", { class: kind, role: "status" }, make("span", {}, text));
   for (const old of [...box.children]) if (old.textContent === message.textContent) old.remove();
   const passing = [...box.children].filter((old) => !old.matches(".lasting"));
-  if (box.children.length >= MOST) passing[0]?.remove();
+  if (box.children.length >= MAX_MESSAGES) passing[0]?.remove();
   box.append(message);
   raise("toasts", true);
   return message;
 }
 
 /** @param {Element} message */
-function take(message) {
+function removeMessage(message) {
   message.remove();
   if (!block("toasts").children.length) raise("toasts", false);
 }
@@ -95,7 +95,7 @@ function take(message) {
  * @param {string | Node} label
  * @param {() => void} run
  */
-function pressable(kind, label, run) {
+function makeButton(kind, label, run) {
   const button = make("button", { type: "button", class: kind }, label);
   button.addEventListener("click", run);
   return button;

@@ -1,14 +1,14 @@
-// Draws masks over pictures.
+// Drawing of masks over pictures.
 
-import { brushOf, make, resize } from "./dom.js";
+import { contextOf, make, resize } from "./dom.js";
 
 /** @typedef {import("./mask.js").Mask} Mask */
 
 const PAINTED = [255, 92, 51];
-const FINE_PX = 512; // about how fine the hatching of a picture is drawn
+const FINE_PX = 512; // approximate resolution of the hatching
 
 /**
- * Tint what is painted, one pixel for each of the model's.
+ * Tint the painted pixels, one canvas pixel for each pixel of the model.
  *
  * @param {HTMLCanvasElement} element
  * @param {Mask} mask
@@ -19,7 +19,7 @@ export function drawPainted(element, mask, opacity) {
 }
 
 /**
- * Hatch what is held.
+ * Hatch the held pixels.
  *
  * @param {HTMLCanvasElement} element
  * @param {Mask | null} mask
@@ -31,7 +31,7 @@ export function drawHeld(element, mask, copies = 1) {
   if (!held) return;
   const scale = Math.max(1, Math.round(FINE_PX / Math.max(held.width, held.height)));
   resize(element, held.width * scale * copies, held.height * scale);
-  const context = brushOf(element);
+  const context = contextOf(element);
   context.globalCompositeOperation = "copy";
   context.fillStyle = hatching(context);
   context.fillRect(0, 0, element.width, element.height);
@@ -55,7 +55,7 @@ function paintCells(element, mask, value, colour) {
   mask.cells.forEach((cell, i) => {
     if (cell === value) image.data.set(colour, 4 * i);
   });
-  brushOf(element).putImageData(image, 0, 0);
+  contextOf(element).putImageData(image, 0, 0);
 }
 
 /** @param {CanvasRenderingContext2D} context */
@@ -63,7 +63,7 @@ function hatching(context) {
   const side = 32;
   const stamp = make("canvas");
   resize(stamp, side, side);
-  const pen = brushOf(stamp);
+  const pen = contextOf(stamp);
   pen.fillStyle = "rgb(16 20 30 / 28%)";
   pen.fillRect(0, 0, side, side);
   pen.strokeStyle = "rgb(205 216 255 / 30%)";

@@ -1,9 +1,9 @@
-// The panel's buttons and fields, apart from the level slider.
+// The buttons and fields of the panel, except the level slider.
 
 import { block, button, find, input, setLabel, setText } from "./dom.js";
 
 /**
- * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./store.js").Store} Store
  * @typedef {import("./commands.js").Commands} Commands
  */
 
@@ -15,17 +15,17 @@ export const seed = () => wholeNumber("seed", 0, MAX_SEED);
 
 export class Panel {
   /**
-   * @param {Desk} desk
+   * @param {Store} store
    * @param {Commands} commands
    */
-  constructor(desk, commands) {
-    const { images } = desk.about;
+  constructor(store, commands) {
+    const { images } = store.about;
     this.tileButtons = ["spread", "keep", "lock", "paint"].map(button);
     /** @type {number | null} */
     this.seed = null;
     button("restart-images").hidden = !images;
     this.#connect(commands);
-    connectView(desk);
+    connectView(store);
   }
 
   /** @param {Commands} commands */
@@ -37,22 +37,22 @@ export class Panel {
     onClick("paint", () => commands.paint());
     onClick("restart-noise", () => commands.restart("noise"));
     onClick("restart-images", () => commands.restart("images"));
-    onClick("new-seed", () => commands.restartAnew());
+    onClick("new-seed", () => commands.restartWithNewSeed());
     onClick("undo", () => commands.undo());
     onClick("redo", () => commands.redo());
     onEnter("seed", () => commands.restart("noise"));
     onEnter("anneal-steps", () => commands.anneal());
   }
 
-  /** @param {Desk} desk */
+  /** @param {Store} store */
   update({ head, settings }) {
     if (!head) return;
     const { picked } = head;
-    setText(block("pick-name"), picked === null ? "No picture picked" : `Tile ${picked + 1}`);
+    setText(block("pick-name"), picked === null ? "No tile picked" : `Tile ${picked + 1}`);
     for (const each of this.tileButtons) each.disabled = picked === null;
     const locked = picked !== null && head.locked.includes(picked);
     setLabel(button("lock"), locked ? "Unlock" : "Lock");
-    setLabel(button("anneal"), head.annealing ? `${head.annealing} to go` : "Anneal");
+    setLabel(button("anneal"), head.annealing ? `${head.annealing} left` : "Anneal");
     button("undo").disabled = !head.can_undo;
     button("redo").disabled = !head.can_redo;
     this.#showSeed(head.seed);
@@ -70,16 +70,16 @@ export class Panel {
   }
 }
 
-/** @param {Desk} desk */
-function connectView(desk) {
+/** @param {Store} store */
+function connectView(store) {
   const shows = find("show", HTMLFieldSetElement);
   shows.addEventListener("change", (event) => {
     const { value } = /** @type {HTMLInputElement} */ (event.target);
-    desk.set({ show: /** @type {import("./types.js").Show} */ (value) });
+    store.set({ show: /** @type {import("./types.js").Show} */ (value) });
   });
-  onCheck("rescale", (rescale) => desk.set({ rescale }));
-  onCheck("marks", (marks) => desk.set({ marks }));
-  onCheck("paint-marks", (marks) => desk.set({ marks }));
+  onCheck("rescale", (rescale) => store.set({ rescale }));
+  onCheck("marks", (marks) => store.set({ marks }));
+  onCheck("paint-marks", (marks) => store.set({ marks }));
 }
 
 /**

@@ -1,98 +1,98 @@
-// The events that wait for the next turn, and those that are on their way.
+// The events that wait for the next turn, and those in flight.
 
-/** @typedef {import("./types.js").Act} Act */
+/** @typedef {import("./types.js").ChainEvent} ChainEvent */
 
-const MOST = 64;
+const MAX_EVENTS = 64;
 const NEWEST_COUNTS = new Set(["level", "pick"]);
-const ALONE = new Set(["undo", "redo", "jump"]); // these may be refused, and then take no others with them
+const ALONE = new Set(["undo", "redo", "jump"]); // these may be refused, so each gets a turn of its own
 
 export class Queue {
-  /** @type {Act[]} */
+  /** @type {ChainEvent[]} */
   #waiting = [];
-  /** @type {Act[]} */
-  #flying = [];
-  /** @type {WeakMap<Act, (done: boolean) => void>} */
-  #answers = new WeakMap();
+  /** @type {ChainEvent[]} */
+  #inFlight = [];
+  /** @type {WeakMap<ChainEvent, (done: boolean) => void>} */
+  #resolvers = new WeakMap();
 
-  get flying() {
-    return this.#flying;
+  get inFlight() {
+    return this.#inFlight;
   }
 
-  /** The events that the newest head does not know of yet. */
+  /** The events that the newest head does not yet include. */
   get pending() {
-    return [...this.#flying, ...this.#waiting];
+    return [...this.#inFlight, ...this.#waiting];
   }
 
-  /** How many wait. */
+  /** The number of waiting events. */
   get length() {
     return this.#waiting.length;
   }
 
-  /** Whether a single step is wanted. */
+  /** Whether single steps are pending. */
   get steps() {
     return this.pending.some(isStep);
   }
 
   /**
-   * @param {Act[]} acts
-   * @returns {Promise<boolean>} whether the server has done them
+   * @param {ChainEvent[]} events
+   * @returns {Promise<boolean>} whether the server has applied them
    */
-  add(...acts) {
-    for (const act of acts) {
+  add(...events) {
+    for (const event of events) {
       const last = this.#waiting.at(-1);
-      if (last && last.do === act.do && NEWEST_COUNTS.has(act.do)) this.#answer(this.#waiting.splice(-1), false);
-      this.#waiting.push(act);
+      if (last && last.do === event.do && NEWEST_COUNTS.has(event.do)) this.#resolve(this.#waiting.splice(-1), false);
+      this.#waiting.push(event);
     }
-    return new Promise((resolve) => this.#answers.set(acts[acts.length - 1], resolve));
+    return new Promise((resolve) => this.#resolvers.set(events[events.length - 1], resolve));
   }
 
-  /** @returns {Act[]} what the next turn carries */
+  /** @returns {ChainEvent[]} the events for the next turn */
   take() {
-    const barrier = this.#waiting.findIndex((act) => ALONE.has(act.do));
-    const count = barrier < 0 ? MOST : Math.max(1, barrier);
-    this.#flying = this.#waiting.splice(0, Math.min(count, MOST));
-    return this.#flying;
+    const barrier = this.#waiting.findIndex((event) => ALONE.has(event.do));
+    const count = barrier < 0 ? MAX_EVENTS : Math.max(1, barrier);
+    this.#inFlight = this.#waiting.splice(0, Math.min(count, MAX_EVENTS));
+    return this.#inFlight;
   }
 
   /**
-   * The turn is over.
+   * The turn has ended.
    *
-   * @param {boolean} done
+   * @param {boolean} done whether its events were applied
    */
-  land(done) {
-    this.#answer(this.#flying.splice(0), done);
+  finish(done) {
+    this.#resolve(this.#inFlight.splice(0), done);
   }
 
-  /** The turn is to be tried again. */
+  /** Return the events in flight to the queue, to retry the turn. */
   putBack() {
-    this.#waiting.unshift(...this.#flying.splice(0));
+    this.#waiting.unshift(...this.#inFlight.splice(0));
   }
 
   clear() {
-    this.#answer([...this.#flying.splice(0), ...this.#waiting.splice(0)], false);
+    this.#resolve([...this.#inFlight.splice(0), ...this.#waiting.splice(0)], false);
   }
 
   /**
-   * No single step is wanted any more.
+   * Drop the waiting single steps.
    *
-   * @returns {boolean} whether the turn that is on its way is for nothing else
+   * @returns {boolean} whether the turn in flight is for single steps alone
    */
   dropSteps() {
-    this.#answer(this.#waiting.filter(isStep), false);
-    this.#waiting = this.#waiting.filter((act) => !isStep(act));
-    return this.#flying.some(isStep) && this.#flying.every((act) => isStep(act) || act.do === "pause");
+    this.#resolve(this.#waiting.filter(isStep), false);
+    this.#waiting = this.#waiting.filter((event) => !isStep(event));
+    return this.#inFlight.some(isStep) && this.#inFlight.every((event) => isStep(event) || event.do === "pause");
   }
 
   /**
-   * @param {Act[]} acts
+   * @param {ChainEvent[]} events
    * @param {boolean} done
    */
-  #answer(acts, done) {
-    for (const act of acts) this.#answers.get(act)?.(done);
+  #resolve(events, done) {
+    for (const event of events) this.#resolvers.get(event)?.(done);
   }
 }
 
-/** @param {Act} act */
-function isStep(act) {
-  return act.do === "step";
+/** @param {ChainEvent} event */
+function isStep(event) {
+  return event.do === "step";
 }

@@ -1,4 +1,4 @@
-// Counts how often something happens a second.
+// The rate of an event per second, averaged over two seconds.
 
 const WINDOW_MS = 2000;
 const SHOW_MS = 400;
@@ -20,7 +20,7 @@ export class Rate {
     this.#text = "0.0";
   }
 
-  /** The rate as a text that does not flicker. */
+  /** The rate as text, updated slowly enough to read. */
   get text() {
     const now = performance.now();
     if (now - this.#shown > SHOW_MS && this.#times.length > 1) {

@@ -1,25 +1,25 @@
-// Recording what the grid shows.
+// The button that records the grid, and the download links.
 
 import { ask } from "./ask.js";
 import { button, find, setAttribute, setLabel } from "./dom.js";
 
-/** @typedef {import("./desk.js").Desk} Desk */
+/** @typedef {import("./store.js").Store} Store */
 
 const KINDS = /** @type {const} */ (["gif", "mp4"]);
-const DROPS = "The last recording was not downloaded. A new one takes its place at once, even if it stays empty.";
+const DROPS = "The last recording was not downloaded. A new one replaces it at once, even if it stays empty.";
 
 export class Recorder {
   #downloaded = false;
 
-  /** @param {Desk} desk */
-  constructor(desk) {
-    this.desk = desk;
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
     this.button = button("record");
     this.button.addEventListener("click", () => this.#toggle());
     for (const kind of KINDS) linkTo(kind).addEventListener("click", () => (this.#downloaded = true));
   }
 
-  /** @param {Desk} desk */
+  /** @param {Store} store */
   update({ head, about }) {
     const recording = head?.recording ?? null;
     const on = recording?.on ?? false;
@@ -31,10 +31,10 @@ export class Recorder {
   }
 
   async #toggle() {
-    const { on, frames } = this.desk.head?.recording ?? { on: false, frames: 0 };
+    const { on, frames } = this.store.head?.recording ?? { on: false, frames: 0 };
     const loses = !on && frames > 0 && !this.#downloaded;
     if (loses && !(await ask(DROPS, "Record", "Keep the last"))) return;
-    this.desk.send({ do: "record", on: !on });
+    this.store.send({ do: "record", on: !on });
   }
 }
 

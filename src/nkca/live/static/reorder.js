@@ -1,6 +1,6 @@
-// Dragging the items of a horizontal list into another order.
+// Reordering the items of a horizontal list by dragging.
 
-const FAR_PX = 6;
+const DRAG_PX = 6;
 const EDGE_PX = 30;
 
 /**
@@ -26,7 +26,7 @@ function follow(list, item, start, move) {
   let dragging = false;
   /** @param {PointerEvent} event */
   const drag = (event) => {
-    dragging ||= Math.abs(event.clientX - start) > FAR_PX;
+    dragging ||= Math.abs(event.clientX - start) > DRAG_PX;
     if (!dragging) return;
     scrollAtEdge(list, event.clientX);
     const shift = event.clientX - start + list.scrollLeft - scrolled;

@@ -1,4 +1,4 @@
-// A list of buttons that is one stop of the Tab key; the arrows move inside.
+// Roving tabindex: a list of buttons is one Tab stop, the arrow keys move within it.
 
 /** @param {HTMLElement} list */
 export function startRoving(list) {

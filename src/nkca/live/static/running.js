@@ -1,40 +1,40 @@
-// Running, pausing, stepping, and how fast.
+// The controls for running, pausing, stepping and speed.
 
 import { block, button, find, setAttribute, setIcon, setLabel, setText } from "./dom.js";
 import { Rate } from "./rate.js";
 
 /**
- * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./store.js").Store} Store
  * @typedef {import("./commands.js").Commands} Commands
  */
 
 export class Running {
   /**
-   * @param {Desk} desk
+   * @param {Store} store
    * @param {Commands} commands
    */
-  constructor(desk, commands) {
+  constructor(store, commands) {
     this.buttons = [button("run"), button("paint-run")];
     this.rate = new Rate();
     for (const run of this.buttons) run.addEventListener("click", () => commands.toggleRun());
     button("step").addEventListener("click", () => commands.step());
-    const { limit, stride } = desk.settings;
-    onChoice("speed", limit === Infinity ? "max" : String(limit), (value) => desk.set({ limit: value === "max" ? Infinity : Number(value) }));
-    onChoice("stride", String(stride), (value) => desk.set({ stride: Number(value) }));
+    const { limit, stride } = store.settings;
+    onChoice("speed", limit === Infinity ? "max" : String(limit), (value) => store.set({ limit: value === "max" ? Infinity : Number(value) }));
+    onChoice("stride", String(stride), (value) => store.set({ stride: Number(value) }));
   }
 
   draw() {
     this.rate.tick();
   }
 
-  /** @param {Desk} desk */
+  /** @param {Store} store */
   update({ head, loop }) {
     if (!head) return;
     if (!head.running && !head.replaying) this.rate.reset();
-    const goes = head.running || loop.stepping;
+    const active = head.running || loop.stepping;
     for (const run of this.buttons) {
-      setIcon(run, goes ? "pause" : "run");
-      setLabel(run, goes ? "Pause" : "Run");
+      setIcon(run, active ? "pause" : "run");
+      setLabel(run, active ? "Pause" : "Run");
     }
     setAttribute(document.body, "data-running", String(head.running));
     setText(block("steps"), String(head.step));

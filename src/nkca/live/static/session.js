@@ -1,36 +1,36 @@
-// Opening a saved session, and watching it being repeated.
+// Opening a saved session, and the progress of its replay.
 
 import { loadSession, ServerError } from "./api.js";
 import { ask } from "./ask.js";
 import { block, button, find, input, setText } from "./dom.js";
 import { notice, toast } from "./messages.js";
 
-/** @typedef {import("./desk.js").Desk} Desk */
+/** @typedef {import("./store.js").Store} Store */
 
-const REPLACES = "This replaces the present chains; they are saved as a file that the command names when it ends.";
+const REPLACES = "This replaces the present chains. Their session is saved to a file that the command names when it ends.";
 
 export class Session {
   #notice = "";
 
-  /** @param {Desk} desk */
-  constructor(desk) {
+  /** @param {Store} store */
+  constructor(store) {
     const chooser = input("session-load");
     chooser.addEventListener("change", () => {
       const file = chooser.files?.[0];
-      if (file) openSession(desk, file);
+      if (file) openSession(store, file);
       chooser.value = "";
     });
-    button("replay-stop").addEventListener("click", () => desk.send({ do: "stop" }));
+    button("replay-stop").addEventListener("click", () => store.send({ do: "stop" }));
   }
 
   /** @param {import("./types.js").Head} head */
-  hear(head) {
-    const told = head.notice ?? "";
-    if (told && told !== this.#notice) notice(told);
-    this.#notice = told;
+  receive(head) {
+    const message = head.notice ?? "";
+    if (message && message !== this.#notice) notice(message);
+    this.#notice = message;
   }
 
-  /** @param {Desk} desk */
+  /** @param {Store} store */
   update({ head }) {
     const replaying = head?.replaying ?? null;
     block("replay").hidden = replaying === null;
@@ -44,20 +44,20 @@ export class Session {
 }
 
 /**
- * @param {Desk} desk
+ * @param {Store} store
  * @param {File} file
  */
-export async function openSession(desk, file) {
-  if (file.size > (desk.about.max_session_bytes ?? Infinity)) return toast("This file is too large.");
-  const anything = desk.head?.step || desk.head?.can_undo;
-  if (anything && !(await ask(REPLACES, "Open session", "Stay here"))) return;
-  desk.opening = true;
+export async function openSession(store, file) {
+  if (file.size > (store.about.max_session_bytes ?? Infinity)) return toast("This file is too large.");
+  const started = store.head?.step || store.head?.can_undo;
+  if (started && !(await ask(REPLACES, "Open session", "Stay here"))) return;
+  store.opening = true;
   try {
     const { warning } = await loadSession(file);
     if (warning) notice(warning);
-    desk.loop.refresh();
+    store.loop.refresh();
   } catch (error) {
-    desk.opening = false;
+    store.opening = false;
     if (!(error instanceof ServerError)) throw error;
     toast(error.message);
   }

@@ -1,4 +1,4 @@
-// The shelf of kept pictures: look at them, order them, take them along.
+// The shelf of kept pictures: view, reorder, download.
 
 import { keptPicture } from "./api.js";
 import { block, button, find, make, reconcile, setAttribute, setLabel, setText } from "./dom.js";
@@ -6,52 +6,52 @@ import { startReorder } from "./reorder.js";
 import { startRoving } from "./roving.js";
 
 /**
- * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./store.js").Store} Store
  * @typedef {import("./commands.js").Commands} Commands
- * @typedef {import("./look.js").Look} Look
+ * @typedef {import("./viewer.js").Viewer} Viewer
  * @typedef {import("./types.js").Kept} Kept
  * @typedef {import("./thumbnails.js").Thumbnails} Thumbnails
  */
 
 export class Shelf {
   /**
-   * @param {Desk} desk
+   * @param {Store} store
    * @param {Commands} commands
-   * @param {Look} look
+   * @param {Viewer} viewer
    * @param {Thumbnails} thumbnails
    */
-  constructor(desk, commands, look, thumbnails) {
-    this.desk = desk;
+  constructor(store, commands, viewer, thumbnails) {
+    this.store = store;
     this.commands = commands;
-    this.look = look;
+    this.viewer = viewer;
     this.thumbnails = thumbnails;
     this.list = block("shelf");
     this.shown = "";
     this.count = 0;
     startRoving(this.list);
-    startReorder(this.list, (item, to) => desk.send({ do: "move", item, to }));
+    startReorder(this.list, (item, to) => store.send({ do: "move", item, to }));
     button("shelf-restore").addEventListener("click", () => {
-      const newest = desk.lists.shelf.removed_items?.at(-1);
+      const newest = store.lists.shelf.removed_items?.at(-1);
       if (newest !== undefined) commands.restore(newest);
     });
   }
 
   update() {
-    const { shelf } = this.desk.lists;
-    const now = `${this.desk.session} ${shelf.version}`;
+    const { shelf } = this.store.lists;
+    const now = `${this.store.session} ${shelf.version}`;
     if (now === this.shown) return;
     this.shown = now;
-    reconcile(this.list, this.desk.session, shelf.items, (item) => this.#item(item));
-    this.#tell(shelf.items.length);
-    this.#offerRemoved(shelf.removed, Boolean(shelf.removed_items?.length));
-    this.look.update(shelf.items);
+    reconcile(this.list, this.store.session, shelf.items, (item) => this.#item(item));
+    this.#showCount(shelf.items.length);
+    this.#showRemoved(shelf.removed, Boolean(shelf.removed_items?.length));
+    this.viewer.update(shelf.items);
   }
 
   /** @param {number} count */
-  #tell(count) {
+  #showCount(count) {
     setText(block("shelf-count"), count ? String(count) : "");
-    offer("shelf-grid", "/api/shelf.png", count > 0);
-    offer("shelf-zip", "/api/shelf.zip", count > 0);
+    setLink("shelf-grid", "/api/shelf.png", count > 0);
+    setLink("shelf-zip", "/api/shelf.zip", count > 0);
     if (count > this.count) this.list.scrollLeft = this.list.scrollWidth;
     this.count = count;
   }
@@ -60,7 +60,7 @@ export class Shelf {
    * @param {number} count
    * @param {boolean} possible
    */
-  #offerRemoved(count, possible) {
+  #showRemoved(count, possible) {
     const restore = button("shelf-restore");
     restore.hidden = !count;
     restore.disabled = !possible;
@@ -70,10 +70,10 @@ export class Shelf {
 
   /** @param {Kept} kept */
   #item(kept) {
-    const picture = this.thumbnails.make(keptPicture(kept.id, this.desk.session));
+    const picture = this.thumbnails.make(keptPicture(kept.id, this.store.session));
     const name = `${kept.name}: tile ${kept.tile + 1}, step ${kept.step}, level ${kept.level.toFixed(2)}`;
     const button = make("button", { type: "button", class: "kept", title: name, "aria-label": name }, picture);
-    button.addEventListener("click", () => this.look.open(kept.id));
+    button.addEventListener("click", () => this.viewer.open(kept.id));
     const item = make("li", { "data-id": String(kept.id) }, button);
     item.addEventListener("keydown", (event) => this.#key(event, kept));
     return item;
@@ -97,9 +97,9 @@ export class Shelf {
    * @param {number} way
    */
   move(id, way) {
-    const { items } = this.desk.lists.shelf;
+    const { items } = this.store.lists.shelf;
     const to = items.findIndex((item) => item.id === id) + way;
-    if (to >= 0 && to < items.length) this.desk.send({ do: "move", item: id, to });
+    if (to >= 0 && to < items.length) this.store.send({ do: "move", item: id, to });
   }
 }
 
@@ -108,7 +108,7 @@ export class Shelf {
  * @param {string} address
  * @param {boolean} possible
  */
-function offer(id, address, possible) {
+function setLink(id, address, possible) {
   const link = find(id, HTMLAnchorElement);
   if (possible) link.href = address;
   else link.removeAttribute("href");

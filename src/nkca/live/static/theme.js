@@ -1,16 +1,16 @@
-// Light or dark: as the system says until the person chooses.
+// Light or dark: the system's theme until the user chooses one.
 
 import { button } from "./dom.js";
-import { ofBrowser } from "./memory.js";
+import { browserMemory } from "./memory.js";
 
 const KEY = "nkca-theme";
 
 export function startTheme() {
-  apply(ofBrowser.recall(KEY));
+  apply(browserMemory.recall(KEY));
   button("theme").addEventListener("click", () => {
     const chosen = isDark() ? "light" : "dark";
     apply(chosen);
-    ofBrowser.remember(KEY, chosen);
+    browserMemory.remember(KEY, chosen);
   });
 }
 

@@ -1,8 +1,8 @@
-// Loads small pictures once they are in view: few at a time, and never before what a person asked for.
+// Loads thumbnails when they come into view, few at a time, and none while the user's events are pending.
 
 import { make } from "./dom.js";
 
-const MOST = 2;
+const MAX_LOADING = 2;
 
 export class Thumbnails {
   /** @type {Set<HTMLImageElement>} */
@@ -27,7 +27,7 @@ export class Thumbnails {
 
   update() {
     for (const image of this.#wanted) {
-      if (this.#loading >= MOST || this.busy()) return;
+      if (this.#loading >= MAX_LOADING || this.busy()) return;
       this.#load(image);
     }
   }

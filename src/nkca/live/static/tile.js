@@ -1,6 +1,6 @@
-// One tile: a picture, its marks, and two quick buttons.
+// One tile: a picture, its marks and two quick buttons.
 
-import { brushOf, icon, make, resize, setAttribute } from "./dom.js";
+import { contextOf, icon, make, resize, setAttribute } from "./dom.js";
 import { drawHeld } from "./overlay.js";
 
 /** @typedef {import("./mask.js").Mask} Mask */
@@ -15,11 +15,11 @@ export class Tile {
     this.face = make("button", { type: "button", class: "tile", "data-tile": String(index), tabindex: "-1" }, this.picture);
     const marks = make("span", { class: "marks", "aria-hidden": "true" }, badge("lock"), badge("paint"));
     const number = make("span", { class: "number", "aria-hidden": "true" }, String(index + 1));
-    this.spread = quick("spread", "Spread from here: all others go on from this picture");
+    this.spread = quick("spread", "Spread from here: all others continue from this picture");
     this.keep = quick("keep", "Keep this picture on the shelf");
     const quicks = make("span", { class: "quicks" }, this.spread, this.keep);
     this.cell = make("div", { class: "cell" }, this.face, this.held, number, marks, quicks);
-    this.pen = brushOf(this.picture, { willReadFrequently: true });
+    this.pen = contextOf(this.picture, { willReadFrequently: true });
   }
 
   /**
@@ -48,7 +48,7 @@ export class Tile {
    * @param {Mask | null} mask
    * @param {number} copies
    */
-  hold(mask, copies) {
+  showMask(mask, copies) {
     drawHeld(this.held, mask, copies);
   }
 }

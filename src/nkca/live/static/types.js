@@ -1,4 +1,4 @@
-// What the server says, as types.
+// The types of the server's messages.
 
 /**
  * @typedef {{id: number, label: string, step: number, level: number, automatic: boolean}} Entry
@@ -10,7 +10,7 @@
  *
  * @typedef {object} Head
  * @property {number} version
- * @property {number} epoch another one once another session has been loaded
+ * @property {number} epoch identifies the session
  * @property {number} step
  * @property {number} batch
  * @property {number} level
@@ -30,7 +30,7 @@
  * @property {{done: number, total: number} | null} replaying
  * @property {{frames: number, on: boolean} | null} recording
  * @property {number | null} step_ms
- * @property {string | null} [notice] what the command has to tell
+ * @property {string | null} [notice] a message of the command
  *
  * @typedef {object} About
  * @property {string} checkpoint
@@ -47,11 +47,11 @@
  * @property {boolean} gif
  * @property {string} device
  * @property {string} version
- * @property {number} max_upload_bytes of a picture
- * @property {number} [max_session_bytes] of a session file
+ * @property {number} max_upload_bytes the limit for a picture
+ * @property {number} [max_session_bytes] the limit for a session file
  *
  * @typedef {"z" | "x" | "both"} Show
- * @typedef {"run" | "pause" | "undo" | "redo" | "stop"} Bare what is said by its name alone
+ * @typedef {"run" | "pause" | "undo" | "redo" | "stop"} Bare an event without fields
  * @typedef {{do: Bare}
  *   | {do: "step", times: number}
  *   | {do: "level", level: number}
@@ -68,8 +68,8 @@
  *   | {do: "restore", item: number}
  *   | {do: "move", item: number, to: number}
  *   | {do: "record", on: boolean}
- * } Act an event of the contract
- * @typedef {{seen: number, epoch: number | null, events: Act[], steps: number, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
+ * } ChainEvent an event of nkca.live.chains.events
+ * @typedef {{seen: number, epoch: number | null, events: ChainEvent[], steps: number, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
  * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
  */
 

@@ -1,1 +1,1 @@
-"""The page's server."""
+"""The HTTP server of the page."""

@@ -1,4 +1,4 @@
-"""The listening socket, and the addresses that lead to it."""
+"""The listening socket and its URLs."""
 
 import contextlib
 import ipaddress
@@ -13,10 +13,10 @@ BACKLOG = 128
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is `PORT` or, where that is taken, any that is free.
+    """Open a listening socket; port 0 means `PORT` or, if it is taken, any free port.
 
     Raises:
-        InputError: if it cannot be.
+        InputError: if the socket cannot be opened.
     """
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -33,28 +33,28 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _bound(family: int, place: tuple[object, ...]) -> socket.socket:
-    # TCP by name: only then does asyncio send small answers at once (TCP_NODELAY), not 40 ms later.
+    # With IPPROTO_TCP named, asyncio sets TCP_NODELAY; otherwise small responses wait for 40 ms.
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with contextlib.ExitStack() as stack:
-        door = stack.enter_context(made)
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where reuse means to share a port
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        listener = stack.enter_context(made)
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # on Windows SO_REUSEADDR would share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(place)
-        door.listen(BACKLOG)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        listener.listen(BACKLOG)
         stack.pop_all()
-        return door
+        return listener
 
 
-def access_at(door: socket.socket, host: str, token: bool) -> Access:
-    """Who may come in; from other machines only those with a token.
+def access_for(listener: socket.socket, host: str, token: bool) -> Access:
+    """The access rules for a socket; requests to an address other than loopback need a token.
 
     Args:
-        host: what the socket was made for.
-        token: ask those on this machine for it as well.
+        host: the host that `listen` was called with.
+        token: require the token on the loopback address too.
     """
-    here = ipaddress.ip_address(door.getsockname()[0].partition("%")[0]).is_loopback
+    here = ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
     secret = secrets.token_urlsafe(24) if token or not here else None
     if here:
         return Access(LOOPBACK | {_in_url(host)}, token=secret)
@@ -62,9 +62,9 @@ def access_at(door: socket.socket, host: str, token: bool) -> Access:
     return Access(LOOPBACK | {_in_url(name) for name in own}, by_address=True, token=secret)
 
 
-def addresses(door: socket.socket, access: Access) -> list[str]:
-    """Where to go on this machine, and, if it listens everywhere, from another one."""
-    place, port = door.getsockname()[:2]
+def addresses(listener: socket.socket, access: Access) -> list[str]:
+    """The URL for this machine and, if the socket listens on all addresses, one for other machines."""
+    place, port = listener.getsockname()[:2]
     everywhere = ipaddress.ip_address(place.partition("%")[0]).is_unspecified
     hosts = ["127.0.0.1", socket.gethostname()] if everywhere else [_in_url(place)]
     query = f"?token={access.token}" if access.token else ""

@@ -1,4 +1,4 @@
-"""Save the session to a file as soon as something was kept."""
+"""Save the session to a file automatically once a picture was kept."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nkca.errors import InputError
 from nkca.live.session.file import to_json
-from nkca.live.web.desk import Desk
+from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.system.cache_dir import default_cache_dir
 from nkca.system.files import atomic_write
 
@@ -15,9 +15,9 @@ logger = logging.getLogger("nkca")
 
 
 class Autosave:
-    """Writes the session of a desk; every session that was loaded begins another file.
+    """Writes the session of a shared explorer to a file; each loaded session gets its own file.
 
-    Where that fails it says so once, and goes on.
+    An error becomes one warning and a notice in the page, not an exception.
     """
 
     def __init__(self) -> None:
@@ -25,30 +25,30 @@ class Autosave:
         self._epochs: list[int] = []
         self._start = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
-    def __call__(self, desk: Desk, whatever: bool = False) -> None:
-        """Write it, if anything was kept, or ``whatever`` happened."""
-        story = desk.explorer.story
-        if not (story.shelf or story.removed or (whatever and story.record)):
+    def __call__(self, shared: SharedExplorer, always: bool = False) -> None:
+        """Write the session if a picture was kept or, with ``always``, if there is any recorded event."""
+        state = shared.explorer.state
+        if not (state.shelf or state.removed or (always and state.record)):
             return
         try:
-            path = self._write(desk)
+            path = self._write(shared)
         except (OSError, InputError) as error:
-            if desk.notice is None:
+            if shared.notice is None:
                 reason = getattr(error, "strerror", None) or error
-                desk.notice = f"cannot save the session by itself: {reason}"
-                logger.warning("%s; going on", desk.notice)
+                shared.notice = f"cannot save the session automatically: {reason}"
+                logger.warning("%s; continuing without", shared.notice)
             return
-        desk.notice = None
+        shared.notice = None
         if path not in self.written:
             self.written.append(path)
 
-    def _write(self, desk: Desk) -> Path:
+    def _write(self, shared: SharedExplorer) -> Path:
         folder = default_cache_dir() / "sessions"
-        if desk.epoch not in self._epochs:
-            self._epochs.append(desk.epoch)
-        number = self._epochs.index(desk.epoch)
+        if shared.epoch not in self._epochs:
+            self._epochs.append(shared.epoch)
+        number = self._epochs.index(shared.epoch)
         path = folder / f"{self._start}{f'-{number + 1}' if number else ''}.json"
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
-            file.write(to_json(desk.session))
+            file.write(to_json(shared.session))
         return path

@@ -1,4 +1,4 @@
-"""The files that a page can download."""
+"""What a page can download: facts about the model, and files made from the session."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from nkca.live.chains.explorer import Setup
-from nkca.live.chains.story import Kept, Story
+from nkca.live.chains.state import ExplorerState, Kept
 from nkca.live.session.export import animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
-from nkca.live.web.desk import BusyError
+from nkca.live.web.shared_explorer import BusyError
 from nkca.models.model import Model
 from nkca.version import __version__
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How things were after a turn."""
+    """The session and the state after a turn."""
 
     session: Session
-    story: Story
+    state: ExplorerState
 
 
-def describe(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
-    """What a page wants to know first."""
+def about_fields(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
+    """The constant facts that a page reads when it loads: GET /api/about."""
     return {
         "checkpoint": origin.checkpoint,
         "digest": origin.checkpoint_sha256,
@@ -41,13 +41,13 @@ def describe(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
 
 
 def _shelf(now: Snapshot) -> tuple[Kept, ...]:
-    if not now.story.shelf:
+    if not now.state.shelf:
         raise BusyError("nothing has been kept yet")
-    return now.story.shelf
+    return now.state.shelf
 
 
 def _animation(now: Snapshot, kind: str) -> bytes:
-    recording = now.story.recording
+    recording = now.state.recording
     if recording is None or not recording.frames:
         raise BusyError("nothing has been recorded yet")
     return animation(recording, kind)

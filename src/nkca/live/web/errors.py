@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nkca.errors import InputError
-from nkca.live.chains.story import PassedError
-from nkca.live.web.desk import BusyError
-from nkca.live.web.responses import error_answer
+from nkca.live.chains.state import ExpiredError
+from nkca.live.web.responses import error_response
+from nkca.live.web.shared_explorer import BusyError
 from nkca.live.web.worker import FullError
 
 logger = logging.getLogger("nkca")
@@ -19,53 +19,53 @@ logger = logging.getLogger("nkca")
 
 async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = error_answer(error.status_code, error.detail)
-    answer.headers.update(error.headers or {})
-    return answer
+    response = error_response(error.status_code, error.detail)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _conflict(_: Request, error: Exception) -> Response:
-    return error_answer(409, str(error))
+    return error_response(409, str(error))
 
 
 async def _bad_input(_: Request, error: Exception) -> Response:
-    return error_answer(422, str(error))
+    return error_response(422, str(error))
 
 
 async def _full(_: Request, __: Exception) -> Response:
-    answer = error_answer(503, "too many requests are waiting")
-    answer.headers["Retry-After"] = "1"
-    return answer
+    response = error_response(503, "too many requests are waiting")
+    response.headers["Retry-After"] = "1"
+    return response
 
 
 ERRORS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     HTTPException: _http,
-    PassedError: _conflict,
+    ExpiredError: _conflict,
     BusyError: _conflict,
     InputError: _bad_input,
     FullError: _full,
 }
 
 
-class Survival:
-    """Makes an answer, and a line in the log, of whatever else goes wrong."""
+class UnexpectedErrors:
+    """Middleware that logs an unexpected exception and responds with status 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         started = False
 
-        async def send_noted(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self.app(scope, receive, send_noted)
+            await self.app(scope, receive, send_and_note)
         except Exception as error:
             logger.error("%s failed", scope.get("path"), exc_info=error)
             if not started:
-                said = f"this went wrong in nkca itself: {type(error).__name__}: {error}"
-                await error_answer(500, said)(scope, receive, send)
+                text = f"internal error in nkca: {type(error).__name__}: {error}"
+                await error_response(500, text)(scope, receive, send)

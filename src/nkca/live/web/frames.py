@@ -1,4 +1,4 @@
-"""A moment as the page shows it: an image of all tiles, a thumbnail, their description."""
+"""A moment as the page shows it: an image of all tiles, a thumbnail, and JSON fields."""
 
 import base64
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.live.chains.history import History
-from nkca.live.chains.story import Story
+from nkca.live.chains.state import ExplorerState
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.export import name_of
 from nkca.models.model import Model
@@ -20,7 +20,7 @@ from nkca.pixels import as_pictures
 
 SHOWS = ("z", "x", "both")
 THUMBNAIL = 128
-QUICK = 1  # zlib's level: rather soon than small
+QUICK = 1  # zlib level: speed matters more than size
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class View:
     rescale: bool = False
 
 
-def tiles(model: Model, moment: Tiles, view: View) -> Pictures:
-    """The tiles as shown, uint8 (B, H, W or 2 W, C); held pixels are those of the picture."""
+def tile_images(model: Model, moment: Tiles, view: View) -> Pictures:
+    """The tiles as shown, uint8 (B, H, W or 2 W, C); held pixels are those of the picture in every view."""
     z = moment.pictures
     if view.show == "z":
         parts = [z]
@@ -51,7 +51,7 @@ def tiles(model: Model, moment: Tiles, view: View) -> Pictures:
 
 def sprite(model: Model, moment: Tiles, view: View) -> bytes:
     """A PNG of the tiles, one below the other."""
-    shown = tiles(model, moment, view)
+    shown = tile_images(model, moment, view)
     return png_bytes(shown.reshape(-1, *shown.shape[2:]), compress_level=QUICK)
 
 
@@ -63,30 +63,30 @@ def thumbnail(moment: Tiles) -> bytes:
     return png_bytes(shown.reshape(*shown.shape[:2], -1))
 
 
-def describe_story(story: Story) -> dict[str, Any]:
-    """The part of a frame's head that every frame has."""
-    moment, recording = story.moment, story.recording
+def state_fields(state: ExplorerState) -> dict[str, Any]:
+    """The fields that the head of every frame has."""
+    moment, recording = state.moment, state.recording
     return {
         "version": moment.version,
         "step": moment.step,
         "batch": len(moment),
         "level": moment.noise_level,
         "annealing": len(moment.ahead),
-        "running": story.running,
+        "running": state.running,
         "seed": moment.seed,
         "change": moment.change,
         "picked": moment.picked,
         "locked": [tile for tile, locked in enumerate(moment.locked) if locked],
         "masked": moment.masked,
         "tile_levels": list(moment.levels),
-        "can_undo": story.history.can_undo,
-        "can_redo": story.history.can_redo,
+        "can_undo": state.history.can_undo,
+        "can_redo": state.history.can_redo,
         "recording": recording and {"frames": len(recording.frames), "on": recording.on},
     }
 
 
-def describe_history(history: History) -> dict[str, Any]:
-    """The film strip: where the present lies in it, and its entries, oldest first."""
+def history_fields(history: History) -> dict[str, Any]:
+    """The film strip: the position of the present and the entries, oldest first."""
     return {
         "position": len(history.past),
         "entries": [
@@ -102,7 +102,7 @@ def describe_history(history: History) -> dict[str, Any]:
     }
 
 
-def describe_shelf(story: Story) -> dict[str, Any]:
+def shelf_fields(state: ExplorerState) -> dict[str, Any]:
     """The pictures on the shelf, in order."""
     return {
         "items": [
@@ -113,15 +113,15 @@ def describe_shelf(story: Story) -> dict[str, Any]:
                 "step": kept.step,
                 "level": kept.level,
             }
-            for kept in story.shelf
+            for kept in state.shelf
         ],
-        "removed": len(story.removed),
-        "removed_items": [kept.item for kept in story.removed],
+        "removed": len(state.removed),
+        "removed_items": [kept.item for kept in state.removed],
     }
 
 
-def describe_masks(moment: Tiles) -> dict[str, Any]:
-    """The bits of every mask, 1 where the tile is repainted."""
+def mask_fields(moment: Tiles) -> dict[str, Any]:
+    """The mask of each masked tile, 1 where pixels may change."""
     return {"tiles": {str(tile): mask_bits(moment.repaint[tile]) for tile in moment.masked}}
 
 

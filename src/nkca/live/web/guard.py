@@ -1,9 +1,9 @@
-"""Access control: only our own pages, and with --token only those that have the token.
+"""Access control: only requests from the server's own page and, with --token, only with the token.
 
-A page of another site can send requests here as well, and read the answers if a name of that site leads
-here (DNS rebinding). So a request must call the server by one of its own names, and must not come from a
-page of another origin; only following a link to the page itself may. (What changes anything also has a
-body that forms cannot send; see `nkca.live.web.requests`.)
+A page of another site can send requests to this server, and can read the responses if its host name
+resolves to this server's address (DNS rebinding). So the Host header must be one of the server's names,
+and the request must not come from a page of another origin, except a link to the page itself. (Requests
+that change anything also need a content type that forms cannot send: `nkca.live.web.requests`.)
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nkca.live.web.responses import error_answer
+from nkca.live.web.responses import error_response
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 HEADERS = {
@@ -32,91 +32,91 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
 _NO_TOKEN = "the token is missing or wrong: open the address that nkca-interactive printed"
 _PAGE = """<!doctype html>
 <html lang="en-GB"><meta charset="utf-8"><title>nkca</title>
-<p>This page needs a token: open the address that nkca-interactive printed, with all that follows
-the question mark.</p>
-<p>If you did just that, <a href="/">go on here</a>.</p>
+<p>This page needs a token: open the complete address that nkca-interactive printed, including the part
+after the question mark.</p>
+<p>If you have just done so, <a href="/">continue here</a>.</p>
 </html>
-"""  # after a link on another site the browser keeps the new cookie back until a click on this page
+"""  # after a link from another site, the browser does not send a new strict cookie until a click here
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may talk to the server.
+    """Which requests the server accepts.
 
     Args:
-        names: that it may be called by, in lower case, without port (ssh may forward another one).
-        by_address: it may also be called by any IP address.
-        token: what all must know, if anything.
+        names: accepted host names, in lower case, without port (ssh may forward another port).
+        by_address: accept any IP address as host name too.
+        token: the required token; None: no token is required.
     """
 
     names: frozenset[str] = LOOPBACK
     by_address: bool = False
     token: str | None = None
 
-    def knows(self, name: str) -> bool:
-        """Whether ``name``, in lower case, is a name of this server."""
+    def accepts_host(self, name: str) -> bool:
+        """Whether ``name``, in lower case, is an accepted host name."""
         return name in self.names or (self.by_address and _is_address(name))
 
-    def admits(self, token: str) -> bool:
+    def accepts_token(self, token: str) -> bool:
         """Whether this is the token, compared in constant time."""
         expected = (self.token or "").encode()
         return secrets.compare_digest(token.encode("utf-8", "surrogateescape"), expected)
 
 
 class Guard:
-    """Lets through what `Access` allows, and adds the headers that bind the browser."""
+    """Middleware that refuses what `Access` does not allow and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self.app, self.access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Handle a request: refuse it or pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
-        async def send_bound(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answer = self._check(Request(scope)) or self.app
-        await answer(scope, receive, send_bound)
+        handler = self._check(Request(scope)) or self.app
+        await handler(scope, receive, send_with_headers)
 
     def _check(self, request: Request) -> Response | None:
-        """The answer to a request that goes no further."""
+        """The response that refuses a request, or sets the cookie; None: pass the request on."""
         host = request.headers.getlist("host")
-        called = _HOST.fullmatch(host[0].lower()) if len(host) == 1 else None
-        if called is None or not self.access.knows(called[1]):
-            return error_answer(403, "this is not an address of nkca-interactive")
+        address = _HOST.fullmatch(host[0].lower()) if len(host) == 1 else None
+        if address is None or not self.access.accepts_host(address[1]):
+            return error_response(403, "this is not an address of nkca-interactive")
         if not (_is_link(request) or _is_own(request, host[0])):
-            return error_answer(403, "pages of other sites may not come here")
+            return error_response(403, "requests from pages of other sites are refused")
         if self.access.token is None:
             return None
-        cookie = f"nkca-{called[2] or 80}"
+        cookie = f"nkca-{address[2] or 80}"
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and request.scope["path"] == "/":
-            return self._greet(request, given, cookie)
-        if any(map(self.access.admits, _tokens(request, cookie))):
+            return self._set_cookie(request, given, cookie)
+        if any(map(self.access.accepts_token, _tokens(request, cookie))):
             return None
         return _unauthorised(request)
 
-    def _greet(self, request: Request, token: str, cookie: str) -> Response:
-        if not self.access.admits(token):
+    def _set_cookie(self, request: Request, token: str, cookie: str) -> Response:
+        if not self.access.accepts_token(token):
             return _unauthorised(request)
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(cookie, token, httponly=True, samesite="strict", path="/")
-        return answer
+        response = RedirectResponse("/", 303)
+        response.set_cookie(cookie, token, httponly=True, samesite="strict", path="/")
+        return response
 
 
 def _unauthorised(request: Request) -> Response:
     if request.scope["path"] == "/":
         return HTMLResponse(_PAGE, 401)
-    return error_answer(401, _NO_TOKEN)
+    return error_response(401, _NO_TOKEN)
 
 
 def _is_own(request: Request, host: str) -> bool:
-    """Whether no browser says that a page of another origin sends this."""
+    """Whether no header says that a page of another origin sent the request."""
     origins = request.headers.getlist("origin")
     own = {f"{scheme}://{host.lower()}" for scheme in ("http", "https")}
     sites = request.headers.getlist("sec-fetch-site")
@@ -124,7 +124,7 @@ def _is_own(request: Request, host: str) -> bool:
 
 
 def _is_link(request: Request) -> bool:
-    """Whether a browser opens the page itself, from wherever."""
+    """Whether a browser navigates to the page itself, from any site."""
     followed = [request.headers.getlist(f"sec-fetch-{name}") for name in ("mode", "dest")]
     plain = request.method == "GET" and "origin" not in request.headers
     return plain and request.scope["path"] == "/" and followed == [["navigate"], ["document"]]

@@ -1,4 +1,4 @@
-"""Request bodies: checked for type, bounded in size and time."""
+"""Reading request bodies: the content type is checked, size and time are limited."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 JSON, OCTETS = "application/json", "application/octet-stream"
-SECONDS = 30.0  # for a whole body to come
+SECONDS = 30.0  # to receive a whole body
 
 
 async def read_body(request: Request, kind: str, limit: int) -> bytes:
-    """The body, of the content type ``kind`` and at most ``limit`` bytes.
+    """Read a body of the content type ``kind`` and of at most ``limit`` bytes.
 
-    Neither type is one that a form of another site could send.
+    `JSON` and `OCTETS` are types that a form of another site cannot send.
 
     Raises:
-        HTTPException: if it is another type (415), larger (413), slow (408) or cut off (400).
+        HTTPException: if it is of another type (415), larger (413), slow (408) or incomplete (400).
     """
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != kind:
         raise HTTPException(415, f"expected Content-Type: {kind}")
@@ -42,12 +42,12 @@ async def read_body(request: Request, kind: str, limit: int) -> bytes:
     except TimeoutError:
         raise HTTPException(408, f"the request did not arrive in {SECONDS:g} s") from None
     except ClientDisconnect:
-        raise HTTPException(400, "the request was cut off") from None
+        raise HTTPException(400, "the request is incomplete") from None
     return body.getvalue()
 
 
 async def read_json(request: Request, limit: int) -> Any:
-    """What the JSON of a body holds: UTF-8, and no NaN or infinity.
+    """Read a JSON body: UTF-8, without NaN and infinity.
 
     Raises:
         HTTPException: as `read_body`, and if it is malformed (400).
@@ -60,8 +60,8 @@ async def read_json(request: Request, limit: int) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def watched(request: Request) -> AsyncIterator[threading.Event]:
-    """An event that is set when the client, whose body was read, goes away while the block runs."""
+async def watch_disconnect(request: Request) -> AsyncIterator[threading.Event]:
+    """An event that is set if the client disconnects while the block runs; its body must have been read."""
     gone = threading.Event()
 
     async def watch() -> None:
@@ -77,4 +77,4 @@ async def watched(request: Request) -> AsyncIterator[threading.Event]:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

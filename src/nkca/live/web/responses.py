@@ -17,17 +17,17 @@ TYPES = {
 }
 
 
-def file_answer(name: str, content: bytes, download: bool = False) -> Response:
-    """The file of that name, one of ours."""
+def file_response(name: str, content: bytes, download: bool = False) -> Response:
+    """A response with a file; its suffix must be in `TYPES`."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'} if download else None
     return Response(content, media_type=TYPES[name[name.rfind(".") :]], headers=headers)
 
 
-def json_answer(value: object, status: int = 200) -> Response:
-    """The value in JSON, which has no NaN."""
+def json_response(value: object, status: int = 200) -> Response:
+    """A response with a value as JSON, which must not contain NaN."""
     return Response(json.dumps(value, allow_nan=False), status, media_type=TYPES[".json"])
 
 
-def error_answer(status: int, sentence: str) -> Response:
-    """One line that says what is wrong."""
-    return json_answer({"error": " ".join(sentence.split())[:500]}, status)
+def error_response(status: int, sentence: str) -> Response:
+    """A response with one line that says what is wrong."""
+    return json_response({"error": " ".join(sentence.split())[:500]}, status)

@@ -1,4 +1,4 @@
-"""Threads that run one job after another, for a server that must not block."""
+"""Threads that run jobs in order, so that the server's event loop does not block."""
 
 import asyncio
 import threading
@@ -10,36 +10,36 @@ T = TypeVar("T")
 
 
 class FullError(Exception):
-    """Too much is waiting already."""
+    """Too many jobs are waiting."""
 
 
 class Worker:
-    """Does what it is given in order, each piece of work in one of a few threads that stay the same.
+    """Runs jobs in order in a fixed set of threads.
 
     Args:
-        threads: one, where the work shares something.
-        room: for pieces of work that wait or are being done.
+        threads: must be one if the jobs share an object.
+        capacity: the most jobs that may wait or run at once.
     """
 
-    def __init__(self, threads: int = 1, room: int = 32) -> None:
+    def __init__(self, threads: int = 1, capacity: int = 32) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="nkca-live")
         self._lock = threading.Lock()
-        self._room = room
+        self._free = capacity
 
     async def do(self, work: Callable[[], T]) -> T:
-        """What ``work`` returns, or raises.
+        """Run ``work`` in a thread; returns or raises what it does.
 
         Raises:
-            FullError: at once, if there is no room.
+            FullError: at once, if the capacity is used up.
         """
         with self._lock:
-            if not self._room:
+            if not self._free:
                 raise FullError
-            self._room -= 1
+            self._free -= 1
         future = self._executor.submit(work)
         future.add_done_callback(self._done)
         return await asyncio.wrap_future(future)
 
     def _done(self, _: "Future[Any]") -> None:
         with self._lock:
-            self._room += 1
+            self._free += 1

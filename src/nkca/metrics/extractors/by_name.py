@@ -16,7 +16,7 @@ _FILE = ".pt2"
 
 
 def known_extractors() -> tuple[str, ...]:
-    """All names that `open_extractor` knows, beside those of files."""
+    """All names that `open_extractor` knows, besides paths of files."""
     return (
         INCEPTION_NAME,
         efficientnet.NAME,
@@ -27,12 +27,12 @@ def known_extractors() -> tuple[str, ...]:
 
 
 def available_extractors() -> tuple[str, ...]:
-    """What `open_extractor` can open on this machine without the network."""
+    """The names that `open_extractor` can open on this machine without a download."""
     found = [pixels.NAME, f"FILE{_FILE}"]
     if importlib.util.find_spec(efficientnet.PACKAGE):
         found.append(efficientnet.NAME)
     if importlib.util.find_spec(fidelity.PACKAGE):
-        with contextlib.suppress(InputError):  # the variable may name a file that is not there
+        with contextlib.suppress(InputError):  # the environment variable may name a missing file
             found += [INCEPTION_NAME] if locate_weights(INCEPTION) else []
         found += fidelity.local_extractors()
     return tuple(found)
@@ -54,16 +54,16 @@ def open_extractor(
         download_progress: show a bar on standard error while Inception's weights are downloaded.
 
     Raises:
-        InputError: if the name is unknown, weights are given to one that takes none, or a file that
-            is needed is missing, foreign or damaged.
+        InputError: if the name is unknown, weights are given to an extractor that takes none, or a
+            needed file is missing, damaged or of another kind.
     """
     if weights is not None and name != INCEPTION_NAME:
-        raise InputError(f"{INCEPTION.flag} is for --features=inception, not for {name}")
+        raise InputError(f"a file of weights is for the features inception, not for {name}")
     try:
         return _open(name, device, weights, download_progress)
     except UnavailableError as error:
         here = ", ".join(available_extractors())
-        raise InputError(f"{error}; --features that work here now: {here}") from error
+        raise InputError(f"{error}; features that work here now: {here}") from error
 
 
 def _open(name: str, device: torch.device, weights: Path | None, progress: bool) -> Extractor:
@@ -82,13 +82,13 @@ def _open(name: str, device: torch.device, weights: Path | None, progress: bool)
 
         return ExportedExtractor(Path(name).expanduser(), device)
     raise InputError(
-        f"unknown --features {name}{nearest(name, known_extractors())}; expected a FILE{_FILE} or "
+        f"unknown features {name}{nearest(name, known_extractors())}; expected a FILE{_FILE} or "
         f"one of: {', '.join(known_extractors())}"
     )
 
 
 def best_extractor(height: int, width: int) -> str:
-    """The most telling extractor that works here without the network, for images of that size.
+    """The best extractor that works on this machine without a download, for images of that size.
 
     Raises:
         InputError: if there is none.

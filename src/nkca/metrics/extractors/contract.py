@@ -1,7 +1,7 @@
 """The contract of feature extractors: uint8 images in, features and perhaps logits out.
 
-An extractor owns its resize and its scaling, so that nobody else can get them wrong, and says what
-they are: numbers of two extractors, or of two resizes, cannot be compared.
+An extractor resizes and scales images by itself, so that every caller gets the same numbers, and describes
+how: numbers of two extractors, or of two ways to resize, cannot be compared.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Description:
-    """What decides an extractor's numbers; plain values, for the protocol and for cache keys.
+    """Everything that determines an extractor's numbers; plain values, for reports and cache keys.
 
     Args:
         name: such as "inception"; of a file, its name.
         weights_sha256: of the weights' file, hexadecimal; "" where there are none.
         input: in words, how images become the network's input: resize, crop, scale.
-        note: what a reader of the numbers must know, such as that these are not the standard weights.
+        note: a caveat for the reader, for example that these are not the standard weights.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Features:
-    """What an extractor sees in a batch.
+    """The output of an extractor for a batch.
 
     Args:
         features: float32 (B, D).
@@ -50,7 +50,7 @@ class Extractor(Protocol):
 
     @property
     def description(self) -> Description:
-        """What decides its numbers."""
+        """Everything that determines its numbers."""
         ...
 
     def __call__(self, images: Tensor) -> Features:
@@ -61,11 +61,11 @@ class Extractor(Protocol):
         ...
 
 
-def check_images(images: Tensor) -> None:
-    """Make sure that ``images`` are uint8 (B, 3, H, W), nothing of it empty.
+def check_extractor_input(images: Tensor) -> None:
+    """Check that ``images`` are uint8 (B, 3, H, W) and not empty.
 
     Raises:
-        ValueError: if they are not; the caller's mistake, not the user's.
+        ValueError: if they are not; an error of the program, not of the user.
     """
     shape = tuple(images.shape)
     if images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or 0 in shape:

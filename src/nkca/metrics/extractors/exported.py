@@ -1,4 +1,4 @@
-"""A network of the user's own: a file made with `torch.export.save`, given by ``--features=net.pt2``.
+"""A network of the user: a file made with `torch.export.save`, given by ``--features=net.pt2``.
 
     images = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
     dim = torch.export.Dim.AUTO
@@ -23,7 +23,7 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 from nkca.metrics.extractors.tensors import Weights, read_weights
 
 SUFFIX = ".pt2"
@@ -38,11 +38,11 @@ class ExportedExtractor:
     """The program in a file as an extractor.
 
     Args:
-        path: the file; its code is trusted, see the module's text.
+        path: the file; its code is trusted, see the docstring of the module.
         device: where it computes.
 
     Raises:
-        InputError: if it cannot be read, is no such program, takes something else than one uint8
+        InputError: if it cannot be read, is not such a program, takes anything but one uint8
             (B, 3, H, W), or only batches of one size.
     """
 
@@ -63,29 +63,29 @@ class ExportedExtractor:
         """Map uint8 (B, 3, H, W) on the extractor's device to features, perhaps logits.
 
         Raises:
-            InputError: if the program takes no such images or returns something else than features.
+            InputError: if the program does not accept images of this size, or does not return features.
         """
-        check_images(images)
+        check_extractor_input(images)
         height, width = images.shape[2:]
         need_height, need_width = self._size
         if need_height not in (None, height) or need_width not in (None, width):
             size = f"{need_width or 'any'}x{need_height or 'any'}"
             raise InputError(
-                f"{self._path} takes images of {size}, not {width}x{height}: give --resize, or export "
+                f"{self._path} takes images of {size}, not {width}x{height}: use resize, or export "
                 "with dynamic height and width"
             )
         try:
             with torch.no_grad():
                 found = self._network(images)
-        except AssertionError as error:  # a guard that the export has put in
+        except AssertionError as error:  # a guard that torch.export has inserted
             reason = str(error).split("\n", 1)[0]
             raise InputError(
-                f"{self._path} takes no {len(images)} images of {width}x{height}: {reason}"
+                f"{self._path} does not accept {len(images)} images of {width}x{height}: {reason}"
             ) from error
         return self._checked(found, len(images))
 
     def _checked(self, found: object, count: int) -> Features:
-        """The program's output as features; it is the user's."""
+        """The program's output as features, checked, because the program is the user's."""
         outputs = list(found) if isinstance(found, (tuple, list)) else [found]
         tensors = [one for one in outputs if isinstance(one, Tensor)]
         fits = [one.is_floating_point() and one.shape[:-1] == (count,) for one in tensors]
@@ -105,15 +105,15 @@ def _load(file: Weights) -> ExportedProgram:
     """Open the program.
 
     Raises:
-        InputError: if the file is none, or of a PyTorch that this one cannot read.
+        InputError: if it is not a program, or of a version that this PyTorch cannot read.
     """
     logger = logging.getLogger("torch.export")
-    before, logger.disabled = logger.disabled, True  # it logs tracebacks of what is said below
+    before, logger.disabled = logger.disabled, True  # it logs a traceback of the error raised below
     try:
         if not zipfile.is_zipfile(io.BytesIO(file.content)):
             raise ValueError("not an archive")
         return torch.export.load(io.BytesIO(file.content))
-    except Exception as error:  # of any kind: the file may hold anything
+    except Exception as error:  # the file may hold anything, so any error is possible
         raise InputError(
             f"{file.path} is not a program written by torch.export.save that PyTorch "
             f"{torch.__version__} can read"
@@ -123,10 +123,10 @@ def _load(file: Weights) -> ExportedProgram:
 
 
 def _image_size(program: ExportedProgram, path: Path) -> tuple[int | None, int | None]:
-    """The (H, W) that the program insists on, None where it takes any.
+    """The (H, W) that the program requires, each None if it accepts any.
 
     Raises:
-        InputError: if it does not take any number of uint8 RGB images.
+        InputError: if its input is not uint8 RGB images in batches of any size.
     """
     names = program.graph_signature.user_inputs
     inputs = [node.meta.get("val") for node in program.graph.nodes if node.name in names]

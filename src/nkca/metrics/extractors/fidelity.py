@@ -1,7 +1,7 @@
-"""The networks of torch-fidelity; the one import of it.
+"""The networks of torch-fidelity, which only this module imports.
 
-Their forward is theirs, resize included, so that the numbers are those of everyone who uses it. Weights
-are found, hashed and checked here first: left to itself torch-fidelity would run code in such a file.
+They compute and resize as in torch-fidelity, so that scores agree with those of its other users. Weights
+are found, hashed and checked here first, because torch-fidelity would run code in such a file.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 from nkca.metrics.extractors.tensors import parse_weights
 from nkca.metrics.extractors.weights import (
     INCEPTION,
@@ -48,8 +48,8 @@ class FidelityExtractor:
         return self._description
 
     def __call__(self, images: Tensor) -> Features:
-        """Map uint8 (B, 3, H, W), any size, on the extractor's device to features, maybe logits."""
-        check_images(images)
+        """Map uint8 (B, 3, H, W), any size, on the extractor's device to features and, if any, logits."""
+        check_extractor_input(images)
         with torch.no_grad():
             return Features(*self._network(images))
 
@@ -65,12 +65,12 @@ def open_inception(
 
     Raises:
         UnavailableError: if torch-fidelity or the weights are not on this machine.
-        InputError: if the file is not that network's weights.
+        InputError: if the file does not hold the weights of that network.
     """
-    library = _library()
+    library = _import_torch_fidelity()
     weights = find_weights(INCEPTION, given, progress=progress)
     plain = io.BytesIO()
-    torch.save(parse_weights(weights), plain)  # the constructor unpickles: let it have only ours
+    torch.save(parse_weights(weights), plain)  # the constructor unpickles: give it tensors only
     plain.seek(0)
     try:
         network = library.FeatureExtractorInceptionV3(
@@ -80,7 +80,7 @@ def open_inception(
         raise InputError(
             f"{weights.path} holds weights of another network than FID's Inception v3"
         ) from error
-    if device.type == "cpu":  # 1.6 times as fast there, equal to 5e-7
+    if device.type == "cpu":  # 1.6 times as fast on the CPU, equal to 5e-7
         network = network.to(memory_format=torch.channels_last)
     note = "" if weights.sha256 == INCEPTION.sha256 else _OTHER_WEIGHTS
     about = Description("inception", weights.sha256, f"{_TF1} to 299x299, (x - 128) / 128", note)
@@ -89,7 +89,7 @@ def open_inception(
 
 def clip_file(name: str) -> WeightsFile:
     """The file of weights of ``name``, one of `CLIP`; needs torch-fidelity, which knows the hash."""
-    _library()
+    _import_torch_fidelity()
     import torch_fidelity.feature_extractor_clip as clip  # type: ignore[import-untyped]
 
     known = clip.MODEL_METADATA[CLIP[name]]
@@ -107,7 +107,7 @@ def open_clip(name: str, device: torch.device) -> FidelityExtractor:
     Raises:
         UnavailableError: if torch-fidelity or the weights are not on this machine; neither is downloaded.
     """
-    library = _library()
+    library = _import_torch_fidelity()
     weights = find_weights(clip_file(name), download=False)
     with warnings.catch_warnings():  # OpenAI's files are TorchScript, which PyTorch deprecates
         warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
@@ -121,7 +121,7 @@ def open_clip(name: str, device: torch.device) -> FidelityExtractor:
 
 def dinov2_file(name: str) -> WeightsFile:
     """The file of weights of ``name``, one of `DINOV2`; its hash is not published."""
-    short = _short(name)
+    short = _hub_name(name)
     file_name = f"{short}_pretrain.pth"
     return WeightsFile(file_name, "", f"https://dl.fbaipublicfiles.com/dinov2/{short}/{file_name}")
 
@@ -135,17 +135,17 @@ def dinov2_code() -> Path | None:
 def open_dinov2(name: str, device: torch.device) -> FidelityExtractor:
     """DINOv2, features (B, D), no logits; ``name`` is one of `DINOV2`.
 
-    Its code is what the user has fetched into PyTorch's hub cache; nothing is downloaded here.
+    Its code is read from PyTorch's hub cache, where the user has put it; nothing is downloaded.
 
     Raises:
         UnavailableError: if torch-fidelity, the code or the weights are not on this machine.
-        InputError: if the file is not that network's weights.
+        InputError: if the file does not hold the weights of that network.
     """
-    _library()
+    _import_torch_fidelity()
     from torch_fidelity import FeatureExtractorDinoV2
 
     class Local(FeatureExtractorDinoV2):  # type: ignore[misc]
-        """With the network given: torch-fidelity's constructor always asks the network."""
+        """With a given model: the constructor of torch-fidelity would download one."""
 
         def __init__(self, model: nn.Module) -> None:
             super(FeatureExtractorDinoV2, self).__init__(DINOV2[name], ["dinov2"])
@@ -158,7 +158,7 @@ def open_dinov2(name: str, device: torch.device) -> FidelityExtractor:
 
 
 def local_extractors() -> list[str]:
-    """Those of `CLIP` and `DINOV2` that can be opened on this machine; needs torch-fidelity."""
+    """The names in `CLIP` and `DINOV2` that can be opened on this machine; needs torch-fidelity."""
     clip = [name for name in CLIP if locate_weights(clip_file(name))]
     code = dinov2_code()
     return clip + [name for name in DINOV2 if code and locate_weights(dinov2_file(name))]
@@ -170,13 +170,13 @@ def _dinov2(name: str) -> tuple[nn.Module, str]:
     if code is None:
         raise UnavailableError(
             "DINOv2's code is not in PyTorch's hub cache; this fetches it and the weights: python -c "
-            f"\"import torch; torch.hub.load('facebookresearch/dinov2', '{_short(name)}')\""
+            f"\"import torch; torch.hub.load('facebookresearch/dinov2', '{_hub_name(name)}')\""
         )
     weights = find_weights(dinov2_file(name), download=False)
     tensors = parse_weights(weights)
     with _no_xformers():
         load: Any = torch.hub.load
-        model: nn.Module = load(str(code), _short(name), source="local", pretrained=False)
+        model: nn.Module = load(str(code), _hub_name(name), source="local", pretrained=False)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -186,7 +186,7 @@ def _dinov2(name: str) -> tuple[nn.Module, str]:
 
 @contextlib.contextmanager
 def _no_xformers() -> Iterator[None]:
-    """What is imported in this block does without xFormers, as in torch-fidelity: it rounds otherwise."""
+    """Disable xFormers for imports in this block, as in torch-fidelity: it rounds differently."""
     before = os.environ.get("XFORMERS_DISABLED")
     os.environ["XFORMERS_DISABLED"] = "1"
     try:
@@ -200,15 +200,15 @@ def _no_xformers() -> Iterator[None]:
             os.environ["XFORMERS_DISABLED"] = before
 
 
-def _short(name: str) -> str:
+def _hub_name(name: str) -> str:
     """DINOv2's own name: dinov2_vitl14."""
     return DINOV2[name].replace("-", "").replace("dinov2", "dinov2_")
 
 
-def _library() -> Any:
+def _import_torch_fidelity() -> Any:
     """The package torch_fidelity."""
     try:
-        with warnings.catch_warnings():  # the package leaves filters
+        with warnings.catch_warnings():  # the package changes the warning filters
             import torch_fidelity
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision for another PyTorch
         advice = "pip install 'nkca[metrics]'"

@@ -29,10 +29,10 @@ _STAGES = (
 
 
 class SameConv(nn.Module):
-    """A convolution whose output is ceil(H / stride) x ceil(W / stride), with ReLU6 or without.
+    """A convolution whose output is ceil(H / stride) x ceil(W / stride).
 
-    Pads as TensorFlow's "SAME" does where the stride divides the size: of an odd number of pixels
-    the last goes below and right.
+    It pads as TensorFlow's "SAME" does if the stride divides the size: an odd pixel of padding goes to
+    the bottom and right.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class SameConv(nn.Module):
         )
 
 
-class Block(nn.Module):
-    """Expand, filter each channel, project; plus the input where the shapes agree."""
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise k x k, project 1x1; plus the input where the shapes agree."""
 
     def __init__(
         self, kernel: int, stride: int, expansion: int, width_in: int, width_out: int
@@ -101,13 +101,15 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The network; no batch norm is left in it, so training it is not meant."""
+    """The network, for inference only: its batch norms are folded into convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = SameConv(3, 32, 3, 2)
         self.blocks = nn.ModuleList(
-            Block(kernel, stride if first else 1, expansion, width_in if first else width, width)
+            InvertedResidual(
+                kernel, stride if first else 1, expansion, width_in if first else width, width
+            )
             for kernel, stride, expansion, width_in, width, count in _STAGES
             for first in [True] + [False] * (count - 1)
         )
@@ -126,11 +128,11 @@ class EfficientNetLite0(nn.Module):
         """Load the weights of the published file, by its names.
 
         Raises:
-            KeyError, RuntimeError: if they are of another network.
+            KeyError, RuntimeError: if they belong to another network.
         """
         self.stem.load(weights, "_conv_stem", "_bn0")
         for index, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
+            assert isinstance(block, InvertedResidual)
             block.load(weights, f"_blocks.{index}")
         self.head.load(weights, "_conv_head", "_bn1")
         self.classify.load_state_dict({k: weights[f"_fc.{k}"] for k in ("weight", "bias")})

@@ -3,18 +3,18 @@
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Description, Features, check_images
+from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 
 NAME = "pixels"
 MAX_DIMENSIONS = 4096
 
 
 class PixelsExtractor:
-    """Each image as it is, flattened; no logits."""
+    """The pixels of each image, flattened; no logits."""
 
     @property
     def description(self) -> Description:
-        """No weights; what the numbers of two sizes are worth together is the reader's to judge."""
+        """It has no weights and no resize; features of images of two sizes are not comparable."""
         return Description(NAME, "", "x / 127.5 - 1, flattened")
 
     def __call__(self, images: Tensor) -> Features:
@@ -23,12 +23,12 @@ class PixelsExtractor:
         Raises:
             InputError: if there are more than `MAX_DIMENSIONS` features.
         """
-        check_images(images)
+        check_extractor_input(images)
         dimensions = images[0].numel()
         if dimensions > MAX_DIMENSIONS:
             height, width = images.shape[2:]
             raise InputError(
-                f"--features=pixels is for small images: {width}x{height} in RGB are {dimensions} "
-                f"dimensions, at most {MAX_DIMENSIONS} can be"
+                f"pixels as features are for small images: {width}x{height} in RGB are {dimensions} "
+                f"dimensions, at most {MAX_DIMENSIONS} are allowed"
             )
         return Features((images.float() / 127.5 - 1).flatten(1))

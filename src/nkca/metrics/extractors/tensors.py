@@ -1,7 +1,7 @@
-"""Files of weights: read once, hashed, and only tensors taken from them.
+"""Files of weights: read once, hashed; only tensors are loaded from them.
 
-What was hashed is what is loaded, whatever happens to the file in between. Nothing but tensors and plain
-values is unpickled (`weights_only=True`): a file of weights cannot run code.
+The hashed bytes are those that are loaded, even if the file changes in between. Only tensors and plain
+values are unpickled (`weights_only=True`), so a file of weights cannot run code.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nkca.errors import InputError
 
-_UNREADABLE = (  # what torch.load says of damaged and foreign files
+_UNREADABLE = (  # raised by torch.load for files that are damaged or of another kind
     pickle.UnpicklingError,
     RuntimeError,
     EOFError,
@@ -65,7 +65,7 @@ def parse_weights(weights: Weights) -> dict[str, Tensor]:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
+            warnings.simplefilter("ignore", UserWarning)  # about pickles, which are refused below
             found = torch.load(io.BytesIO(weights.content), map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise InputError(

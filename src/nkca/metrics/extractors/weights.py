@@ -1,4 +1,4 @@
-"""Where files of weights come from: this machine first, a download last.
+"""Where files of weights come from: this machine, else a download.
 
     the file that was named (a flag, an environment variable)  ->  any hash: the user's choice
     the user's cache, then PyTorch's                           ->  must have the expected hash
@@ -23,7 +23,7 @@ _TIMEOUT = 30.0  # seconds without an answer
 
 
 class UnavailableError(InputError):
-    """Something an extractor needs, weights or a package, is not on this machine; says how to get it."""
+    """Weights or a package are missing on this machine; the message says how to get them."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class WeightsFile:
     """A published file of weights.
 
     Args:
-        file_name: under which it is published and cached.
-        sha256: of its bytes, hexadecimal; "" where it is not known: any will do.
+        file_name: the name under which it is published and cached.
+        sha256: of its bytes, hexadecimal; "" if it is not known: any hash is accepted.
         url: where it is published.
-        size_bytes: for the reader of an error; 0 where it is not known.
-        flag: the command's option that names another file; "" where there is none.
-        variable: the environment's variable that does so; "" where there is none.
+        size_bytes: for error messages; 0 if it is not known.
+        flag: the command and its option that name another file; "" if there is none.
+        variable: the environment variable that names another file; "" if there is none.
         aliases: other names that the same bytes have in PyTorch's cache.
     """
 
@@ -60,14 +60,14 @@ INCEPTION = WeightsFile(
     url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth",
     size_bytes=95_628_359,
-    flag="--inception-weights",
+    flag="nkca-metrics --inception-weights",
     variable="NKCA_INCEPTION_WEIGHTS",
     aliases=("pt_inception-2015-12-05-6726825d.pth",),  # pytorch-fid's name
 )
 
 
 def locate_weights(wanted: WeightsFile, given: Path | None = None) -> tuple[Path, bool] | None:
-    """Return (path, whether the user named it) of the file on this machine; None: there is none.
+    """Return (path, whether the user named it) of the file on this machine, or None.
 
     Raises:
         InputError: if the user named a file that is not there.
@@ -92,22 +92,22 @@ def find_weights(
     download: bool = True,
     progress: bool = False,
 ) -> Weights:
-    """Read the file from where it is, or fetch it into the user's cache first.
+    """Read the file from this machine, or download it into the user's cache first.
 
     Args:
         given: the file that the user named by ``wanted.flag``.
-        download: False, or NKCA_OFFLINE in the environment: the network is not tried.
+        download: if False, or if NKCA_OFFLINE is set in the environment, nothing is downloaded.
         progress: show a bar on standard error while downloading.
 
     Raises:
-        UnavailableError: if it is nowhere and cannot be fetched; the line says where to put it.
+        UnavailableError: if it is not found and cannot be downloaded; the message says where to put it.
         InputError: if a named file is not there or a cached one has another hash.
     """
     found = locate_weights(wanted, given)
     if found is None:
         if not download or os.environ.get("NKCA_OFFLINE"):
             reason = "" if not download else " and NKCA_OFFLINE is set"
-            raise UnavailableError(_missing(wanted, reason))
+            raise UnavailableError(_missing_message(wanted, reason))
         _download(wanted, progress)
         found = wanted.cached, False
     path, chosen = found
@@ -120,20 +120,22 @@ def find_weights(
 
 
 def _download(wanted: WeightsFile, progress: bool) -> None:
-    """Fetch the file: beside its place, hashed, then renamed, so that it is whole or not there."""
+    """Download the file to a temporary name, check its hash, then rename it: it is complete or absent."""
     waits = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)  # torch.hub sets none, and a firewall may never answer
+    socket.setdefaulttimeout(_TIMEOUT)  # torch.hub sets no timeout, and a firewall may never answer
     try:
         wanted.cached.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(wanted.url, str(wanted.cached), wanted.sha256, progress)
     except (OSError, HTTPException, RuntimeError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
-        raise UnavailableError(_missing(wanted, f" and cannot be downloaded: {reason}")) from error
+        raise UnavailableError(
+            _missing_message(wanted, f" and cannot be downloaded: {reason}")
+        ) from error
     finally:
         socket.setdefaulttimeout(waits)
 
 
-def _missing(wanted: WeightsFile, reason: str) -> str:
+def _missing_message(wanted: WeightsFile, reason: str) -> str:
     places = [f"{wanted.flag}=FILE"] if wanted.flag else []
     places += [f"{wanted.variable}=FILE"] if wanted.variable else []
     facts = [f"{wanted.size_bytes / 1e6:.1f} MB"] if wanted.size_bytes else []

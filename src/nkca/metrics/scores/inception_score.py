@@ -1,6 +1,6 @@
 """Inception Score (Salimans et al. 2016): exp of the mean KL divergence of p(class | image) from p(class).
 
-It looks at the samples alone, and knows nothing of the reference.
+It depends only on the samples, not on a reference.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
     MMD² = mean_{i≠j} k(xᵢ, xⱼ) + mean_{i≠j} k(yᵢ, yⱼ) - 2 mean k(xᵢ, yⱼ)      k(x, y) = (x·y / D + 1)³
 
-averaged over random subsets; its expectation is 0 for equal distributions, so it may be below 0.
+averaged over random subsets. Its expectation is 0 for equal distributions, so an estimate may be negative.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ def kernel_distance(
 ) -> KernelDistance:
     """KID of features (N, D) and (M, D).
 
-    The draws are torch-fidelity's, seed included, so that its deviation is met too. Where a subset
-    would be all of both sets, there is one, and no deviation.
+    The random subsets are those of torch-fidelity, seed included, so that the deviation agrees too. If a
+    subset would be all of both sets, there is only one, and the deviation is 0.
 
     Raises:
         InputError: for fewer than 2 members in a set.
@@ -58,17 +58,19 @@ def kernel_distance(
 
 def _distances(samples: Array, reference: Array, draws: Draws, size: int) -> Tensor:
     """MMD² of some draws, float64 (draws,): each kernel value they need is computed once for all."""
-    x, of_x = _drawn(samples, [rows for rows, _ in draws])
-    y, of_y = _drawn(reference, [rows for _, rows in draws])
+    x, of_x = _members_of_draws(samples, [rows for rows, _ in draws])
+    y, of_y = _members_of_draws(reference, [rows for _, rows in draws])
     within = torch.zeros(len(draws), dtype=torch.float64)
     for features, members in ((x, of_x), (y, of_y)):
         itself = members.T @ (features.square().sum(1) / features.shape[1] + 1).pow(3)
-        within += (_sums(features, members, features, members) - itself) / (size * (size - 1))
-    return within - 2 * _sums(x, of_x, y, of_y) / size**2
+        within += (_kernel_sums(features, members, features, members) - itself) / (
+            size * (size - 1)
+        )
+    return within - 2 * _kernel_sums(x, of_x, y, of_y) / size**2
 
 
-def _drawn(features: Array, draws: list[npt.NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-    """Features of all rows in any draw, float64 (N, D), and who is in which draw, (N, draws)."""
+def _members_of_draws(features: Array, draws: list[npt.NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
+    """Features of the rows in any draw, float64 (N, D), and their membership, 0 or 1 (N, draws)."""
     rows = np.unique(np.concatenate(draws))
     members = torch.zeros(len(rows), len(draws), dtype=torch.float64)
     for number, draw in enumerate(draws):
@@ -76,7 +78,7 @@ def _drawn(features: Array, draws: list[npt.NDArray[np.int64]]) -> tuple[Tensor,
     return torch.from_numpy(features[rows]).double(), members
 
 
-def _sums(x: Tensor, of_x: Tensor, y: Tensor, of_y: Tensor) -> Tensor:
+def _kernel_sums(x: Tensor, of_x: Tensor, y: Tensor, of_y: Tensor) -> Tensor:
     """The sum of k(x, y) over the members of each draw, block by block: (draws,)."""
     total = torch.zeros(of_x.shape[1], dtype=torch.float64)
     for first in range(0, len(x), _ROWS):

@@ -1,6 +1,6 @@
-"""Nearest neighbours among features, and the scores that are made of them.
+"""Nearest neighbours among features, and the scores that use them.
 
-The manifold of a set: a ball around each member, as large as to its k-th nearest other member.
+The manifold of a set: a ball around each member that reaches its k-th nearest other member.
 
 precision   share of samples in a ball of the reference     (k = 3, Kynkäänniemi et al. 2019)
 recall      share of the reference in a ball of the samples (k = 3)
@@ -8,7 +8,7 @@ density     how many balls of the reference a sample is in, over k (k = 5, Naeem
 coverage    share of the reference's balls that hold a sample      (k = 5)
 
 Distances are taken in float64, block by block; pairs closer than a millionth of their norm (rounding
-of the features themselves) count as equal, so that copies are at distance 0 exactly.
+of the features themselves) count as equal, so that copies have distance exactly 0.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _ROWS, _COLUMNS = 1024, 8192
 
 @dataclass(frozen=True)
 class Manifold:
-    """The four scores; all are shares in [0, 1] but density, which has no upper bound."""
+    """The four scores: shares in [0, 1], except density, which has no upper bound."""
 
     precision: float
     recall: float
@@ -78,11 +78,13 @@ def squared_radii(features: Array, k: int) -> Tensor:
     return nearest
 
 
-def nearest(samples: Array, others: Array, leave_out_itself: bool = False) -> tuple[Tensor, Tensor]:
-    """Distance of each of (N, D) to the nearest of (M, D), float64 (N,), and which one, int64 (N,).
+def nearest_neighbours(
+    samples: Array, others: Array, leave_out_itself: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Distances of samples (N, D) to the nearest of ``others`` (M, D), float64 (N,), and its index, int64.
 
     Args:
-        leave_out_itself: both are the same set, and nobody is one's own neighbour.
+        leave_out_itself: both are the same set, and no member is its own neighbour.
     """
     distance = torch.full((len(samples),), torch.inf, dtype=torch.float64)
     index = torch.zeros(len(samples), dtype=torch.int64)
@@ -97,7 +99,7 @@ def nearest(samples: Array, others: Array, leave_out_itself: bool = False) -> tu
 
 
 def _blocks(a: Array, b: Array) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Squared distances, in parts: rows of a, columns of b, float64 (rows, columns)."""
+    """Squared distances block by block: rows (of a), columns (of b), float64 (rows, columns)."""
     for top in range(0, len(a), _ROWS):
         x = torch.from_numpy(a[top : top + _ROWS]).double()
         for left in range(0, len(b), _COLUMNS):
@@ -109,7 +111,7 @@ def _blocks(a: Array, b: Array) -> Iterator[tuple[slice, slice, Tensor]]:
 
 
 def _leave_out_itself(rows: slice, columns: slice, squared: Tensor) -> None:
-    """Set the distance of each member to itself, where it is in the block, to infinity."""
+    """Set the distances of members to themselves that are in the block to infinity."""
     first, stop = max(rows.start, columns.start), min(rows.stop, columns.stop)
     itself = torch.arange(first, max(first, stop))
     squared[itself - rows.start, itself - columns.start] = torch.inf

@@ -1,8 +1,8 @@
-"""Do samples copy training images? Distances to the nearest training image say so, with a yardstick.
+"""Do samples copy training images? Distances to the nearest training image, against a baseline.
 
-A distance alone says nothing: it depends on features, number of images and how alike the data are.
-The yardstick is what images that the model never saw have: a held-out set, or where there is none,
-each training image as seen from the others.
+A distance has no meaning by itself: it depends on the features, the number of images and the variety of the
+data. The baseline is the distance of images that the model has not seen: of held-out images or, without
+them, of each training image to the others.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
-from nkca.metrics.scores.manifold import nearest
+from nkca.metrics.scores.manifold import nearest_neighbours
 
 CLOSEST_PAIRS = 16
 
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How near samples come to training images.
+    """How close samples are to training images.
 
     Args:
         train_distance: median distance of a sample to its nearest training image.
@@ -30,7 +30,7 @@ class Memorisation:
         data_copying: probability that a sample is nearer to the training set than an unseen image is
             (held-out, or a training image among the others): 0.5 where nothing is copied (the
             statistic of Meehan, Chaudhuri and Dasgupta 2020).
-        copies: share of samples at distance 0.
+        copies: share of samples at distance 0 of a training image.
         closest: (sample, training image, distance) of the closest pairs.
     """
 
@@ -47,24 +47,24 @@ def memorisation(
 ) -> Memorisation:
     """Compare features (N, D) of samples, (M, D) of training images, and held-out ones, if any.
 
-    A larger set has nearer neighbours by chance, so held-out and training images are compared in
-    equal number, a random part of the larger set.
+    In a larger set the nearest neighbour is closer by chance, so as many held-out as training images are
+    compared: a random part of the larger set.
 
     Raises:
         InputError: for fewer than 2 training images, or no sample or held-out image.
     """
     if len(train) < 2 or not len(samples) or (held_out is not None and not len(held_out)):
         raise InputError("memorisation needs samples, 2 training images and held-out ones, if any")
-    to_train, which = nearest(samples, train)
+    to_train, which = nearest_neighbours(samples, train)
     held_out_distance = nearer_training = None
     if held_out is None:
-        unseen, _ = nearest(train, train, leave_out_itself=True)
+        unseen, _ = nearest_neighbours(train, train, leave_out_itself=True)
     else:
-        unseen, _ = nearest(held_out, train)
+        unseen, _ = nearest_neighbours(held_out, train)
         size = min(len(train), len(held_out))
         random = np.random.default_rng(seed)
-        fair_train, _ = nearest(samples, _part(train, size, random))
-        fair_held_out, _ = nearest(samples, _part(held_out, size, random))
+        fair_train, _ = nearest_neighbours(samples, _random_subset(train, size, random))
+        fair_held_out, _ = nearest_neighbours(samples, _random_subset(held_out, size, random))
         held_out_distance = _median(fair_held_out)
         nearer_training = _win_rate(fair_train - fair_held_out)
     order = to_train.argsort(stable=True)[:CLOSEST_PAIRS]
@@ -78,7 +78,7 @@ def memorisation(
     )
 
 
-def _part(features: Array, size: int, random: np.random.Generator) -> Array:
+def _random_subset(features: Array, size: int, random: np.random.Generator) -> Array:
     if size == len(features):
         return features
     return features[np.sort(random.permutation(len(features))[:size])]

@@ -23,7 +23,7 @@ _ROWS = 2048
 
 @dataclass(frozen=True)
 class Gaussian:
-    """The normal distribution that the Fréchet distance sees.
+    """A normal distribution, for the Fréchet distance.
 
     Args:
         mean: float64 (D,).
@@ -70,7 +70,7 @@ class Moments:
         """The fitted normal distribution; the covariance is the unbiased one, over N - 1.
 
         Raises:
-            InputError: for a single vector, or where a feature is not finite.
+            InputError: for a single vector, or if a feature is not finite.
         """
         if self.count < 2:
             raise InputError("one image has no covariance: FID needs at least 2 in each set")
@@ -80,12 +80,12 @@ class Moments:
 
 
 def moments_of(features: Array) -> Moments:
-    """The moments of features (N, D), N >= 1, in parts: a memory map need not fit into memory."""
+    """The moments of features (N, D), N >= 1, computed in parts: they need not fit into memory."""
     starts = range(0, len(features), _ROWS)
     parts = (Moments.of(torch.from_numpy(features[first : first + _ROWS])) for first in starts)
-    return merged(parts)
+    return merge_all(parts)
 
 
-def merged(parts: Iterable[Moments]) -> Moments:
+def merge_all(parts: Iterable[Moments]) -> Moments:
     """The moments of all parts together; there is at least one."""
     return reduce(Moments.merge, parts)

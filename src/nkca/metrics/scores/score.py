@@ -1,10 +1,10 @@
-"""All scores that statistics allow."""
+"""All scores that can be computed from given statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 from nkca.errors import InputError
-from nkca.metrics.collect import Progress, T
+from nkca.metrics.collect import OnProgress, T
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores.frechet import FrechetLine, frechet_distance, frechet_line
 from nkca.metrics.scores.inception_score import InceptionScore, inception_score
@@ -13,12 +13,18 @@ from nkca.metrics.scores.manifold import Manifold, manifold
 from nkca.metrics.scores.memorisation import Memorisation, memorisation
 from nkca.metrics.statistics import Statistics
 
-_LARGEST = 1e20  # of a feature: KID's deviation needs its 12th power
+_MAX_VALUE = 1e20  # bound of |feature|: the deviation of KID takes its 12th power
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything that one pass gives; None where ``missing`` says why."""
+    """All scores of one measurement.
+
+    Args:
+        missing: the name of each score that is None, and why.
+        warnings: what a reader must know before trusting the scores; `nkca.measure` and nkca-metrics
+            find them, `score` does not.
+    """
 
     fid: float | None = None
     fid_line: FrechetLine | None = None
@@ -27,6 +33,7 @@ class Scores:
     manifold: Manifold | None = None
     memorisation: Memorisation | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def score(
@@ -34,15 +41,15 @@ def score(
     reference: Statistics | None = None,
     train: Statistics | None = None,
     held_out: Statistics | None = None,
-    progress: Progress = lambda _done, _total: None,
+    progress: OnProgress = lambda _done, _total: None,
 ) -> Scores:
-    """All scores that these statistics allow.
+    """Compute all scores that these statistics allow.
 
     Args:
-        reference: real images; None: only the Inception Score.
-        train: what the samples may be copies of.
-        held_out: images that were not trained on.
-        progress: called with (scores done, total); of many images the last two take minutes.
+        reference: real images; None: no score that compares.
+        train: the training images, which samples may copy.
+        held_out: images that the model was not trained on.
+        progress: called with (scores done, total); with many images the last two take minutes.
 
     Raises:
         InputError: if features of different extractors, or dimensions, are to be compared.
@@ -51,7 +58,7 @@ def score(
         if other is not None:
             check_comparable(samples, other)
     missing: dict[str, str] = {}
-    names = [f.name for f in fields(Scores)][:-1]
+    names = [f.name for f in fields(Scores) if f.name not in ("missing", "warnings")]
 
     def attempt(name: str, work: Callable[[], T]) -> T | None:
         progress(names.index(name), len(names))
@@ -99,7 +106,7 @@ def _memorisation(
     samples: Statistics, train: Statistics | None, held_out: Statistics | None
 ) -> Memorisation:
     if train is None:
-        raise InputError("no training images were named: --train=DIR")
+        raise InputError("no training images were named (train)")
     return memorisation(
         _features(samples), _features(train), None if held_out is None else _features(held_out)
     )
@@ -126,6 +133,6 @@ def _logits(statistics: Statistics) -> Array:
 
 
 def _check_finite(values: Array, name: str) -> None:
-    """Raise `InputError` if a value is not a number, or so large that scores would not be one."""
-    if not (values.min() > -_LARGEST and values.max() < _LARGEST):
-        raise InputError(f"the extractor gave {name} that are not finite numbers, or astronomical")
+    """Raise `InputError` if a value is not finite, or so large that scores would not be."""
+    if not (values.min() > -_MAX_VALUE and values.max() < _MAX_VALUE):
+        raise InputError(f"the extractor gave {name} that are not finite numbers, or too large")

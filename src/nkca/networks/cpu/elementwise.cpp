@@ -1,5 +1,6 @@
-// What a U-Net does between its convolutions, in float or bfloat16; arithmetic is in float. Images are
-// (positions, channels), channels last. Nothing here depends on what else is in the batch.
+// The operations between the convolutions of a U-Net, on float or bfloat16 images.
+// An image is (positions, channels), channels last. The arithmetic is float. The result for an image does
+// not depend on the rest of the batch.
 
 #include <algorithm>
 #include <cmath>
@@ -26,7 +27,7 @@ inline float load(bfloat16 x) {
 
 inline void store(float &to, float x) { to = x; }
 
-inline void store(bfloat16 &to, float x) { // to the nearest, ties to even; NaN stays NaN
+inline void store(bfloat16 &to, float x) { // round to nearest, ties to even; NaN stays NaN
     uint32_t bits;
     std::memcpy(&bits, &x, 4);
     uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -35,9 +36,10 @@ inline void store(bfloat16 &to, float x) { // to the nearest, ties to even; NaN 
 
 // Mish. With w = e^h and n = w (w + 2), tanh(softplus(h)) = n / (n + 2), so
 //     mish(h) = h n / (n + 2)        mish'(h) = n / (n + 2) + 4 h w (w + 1) / (n + 2)^2
-// take one exponential and one division, exactly, and nothing cancels.
+// need one exponential and one division; the formulas are exact, and nothing cancels.
 
-// e^x for x <= 20, to 2e-7 of itself; below -87 about 1e-38. Cody and Waite's reduction, Cephes' polynomial.
+// e^x for x <= 20, with a relative error of 2e-7; about 1e-38 for x < -87. Cody and Waite's range reduction,
+// the polynomial of Cephes.
 inline float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     float n = std::rint(x * 1.44269504f);
@@ -60,7 +62,7 @@ inline float mish(float h) {
     return h * (n / (n + 2.0f));
 }
 
-// mish'(h), and mish(h) besides.
+// mish'(h); writes mish(h) to `value`.
 inline float mish_slope(float h, float &value) {
     float w = exponential(h > 20.0f ? 20.0f : h), n = w * (w + 2.0f), d = 1.0f / (n + 2.0f);
     value = h * n * d;
@@ -68,36 +70,36 @@ inline float mish_slope(float h, float &value) {
 }
 
 // GroupNorm and Mish, y = mish(h), h = gamma (x - mean) / deviation + beta; then y + shift or, GATED,
-// gate y + skip. `shift_or_gate` has a row of channels for each image or, GATED, one for all of them.
+// gate y + skip. `shift_or_gate` has one row of channels for each image or, if GATED, one for all images.
 
-const int64_t BLOCK = 64; // rows that are summed in float; blocks are summed in double
+const int64_t BLOCK = 64; // rows summed in float; the sums of blocks are added in double
 
-// The threads of this call: between images or, where these are few, within each. Parts begin where blocks
-// do, so that an image's sums do not depend on what else is in the batch.
-struct Plan {
-    bool within;
-    int64_t blocks, parts; // of each image
+// How threads share the work: each takes whole images or, where there are fewer images than threads, a part
+// of every image. Parts begin at block boundaries, so that the sums of an image do not depend on the batch.
+struct ThreadPlan {
+    bool splits_images;
+    int64_t blocks, parts; // for each image
 
-    Plan(int64_t images, int64_t rows) {
+    ThreadPlan(int64_t images, int64_t rows) {
         int64_t threads = omp_get_max_threads();
-        within = images < threads;
+        splits_images = images < threads;
         blocks = (rows + BLOCK - 1) / BLOCK;
-        parts = within ? std::min(threads, blocks) : 1;
+        parts = splits_images ? std::min(threads, blocks) : 1;
     }
 
-    template <typename Body> void rows(int64_t count, Body body) const {
-#pragma omp parallel for schedule(static) if (within)
+    template <typename Body> void for_rows(int64_t count, Body body) const {
+#pragma omp parallel for schedule(static) if (splits_images)
         for (int64_t part = 0; part < parts; part++)
             body(part, blocks * part / parts * BLOCK,
                  std::min(count, blocks * (part + 1) / parts * BLOCK));
     }
 };
 
-// Sum over an image's rows: add(row, sums) adds one row to `width` floats.
+// The sum over the rows of an image: add(row, sums) adds one row to `width` floats.
 template <typename Add>
-std::vector<double> sum_rows(const Plan &plan, int64_t rows, int64_t width, Add add) {
+std::vector<double> sum_rows(const ThreadPlan &plan, int64_t rows, int64_t width, Add add) {
     std::vector<double> total(width * plan.parts);
-    plan.rows(rows, [&](int64_t part, int64_t first, int64_t end) {
+    plan.for_rows(rows, [&](int64_t part, int64_t first, int64_t end) {
         std::vector<float> sums(width);
         double *into = total.data() + width * part;
         for (int64_t block = first; block < end; block += BLOCK) {
@@ -112,8 +114,8 @@ std::vector<double> sum_rows(const Plan &plan, int64_t rows, int64_t width, Add 
     return total;
 }
 
-// The sum over each group's channels, times a factor, for every channel of the group.
-std::vector<float> by_group(const double *sums, int64_t channels, int64_t groups, double factor) {
+// For every channel: the sum over the channels of its group, times `factor`.
+std::vector<float> group_sums(const double *sums, int64_t channels, int64_t groups, double factor) {
     std::vector<float> out(channels);
     int64_t size = channels / groups;
     for (int64_t g = 0; g < groups; g++) {
@@ -128,10 +130,10 @@ template <typename T, bool GATED>
 void norm_mish(const T *x_all, const float *gamma, const float *beta, const float *shift_or_gate,
                const T *skip_all, T *y_all, float *mean_all, float *inverse_all, int64_t images,
                int64_t rows, int64_t channels, int64_t groups, float epsilon) {
-    Plan plan(images, rows);
+    ThreadPlan plan(images, rows);
     const int64_t size = rows * channels;
     const double share = double(groups) / size;
-#pragma omp parallel for schedule(static) if (!plan.within)
+#pragma omp parallel for schedule(static) if (!plan.splits_images)
     for (int64_t n = 0; n < images; n++) {
         const T *x = x_all + n * size;
         T *y = y_all + n * size;
@@ -139,7 +141,7 @@ void norm_mish(const T *x_all, const float *gamma, const float *beta, const floa
             const T *__restrict from = x + row * channels;
             for (int64_t c = 0; c < channels; c++) s[c] += load(from[c]);
         });
-        auto mean = by_group(sums.data(), channels, groups, share);
+        auto mean = group_sums(sums.data(), channels, groups, share);
         auto squares = sum_rows(plan, rows, channels, [&](int64_t row, float *__restrict s) {
             const T *__restrict from = x + row * channels;
             const float *__restrict m = mean.data();
@@ -148,18 +150,18 @@ void norm_mish(const T *x_all, const float *gamma, const float *beta, const floa
                 s[c] += d * d;
             }
         });
-        auto scale = by_group(squares.data(), channels, groups, share); // the variance
-        std::vector<float> change(channels);
+        auto scale = group_sums(squares.data(), channels, groups, share); // the variance
+        std::vector<float> operand(channels);
         for (int64_t c = 0; c < channels; c++) {
             float inverse = 1.0f / std::sqrt(scale[c] + epsilon);
             mean_all[n * channels + c] = mean[c];
             inverse_all[n * channels + c] = inverse;
             scale[c] = gamma[c] * inverse;
-            change[c] = shift_or_gate ? shift_or_gate[(GATED ? 0 : n * channels) + c] : 0.0f;
+            operand[c] = shift_or_gate ? shift_or_gate[(GATED ? 0 : n * channels) + c] : 0.0f;
         }
-        plan.rows(rows, [&](int64_t, int64_t first, int64_t end) {
+        plan.for_rows(rows, [&](int64_t, int64_t first, int64_t end) {
             const float *__restrict a = scale.data(), *__restrict m = mean.data();
-            const float *__restrict b = beta, *__restrict e = change.data();
+            const float *__restrict b = beta, *__restrict e = operand.data();
             for (int64_t row = first; row < end; row++) {
                 const T *__restrict from = x + row * channels;
                 const T *__restrict skip = GATED ? skip_all + n * size + row * channels : from;
@@ -174,17 +176,17 @@ void norm_mish(const T *x_all, const float *gamma, const float *beta, const floa
 }
 
 // With g = dL/dh and xhat = (x - mean) / deviation: dL/dbeta = sum g, dL/dgamma = sum g xhat and
-// dL/dx = (gamma g - mean(gamma g) - xhat mean(gamma g xhat)) / deviation. The sums of dL/dbeta, dL/dgamma
-// and dL/dshift or dL/dgate are given for each image.
+// dL/dx = (gamma g - mean(gamma g) - xhat mean(gamma g xhat)) / deviation. dL/dbeta, dL/dgamma and dL/dshift
+// or dL/dgate are written for each image; the caller adds them up.
 template <typename T, bool GATED>
 void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, const float *beta,
                         const float *gate, const float *mean_all, const float *inverse_all, T *dx_all,
                         float *dgamma, float *dbeta, float *dshift_or_gate, int64_t images,
                         int64_t rows, int64_t channels, int64_t groups) {
-    Plan plan(images, rows);
+    ThreadPlan plan(images, rows);
     const int64_t size = rows * channels;
     const double share = double(groups) / size;
-#pragma omp parallel for schedule(static) if (!plan.within)
+#pragma omp parallel for schedule(static) if (!plan.splits_images)
     for (int64_t n = 0; n < images; n++) {
         const T *x = x_all + n * size, *dy = dy_all + n * size;
         T *dx = dx_all + n * size;
@@ -192,11 +194,11 @@ void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, con
         std::vector<float> scale(channels);
         for (int64_t c = 0; c < channels; c++) scale[c] = gamma[c] * inverse[c];
         auto sums = sum_rows(plan, rows, 3 * channels, [&](int64_t row, float *__restrict s) {
-            const T *__restrict from = x + row * channels, *__restrict given = dy + row * channels;
+            const T *__restrict from = x + row * channels, *__restrict from_dy = dy + row * channels;
             const float *__restrict a = scale.data(), *__restrict b = beta, *__restrict m = mean;
             const float *__restrict e = gate;
             for (int64_t c = 0; c < channels; c++) {
-                float v = load(from[c]) - m[c], d = load(given[c]), value;
+                float v = load(from[c]) - m[c], d = load(from_dy[c]), value;
                 float g = d * mish_slope(v * a[c] + b[c], value);
                 if (GATED) g *= e[c];
                 s[c] += g;
@@ -213,21 +215,21 @@ void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, con
             weighted[c] = sums[c] * gamma[c];
             weighted[channels + c] = centred * gamma[c];
         }
-        auto level = by_group(weighted.data(), channels, groups, share);
-        auto slope = by_group(weighted.data() + channels, channels, groups, share);
+        auto level = group_sums(weighted.data(), channels, groups, share);
+        auto slope = group_sums(weighted.data() + channels, channels, groups, share);
         for (int64_t c = 0; c < channels; c++) { // dx = a g - slope (x - mean) - level
             slope[c] *= inverse[c] * inverse[c];
             level[c] *= inverse[c];
         }
-        plan.rows(rows, [&](int64_t, int64_t first, int64_t end) {
+        plan.for_rows(rows, [&](int64_t, int64_t first, int64_t end) {
             const float *__restrict a = scale.data(), *__restrict b = beta, *__restrict m = mean;
             const float *__restrict l = level.data(), *__restrict k = slope.data(), *__restrict e = gate;
             for (int64_t row = first; row < end; row++) {
-                const T *__restrict from = x + row * channels, *__restrict given = dy + row * channels;
+                const T *__restrict from = x + row * channels, *__restrict from_dy = dy + row * channels;
                 T *__restrict to = dx + row * channels;
                 for (int64_t c = 0; c < channels; c++) {
                     float v = load(from[c]) - m[c], value;
-                    float g = load(given[c]) * mish_slope(v * a[c] + b[c], value);
+                    float g = load(from_dy[c]) * mish_slope(v * a[c] + b[c], value);
                     if (GATED) g *= e[c];
                     store(to[c], a[c] * g - k[c] * v - l[c]);
                 }
@@ -236,7 +238,7 @@ void norm_mish_backward(const T *x_all, const T *dy_all, const float *gamma, con
     }
 }
 
-// Linear attention. For each image and head, with positions i and D channels each of q, k and v:
+// Linear attention. For each image and head, with positions i and D channels in each of q, k and v:
 //     s = softmax of k over positions      context = sum over i of s_i v_i^T      out_i = context^T q_i
 
 const int D = 32;
@@ -249,7 +251,7 @@ inline void transpose(const Matrix &m, Matrix &to) {
         for (int j = 0; j < D; j++) to[j][i] = m[i][j];
 }
 
-// Rows of D channels with a stride, as float.
+// Load rows of D channels, `stride` numbers apart, as float.
 template <typename T> inline void load_rows(const T *from, int64_t stride, int rows, float to[][D]) {
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < D; c++) to[r][c] = load(from[r * stride + c]);
@@ -260,82 +262,82 @@ template <typename T> inline void store_rows(const float from[][D], int64_t stri
         for (int c = 0; c < D; c++) store(to[r * stride + c], from[r][c]);
 }
 
-const int FEW = 4; // rows at once: what is loaded of a matrix serves all of them
+const int ROWS = 4; // rows processed together: each load from a matrix serves all of them
 
-typedef float Lanes __attribute__((vector_size(64), aligned(4), may_alias)); // of GCC and Clang
-const int WIDE = D / 16; // Lanes of a row
+typedef float Lanes __attribute__((vector_size(64), aligned(4), may_alias)); // an extension of GCC and Clang
+const int LANES_PER_ROW = D / 16; // vectors in a row
 
 inline const Lanes *lanes(const float *row) { return reinterpret_cast<const Lanes *>(row); }
 inline Lanes *lanes(float *row) { return reinterpret_cast<Lanes *>(row); }
 
-// sum += a^T b over FEW rows.
-inline void add_outer(const float a[FEW][D], const float b[FEW][D], Matrix &sum) {
-    Lanes right[FEW][WIDE];
-    for (int r = 0; r < FEW; r++)
-        for (int j = 0; j < WIDE; j++) right[r][j] = lanes(b[r])[j];
+// sum += a^T b, with ROWS rows in a and b.
+inline void add_outer(const float a[ROWS][D], const float b[ROWS][D], Matrix &sum) {
+    Lanes right[ROWS][LANES_PER_ROW];
+    for (int r = 0; r < ROWS; r++)
+        for (int j = 0; j < LANES_PER_ROW; j++) right[r][j] = lanes(b[r])[j];
     for (int i = 0; i < D; i++)
-        for (int j = 0; j < WIDE; j++) {
+        for (int j = 0; j < LANES_PER_ROW; j++) {
             Lanes total = lanes(sum[i])[j];
-            for (int r = 0; r < FEW; r++) total += a[r][i] * right[r][j];
+            for (int r = 0; r < ROWS; r++) total += a[r][i] * right[r][j];
             lanes(sum[i])[j] = total;
         }
 }
 
-// out = a m, FEW rows.
-inline void multiply(const float a[FEW][D], const Matrix &m, float out[FEW][D]) {
-    Lanes sum[FEW][WIDE] = {};
+// out = a m, with ROWS rows in a.
+inline void multiply(const float a[ROWS][D], const Matrix &m, float out[ROWS][D]) {
+    Lanes sum[ROWS][LANES_PER_ROW] = {};
     for (int i = 0; i < D; i++)
-        for (int j = 0; j < WIDE; j++) {
+        for (int j = 0; j < LANES_PER_ROW; j++) {
             Lanes row = lanes(m[i])[j];
-            for (int r = 0; r < FEW; r++) sum[r][j] += a[r][i] * row;
+            for (int r = 0; r < ROWS; r++) sum[r][j] += a[r][i] * row;
         }
-    for (int r = 0; r < FEW; r++)
-        for (int j = 0; j < WIDE; j++) lanes(out[r])[j] = sum[r][j];
+    for (int r = 0; r < ROWS; r++)
+        for (int j = 0; j < LANES_PER_ROW; j++) lanes(out[r])[j] = sum[r][j];
 }
 
-// Call body(first row, rows) for FEW rows at a time; add(sum) is called after each BLOCK of them.
-template <typename Body, typename Add> inline void by_few(int64_t rows, Body body, Add add) {
+// Call body(first row, number of rows) for ROWS rows at a time, and add() after each BLOCK of rows.
+template <typename Body, typename Add> inline void for_row_groups(int64_t rows, Body body, Add add) {
     for (int64_t block = 0; block < rows; block += BLOCK) {
         int64_t end = std::min(rows, block + BLOCK);
-        for (int64_t row = block; row < end; row += FEW) body(row, int(std::min<int64_t>(FEW, end - row)));
+        for (int64_t row = block; row < end; row += ROWS) body(row, int(std::min<int64_t>(ROWS, end - row)));
         add();
     }
 }
 
-// The softmax's numerators e^(k - top), zero beyond `rows`.
-inline void numerators(float k[FEW][D], const float *top, int rows) {
-    for (int r = 0; r < FEW; r++)
-        for (int c = 0; c < D; c++) k[r][c] = r < rows ? exponential(k[r][c] - top[c]) : 0.0f;
+// The numerator e^(k - max_key) of the softmax for each number; zero in rows from `rows` on.
+inline void softmax_numerators(float k[ROWS][D], const float *max_key, int rows) {
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < D; c++) k[r][c] = r < rows ? exponential(k[r][c] - max_key[c]) : 0.0f;
 }
 
 template <typename T>
-void attention(const T *qkv_all, T *out_all, float *context_all, float *top_all, float *sum_all,
+void attention(const T *qkv_all, T *out_all, float *context_all, float *max_key_all, float *sum_all,
                int64_t images, int64_t rows, int64_t heads) {
-    const int64_t wide = 3 * heads * D, narrow = heads * D;
+    const int64_t qkv_width = 3 * heads * D, out_width = heads * D;
 #pragma omp parallel for schedule(static)
     for (int64_t task = 0; task < images * heads; task++) {
         const int64_t image = task / heads, head = task % heads;
-        const T *q = qkv_all + image * rows * wide + head * D, *k = q + narrow, *v = k + narrow;
-        T *out = out_all + image * rows * narrow + head * D;
-        float *top = top_all + task * D, *sum = sum_all + task * D;
-        for (int c = 0; c < D; c++) top[c] = load(k[c]);
+        const T *q = qkv_all + image * rows * qkv_width + head * D, *k = q + out_width, *v = k + out_width;
+        T *out = out_all + image * rows * out_width + head * D;
+        float *max_key = max_key_all + task * D, *sum = sum_all + task * D;
+        for (int c = 0; c < D; c++) max_key[c] = load(k[c]);
         for (int64_t row = 1; row < rows; row++)
             for (int c = 0; c < D; c++) {
-                float value = load(k[row * wide + c]);
-                top[c] = value > top[c] || value != value ? value : top[c];
+                float value = load(k[row * qkv_width + c]);
+                max_key[c] = value > max_key[c] || value != value ? value : max_key[c];
             }
         Matrix total, part;
         float part_sum[D] = {};
         clear(total), clear(part);
         std::fill_n(sum, D, 0.0f);
-        by_few(
+        for_row_groups(
             rows,
-            [&](int64_t row, int few) {
-                float s[FEW][D] = {}, values[FEW][D] = {};
-                load_rows(k + row * wide, wide, few, s);
-                load_rows(v + row * wide, wide, few, values);
-                numerators(s, top, few);
-                for (int r = 0; r < FEW; r++)
+            [&](int64_t row, int count) {
+                float s[ROWS][D] = {}, values[ROWS][D] = {};
+                load_rows(k + row * qkv_width, qkv_width, count, s);
+                load_rows(v + row * qkv_width, qkv_width, count, values);
+                softmax_numerators(s, max_key, count);
+                for (int r = 0; r < ROWS; r++)
                     for (int c = 0; c < D; c++) part_sum[c] += s[r][c];
                 add_outer(s, values, part);
             },
@@ -349,73 +351,73 @@ void attention(const T *qkv_all, T *out_all, float *context_all, float *top_all,
         for (int i = 0; i < D; i++)
             for (int j = 0; j < D; j++) total[i][j] /= sum[i];
         std::memcpy(context_all + task * D * D, total, sizeof total);
-        by_few(
+        for_row_groups(
             rows,
-            [&](int64_t row, int few) {
-                float queries[FEW][D] = {}, result[FEW][D];
-                load_rows(q + row * wide, wide, few, queries);
+            [&](int64_t row, int count) {
+                float queries[ROWS][D] = {}, result[ROWS][D];
+                load_rows(q + row * qkv_width, qkv_width, count, queries);
                 multiply(queries, total, result);
-                store_rows(result, narrow, few, out + row * narrow);
+                store_rows(result, out_width, count, out + row * out_width);
             },
             []() {});
     }
 }
 
 // With C' = dL/dcontext = sum of q_i g_i^T, g = dL/dout:
-//     dq_i = context g_i      dv_i = C'^T s_i      dk_i = s_i (C' v_i - rows' sums of context C')
+//     dq_i = context g_i      dv_i = C'^T s_i      dk_i = s_i (C' v_i - row sums of context C')
 template <typename T>
-void attention_backward(const T *qkv_all, const T *given_all, const float *context_all,
-                        const float *top_all, const float *sum_all, T *gradient_all, int64_t images,
+void attention_backward(const T *qkv_all, const T *dout_all, const float *context_all,
+                        const float *max_key_all, const float *sum_all, T *dqkv_all, int64_t images,
                         int64_t rows, int64_t heads) {
-    const int64_t wide = 3 * heads * D, narrow = heads * D;
+    const int64_t qkv_width = 3 * heads * D, out_width = heads * D;
 #pragma omp parallel for schedule(static)
     for (int64_t task = 0; task < images * heads; task++) {
-        const int64_t image = task / heads, head = task % heads, start = image * rows * wide + head * D;
-        const T *q = qkv_all + start, *k = q + narrow, *v = k + narrow;
-        const T *given = given_all + image * rows * narrow + head * D;
-        T *dq = gradient_all + start, *dk = dq + narrow, *dv = dk + narrow;
-        const float *top = top_all + task * D, *sum = sum_all + task * D;
-        Matrix change, part, context, turned_context, turned_change;
+        const int64_t image = task / heads, head = task % heads, start = image * rows * qkv_width + head * D;
+        const T *q = qkv_all + start, *k = q + out_width, *v = k + out_width;
+        const T *dout = dout_all + image * rows * out_width + head * D;
+        T *dq = dqkv_all + start, *dk = dq + out_width, *dv = dk + out_width;
+        const float *max_key = max_key_all + task * D, *sum = sum_all + task * D;
+        Matrix dcontext, part, context, context_t, dcontext_t;
         std::memcpy(context, context_all + task * D * D, sizeof context);
-        transpose(context, turned_context);
-        clear(change), clear(part);
-        by_few(
+        transpose(context, context_t);
+        clear(dcontext), clear(part);
+        for_row_groups(
             rows,
-            [&](int64_t row, int few) {
-                float queries[FEW][D] = {}, g[FEW][D] = {};
-                load_rows(q + row * wide, wide, few, queries);
-                load_rows(given + row * narrow, narrow, few, g);
+            [&](int64_t row, int count) {
+                float queries[ROWS][D] = {}, g[ROWS][D] = {};
+                load_rows(q + row * qkv_width, qkv_width, count, queries);
+                load_rows(dout + row * out_width, out_width, count, g);
                 add_outer(queries, g, part);
             },
             [&]() {
                 for (int i = 0; i < D; i++)
-                    for (int j = 0; j < D; j++) change[i][j] += part[i][j];
+                    for (int j = 0; j < D; j++) dcontext[i][j] += part[i][j];
                 clear(part);
             });
-        transpose(change, turned_change);
-        float level[D], inverse[D];
+        transpose(dcontext, dcontext_t);
+        float correction[D], inverse[D];
         for (int i = 0; i < D; i++) {
-            level[i] = 0, inverse[i] = 1.0f / sum[i];
-            for (int j = 0; j < D; j++) level[i] += context[i][j] * change[i][j];
+            correction[i] = 0, inverse[i] = 1.0f / sum[i];
+            for (int j = 0; j < D; j++) correction[i] += context[i][j] * dcontext[i][j];
         }
-        by_few(
+        for_row_groups(
             rows,
-            [&](int64_t row, int few) {
-                float g[FEW][D] = {}, s[FEW][D] = {}, values[FEW][D] = {}, result[FEW][D];
-                load_rows(given + row * narrow, narrow, few, g);
-                load_rows(k + row * wide, wide, few, s);
-                load_rows(v + row * wide, wide, few, values);
-                numerators(s, top, few);
-                for (int r = 0; r < FEW; r++)
+            [&](int64_t row, int count) {
+                float g[ROWS][D] = {}, s[ROWS][D] = {}, values[ROWS][D] = {}, result[ROWS][D];
+                load_rows(dout + row * out_width, out_width, count, g);
+                load_rows(k + row * qkv_width, qkv_width, count, s);
+                load_rows(v + row * qkv_width, qkv_width, count, values);
+                softmax_numerators(s, max_key, count);
+                for (int r = 0; r < ROWS; r++)
                     for (int c = 0; c < D; c++) s[r][c] *= inverse[c];
-                multiply(g, turned_context, result);
-                store_rows(result, wide, few, dq + row * wide);
-                multiply(s, change, result);
-                store_rows(result, wide, few, dv + row * wide);
-                multiply(values, turned_change, result);
-                for (int r = 0; r < FEW; r++)
-                    for (int c = 0; c < D; c++) result[r][c] = s[r][c] * (result[r][c] - level[c]);
-                store_rows(result, wide, few, dk + row * wide);
+                multiply(g, context_t, result);
+                store_rows(result, qkv_width, count, dq + row * qkv_width);
+                multiply(s, dcontext, result);
+                store_rows(result, qkv_width, count, dv + row * qkv_width);
+                multiply(values, dcontext_t, result);
+                for (int r = 0; r < ROWS; r++)
+                    for (int c = 0; c < D; c++) result[r][c] = s[r][c] * (result[r][c] - correction[c]);
+                store_rows(result, qkv_width, count, dk + row * qkv_width);
             },
             []() {});
     }
@@ -423,7 +425,7 @@ void attention_backward(const T *qkv_all, const T *given_all, const float *conte
 
 } // namespace
 
-#define EXPORT(NAME, T)                                                                              \
+#define EXPORT(NAME, T)                                                                             \
     extern "C" void norm_mish_##NAME(const T *x, const float *gamma, const float *beta,             \
                                      const float *shift_or_gate, const T *skip, T *y, float *mean,  \
                                      float *inverse, int64_t images, int64_t rows,                  \
@@ -440,14 +442,14 @@ void attention_backward(const T *qkv_all, const T *given_all, const float *conte
             x, dy, gamma, beta, gate, mean, inverse, dx, dgamma, dbeta, dshift_or_gate, images,     \
             rows, channels, groups);                                                                \
     }                                                                                               \
-    extern "C" void attention_##NAME(const T *qkv, T *out, float *context, float *top, float *sum,  \
+    extern "C" void attention_##NAME(const T *qkv, T *out, float *context, float *max_key, float *sum,\
                                      int64_t images, int64_t rows, int64_t heads) {                 \
-        attention(qkv, out, context, top, sum, images, rows, heads);                                \
+        attention(qkv, out, context, max_key, sum, images, rows, heads);                            \
     }                                                                                               \
-    extern "C" void attention_backward_##NAME(const T *qkv, const T *given, const float *context,   \
-                                              const float *top, const float *sum, T *gradient,      \
+    extern "C" void attention_backward_##NAME(const T *qkv, const T *dout, const float *context,    \
+                                              const float *max_key, const float *sum, T *dqkv,      \
                                               int64_t images, int64_t rows, int64_t heads) {        \
-        attention_backward(qkv, given, context, top, sum, gradient, images, rows, heads);           \
+        attention_backward(qkv, dout, context, max_key, sum, dqkv, images, rows, heads);            \
     }
 
 EXPORT(float32, float)

@@ -1,8 +1,8 @@
 """The native kernels (`elementwise.cpp`, `winograd.cpp`) for channels-last images on the CPU.
 
-What is between the convolutions takes as long as they do in a small model, as PyTorch's operations, which
-read and write the image many times over. 3 x 3 convolutions in float32 take about half of oneDNN's time.
-A network uses them where `nkca.networks.compilation.prepare` has given them to its layers.
+As PyTorch operations, which read and write the image many times, the steps between the convolutions take as
+long as the convolutions of a small model. 3 x 3 convolutions in float32 take about half of oneDNN's time.
+`nkca.networks.compilation.compile_network` gives the kernels to the layers of a network.
 """
 
 import ctypes
@@ -21,13 +21,13 @@ SOURCES = tuple(Path(__file__).with_name(name) for name in ("elementwise.cpp", "
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
-    """The compiled kernels; a copy is the same object, and one in another process is that machine's."""
+    """The compiled kernels; unpickling loads those of the machine that it happens on."""
 
     library: ctypes.CDLL
 
-    def take(self, x: Tensor) -> bool:
-        """Whether `call` takes x (B, C, H, W)."""
-        return x.dtype in (torch.float32, torch.bfloat16) and has_layout(x)
+    def accept(self, x: Tensor) -> bool:
+        """Whether `call` accepts x (B, C, H, W)."""
+        return x.dtype in (torch.float32, torch.bfloat16) and is_channels_last_cpu(x)
 
     def has(self, name: str, dtype: torch.dtype) -> bool:
         """Whether this processor has the kernel ``name`` for images of ``dtype``."""
@@ -36,7 +36,10 @@ class Kernels:
     def call(
         self, name: str, dtype: torch.dtype, tensors: list[Tensor | None], *numbers: int | float
     ) -> None:
-        """Call kernel ``name`` for images of ``dtype`` with pointers, then int64 and float32 numbers."""
+        """Call kernel ``name`` for images of ``dtype`` with pointers to ``tensors``, then ``numbers``.
+
+        None is a null pointer; an int is passed as int64, a float as float32.
+        """
         kernel = getattr(self.library, _symbol(name, dtype))
         pointers = [ctypes.c_void_p(0 if t is None else t.data_ptr()) for t in tensors]
         scalars = [ctypes.c_int64(n) if isinstance(n, int) else ctypes.c_float(n) for n in numbers]
@@ -48,7 +51,7 @@ class Kernels:
 
 @functools.cache
 def find_kernels() -> Kernels | str:
-    """The kernels for this processor, loaded once in a process; or why there are none."""
+    """The kernels for this processor, loaded once in a process; or the reason why there are none."""
     try:
         library = compiled(*SOURCES)
     except CannotCompileError as error:
@@ -58,8 +61,8 @@ def find_kernels() -> Kernels | str:
     return Kernels(library)
 
 
-def has_layout(x: Tensor) -> bool:
-    """Whether x (B, C, H, W) lies in memory as kernels take it."""
+def is_channels_last_cpu(x: Tensor) -> bool:
+    """Whether x (B, C, H, W) is on the CPU in channels-last memory."""
     return x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -1,30 +1,30 @@
-// What the page knows, and the one way to change it: views are told of every change.
+// The state of the page, and the only way to change it; notifies the views of every change.
 
 import { takeTurn } from "./api.js";
-import { expect } from "./expect.js";
+import { withPending } from "./optimistic.js";
 import { Loop } from "./loop.js";
-import { ofTab } from "./memory.js";
+import { tabMemory } from "./memory.js";
 
 /**
  * @typedef {import("./types.js").About} About
- * @typedef {import("./types.js").Act} Act
+ * @typedef {import("./types.js").ChainEvent} ChainEvent
  * @typedef {import("./types.js").Head} Head
  * @typedef {import("./types.js").Lists} Lists
  * @typedef {import("./types.js").Reply} Reply
  * @typedef {import("./types.js").Show} Show
  * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean}} Settings
  *
- * @typedef {object} Troubles
+ * @typedef {object} Handlers
  * @property {(message: string) => void} refused
  * @property {(message: string) => void} failed
  * @property {(error: import("./api.js").ServerError | null) => void} lost null: the server is back
- * @property {() => void} renewed another session, or perhaps another server, is there
- * @property {() => void} replaced another session is there that this page has not opened
+ * @property {() => void} renewed there is another session, or perhaps another server
+ * @property {() => void} replaced there is another session, which this page has not opened
  *
  * @typedef {object} View
- * @property {(picture: ImageBitmap, desk: Desk) => void} [draw] a new frame
- * @property {(desk: Desk) => void} [update] anything changed
- * @property {(head: Head) => void} [hear] a new head came, frame or not
+ * @property {(picture: ImageBitmap, store: Store) => void} [draw] called with a new frame
+ * @property {(store: Store) => void} [update] called after any change
+ * @property {(head: Head) => void} [receive] called with a new head, with or without a frame
  */
 
 const PAGE = Date.now();
@@ -37,11 +37,11 @@ const NOTHING = {
   masks: { version: 0, tiles: {} },
 };
 
-export class Desk {
+export class Store {
   /** @type {Head | null} */
   #latest = null;
   #sessions = 0;
-  #doubt = false; // whether the server is still the one that was known
+  #uncertain = false; // whether the server may have been restarted
   /** @type {{version: number, show: Show, rescale: boolean} | null} */
   #frame = null;
   /** @type {View[]} */
@@ -51,35 +51,35 @@ export class Desk {
 
   /**
    * @param {About} about
-   * @param {Troubles} troubles
+   * @param {Handlers} handlers
    */
-  constructor(about, troubles) {
+  constructor(about, handlers) {
     this.about = about;
-    this.troubles = troubles;
+    this.handlers = handlers;
     /** @type {Settings} */
     this.settings = { show: about.show, rescale: about.rescale, stride: 1, limit: Infinity, marks: true, ...recall() };
     this.loop = new Loop({
-      ask: (acts, steps, signal) => this.#ask(acts, steps, signal),
+      ask: (events, steps, signal) => this.#ask(events, steps, signal),
       receive: (reply) => this.#receive(reply),
       pace: () => this.settings,
       changed: () => this.#update(),
-      refused: troubles.refused,
-      failed: troubles.failed,
+      refused: handlers.refused,
+      failed: handlers.failed,
       lost: (error) => this.#lost(error),
     });
   }
 
-  /** The newest state, with what was just asked for already in it. */
+  /** The newest head, as it will be once the pending events are applied. */
   get head() {
-    return this.#latest && expect(this.#latest, this.loop.pending);
+    return this.#latest && withPending(this.#latest, this.loop.pending);
   }
 
-  /** The newest state and lists, as the server told them. */
+  /** The newest head and lists, as the server sent them. */
   get state() {
     return this.#latest && { ...this.#latest, ...this.lists };
   }
 
-  /** Names the session: ids and versions are those of one session. */
+  /** Identifies the session; ids and versions are unique only within one. */
   get session() {
     return `${PAGE}-${this.#sessions}`;
   }
@@ -90,76 +90,76 @@ export class Desk {
   }
 
   /** @param {View[]} views */
-  show(...views) {
+  subscribe(...views) {
     this.#views.push(...views);
   }
 
   /**
-   * @param {Act[]} acts
-   * @returns {Promise<boolean>} whether the server has done them
+   * @param {ChainEvent[]} events
+   * @returns {Promise<boolean>} whether the server has applied them
    */
-  send(...acts) {
-    return this.loop.send(...acts);
+  send(...events) {
+    return this.loop.send(...events);
   }
 
   /**
-   * What is known counts no more.
+   * Discard the frame and lists of the previous session.
    *
-   * @param {boolean} other whether the session is another one
+   * @param {boolean} other whether the epoch has changed
    */
   #forget(other) {
-    if (other && !this.opening) this.troubles.replaced();
+    if (other && !this.opening) this.handlers.replaced();
     if (other) this.opening = false;
-    this.#doubt = false;
+    this.#uncertain = false;
     this.#sessions += 1;
     this.#frame = null;
     this.lists = NOTHING;
-    this.troubles.renewed();
+    this.handlers.renewed();
   }
 
   /** @param {import("./api.js").ServerError | null} error */
   #lost(error) {
-    this.#doubt ||= error !== null;
-    this.troubles.lost(error);
+    this.#uncertain ||= error !== null;
+    this.handlers.lost(error);
   }
 
   /**
-   * Whether the session is not the one that was known.
+   * Whether the head may belong to another session than the last one.
    *
    * @param {Head} head
    */
   #renewed(head) {
     const latest = this.#latest;
-    return latest !== null && (this.#doubt || latest.epoch !== head.epoch || latest.version > head.version);
+    return latest !== null && (this.#uncertain || latest.epoch !== head.epoch || latest.version > head.version);
   }
 
   /** @param {Partial<Settings>} settings */
   set(settings) {
     Object.assign(this.settings, settings);
-    ofTab.remember(KEY, JSON.stringify({ ...this.settings, limit: String(this.settings.limit) }));
+    tabMemory.remember(KEY, JSON.stringify({ ...this.settings, limit: String(this.settings.limit) }));
     this.#update();
     if (this.#seen() < 0) this.loop.refresh();
     else this.loop.nudge();
   }
 
-  /** The newest frame that this page has as it wants it; -1: none. */
+  /** The version of the frame on the screen if it has the wanted settings; -1: none. */
   #seen() {
     const { show, rescale } = this.settings;
-    const frame = this.#doubt ? null : this.#frame;
+    const frame = this.#uncertain ? null : this.#frame;
     return frame && frame.show === show && frame.rescale === rescale ? frame.version : -1;
   }
 
   /**
-   * @param {Act[]} events
+   * @param {ChainEvent[]} events
    * @param {number} steps
    * @param {AbortSignal} signal
    * @returns {Promise<Reply & {show: Show, rescale: boolean}>}
    */
   async #ask(events, steps, signal) {
     const { show, rescale } = this.settings;
-    const { history, shelf, masks } = this.#doubt ? NOTHING : this.lists;
+    const { history, shelf, masks } = this.#uncertain ? NOTHING : this.lists;
     const have = { history: history.version, shelf: shelf.version, masks: masks.version };
-    const epoch = this.#doubt ? null : (this.#latest?.epoch ?? null);
+    const epoch = this.#uncertain ? null : (this.#latest?.epoch ?? null);
     const turn = { seen: this.#seen(), epoch, events, steps, show, rescale, have };
     const reply = await takeTurn(turn, signal);
     return { ...reply, show, rescale };
@@ -180,7 +180,7 @@ export class Desk {
       picture.close();
       this.#frame = { version: head.version, show, rescale };
     }
-    for (const view of this.#views) view.hear?.(head);
+    for (const view of this.#views) view.receive?.(head);
     this.#update();
   }
 
@@ -189,8 +189,8 @@ export class Desk {
   }
 }
 
-/** @returns {Partial<Settings>} as the tab had them before it was loaded again */
+/** @returns {Partial<Settings>} as stored by this tab before a reload */
 function recall() {
-  const settings = JSON.parse(ofTab.recall(KEY) ?? "{}");
+  const settings = JSON.parse(tabMemory.recall(KEY) ?? "{}");
   return settings.limit ? { ...settings, limit: Number(settings.limit) } : settings;
 }

@@ -1,7 +1,8 @@
-"""One explorer shared by many pages: one request at a time, and the replay of a loaded session.
+"""One explorer shared by any number of pages, one request at a time; also replays a loaded session.
 
-A *turn* is what a page asks for: do these events, then make some steps if nobody has moved the chains
-past what the page has seen. So any number of pages share one chain, and one that stops asking stops it.
+A *turn* is one request of a page: apply these events, then make some steps, unless another page has
+already moved the chains past the frame that this page has. So all pages show the same chains, and the
+chains stop when no page sends turns.
 """
 
 import contextlib
@@ -12,45 +13,54 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nkca.errors import InputError
-from nkca.live.chains import events as do
-from nkca.live.chains.events import MAX_TIMES, Event, parse_event
+from nkca.live.chains.events import (
+    MAX_COUNT,
+    MAX_TIMES,
+    Event,
+    Pause,
+    RunChains,
+    Stop,
+    parse_event,
+)
 from nkca.live.chains.explorer import Explorer, Setup
-from nkca.live.chains.story import Story
+from nkca.live.chains.state import ExplorerState
 from nkca.live.session.file import Origin, Session, check_model, replay, session_of
-from nkca.live.web.cancellation import Interrupted, Interruptible
+from nkca.live.web.cancellation import CancellableDenoiser, Cancelled
 from nkca.live.web.frames import (
     SHOWS,
     View,
-    describe_history,
-    describe_masks,
-    describe_shelf,
-    describe_story,
+    history_fields,
+    mask_fields,
+    shelf_fields,
     sprite,
+    state_fields,
 )
 from nkca.models.model import Model
 
 MAX_EVENTS = 64
-REPLAY_SECONDS = 0.1  # of a turn
-LISTS: Mapping[str, tuple[Callable[[Story], object], Callable[[Story], dict[str, Any]]]] = {
-    "history": (lambda story: story.history, lambda story: describe_history(story.history)),
-    "shelf": (lambda story: story.shelf, describe_shelf),
-    "masks": (lambda story: story.moment.repaint, lambda story: describe_masks(story.moment)),
+REPLAY_SECONDS = 0.1  # of a turn, spent on the replay
+LISTS: Mapping[
+    str, tuple[Callable[[ExplorerState], object], Callable[[ExplorerState], dict[str, Any]]]
+] = {
+    "history": (lambda state: state.history, lambda state: history_fields(state.history)),
+    "shelf": (lambda state: state.shelf, shelf_fields),
+    "masks": (lambda state: state.moment.repaint, lambda state: mask_fields(state.moment)),
 }
 
 
 class BusyError(InputError):
-    """It cannot be done now."""
+    """The request cannot be carried out now."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What a page asks for.
+    """One request of a page.
 
     Args:
         seen: the version of the newest frame that the page has; -1: none.
-        epoch: of that frame; None: whatever it is now.
-        steps: to make, if the chains run.
-        have: the number of each list (history, shelf, masks) that the page has.
+        epoch: the epoch of that frame; None: the current one.
+        steps: how many steps to make if the chains are running.
+        have: for each list (history, shelf, masks) the number of the version that the page has.
     """
 
     seen: int = -1
@@ -62,10 +72,10 @@ class Turn:
 
 
 def parse_turn(value: object) -> Turn:
-    """Make a turn of what JSON holds.
+    """Parse a turn from a JSON value.
 
     Raises:
-        InputError: if it is not exactly one.
+        InputError: if a field is unknown or invalid.
     """
     if not isinstance(value, dict):
         raise InputError("a turn must be an object")
@@ -81,18 +91,18 @@ def parse_turn(value: object) -> Turn:
     if show not in SHOWS or not isinstance(rescale, bool):
         raise InputError(f"turn: 'show' must be {', '.join(SHOWS)} and 'rescale' true or false")
     return Turn(
-        seen=_whole("seen", value.get("seen", -1), -1, do.COUNT),
-        epoch=None if value.get("epoch") is None else _whole("epoch", value["epoch"], 0, do.COUNT),
+        seen=_whole("seen", value.get("seen", -1), -1, MAX_COUNT),
+        epoch=None if value.get("epoch") is None else _whole("epoch", value["epoch"], 0, MAX_COUNT),
         events=tuple(map(parse_event, events)),
         steps=_whole("steps", value.get("steps", 0), 0, MAX_TIMES),
         view=View(show, rescale),
-        have={name: _whole(name, number, 0, do.COUNT) for name, number in have.items()},
+        have={name: _whole(name, number, 0, MAX_COUNT) for name, number in have.items()},
     )
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a page gets: a head for JSON, and the PNG of the tiles (empty: as the page has it)."""
+    """The response to a turn: a head for JSON, and a PNG of the tiles, empty if the page has it already."""
 
     head: Mapping[str, Any]
     png: bytes
@@ -100,27 +110,27 @@ class Frame:
 
 @dataclass
 class _Replay:
-    """A session on its way to be what it was."""
+    """A replay in progress."""
 
     steps: Iterator[int]
     total: int
     done: int = 0
 
 
-class Desk:
-    """The explorer, and what may happen to it; not for two threads at once.
+class SharedExplorer:
+    """An explorer that takes turns from pages; not thread-safe.
 
     Args:
-        origin: which model it explores, for the session file.
-        setup: what the session begins with.
-        epoch: a number that pages of an earlier desk do not know.
+        origin: the model's description for the session file.
+        setup: the initial setup of the session.
+        epoch: identifies the session; must differ from that of an earlier server at the same address.
 
-    ``notice`` is what pages should tell the person, if anything.
+    ``notice`` is a message that pages should show to the user, or None.
     """
 
     def __init__(self, model: Model, origin: Origin, setup: Setup, epoch: int = 0) -> None:
         self.model, self.origin, self.epoch = model, origin, epoch
-        self._denoiser = Interruptible(model.chain.denoiser)
+        self._denoiser = CancellableDenoiser(model.chain.denoiser)
         chain = dataclasses.replace(model.chain, denoiser=self._denoiser)
         self.explorer = Explorer(dataclasses.replace(model, chain=chain), setup)
         self.notice: str | None = None
@@ -135,35 +145,35 @@ class Desk:
         return session_of(dataclasses.replace(self.origin, lag=lag), self.explorer)
 
     def turn(self, turn: Turn, unwanted: Callable[[], bool] = lambda: False) -> Frame:
-        """Do what a page asks for, and tell it how things are.
+        """Apply the events of a turn, make its steps, and return the frame for its page.
 
         Args:
-            unwanted: says that the page does not wait any more: what is being done is given up.
+            unwanted: whether the page no longer waits; the events or the step in progress are cancelled.
 
         Raises:
-            PassedError: if an event is about what is not remembered any more.
+            ExpiredError: if an event refers to a moment that is no longer stored.
             BusyError: if a session is being replayed, or another one was loaded.
-            InputError: if an event cannot be done. Nothing has changed in any of these cases.
+            InputError: if an event cannot be applied. In all these cases nothing has changed.
         """
         same = turn.epoch in (None, self.epoch)
         if turn.events and not same:
             raise BusyError("another session has been loaded")
         seen = turn.seen if same else -1
-        pulled = bool(turn.events) or seen == self.explorer.story.moment.version
-        with self._denoiser.until(unwanted), contextlib.suppress(Interrupted):
+        may_step = bool(turn.events) or seen == self.explorer.state.moment.version
+        with self._denoiser.cancel_when(unwanted), contextlib.suppress(Cancelled):
             self._apply(turn.events)
-            if pulled and self._replay is None:
+            if may_step and self._replay is None:
                 self._advance(turn.steps)
-        if pulled and turn.steps and self._replay is not None:
-            self._go_on(self._replay)
-        changed = bool(turn.events) or seen != self.explorer.story.moment.version
+        if may_step and turn.steps and self._replay is not None:
+            self._continue_replay(self._replay)
+        changed = bool(turn.events) or seen != self.explorer.state.moment.version
         return self._frame(turn, changed)
 
     def load(self, session: Session) -> None:
-        """Begin to replay a session; the turns that follow advance it.
+        """Start the replay of a session; the following turns advance it.
 
         Raises:
-            InputError: if it is of another kind of model.
+            InputError: if the model does not fit the session.
         """
         check_model(session, self.model)
         if session.origin.precision != self.origin.precision:
@@ -177,61 +187,61 @@ class Desk:
 
     def _apply(self, events: Sequence[Event]) -> None:
         if self._replay is None:
-            self.explorer.apply([event for event in events if not isinstance(event, do.Stop)])
+            self.explorer.apply([event for event in events if not isinstance(event, Stop)])
             return
-        if any(not isinstance(event, do.Stop | do.Run | do.Pause) for event in events):
+        if any(not isinstance(event, Stop | RunChains | Pause) for event in events):
             raise BusyError("a session is being replayed; stop that first")
-        if any(isinstance(event, do.Stop) for event in events):
+        if any(isinstance(event, Stop) for event in events):
             self._end_replay()
 
     def _advance(self, steps: int) -> None:
         for _ in range(steps):
-            if not self.explorer.story.running:
+            if not self.explorer.state.running:
                 return
             before = time.perf_counter()
             self.explorer.step()
             self._step_ms = 1000 * (time.perf_counter() - before)
 
-    def _go_on(self, replay: _Replay) -> None:
+    def _continue_replay(self, replay: _Replay) -> None:
         until = time.perf_counter() + REPLAY_SECONDS
         try:
             for done in replay.steps:
                 replay.done = done
                 if time.perf_counter() >= until:
                     return
-        except BaseException:  # a generator that raised is at its end
+        except BaseException:  # a generator that raised cannot be resumed
             self._end_replay()
             raise
         self._end_replay()
 
     def _end_replay(self) -> None:
         self._replay = None
-        self.explorer.apply([do.Pause()])
+        self.explorer.apply([Pause()])
 
     def _frame(self, turn: Turn, changed: bool) -> Frame:
-        story = self.explorer.story
-        head = describe_story(story)
+        state = self.explorer.state
+        head = state_fields(state)
         head |= {"epoch": self.epoch, "step_ms": self._step_ms, "notice": self.notice}
-        for name, (value_of, describe) in LISTS.items():
-            number = self._numbers[name].of(value_of(story))
+        for name, (value_of, fields_of) in LISTS.items():
+            number = self._numbers[name].of(value_of(state))
             head[name] = None
             if turn.have.get(name) != number:
-                head[name] = {"version": number, **describe(story)}
+                head[name] = {"version": number, **fields_of(state)}
         on = self._replay
         head["replaying"] = on and {"done": on.done, "total": on.total}
-        png = sprite(self.model, story.moment, turn.view) if changed else b""
+        png = sprite(self.model, state.moment, turn.view) if changed else b""
         return Frame(head, png)
 
 
 @dataclass
 class _Number:
-    """Counts how often a value has become another one."""
+    """Counts how often a value was replaced by another object."""
 
     value: object = None
     number: int = 0
 
     def of(self, value: object) -> int:
-        """The number of this value: another one than that of the value before, unless it is that one."""
+        """The number of this value, increased if it is not the same object as the last one."""
         if value is not self.value:
             self.value, self.number = value, self.number + 1
         return self.number

@@ -1,6 +1,6 @@
-// The strip plot: noise level and change per step over the last steps.
+// The plot of noise level and change per step over the last steps.
 
-import { block, brushOf, canvas, resize, setText } from "./dom.js";
+import { block, contextOf, canvas, resize, setText } from "./dom.js";
 
 /**
  * @typedef {import("./types.js").Head} Head
@@ -8,33 +8,33 @@ import { block, brushOf, canvas, resize, setText } from "./dom.js";
  * @typedef {{left: number, top: number, width: number, height: number}} Frame
  */
 
-const MOST = 300;
-const LEAST = 60; // points that the plot is wide
+const MAX_POINTS = 300;
+const MIN_POINTS = 60; // the fewest points that fill the width
 const NICE = [1, 2, 5, 10];
 
-export class Strip {
+export class Plot {
   constructor() {
-    this.element = canvas("strip");
-    this.pen = brushOf(this.element);
+    this.element = canvas("plot");
+    this.pen = contextOf(this.element);
     /** @type {Point[]} */
     this.points = [];
     this.waiting = false;
-    new ResizeObserver(() => this.#plan()).observe(this.element);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#plan());
-    new MutationObserver(() => this.#plan()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    new ResizeObserver(() => this.#schedule()).observe(this.element);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#schedule());
+    new MutationObserver(() => this.#schedule()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
   /** @param {Head} head */
-  hear({ step, level, change }) {
+  receive({ step, level, change }) {
     const last = this.points.at(-1);
     if (last && last.step === step && last.level === level) return;
     if (last && last.step === step) this.points.pop();
     this.points.push({ step, level, change });
-    if (this.points.length > MOST) this.points.shift();
-    this.#plan();
+    if (this.points.length > MAX_POINTS) this.points.shift();
+    this.#schedule();
   }
 
-  #plan() {
+  #schedule() {
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => {
@@ -54,7 +54,7 @@ export class Strip {
     this.#axes(frame, top);
     this.#line(frame, colourOf(".key-change"), ({ change }) => (change === null ? null : change / top));
     this.#line(frame, colourOf(".key-level"), ({ level }) => level);
-    setText(block("strip-span"), spanOf(this.points));
+    setText(block("plot-span"), spanOf(this.points));
   }
 
   /**
@@ -67,7 +67,7 @@ export class Strip {
     pen.textBaseline = "middle";
     for (const part of [0, 0.5, 1]) {
       const at = Math.round(y + height * (1 - part)) + 0.5;
-      pen.fillStyle = colourOf(".strip canvas");
+      pen.fillStyle = colourOf(".plot canvas");
       pen.globalAlpha = 0.18;
       pen.fillRect(left, at, width, 1);
       pen.globalAlpha = 1;
@@ -91,7 +91,7 @@ export class Strip {
     pen.lineWidth = 1.5;
     pen.lineJoin = "round";
     pen.beginPath();
-    const last = Math.max(LEAST, points.length) - 1;
+    const last = Math.max(MIN_POINTS, points.length) - 1;
     const start = last + 1 - points.length;
     points.forEach((point, i) => {
       const value = valueOf(point);

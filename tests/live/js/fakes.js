@@ -1,11 +1,11 @@
-// A loop between a clock that goes when it is told to and a server that answers when it is told to.
+// A loop with a fake clock and a fake server, both controlled by the test.
 
 import { ServerError } from "../../../src/nkca/live/static/api.js";
 import { Loop } from "../../../src/nkca/live/static/loop.js";
 
 const HEAD = { running: false, replaying: null, level: 0.5, annealing: 0, picked: null, locked: [] };
 
-/** Everything that can go on without the clock has gone on. */
+/** Resolves when all work that does not wait for the clock is done. */
 export const settled = () => new Promise(setImmediate);
 
 class Clock {
@@ -52,11 +52,11 @@ class Tab extends EventTarget {
   }
 }
 
-/** The loop's partner: what it was asked and told, in order. */
-class Partner {
-  /** @type {{acts: object[], steps: number, at: number}[]} */
+/** The loop's host: records all calls, in order. */
+class Host {
+  /** @type {{events: object[], steps: number, at: number}[]} */
   turns = [];
-  /** @type {unknown[][]} everything that was told, but for `changed` */
+  /** @type {unknown[][]} all calls except `ask` and `changed` */
   told = [];
   changes = 0;
   settings = { stride: 1, limit: Infinity };
@@ -74,22 +74,22 @@ class Partner {
     return this.turns.at(-1);
   }
 
-  ask(acts, steps, signal) {
+  ask(events, steps, signal) {
     if (this.#flight) throw new Error("two turns in flight");
-    this.turns.push({ acts: [...acts], steps, at: this.clock.now });
+    this.turns.push({ events: [...events], steps, at: this.clock.now });
     return new Promise((resolve, reject) => {
       this.#flight = { resolve, reject };
-      signal.addEventListener("abort", () => this.#end("reject", new ServerError(0, "The server is gone")));
+      signal.addEventListener("abort", () => this.#end("reject", new ServerError(0, "The server does not respond")));
     });
   }
 
-  /** Answer the turn in flight; `picture: null` for an answer without one. */
+  /** Answer the turn in flight; `picture: null` for a response without one. */
   async answer(head = {}, picture = {}) {
     this.#end("resolve", { head: { ...HEAD, ...head }, picture });
     await settled();
   }
 
-  /** @param {number} status 0: no answer */
+  /** @param {number} status 0: no response */
   async fail(status, message = `status ${status}`) {
     await this.break(new ServerError(status, message));
   }
@@ -115,7 +115,7 @@ class Partner {
 }
 
 /**
- * A loop that has started; its first turn is in flight.
+ * Start a loop; its first turn is in flight.
  *
  * @param {import("node:test").TestContext} t
  */
@@ -127,19 +127,19 @@ export async function begin(t) {
   const tab = new Tab();
   globalThis.document = tab;
   t.after(() => delete globalThis.document);
-  const partner = new Partner(clock);
-  const loop = new Loop(partner);
+  const host = new Host(clock);
+  const loop = new Loop(host);
   const ended = loop.start();
   ended.catch(() => {});
   await settled();
-  return { clock, tab, partner, loop, ended };
+  return { clock, tab, host, loop, ended };
 }
 
-/** As `begin`, and the first answer has come. */
+/** As `begin`, with the first turn answered. */
 export async function started(t, head = {}, settings = {}) {
-  const stage = await begin(t);
-  Object.assign(stage.partner.settings, settings);
-  await stage.partner.answer(head);
-  stage.partner.told.length = 0;
-  return stage;
+  const fakes = await begin(t);
+  Object.assign(fakes.host.settings, settings);
+  await fakes.host.answer(head);
+  fakes.host.told.length = 0;
+  return fakes;
 }

@@ -1,23 +1,23 @@
 // The paint dialog: choose which pixels of a tile change and which are held.
 
 import { ask } from "./ask.js";
-import { block, brushOf, button, canvas, dialog, input, resize, setAttribute, setText } from "./dom.js";
-import { Easel } from "./easel.js";
+import { block, contextOf, button, canvas, dialog, input, resize, setAttribute, setText } from "./dom.js";
+import { MaskEditor } from "./mask_editor.js";
 import { showFill } from "./level.js";
 import { Mask } from "./mask.js";
-import { noteFor } from "./note.js";
+import { maskSummary } from "./mask_summary.js";
 
 /**
- * @typedef {import("./desk.js").Desk} Desk
+ * @typedef {import("./store.js").Store} Store
  * @typedef {import("./commands.js").Commands} Commands
  * @typedef {import("./grid.js").Grid} Grid
  */
 
 const STRONG = 0.5;
 const FAINT = 0.16;
-const MOST_UNDO = 100;
+const MAX_UNDO = 100;
 
-export class Painter {
+export class PaintDialog {
   #dialog = dialog("paint-dialog");
   #size = input("brush-size");
   #tile = 0;
@@ -27,17 +27,17 @@ export class Painter {
   #past = [];
 
   /**
-   * @param {Desk} desk
+   * @param {Store} store
    * @param {Commands} commands
    * @param {Grid} grid
    */
-  constructor(desk, commands, grid) {
-    this.desk = desk;
+  constructor(store, commands, grid) {
+    this.store = store;
     this.commands = commands;
     this.grid = grid;
     const { width, height } = grid.size;
     this.applied = new Mask(width, height);
-    this.easel = new Easel(grid.size, {
+    this.editor = new MaskEditor(grid.size, {
       tool: () => ({ size: this.#size.valueAsNumber, value: this.#value }),
       begin: () => this.#remember(),
       changed: () => this.#show(),
@@ -53,9 +53,9 @@ export class Painter {
     this.#tile = tile;
     this.#past = [];
     const { width, height } = this.grid.size;
-    const text = this.desk.lists.masks.tiles[tile];
+    const text = this.store.lists.masks.tiles[tile];
     this.applied = text === undefined ? new Mask(width, height) : Mask.parse(width, height, text);
-    this.easel.mask = this.applied.copy();
+    this.editor.mask = this.applied.copy();
     setText(block("paint-title"), `Paint tile ${tile + 1}`);
     this.#choose(1);
     this.#open();
@@ -73,7 +73,7 @@ export class Painter {
     const { source, left } = this.grid.pictureOf(this.#tile);
     const picture = canvas("paint-picture");
     resize(picture, width, height);
-    const pen = brushOf(picture);
+    const pen = contextOf(picture);
     pen.globalCompositeOperation = "copy";
     pen.drawImage(source, left, 0, width, height, 0, 0, width, height);
   }
@@ -93,50 +93,50 @@ export class Painter {
       event.preventDefault();
       this.#cancel();
     });
-    new ResizeObserver(() => this.easel.redrawCursor()).observe(block("paint-stage"));
+    new ResizeObserver(() => this.editor.redrawCursor()).observe(block("paint-stage"));
   }
 
   #remember() {
-    this.#past.push(this.easel.mask.copy());
-    if (this.#past.length > MOST_UNDO) this.#past.shift();
+    this.#past.push(this.editor.mask.copy());
+    if (this.#past.length > MAX_UNDO) this.#past.shift();
   }
 
   #undo() {
     const mask = this.#past.pop();
     if (!mask) return;
-    this.easel.mask = mask;
+    this.editor.mask = mask;
     this.#show();
   }
 
   /** @param {(mask: Mask) => void} change */
   #edit(change) {
     this.#remember();
-    change(this.easel.mask);
+    change(this.editor.mask);
     this.#show();
   }
 
   #show() {
     const saved = this.#saved;
-    this.easel.opacity = saved ? FAINT : STRONG;
-    this.easel.redraw();
-    setText(block("paint-note"), noteFor(this.easel.mask, saved));
+    this.editor.opacity = saved ? FAINT : STRONG;
+    this.editor.redraw();
+    setText(block("paint-note"), maskSummary(this.editor.mask, saved));
   }
 
   get #saved() {
-    return this.easel.mask.equals(this.applied);
+    return this.editor.mask.equals(this.applied);
   }
 
   /** @returns {Promise<boolean>} whether the mask is in use */
   async #apply() {
     if (this.#saved) return true;
-    const mask = this.easel.mask.copy();
-    const done = await this.desk.send({ do: "paint", tile: this.#tile, mask: mask.toBase64(), seen: this.desk.onScreen });
+    const mask = this.editor.mask.copy();
+    const done = await this.store.send({ do: "paint", tile: this.#tile, mask: mask.toBase64(), seen: this.store.onScreen });
     if (done) this.applied = mask;
     this.#show();
     return done;
   }
 
-  /** Closes at once; what could not be applied is there again. */
+  /** Close at once, and open again if the mask could not be applied. */
   async #finish() {
     const applied = this.#apply();
     this.#dialog.close();
@@ -144,7 +144,7 @@ export class Painter {
   }
 
   async #cancel() {
-    if (this.#saved || (await ask("Throw the strokes away?", "Throw away", "Keep painting"))) this.#dialog.close();
+    if (this.#saved || (await ask("Discard the strokes?", "Discard", "Keep painting"))) this.#dialog.close();
   }
 
   /** @param {0 | 1} value */
@@ -159,7 +159,7 @@ export class Painter {
     this.#size.value = String(size);
     setText(block("brush-size-value"), this.#size.value);
     showFill(this.#size);
-    this.easel.redrawCursor();
+    this.editor.redrawCursor();
   }
 
   /** @param {KeyboardEvent} event */

@@ -1,6 +1,6 @@
-// The surface to paint on: pointer and keyboard strokes on a mask, and how it looks.
+// The canvas of the paint dialog: pointer and keyboard strokes on a mask, and its display.
 
-import { brushOf, canvas, resize } from "./dom.js";
+import { contextOf, canvas, resize } from "./dom.js";
 import { Mask } from "./mask.js";
 import { drawHeld, drawPainted } from "./overlay.js";
 
@@ -13,7 +13,7 @@ const ARROWS = new Map([
   ["ArrowDown", [0, 1]],
 ]);
 
-export class Easel {
+export class MaskEditor {
   #surface = canvas("paint-canvas");
   #held = canvas("paint-held");
   #cursor = canvas("paint-cursor");
@@ -24,11 +24,11 @@ export class Easel {
 
   /**
    * @param {{width: number, height: number}} size
-   * @param {{tool: () => {size: number, value: 0 | 1}, begin: () => void, changed: () => void}} does
+   * @param {{tool: () => {size: number, value: 0 | 1}, begin: () => void, changed: () => void}} handlers
    */
-  constructor(size, does) {
+  constructor(size, handlers) {
     this.mask = new Mask(size.width, size.height);
-    this.does = does;
+    this.handlers = handlers;
     this.opacity = 0.45;
     const surface = this.#surface;
     surface.addEventListener("pointerdown", (event) => this.#press(event));
@@ -51,7 +51,7 @@ export class Easel {
     const { clientWidth, clientHeight } = this.#cursor;
     const scale = devicePixelRatio;
     resize(this.#cursor, Math.round(clientWidth * scale), Math.round(clientHeight * scale));
-    const pen = brushOf(this.#cursor);
+    const pen = contextOf(this.#cursor);
     pen.clearRect(0, 0, this.#cursor.width, this.#cursor.height);
     if (!this.#at) return;
     const pixel = this.#cursor.width / this.mask.width;
@@ -59,7 +59,7 @@ export class Easel {
       pen.strokeStyle = colour;
       pen.lineWidth = width * scale;
       pen.beginPath();
-      pen.arc(this.#at.x * pixel, this.#at.y * pixel, (this.does.tool().size / 2) * pixel, 0, 7);
+      pen.arc(this.#at.x * pixel, this.#at.y * pixel, (this.handlers.tool().size / 2) * pixel, 0, 7);
       pen.stroke();
     }
   }
@@ -70,11 +70,11 @@ export class Easel {
     event.preventDefault();
     this.#surface.focus();
     this.#surface.setPointerCapture(event.pointerId);
-    const { value } = this.does.tool();
+    const { value } = this.handlers.tool();
     const erases = event.button === 2 || event.button === 5;
     this.#drawing = erases ? 0 : value;
     const at = this.#pointOf(event);
-    this.does.begin();
+    this.handlers.begin();
     this.#stroke(at, at, this.#drawing);
   }
 
@@ -103,9 +103,9 @@ export class Easel {
    * @param {0 | 1} value
    */
   #stroke(from, to, value) {
-    this.mask.stroke(from, to, this.does.tool().size, value);
+    this.mask.stroke(from, to, this.handlers.tool().size, value);
     this.#at = to;
-    this.does.changed();
+    this.handlers.changed();
   }
 
   /** @param {KeyboardEvent} event */
@@ -118,8 +118,8 @@ export class Easel {
     const [right, down] = way ?? [0, 0];
     const at = { x: within(from.x + right, width), y: within(from.y + down, height) };
     if (!way || event.shiftKey) {
-      if (!event.repeat) this.does.begin();
-      this.#stroke(from, at, this.does.tool().value);
+      if (!event.repeat) this.handlers.begin();
+      this.#stroke(from, at, this.handlers.tool().value);
     } else {
       this.#hover(at);
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { expect } from "../../../src/nkca/live/static/expect.js";
+import { withPending } from "../../../src/nkca/live/static/optimistic.js";
 
 const HEAD = Object.freeze({
   version: 7, epoch: 1, step: 40, batch: 4, level: 0.5, annealing: 3, running: false, seed: 1, change: null,
@@ -10,7 +10,7 @@ const HEAD = Object.freeze({
 });
 const RUNNING = Object.freeze({ ...HEAD, running: true });
 
-describe("an event that is on its way", () => {
+describe("a pending event", () => {
   const effects = [
     [HEAD, { do: "run" }, { running: true }],
     [RUNNING, { do: "pause" }, { running: false }],
@@ -27,9 +27,9 @@ describe("an event that is on its way", () => {
     [HEAD, { do: "lock", tile: 1, locked: false, seen: 7 }, { locked: [] }],
     [HEAD, { do: "lock", tile: 0, locked: false, seen: 7 }, { locked: [1] }],
   ];
-  for (const [head, act, change] of effects) {
-    it(`${JSON.stringify(act)} changes ${Object.keys(change)}, and nothing else`, () => {
-      assert.deepEqual(expect(head, [act]), { ...head, ...change });
+  for (const [head, event, change] of effects) {
+    it(`${JSON.stringify(event)} changes ${Object.keys(change)}, and nothing else`, () => {
+      assert.deepEqual(withPending(head, [event]), { ...head, ...change });
     });
   }
 
@@ -46,35 +46,35 @@ describe("an event that is on its way", () => {
     { do: "record", on: true },
     { do: "stop" },
   ];
-  for (const act of unforeseen) {
-    it(`${act.do} changes nothing before the server has answered`, () => {
-      assert.deepEqual(expect(RUNNING, [act]), RUNNING);
+  for (const event of unforeseen) {
+    it(`${event.do} changes nothing before the server has responded`, () => {
+      assert.deepEqual(withPending(RUNNING, [event]), RUNNING);
     });
   }
 });
 
 describe("several events", () => {
   it("none: the head itself", () => {
-    assert.equal(expect(HEAD, []), HEAD);
+    assert.equal(withPending(HEAD, []), HEAD);
   });
 
   it("are applied in order: the last one counts", () => {
-    assert.equal(expect(HEAD, [{ do: "run" }, { do: "pause" }]).running, false);
-    assert.equal(expect(HEAD, [{ do: "pause" }, { do: "run" }]).running, true);
+    assert.equal(withPending(HEAD, [{ do: "run" }, { do: "pause" }]).running, false);
+    assert.equal(withPending(HEAD, [{ do: "pause" }, { do: "run" }]).running, true);
     const annealed = [{ do: "level", level: 0.9 }, { do: "anneal", steps: 5 }];
-    assert.deepEqual(expect(HEAD, annealed), { ...HEAD, level: 0.9, annealing: 5, running: true });
-    assert.deepEqual(expect(HEAD, annealed.toReversed()), { ...HEAD, level: 0.9, annealing: 0, running: true });
+    assert.deepEqual(withPending(HEAD, annealed), { ...HEAD, level: 0.9, annealing: 5, running: true });
+    assert.deepEqual(withPending(HEAD, annealed.toReversed()), { ...HEAD, level: 0.9, annealing: 0, running: true });
   });
 
-  it("each sees what the one before it did", () => {
+  it("each sees the effect of the one before it", () => {
     const lock = (tile, locked) => ({ do: "lock", tile, locked, seen: 7 });
-    const { locked } = expect(HEAD, [lock(0, true), lock(3, true), lock(1, false), lock(0, false)]);
+    const { locked } = withPending(HEAD, [lock(0, true), lock(3, true), lock(1, false), lock(0, false)]);
     assert.deepEqual(locked, [3]);
   });
 
-  it("leave the head as it was", () => {
+  it("do not modify the head", () => {
     const before = structuredClone(HEAD);
-    expect(HEAD, [{ do: "run" }, { do: "lock", tile: 2, locked: true, seen: 7 }, { do: "pick", tile: 0 }]);
+    withPending(HEAD, [{ do: "run" }, { do: "lock", tile: 2, locked: true, seen: 7 }, { do: "pick", tile: 0 }]);
     assert.deepEqual(HEAD, before);
   });
 });

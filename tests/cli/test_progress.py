@@ -1,0 +1,93 @@
+"""Progress: a bar on a terminal, lines elsewhere, nothing when quiet."""
+
+import contextlib
+import io
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from nkca.cli import progress
+from nkca.cli.progress import ProgressBar, duration, messages
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def train_ten(bar: ProgressBar) -> None:
+    with bar as show:
+        show.on_decode(0, 32)
+        show.on_decode(32, 32)
+        for step in range(1, 11):
+            show("", 4 * step, 40, "images", f"step {step}, loss 0.5")
+
+
+@contextlib.contextmanager
+def on_terminal() -> Iterator[Terminal]:
+    with contextlib.redirect_stderr(Terminal()) as terminal:
+        yield terminal
+
+
+def test_a_bar_on_a_terminal() -> None:
+    with on_terminal() as terminal:
+        train_ten(ProgressBar(quiet=False))
+    decoding, last = (line for line in terminal.getvalue().split("\n") if line)
+    assert re.search(r"decoding images: 100% \|.*\| 16/16, [\d.e+]+/s, 0:00:00 left", decoding)
+    said = r"100% \|.*\| 40/40 images, [\d.e+]+ images/s, step 10, loss 0.5, 0:00:00 left"
+    assert re.search(said, last), last
+
+
+def test_a_message_goes_above_the_bar() -> None:
+    with on_terminal() as terminal, messages(), ProgressBar(quiet=False) as show:
+        show("features", 0, 8)
+        logging.getLogger("nkca").info("told")
+        show("features", 8, 8)
+    assert "\rtold\n" in terminal.getvalue(), "on a line of its own"
+
+
+def test_off_a_terminal_work_with_a_name_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    train_ten(ProgressBar(quiet=False))
+    assert capsys.readouterr().err == "decoding images: 16\n", "what takes seconds says no more"
+
+
+def test_lines_off_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    with ProgressBar(quiet=False) as show:
+        for done in (0, 500, 1500):
+            show("features of samples", done, 2000)
+        show("", 0, 3, "steps")
+        show("", 2, 3, "steps")
+    begins, *lines, steps = capsys.readouterr().err.splitlines()
+    assert begins == "features of samples: 2,000"
+    for line, count in zip(lines, ("500", "1,500"), strict=True):
+        rest = r"of 2,000, 0:00:00 left, [\d.e+]+/s"
+        assert re.fullmatch(f"features of samples: {count} {rest}", line), line
+    assert re.fullmatch(r"2 of 3 steps, 0:00:00 left, [\d.e+]+ steps/s", steps), steps
+
+
+def test_the_same_work_on_other_images_begins_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar(quiet=False) as show:
+        for done, total in ((0, 32), (32, 32), (0, 8), (8, 8)):
+            show.on_decode(done, total)
+    assert capsys.readouterr().err == "decoding images: 16\ndecoding images: 4\n"
+
+
+def test_quiet_shows_nothing() -> None:
+    with on_terminal() as terminal:
+        train_ten(ProgressBar(quiet=True))
+    assert terminal.getvalue() == ""
+
+
+def test_nothing_to_do() -> None:
+    with on_terminal() as terminal, ProgressBar(quiet=False) as show:
+        show("", 0, 0, "steps")
+    assert "0/0 steps" in terminal.getvalue()
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (-1, 59.6, 3723)] == ["0:00:00", "0:01:00", "1:02:03"]
