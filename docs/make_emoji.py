@@ -1,8 +1,8 @@
 """The colour set in the package: `python docs/make_emoji.py emoji-datasource-twitter-16.0.0.tgz`.
 
-Reads what `npm pack emoji-datasource-twitter@16.0.0` downloads. The drawings are Twemoji, (c) Twitter, Inc and
-other contributors, CC-BY 4.0 (https://creativecommons.org/licenses/by/4.0/). Each of the 1,911 emoji without its
-variants of skin tone is put on white and made 32 x 32; nothing else is changed.
+Reads what `npm pack emoji-datasource-twitter@16.0.0` downloads. The drawings are Twemoji, (c) Twitter,
+Inc and other contributors, CC-BY 4.0 (https://creativecommons.org/licenses/by/4.0/). Each of the 1,911
+emoji without its variants of skin tone is put on white and made 32 x 32; nothing else is changed.
 """
 
 import argparse

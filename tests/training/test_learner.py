@@ -27,8 +27,8 @@ from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.state_spaces import state_space
 from nkca.noise import Noise, sample_noise, step_noise
 from nkca.training.build import build_learner
-from nkca.training.ema import decay_at
-from nkca.training.learner import StepReport, TrainingProgress
+from nkca.training.ema import decay_at, decay_of_length
+from nkca.training.learner import StepReport, TrainingProgress, UpdateRule
 from nkca.training.objective import Terms, contrastive_adjustment, evaluate, reverse_loss
 
 MODELS = {
@@ -386,6 +386,20 @@ def test_learning_rate_warm_up_by_hand() -> None:
     assert moved == pytest.approx(0.002, rel=1e-3)  # Adam's first move is the rate itself
 
 
+def test_learning_rate_decay_by_hand() -> None:
+    rule = UpdateRule(lr=0.008, lr_warmup=4, lr_decay=0.5)
+    shares = {0.0: 0.002, 0.5: 0.002, 0.75: 0.001, 1.0: 0.0, 1.1: 0.0}
+    assert [rule.learning_rate(0, share) for share in shares] == pytest.approx([*shares.values()])
+    assert rule.learning_rate(9, 0.9) == pytest.approx(0.0016)
+    assert replace(rule, lr_decay=0.0).learning_rate(9, 1.0) == 0.008
+    subject = trainer(lr=0.008, lr_decay=0.5)
+    before = weights(subject.network)
+    z, noise = batch("paper", 0), step_noise(0, 0, 0, 8)
+    report = subject.learner.step(TrainingProgress(), z, noise, share=0.75)
+    assert report.learning_rate == pytest.approx(0.004)
+    assert distance(before, weights(subject.network)) == pytest.approx(0.004, rel=1e-3)
+
+
 @pytest.mark.parametrize(("warmup", "decays"), [(True, [2 / 11, 3 / 12]), (False, [0.9, 0.9])])
 def test_the_average_by_hand(warmup: bool, decays: list[float]) -> None:
     subject = trainer(gates=True, lr=0.01, ema_decay=0.9, ema_warmup=warmup)
@@ -397,6 +411,24 @@ def test_the_average_by_hand(warmup: bool, decays: list[float]) -> None:
     assert distance(expected, weights(subject.ema_network)) < 1e-6
     assert distance(weights(subject.network), weights(subject.ema_network)) > 1e-3
     assert not any(p.requires_grad for p in subject.ema_network.parameters())
+
+
+def test_an_average_of_a_length_weighs_updates_by_a_power_of_their_time() -> None:
+    length, updates = 0.25, 400
+    weight = [0.0] * updates
+    for update in range(1, updates + 1):
+        decay = decay_of_length(update, length)
+        weight = [decay * w for w in weight]
+        weight[update - 1] += 1 - decay
+    assert sum(weight) == pytest.approx(1)
+    expected = [(m / updates) ** (1 / length - 1) for m in range(1, updates + 1)]
+    assert weight[80:] == pytest.approx([e / sum(expected) for e in expected][80:], rel=0.1)
+    subject = trainer(gates=True, lr=0.01, ema_length=0.25)
+    for step in range(4):  # the first 1 / length updates are copied
+        subject.step(batch("paper", step), step_noise(0, step, 0, 8))
+    assert distance(weights(subject.network), weights(subject.ema_network)) == 0
+    subject.step(batch("paper", 4), step_noise(0, 4, 0, 8))
+    assert distance(weights(subject.network), weights(subject.ema_network)) > 1e-4
 
 
 def test_decay_by_hand() -> None:

@@ -33,7 +33,16 @@ class TrainCommand(SectionedCommand):
         "model": ("discrete", "hidden_size", "dim_mults", "num_classes", "parametrisation", "lag"),
         "training": (
             *("max_time", "batch_size", "epochs", "max_steps", "lr", "adam_b1", "adam_b2"),
-            *("lr_warmup", "ema_decay", "ema_warmup", "grad_clip", "min_noise", "seed"),
+            *(
+                "lr_warmup",
+                "lr_decay",
+                "ema_decay",
+                "ema_warmup",
+                "ema_length",
+                "grad_clip",
+                "min_noise",
+                "seed",
+            ),
         ),
         "saving and showing": (
             *("save_dir", "config_file", "dry_run", "quiet", "checkpoint_freq", "keep", "viz_freq"),

@@ -99,8 +99,14 @@ class TrainingConfig:
     adam_b1: float = option(0.9, "Adam's decay of the gradient's mean.")
     adam_b2: float = option(0.999, "Adam's decay of the gradient's square.")
     lr_warmup: int = option(0, "Steps in which the learning rate rises linearly from zero.")
+    lr_decay: float = option(
+        0.0, "Last share of the run in which the learning rate falls linearly to zero; 0: none."
+    )
     ema_decay: float = option(0.999, "Decay of the average of weights that samples come from.")
     ema_warmup: bool = option(False, "Let the average forget its start: decay (1 + n) / (10 + n).")
+    ema_length: float | None = option(
+        None, "Length of the average as a share of the run so far, such as 0.1, instead of a decay."
+    )
     grad_clip: float | None = option(None, "Largest norm of the gradient.")
     min_noise: float = option(0.01, "Lowest noise level trained; levels are U(min_noise, 1).")
     lag: float | None = option(None, "Lag w of the chain; default: 0.5, with --discrete 0.95.")
@@ -124,6 +130,9 @@ class TrainingConfig:
         for name in ("adam_b1", "adam_b2", "ema_decay"):
             value = getattr(self, name)
             require(0 <= value < 1, name, "in [0, 1)", value)
+        require(0 <= self.lr_decay <= 1, "lr_decay", "in [0, 1]", self.lr_decay)
+        length = self.ema_length
+        require(length is None or 0 < length <= 1, "ema_length", "in (0, 1]", length)
         require(0 < self.min_noise < 1, "min_noise", "in (0, 1)", self.min_noise)
         require(self.lag is None or 0 <= self.lag < 1, "lag", "in [0, 1)", self.lag)
         require(0 <= self.seed < 2**63, "seed", "in 0..2^63-1", self.seed)

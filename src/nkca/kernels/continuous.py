@@ -38,16 +38,27 @@ def log_sigma(noise_level: Tensor) -> Tensor:
     return 0.5 * noise_level.log() - signal(noise_level).clamp(min=MIN_SIGNAL).log()
 
 
+def levels_of_sigma(sigma: Tensor) -> Tensor:
+    """The levels b with sqrt(b) / (1 - b) = sigma >= 0, any shape: b = u², sigma u² + u - sigma = 0."""
+    return (2 * sigma / (1 + (1 + 4 * sigma.square()).sqrt())).square()
+
+
+def linear_denoiser_variance(noise_level: Tensor, data_std: float) -> Tensor:
+    """The variance b sd² / (a² sd² + b) of the best linear denoiser's error; levels of any shape."""
+    variance = data_std**2
+    return noise_level * variance / (signal(noise_level).square() * variance + noise_level)
+
+
 def sigma_of_level(noise_level: float) -> float:
     """sqrt(b) / a at level b in (0, 1]; infinite at 1."""
     return math.sqrt(noise_level) / (1 - noise_level) if noise_level < 1 else math.inf
 
 
 def level_of_sigma(sigma: float) -> float:
-    """The level b with sqrt(b) / (1 - b) = sigma >= 0: b = u², sigma u² + u - sigma = 0."""
+    """`levels_of_sigma` of one number in double precision; 1 for infinity."""
     if math.isinf(sigma):
         return 1.0
-    return (2 * sigma / (1 + math.sqrt(1 + 4 * sigma**2))) ** 2
+    return levels_of_sigma(torch.tensor(sigma, dtype=torch.float64)).item()
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,16 @@ class Run:
         left = max(0, training.max_steps - done.step) * training.batch_size
         return min(by_epochs, done.images + left)
 
+    @property
+    def share(self) -> float:
+        """How much of the epochs, steps or time asked for is done, in [0, 1]: of that which ends first."""
+        limit, done = self.config.training.max_time, self.progress
+        by_images = done.images / self.total_images
+        return min(1.0, by_images if limit is None else max(by_images, done.seconds / limit))
+
     def is_finished(self) -> bool:
         """Whether the epochs, steps or time asked for are done."""
-        training, done = self.config.training, self.progress
-        late = training.max_time is not None and done.seconds >= training.max_time
-        return late or done.images >= self.total_images
+        return self.share >= 1
 
 
 def take_step(run: Run, images: Tensor, number: int) -> StepReport:
@@ -64,4 +69,4 @@ def take_step(run: Run, images: Tensor, number: int) -> StepReport:
     rows = run.ranks.share(training.batch_size)
     noise = step_noise(training.seed, number, rows.start, len(rows))
     images = augment(send(images, model.device), run.config.data.data_augmentation, noise)
-    return run.learner.step(run.progress, model.pixels.to_state(images), noise)
+    return run.learner.step(run.progress, model.pixels.to_state(images), noise, run.share)

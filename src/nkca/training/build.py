@@ -48,9 +48,11 @@ def build_learner(
         rule=UpdateRule(
             lr=config.lr,
             lr_warmup=config.lr_warmup,
+            lr_decay=config.lr_decay,
             grad_clip=config.grad_clip,
             ema_decay=config.ema_decay,
             ema_warmup=config.ema_warmup,
+            ema_length=config.ema_length,
         ),
         batch_size=config.batch_size,
         parts=config.accumulate if isinstance(config.accumulate, int) else 1,

@@ -16,7 +16,7 @@ from nkca.levels import LevelDraw
 from nkca.noise import Noise
 from nkca.training import loss_scale
 from nkca.training.adam import Adam
-from nkca.training.ema import decay_at, update_ema
+from nkca.training.ema import decay_at, decay_of_length, update_ema
 from nkca.training.objective import Objective, Terms
 
 
@@ -73,19 +73,30 @@ class UpdateRule:
 
     Args:
         lr_warmup: steps in which the learning rate rises linearly from zero.
+        lr_decay: the last share of the run, in which it falls linearly to zero; 0: it does not fall.
         grad_clip: the norm that longer gradients are scaled to; None: no clipping.
         ema_decay, ema_warmup: see `nkca.training.ema.decay_at`.
+        ema_length: None, or instead of those see `nkca.training.ema.decay_of_length`.
     """
 
     lr: float = 1e-4
     lr_warmup: int = 0
+    lr_decay: float = 0.0
     grad_clip: float | None = None
     ema_decay: float = 0.999
     ema_warmup: bool = False
+    ema_length: float | None = None
 
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of step number ``step`` (0, 1 ...)."""
-        return self.lr * min(1.0, (step + 1) / max(self.lr_warmup, 1))
+    def learning_rate(self, step: int, share: float = 0.0) -> float:
+        """Of step number ``step`` (0, 1 ...), before which ``share`` of the run is done."""
+        rate = self.lr * min(1.0, (step + 1) / max(self.lr_warmup, 1))
+        return rate if self.lr_decay == 0 else rate * min(1.0, max(0.0, 1 - share) / self.lr_decay)
+
+    def averaging(self, update: int) -> float:
+        """The decay of the averaged weights at update number ``update`` (1, 2 ...)."""
+        if self.ema_length is not None:
+            return decay_of_length(update, self.ema_length)
+        return decay_at(update, self.ema_decay, self.ema_warmup)
 
     def clip_factor(self, norm: float) -> float:
         """The factor by which a gradient of that norm is multiplied."""
@@ -142,17 +153,22 @@ class Learner:
         """The network itself, without the wrapper that several ranks need."""
         return unwrap(self.network)
 
-    def step(self, progress: TrainingProgress, z: Tensor, noise: Noise) -> StepReport:
+    def step(
+        self, progress: TrainingProgress, z: Tensor, noise: Noise, share: float = 0.0
+    ) -> StepReport:
         """Learn from clean states z (B, C, H, W), with one random stream for each image.
 
         If the loss or the gradient is not finite, no weight changes; if the gradient overflowed float16,
         the loss scale is halved. With several ranks, each passes its share of the batch.
 
+        Args:
+            share: how much of the run is done, in [0, 1]; the learning rate may depend on it.
+
         Returns:
             A report on the whole batch, the same on every rank, with the progress after the step.
         """
         batch_size = len(z) if self.ranks.count == 1 else self.batch_size
-        scale = self.scale(progress)
+        scale, rate = self.scale(progress), self.rule.learning_rate(progress.step, share)
         b = self.draw(noise, z.device)
         terms = self._add_gradients(z, b, noise, batch_size / self.ranks.count / scale)
         norm = gradient_norm(self.weights).expand_as(b)
@@ -162,13 +178,13 @@ class Learner:
         mean_loss, first_norm = loss.mean().item(), norms[0].item() / scale
         is_finite = math.isfinite(first_norm) and math.isfinite(mean_loss)
         if is_finite:
-            self._update(progress, first_norm)
+            self._update(progress, first_norm, rate)
         counted = self._count_step(progress, is_finite, math.isfinite(mean_loss))
         return StepReport(
             progress=replace(counted, step=progress.step + 1, images=progress.images + batch_size),
             loss=mean_loss,
             gradient_norm=first_norm,
-            learning_rate=self.rule.learning_rate(progress.step),
+            learning_rate=rate,
             noise_level=level,
             shown=dict(zip(terms.shown, shown, strict=True)),
         )
@@ -207,15 +223,14 @@ class Learner:
         shown = {name: torch.cat([p.shown[name] for p in parts]) for name in parts[0].shown}
         return Terms(torch.cat([part.loss for part in parts]), shown)
 
-    def _update(self, progress: TrainingProgress, norm: float) -> None:
+    def _update(self, progress: TrainingProgress, norm: float, rate: float) -> None:
         """Clip the gradient, update the weights and their average."""
         factor = 1 / self.scale(progress) * self.rule.clip_factor(norm)
         if factor != 1.0:
             torch._foreach_mul_(gradients_of(self.weights), factor)
-        self.optimizer.step(self.rule.learning_rate(progress.step))
+        self.optimizer.step(rate)
         update = progress.step - progress.skipped + 1
-        decay = decay_at(update, self.rule.ema_decay, self.rule.ema_warmup)
-        update_ema(self.ema_network, self.weights, decay)
+        update_ema(self.ema_network, self.weights, self.rule.averaging(update))
 
     def _count_step(
         self, progress: TrainingProgress, is_finite: bool, is_loss_finite: bool

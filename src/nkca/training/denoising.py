@@ -1,0 +1,42 @@
+"""Denoising: the mean of p(z|x) by weighted least squares, its standard deviation by likelihood.
+
+    loss = lambda(b) |mean - z|² / 2 - log N(z; mean without gradient, s)        summed over pixels
+
+lambda is 1 over the variance of the best linear denoiser's error, so that all levels count alike (Karras
+et al. 2022, arXiv 2206.00364). A likelihood of mean and s together would weigh each pixel by the network's
+own 1 / s², and learns the mean far worse.
+"""
+
+from torch import Tensor
+
+from nkca.chain import Chain
+from nkca.distributions.normal import Normal
+from nkca.errors import InputError
+from nkca.kernels.continuous import linear_denoiser_variance
+from nkca.levels import expand
+from nkca.noise import Noise
+from nkca.training.objective import Objective, Terms
+
+
+def denoising(data_std: float) -> Objective:
+    """The objective for data whose pixels have the standard deviation ``data_std``, in units of [-1, 1].
+
+    Shown are the weighted squared error, 1 for the best linear denoiser, and -log p(z|x), per dimension.
+    """
+
+    def objective(chain: Chain, z: Tensor, noise_level: Tensor, noise: Noise) -> Terms:
+        x = chain.kernel.add_noise(z, noise_level).sample(noise)
+        p_z = chain.believe(x, noise_level)
+        if not isinstance(p_z, Normal):
+            raise InputError("the objective 'denoising' is for continuous pixels, not discrete")
+        variance = expand(linear_denoiser_variance(noise_level, data_std), z)
+        squared_error = ((p_z.mean - z).square() / variance).flatten(1)
+        surprise = -Normal(p_z.mean.detach(), p_z.std).log_prob(z)
+        dimensions = z[0].numel()
+        shown = {
+            "squared_error": squared_error.detach().mean(1),
+            "surprise": surprise.detach() / dimensions,
+        }
+        return Terms(squared_error.sum(1) / 2 + surprise, shown)
+
+    return objective
