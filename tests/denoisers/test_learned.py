@@ -203,9 +203,10 @@ def test_outputs_and_gradients_are_finite_at_the_extreme_levels(kind: str) -> No
 
 def test_sizes_that_halve_are_accepted() -> None:
     for height, width in each([(8, 8), (16, 8), (8, 24)]):
-        check_size((1, 1, 1, 1), height, width)
+        check_size(ModelConfig(dim_mults=(1, 1, 1, 1)), height, width)
+        check_size(ModelConfig(dim_mults=(1, 1, 1), patch_size=2), height, width)
         with pytest.raises(InputError):
-            check_size((1, 1, 1, 1, 1), height - 8 + 1, width)
+            check_size(ModelConfig(dim_mults=(1, 1, 1, 1)), height - 8 + 1, width)
 
 
 NEAREST: list[tuple[tuple[int, ...], int, int, list[int]]] = [
@@ -226,3 +227,25 @@ def test_a_size_that_does_not_halve_names_the_nearest_that_do() -> None:
         assert f"{width}x{height}" in message
         assert str(list(mults)) in message
         assert "\n" not in message
+
+
+# Patches
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patches_give_p_z_of_every_pixel_and_see_each_patch_by_itself(kind: str) -> None:
+    """Two levels less of the U-Net: a patch of 2 is one position, told apart by the input layer."""
+    config = dataclasses.replace(KINDS[kind], patch_size=2)
+    network = new_denoiser(ModelSpec(config, (3, 8, 12), 0.5), seed=3).requires_grad_(False)
+    x = state(kind, (2, 3, 8, 12))
+    p_z = network(x, torch.tensor([0.3, 0.6]))
+    assert p_z.mode().shape == x.shape
+    changed = x.clone()
+    changed[:, :, 5, 7] = (changed[:, :, 5, 7] + 1) % 4
+    mean, moved = p_z.mean, network(changed, torch.tensor([0.3, 0.6])).mean
+    assert not torch.equal(moved, mean)
+    assert not torch.equal(
+        mean[..., 0::2, 0::2], mean[..., 1::2, 1::2]
+    )  # pixels of one patch differ
+    with pytest.raises(InputError, match=r"6x8 .*dim_mults \[1, 2\], patch_size 2.*4 divides"):
+        check_size(config, 8, 6)

@@ -51,7 +51,7 @@ def test_the_truth_is_the_minimum_in_mean_and_in_deviation(level: float) -> None
             p_z = exact(x, b)
             return Normal(factors[0] * p_z.mean, factors[1] * p_z.std)
 
-        terms_of(scaled, level).loss.sum().backward()
+        torch.autograd.backward(terms_of(scaled, level).loss.sum())
         by_mean, by_std = (f.grad for f in factors)
         assert by_mean is not None
         assert by_std is not None

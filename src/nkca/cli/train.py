@@ -30,7 +30,15 @@ class TrainCommand(SectionedCommand):
             *("dataset", "resize", "channels", "background", "data_augmentation", "strict"),
             *("cache", "cache_dir", "data_workers"),
         ),
-        "model": ("discrete", "hidden_size", "dim_mults", "num_classes", "parametrisation", "lag"),
+        "model": (
+            "discrete",
+            "hidden_size",
+            "dim_mults",
+            "patch_size",
+            "num_classes",
+            "parametrisation",
+            "lag",
+        ),
         "training": (
             *("max_time", "batch_size", "epochs", "max_steps", "lr", "adam_b1", "adam_b2"),
             *(

@@ -23,6 +23,9 @@ class ModelConfig:
 
     hidden_size: int = option(128, "Base width of the U-Net, a multiple of 8.")
     dim_mults: tuple[int, ...] = option((1, 2, 4, 8), "Width of each U-Net level / hidden size.")
+    patch_size: int = option(
+        1, "Side of the squares of pixels that the U-Net sees as one position: 2 is much faster."
+    )
     discrete: bool = option(False, "Model pixels as categories instead of real numbers.")
     num_classes: int = option(10, "Levels a pixel can take, with --discrete.")
     parametrisation: str = option(
@@ -36,11 +39,17 @@ class ModelConfig:
         require(size > 0 and size % 8 == 0, "hidden_size", "a positive multiple of 8", size)
         ok = len(mults) > 0 and min(mults) > 0
         require(ok, "dim_mults", "one positive integer for each level", list(mults))
+        require(self.patch_size > 0, "patch_size", "positive", self.patch_size)
         require(2 <= self.num_classes <= 256, "num_classes", "2 to 256", self.num_classes)
         if self.discrete and self.parametrisation != "paper":
             raise InputError(
                 "parametrisation=preconditioned is for continuous pixels, not discrete"
             )
+
+    @property
+    def size_unit(self) -> int:
+        """What must divide the sides of images: each level of the U-Net after the first halves them."""
+        return int(self.patch_size * 2 ** (len(self.dim_mults) - 1))
 
 
 @dataclass(frozen=True)

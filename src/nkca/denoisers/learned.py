@@ -20,6 +20,7 @@ channels; the outputs are C K logits.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -36,28 +37,46 @@ PAPER_LEVEL_SCALE = 4000.0  # t = 4000 b
 LOG_SIGMA_SCALE = 250.0  # t = 250 ln(sigma): the same span of t over the levels in use
 
 
-class Trunk(nn.Module):
-    """Features (B, h, H, W) and t (B,) -> (B, outputs, H, W)."""
+@dataclass(frozen=True)
+class NetworkSize:
+    """How large the U-Net of a denoiser is.
 
-    def __init__(self, hidden_size: int, dim_mults: tuple[int, ...], outputs: int) -> None:
+    Args:
+        patch_size: each square of so many pixels is one position of the U-Net.
+    """
+
+    hidden_size: int
+    dim_mults: tuple[int, ...]
+    patch_size: int = 1
+
+    def input_layer(self, channels: int) -> nn.Conv2d:
+        """Images (B, channels, H, W) -> the U-Net's features (B, hidden_size, H / patch, W / patch)."""
+        return nn.Conv2d(channels, self.hidden_size, self.patch_size, stride=self.patch_size)
+
+
+class Trunk(nn.Module):
+    """Features (B, h, H / patch, W / patch) and t (B,) -> (B, outputs, H, W)."""
+
+    def __init__(self, size: NetworkSize, outputs: int) -> None:
         super().__init__()
+        self.patch_size, hidden_size = size.patch_size, size.hidden_size
         self.level_embedding = LevelEmbedding(hidden_size)
-        self.unet = UNet(hidden_size, dim_mults)
+        self.unet = UNet(hidden_size, size.dim_mults)
         self.head = Block(hidden_size, hidden_size)
-        self.output = nn.Conv2d(hidden_size, outputs, 1)
+        self.output = nn.Conv2d(hidden_size, outputs * size.patch_size**2, 1)
 
     def forward(self, features: Tensor, t: Tensor) -> Tensor:
         out: Tensor = self.output(self.head(self.unet(features, self.level_embedding(t))))
-        return out
+        return out if self.patch_size == 1 else functional.pixel_shuffle(out, self.patch_size)
 
 
 class ContinuousDenoiser(nn.Module):
     """The paper's parametrisation: x float32 (B, C, H, W), levels (B,) in (0, 1] -> Normal."""
 
-    def __init__(self, channels: int, hidden_size: int, dim_mults: tuple[int, ...]) -> None:
+    def __init__(self, channels: int, size: NetworkSize) -> None:
         super().__init__()
-        self.input = nn.Conv2d(channels, hidden_size, 1)
-        self.trunk = Trunk(hidden_size, dim_mults, 2 * channels)
+        self.input = size.input_layer(channels)
+        self.trunk = Trunk(size, 2 * channels)
 
     def forward(self, x: Tensor, noise_level: Tensor) -> Normal:
         out = self.trunk(self.input(x), PAPER_LEVEL_SCALE * noise_level).to(noise_level.dtype)
@@ -71,12 +90,10 @@ class PreconditionedDenoiser(nn.Module):
         data_std: the standard deviation of the data's pixels, in units of [-1, 1].
     """
 
-    def __init__(
-        self, channels: int, hidden_size: int, dim_mults: tuple[int, ...], data_std: float
-    ) -> None:
+    def __init__(self, channels: int, size: NetworkSize, data_std: float) -> None:
         super().__init__()
-        self.input = nn.Conv2d(channels, hidden_size, 1)
-        self.trunk = Trunk(hidden_size, dim_mults, 2 * channels)
+        self.input = size.input_layer(channels)
+        self.trunk = Trunk(size, 2 * channels)
         self.data_std = data_std
 
     def forward(self, x: Tensor, noise_level: Tensor) -> Normal:
@@ -93,13 +110,13 @@ class PreconditionedDenoiser(nn.Module):
 class CategoricalDenoiser(nn.Module):
     """x int64 (B, C, H, W) in 0..K, levels (B,) in (0, 1] -> Categorical over 0..K-1."""
 
-    def __init__(
-        self, channels: int, hidden_size: int, dim_mults: tuple[int, ...], num_classes: int
-    ) -> None:
+    def __init__(self, channels: int, size: NetworkSize, num_classes: int) -> None:
         super().__init__()
+        hidden_size = size.hidden_size
         self.class_embedding = nn.Embedding(num_classes + 1, hidden_size)
         self.channel_embedding = nn.Embedding(channels, hidden_size)
-        self.trunk = Trunk(hidden_size, dim_mults, channels * num_classes)
+        self.patches = None if size.patch_size == 1 else size.input_layer(hidden_size)
+        self.trunk = Trunk(size, channels * num_classes)
         self.channels, self.num_classes = channels, num_classes
 
     def forward(self, x: Tensor, noise_level: Tensor) -> Categorical:
@@ -114,4 +131,5 @@ class CategoricalDenoiser(nn.Module):
         offset = torch.arange(channels, device=x.device).view(-1, 1, 1) * (self.num_classes + 1)
         rows = (x + offset).movedim(1, -1).reshape(-1, channels)
         features = functional.embedding_bag(rows, table.flatten(0, 1), mode="sum")
-        return features.view(batch, height, width, -1).movedim(-1, 1).contiguous()
+        features = features.view(batch, height, width, -1).movedim(-1, 1).contiguous()
+        return features if self.patches is None else self.patches(features)

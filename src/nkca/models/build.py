@@ -44,7 +44,7 @@ def build_denoiser(spec: ModelSpec) -> nn.Module:
     Raises:
         InputError: if the levels do not divide the image size; names the nearest sizes that work.
     """
-    check_size(spec.config.dim_mults, *spec.data_shape[1:])
+    check_size(spec.config, *spec.data_shape[1:])
     with torch.random.fork_rng(devices=[]):  # layers fill themselves from the global generator
         return state_space(spec.config).build_denoiser(spec.data_shape[0], spec.data_std)
 
@@ -152,17 +152,18 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str)
         ) from error
 
 
-def check_size(dim_mults: tuple[int, ...], height: int, width: int) -> None:
+def check_size(config: ModelConfig, height: int, width: int) -> None:
     """Raise `InputError` unless every level of the U-Net halves the image evenly."""
-    unit = 2 ** (len(dim_mults) - 1)
+    dim_mults, unit = config.dim_mults, config.size_unit
     if height % unit == 0 and width % unit == 0:
         return
     sizes = sorted(
         {max(unit, side // unit * unit) for side in (height, width)}
         | {-(-side // unit) * unit for side in (height, width)}
     )
+    patches = "" if config.patch_size == 1 else f", patch_size {config.patch_size}"
     raise InputError(
         f"images of {width}x{height} cannot be halved {len(dim_mults) - 1} times (dim_mults "
-        f"{list(dim_mults)}): use fewer levels or a size that {unit} divides; nearest: "
+        f"{list(dim_mults)}{patches}): use fewer levels or a size that {unit} divides; nearest: "
         + ", ".join(f"resize={size}" for size in sizes)
     )

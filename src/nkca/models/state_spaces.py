@@ -9,6 +9,7 @@ from nkca.config.schema import ModelConfig
 from nkca.denoisers.learned import (
     CategoricalDenoiser,
     ContinuousDenoiser,
+    NetworkSize,
     PreconditionedDenoiser,
 )
 from nkca.kernels.categorical import CategoricalKernel
@@ -31,24 +32,29 @@ class StateSpace:
     build_denoiser: Callable[[int, float], nn.Module]
 
 
+def network_size(config: ModelConfig) -> NetworkSize:
+    """What the config says of the U-Net."""
+    return NetworkSize(config.hidden_size, config.dim_mults, config.patch_size)
+
+
 def continuous(config: ModelConfig) -> StateSpace:
     """Real numbers in [-1, 1]."""
-    sizes = (config.hidden_size, config.dim_mults)
+    size = network_size(config)
 
     def build(channels: int, data_std: float) -> nn.Module:
         if config.parametrisation == "preconditioned":
-            return PreconditionedDenoiser(channels, *sizes, data_std)
-        return ContinuousDenoiser(channels, *sizes)
+            return PreconditionedDenoiser(channels, size, data_std)
+        return ContinuousDenoiser(channels, size)
 
     return StateSpace("continuous", ContinuousKernel(), ContinuousPixels(), build)
 
 
 def categorical(config: ModelConfig) -> StateSpace:
     """Ordered levels 0..K-1, and "scrambled"."""
-    classes, sizes = config.num_classes, (config.hidden_size, config.dim_mults)
+    classes, size = config.num_classes, network_size(config)
 
     def build(channels: int, _data_std: float) -> nn.Module:
-        return CategoricalDenoiser(channels, *sizes, classes)
+        return CategoricalDenoiser(channels, size, classes)
 
     return StateSpace("categorical", CategoricalKernel(classes), CategoricalPixels(classes), build)
 

@@ -85,7 +85,7 @@ def fit_step(learner: Learner, model: Model, config: RunConfig) -> tuple[Learner
             "activation_checkpointing=N, without max_memory"
         )
     limit = training.max_memory or _limit(model.device, int(ranks.max(ranks.local)) + 1)
-    unit = 2 ** (len(config.model.dim_mults) - 1)
+    unit = config.model.size_unit
     trial = _Trial(learner, model, unit, -(-training.batch_size // ranks.count), limit)
     trial.prepare()
     plan = _search(trial, config)
