@@ -2,7 +2,10 @@
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -10,6 +13,14 @@ class InputError(ValueError):
 
     The commands print it without a traceback and exit with code 2.
     """
+
+
+def named(table: Mapping[str, T], name: str, kind: str) -> T:
+    """The entry ``name`` of a table; raises `InputError` that names the nearest."""
+    if name not in table:
+        known = ", ".join(table)
+        raise InputError(f"no {kind} is called '{name}'{nearest(name, table)}: there are {known}")
+    return table[name]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

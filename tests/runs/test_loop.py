@@ -406,8 +406,11 @@ def test_one_nan_step_is_skipped_and_counted(
     asked = {**TINY, "dataset": str(photos), "max_steps": 4}
     true_step = Learner.step
 
-    def step(self: Learner, progress: TrainingProgress, z: Tensor, noise: Any) -> StepReport:
-        return true_step(self, progress, z * float("nan") if progress.step == 1 else z, noise)
+    def step(
+        self: Learner, progress: TrainingProgress, z: Tensor, noise: Any, share: float
+    ) -> StepReport:
+        z = z * float("nan") if progress.step == 1 else z
+        return true_step(self, progress, z, noise, share)
 
     monkeypatch.setattr(Learner, "step", step)
     with open_run(asked, tmp_path) as run:

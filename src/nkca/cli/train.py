@@ -52,6 +52,7 @@ class TrainCommand(SectionedCommand):
                 "seed",
             ),
         ),
+        "sampling": ("sampler", "ladder", "num_sampling_steps"),
         "saving and showing": (
             *("save_dir", "config_file", "dry_run", "quiet", "checkpoint_freq", "keep", "viz_freq"),
             *("eval_freq", "eval_samples", "eval_sampling_steps", "eval_time", "eval_dataset"),

@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 import yaml
 
-from nkca.config.schema import CadenceConfig, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from nkca.config.schema import (
+    CadenceConfig,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    SamplingConfig,
+    TrainingConfig,
+)
 from nkca.errors import InputError, nearest
 from nkca.system.files import write_text
 
@@ -101,6 +108,7 @@ SECTIONS: dict[str, type] = {
     "model": ModelConfig,
     "data": DataConfig,
     "training": TrainingConfig,
+    "sampling": SamplingConfig,
     "cadence": CadenceConfig,
 }
 

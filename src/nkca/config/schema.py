@@ -167,6 +167,27 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class SamplingConfig:
+    """How samples are drawn where nothing else is said: previews, evaluations, the commands."""
+
+    sampler: str = option(
+        "chain",
+        "How samples are drawn: the chain's transitions, or a deterministic way (docs/sampling.md).",
+        ("chain", "ddim", "heun", "dpm2m", "ge"),
+    )
+    ladder: str = option(
+        "linear",
+        "Noise levels on the way: linear in b, or in a power of sigma, dense where that is small.",
+        ("linear", "sigma"),
+    )
+    num_sampling_steps: int = option(100, "Transitions on the way from noise to a sample.")
+
+    def __post_init__(self) -> None:
+        steps = self.num_sampling_steps
+        require(steps >= 0, "num_sampling_steps", "at least 0", steps)
+
+
+@dataclass(frozen=True)
 class CadenceConfig:
     """How often a run saves and shows itself, in steps; 0 turns it off."""
 
@@ -176,7 +197,9 @@ class CadenceConfig:
     viz_freq: int = option(1000, "Steps between preview pictures; 0: none.")
     eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
     eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")
-    eval_sampling_steps: int = option(100, "Transitions of the chain that makes them.")
+    eval_sampling_steps: int | None = option(
+        None, "Transitions on the way to each; default: --num-sampling-steps."
+    )
     eval_time: float | None = option(120.0, "Longest time of one evaluation: 90 (seconds), 5m.")
     eval_dataset: str = option(
         "", "Images to compare with; default: the training images. At most 2,048 are used."
@@ -189,7 +212,8 @@ class CadenceConfig:
     def __post_init__(self) -> None:
         require(self.checkpoint_freq > 0, "checkpoint_freq", "positive", self.checkpoint_freq)
         for name in ("viz_freq", "eval_freq", "eval_sampling_steps", "keep"):
-            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+            value = getattr(self, name)
+            require(value is None or value >= 0, name, "at least 0", value)
         require(self.eval_samples > 1, "eval_samples", "at least 2", self.eval_samples)
         seconds = self.eval_time
         require(seconds is None or seconds > 0, "eval_time", "positive", seconds)
@@ -202,6 +226,7 @@ class RunConfig:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    sampling: SamplingConfig = SamplingConfig()
     cadence: CadenceConfig = CadenceConfig()
 
     def __post_init__(self) -> None:
@@ -209,6 +234,10 @@ class RunConfig:
         if isinstance(levels, int):
             expected = f"at most the {there} level(s) of dim_mults"
             require(levels <= there, "activation_checkpointing", expected, levels)
+        if self.model.discrete and self.sampling.sampler != "chain":
+            raise InputError(
+                f"sampler={self.sampling.sampler} is for continuous pixels, not discrete"
+            )
 
     def to_flat(self) -> dict[str, Any]:
         """All options in one mapping of plain values (JSON, YAML); `configure` reads it back."""

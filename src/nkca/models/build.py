@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from nkca.chain import Chain
 from nkca.config.parsing import configure
-from nkca.config.schema import ModelConfig
+from nkca.config.schema import ModelConfig, SamplingConfig
 from nkca.denoisers.precision import with_precision
 from nkca.errors import InputError, require
 from nkca.models.checkpoint import Checkpoint, load_checkpoint
-from nkca.models.model import Model
+from nkca.models.model import AS_IN_THE_PAPER, Model
 from nkca.models.state_spaces import state_space
 from nkca.networks import compilation
 from nkca.networks.layers import initialise
@@ -64,6 +64,7 @@ def assemble(
     precision: str = "fp32",
     lag: float | None = None,
     min_noise: float = 0.01,
+    sampling: SamplingConfig = AS_IN_THE_PAPER,
 ) -> Model:
     """Put a network with weights into a chain.
 
@@ -77,7 +78,7 @@ def assemble(
     space = state_space(spec.config)
     denoiser = with_precision(network, precision, device)
     chain = Chain(space.kernel, denoiser, space.kernel.default_lag if lag is None else lag)
-    return Model(chain, space.pixels, spec.data_shape, min_noise, device)
+    return Model(chain, space.pixels, spec.data_shape, min_noise, device, sampling)
 
 
 def load_model(
@@ -133,6 +134,7 @@ def restore(
         precision=precision,
         lag=config.training.lag if lag is None else lag,
         min_noise=config.training.min_noise,
+        sampling=config.sampling,
     )
 
 

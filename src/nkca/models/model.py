@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import torch
 
 from nkca.chain import Chain
+from nkca.config.schema import SamplingConfig
 from nkca.pixels import Pixels
+
+AS_IN_THE_PAPER = SamplingConfig()
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class Model:
         data_shape: (C, H, W).
         min_noise: the lowest level the denoiser was trained at.
         device: where states live.
+        sampling: how it draws samples where nothing else is said.
     """
 
     chain: Chain
@@ -23,3 +27,4 @@ class Model:
     data_shape: tuple[int, int, int]
     min_noise: float
     device: torch.device
+    sampling: SamplingConfig = AS_IN_THE_PAPER

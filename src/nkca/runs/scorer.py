@@ -134,7 +134,8 @@ def prepare_scorer(
     extractor = open_extractor(name, model.device)
     batch_size = min(EVAL_BATCH, int(-ranks.max(-part_size)))  # the same on all ranks
     options = CollectOptions(model.device, configured_cache_dir(config.data), batch_size)
-    schedule = Schedule(num_steps=cadence.eval_sampling_steps)
+    steps = cadence.eval_sampling_steps
+    schedule = Schedule(num_steps=model.sampling.num_sampling_steps if steps is None else steps)
     still, moving = ranks.maxima(*_seconds_per_batch(model, extractor, options, schedule))
     at_once = options.batch_size * ranks.count
     samples = _affordable(cadence.eval_samples, at_once, moving, cadence.eval_time)
@@ -188,7 +189,8 @@ def _seconds_per_batch(
             batch.features.cpu()
         times.append(time.monotonic() - began)
     _, still, moving = times
-    return still, still + max(0.0, moving - still) / 2 * schedule.num_steps
+    transitions = len(schedule.levels(model)) - 1
+    return still, still + max(0.0, moving - still) / 2 * transitions
 
 
 def _samples(model: Model, schedule: Schedule, count: int) -> Samples:

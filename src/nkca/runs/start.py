@@ -215,6 +215,7 @@ def _assemble(
             precision=training.precision,
             lag=training.lag,
             min_noise=training.min_noise,
+            sampling=config.sampling,
         )
         for weights in (shared, ema_network)
     )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nkca.chain import Sampler, run
+from nkca.chain import Sampler
 from nkca.errors import InputError
 from nkca.models.model import Model
 from nkca.noise import check_seed
@@ -24,7 +24,7 @@ def sample(
     repaint: npt.ArrayLike | None = None,
     schedule: Schedule | None = None,
     batch_size: int = 64,
-    sampler: Sampler = run,
+    sampler: Sampler | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Make one image for each seed.
 
@@ -32,9 +32,9 @@ def sample(
         seeds: integers in 0..2**63-1, of Python or NumPy; one for each sample.
         images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
         repaint: bool (H, W), True where the images may change (inpainting).
-        schedule: by default the paper's: level 1 to the model's lowest in 100 steps.
+        schedule: by default from level 1 to the model's lowest, with the model's own sampler.
         batch_size: samples computed together; does not change them, up to float rounding.
-        sampler: how the chain goes through the levels; by default one transition for each level.
+        sampler: how the levels are passed, in place of the sampler that the schedule names.
 
     Returns:
         uint8 (N, H, W, C).

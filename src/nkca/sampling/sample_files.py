@@ -59,6 +59,7 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
     schedule = request.schedule()
     schedule.check_start(from_noise=not request.images)
     schedule.levels(model)
+    schedule.sample_with(model)
     parse_seeds(request.seeds)
     if outputs.animation is not None:
         check_animation(outputs.animation)
@@ -79,7 +80,7 @@ def make_samples(
     ``batch_size`` samples of a larger batch, and the first rank writes all files.
     """
     request, outputs = plan.request, plan.outputs
-    num_states = plan.schedule.num_steps + 1
+    num_states = len(plan.schedule.levels(plan.model))
     num_batches = math.ceil(request.count() / (batch_size * ranks.count))
     total = num_batches * num_states
     overview = _Overview(outputs, num_states)
@@ -112,8 +113,9 @@ def _run_batch(
     task = _task(plan, own_jobs)
     shows_all = plan.outputs.intermediate or plan.outputs.animation is not None
     nothing: Pictures = np.empty((0, 0, 0, 0), np.uint8)
+    last = len(plan.schedule.levels(model)) - 1
     for moment in run_task(model, task, plan.schedule):
-        if not shows_all and moment.step < plan.schedule.num_steps:
+        if not shows_all and moment.step < last:
             yield moment, nothing
             continue
         shown = show_moment(model, task, moment, plan.request.visualize)[: len(share)]

@@ -10,31 +10,50 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca import levels
-from nkca.chain import Moment, Sampler, run
+from nkca.chain import Moment, Sampler
 from nkca.denoisers.condition import Condition, hold
-from nkca.errors import InputError
+from nkca.errors import InputError, named
 from nkca.models.model import Model
 from nkca.noise import Noise, sample_noise
+from nkca.sampling.ladders import LADDERS
+from nkca.sampling.samplers import SAMPLERS
+
+CORRECTOR_LEVEL = 0.3  # high enough that states move, low enough that pictures stay what they are
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """An anneal from ``max_noise`` to ``min_noise`` in ``num_steps`` transitions.
+    """Which levels are passed, and how: from ``max_noise`` to ``min_noise`` in ``num_steps`` transitions.
 
     Args:
         max_noise: in (0, 1].
         min_noise: in (0, max_noise]; None: the lowest level that the model was trained at.
+        num_steps, ladder, sampler: None: the model's own. The last two are names in
+            `nkca.sampling.ladders.LADDERS` and `nkca.sampling.samplers.SAMPLERS`.
+        corrector_steps: transitions at one level on the way, the nearest to `CORRECTOR_LEVEL`.
     """
 
     max_noise: float = 1.0
     min_noise: float | None = None
-    num_steps: int = 100
+    num_steps: int | None = None
+    ladder: str | None = None
+    sampler: str | None = None
+    corrector_steps: int = 0
 
     def levels(self, model: Model) -> list[float]:
-        """The levels of the chain, ``num_steps + 1``; raises `InputError` if out of range."""
+        """The levels of the chain, one more than transitions; raises `InputError` if out of range."""
+        own = model.sampling
         low = min(model.min_noise, self.max_noise) if self.min_noise is None else self.min_noise
-        return levels.anneal(self.max_noise, low, self.num_steps)
+        steps = own.num_sampling_steps if self.num_steps is None else self.num_steps
+        ladder = named(LADDERS, self.ladder or own.ladder, "ladder")
+        levels = ladder(self.max_noise, low, steps)
+        nearest = min(levels, key=lambda level: abs(level - CORRECTOR_LEVEL))
+        at = levels.index(nearest)
+        return levels[:at] + [nearest] * self.corrector_steps + levels[at:]
+
+    def sample_with(self, model: Model) -> Sampler:
+        """The sampler of that name; raises `InputError` if there is none."""
+        return named(SAMPLERS, self.sampler or model.sampling.sampler, "sampler")
 
     def check_start(self, from_noise: bool) -> None:
         """Raise `InputError` if a chain that starts from noise does not start at level 1."""
@@ -78,7 +97,7 @@ def around(images: Tensor, seeds: Sequence[int]) -> Task:
 
     def start(model: Model, schedule: Schedule, noise: Noise) -> Tensor:
         z = model.pixels.to_state(images.to(model.device))
-        level = torch.full((len(z),), schedule.max_noise, device=model.device)
+        level = torch.full((len(z),), schedule.levels(model)[0], device=model.device)
         return model.chain.kernel.add_noise(z, level).sample(noise)
 
     return Task(seeds, start)
@@ -97,15 +116,19 @@ def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
 
 @torch.inference_mode()
 def run_task(
-    model: Model, task: Task, schedule: Schedule, sampler: Sampler = run
+    model: Model, task: Task, schedule: Schedule, sampler: Sampler | None = None
 ) -> Iterator[Moment]:
-    """Run the chains of a task, yielding every moment (``num_steps + 1`` of them).
+    """Run the chains of a task, yielding the moment at each level of the schedule.
+
+    Args:
+        sampler: None: that of the schedule.
 
     Raises:
         InputError: if the levels of the schedule are out of range.
     """
     noise = sample_noise(task.seeds)
     path = schedule.levels(model)
+    sampler = sampler or schedule.sample_with(model)
     x = task.start(model, schedule, noise)
     conditions = task.conditions(model)
     chain = model.chain.conditioned(*conditions) if conditions else model.chain
@@ -127,7 +150,7 @@ def draw_task(
     task: Task,
     schedule: Schedule,
     visualize: str = "z",
-    sampler: Sampler = run,
+    sampler: Sampler | None = None,
     tick: Callable[[float], None] = lambda _share: None,
 ) -> Tensor:
     """Run a task and return its pictures, uint8 (B, C, H, W) on the CPU.
@@ -135,6 +158,7 @@ def draw_task(
     Args:
         tick: called after each denoiser evaluation with the share done so far, in (0, 1].
     """
+    count = len(schedule.levels(model))
     for moment in run_task(model, task, schedule, sampler):
-        tick((moment.step + 1) / (schedule.num_steps + 1))
+        tick((moment.step + 1) / count)
     return show_moment(model, task, moment, visualize)
