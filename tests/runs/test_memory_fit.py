@@ -260,7 +260,7 @@ def test_the_trial_moves_no_weight_and_resuming_works(
     for left, right in zip(plain.network.parameters(), tried.network.parameters(), strict=True):
         assert torch.equal(left, right)
         assert right.grad is None
-    assert not tried.optimizer.steps
+    assert tried.optimizer.state()["step"] == 0
     assert tried_run.progress == plain_run.progress
     with caplog.at_level(logging.INFO, "nkca"):
         finish(asked, tmp_path / "auto")

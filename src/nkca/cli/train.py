@@ -40,7 +40,16 @@ class TrainCommand(SectionedCommand):
             "lag",
         ),
         "training": (
-            *("max_time", "batch_size", "epochs", "max_steps", "lr", "adam_b1", "adam_b2"),
+            *(
+                "max_time",
+                "batch_size",
+                "epochs",
+                "max_steps",
+                "optimizer",
+                "lr",
+                "adam_b1",
+                "adam_b2",
+            ),
             *(
                 "lr_warmup",
                 "lr_decay",

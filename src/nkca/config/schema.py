@@ -104,7 +104,12 @@ class TrainingConfig:
     max_memory: int | None = option(
         None, "Memory for training, such as 8G: what fits is found at start (see --accumulate)."
     )
-    lr: float = option(1e-4, "Learning rate of Adam.")
+    optimizer: str = option(
+        "adam",
+        "What updates the weights; 'muon' has orthogonal updates of the U-Net's matrices.",
+        ("adam", "muon"),
+    )
+    lr: float = option(1e-4, "Learning rate, of Adam; that of Muon is a fixed multiple of it.")
     adam_b1: float = option(0.9, "Adam's decay of the gradient's mean.")
     adam_b2: float = option(0.999, "Adam's decay of the gradient's square.")
     lr_warmup: int = option(0, "Steps in which the learning rate rises linearly from zero.")

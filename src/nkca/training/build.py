@@ -8,9 +8,9 @@ from nkca.chain import Chain
 from nkca.config.schema import TrainingConfig
 from nkca.distributed.ranks import ALONE, Ranks, unwrap
 from nkca.levels import LevelDraw, uniform
-from nkca.training.adam import Adam
 from nkca.training.learner import Learner, UpdateRule
 from nkca.training.objective import Objective, contrastive_adjustment
+from nkca.training.optimizer import build_optimizer
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def build_learner(
         ema_network=ema_network,
         objective=method.objective,
         draw=method.draw or uniform(config.min_noise),
-        optimizer=Adam(unwrap(network).named_parameters(), (config.adam_b1, config.adam_b2)),
+        optimizer=build_optimizer(
+            config.optimizer, unwrap(network), (config.adam_b1, config.adam_b2)
+        ),
         rule=UpdateRule(
             lr=config.lr,
             lr_warmup=config.lr_warmup,

@@ -15,9 +15,9 @@ from nkca.distributed.ranks import ALONE, Ranks, no_gradient_sync, no_stride_war
 from nkca.levels import LevelDraw
 from nkca.noise import Noise
 from nkca.training import loss_scale
-from nkca.training.adam import Adam
 from nkca.training.ema import decay_at, decay_of_length, update_ema
 from nkca.training.objective import Objective, Terms
+from nkca.training.optimizer import Optimizer
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Learner:
     ema_network: nn.Module
     objective: Objective
     draw: LevelDraw
-    optimizer: Adam
+    optimizer: Optimizer
     rule: UpdateRule
     batch_size: int
     parts: int = 1
