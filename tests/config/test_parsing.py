@@ -182,7 +182,8 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("lag", -0.1), ("lag", math.nan), ("seed", -1), ("seed", 2**63), ("device", "gpu"),
     ("precision", "fp8"), ("compile", "yes"), ("checkpoint_freq", 0), ("viz_freq", -1),
     ("eval_freq", -1), ("keep", -1), ("patch_size", 0), ("optimizer", "sgd"), ("lr_decay", -0.1),
-    ("lr_decay", 1.5), ("lr_decay", math.nan), ("ema_length", 0), ("ema_length", 1.5), ("ema_length", math.nan),
+    ("lr_decay", 1.5), ("lr_decay", math.nan), ("ema_length", 0), ("ema_length", 1.5),
+    ("ema_length", math.nan),
     ("sampler", "chian"), ("ladder", "log"), ("num_sampling_steps", -1),
     ("eval_samples", 1), ("eval_sampling_steps", -1), ("eval_time", 0), ("eval_time", -1),
 ]  # fmt: skip
