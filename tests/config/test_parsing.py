@@ -31,8 +31,8 @@ UNUSUAL: dict[str, Any] = {
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
     "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "compile": "off",
     "checkpoint_freq": 5, "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
-    "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "lr_decay": 0.25, "ema_length": 0.1, "sampler": "chain",
-    "ladder": "sigma", "num_sampling_steps": 17,
+    "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "lr_decay": 0.25, "ema_length": 0.1,
+    "sampler": "chain", "ladder": "sigma", "num_sampling_steps": 17,
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
 }  # fmt: skip
 
