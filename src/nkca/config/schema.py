@@ -122,7 +122,18 @@ class TrainingConfig:
         None, "Length of the average as a share of the run so far, such as 0.1, instead of a decay."
     )
     grad_clip: float | None = option(None, "Largest norm of the gradient.")
-    min_noise: float = option(0.01, "Lowest noise level trained; levels are U(min_noise, 1).")
+    denoise_first: float = option(
+        0.0,
+        "Share of the run that begins by denoising, before contrastive adjustment; 1: all of it.",
+    )
+    level_draw: str = option(
+        "uniform",
+        "Training levels: U(min_noise, 1), or log-normal in sigma, the noise in units of the signal.",
+        ("uniform", "log-normal"),
+    )
+    level_mean: float = option(-1.2, "Mean of ln(sigma), with --level-draw=log-normal.")
+    level_std: float = option(1.2, "Standard deviation of ln(sigma), with --level-draw=log-normal.")
+    min_noise: float = option(0.01, "Lowest noise level trained.")
     lag: float | None = option(None, "Lag w of the chain; default: 0.5, with --discrete 0.95.")
     seed: int = option(0, "Seed of weights, order and noise.")
     device: str = option("auto", "Device to compute on.", ("auto", "cpu", "cuda", "mps"))
@@ -147,6 +158,10 @@ class TrainingConfig:
         require(0 <= self.lr_decay <= 1, "lr_decay", "in [0, 1]", self.lr_decay)
         length = self.ema_length
         require(length is None or 0 < length <= 1, "ema_length", "in (0, 1]", length)
+        require(0 <= self.denoise_first <= 1, "denoise_first", "in [0, 1]", self.denoise_first)
+        require(math.isfinite(self.level_mean), "level_mean", "finite", self.level_mean)
+        std = self.level_std
+        require(std > 0 and math.isfinite(std), "level_std", "positive and finite", std)
         require(0 < self.min_noise < 1, "min_noise", "in (0, 1)", self.min_noise)
         require(self.lag is None or 0 <= self.lag < 1, "lag", "in [0, 1)", self.lag)
         require(0 <= self.seed < 2**63, "seed", "in 0..2^63-1", self.seed)
@@ -239,6 +254,10 @@ class RunConfig:
         if isinstance(levels, int):
             expected = f"at most the {there} level(s) of dim_mults"
             require(levels <= there, "activation_checkpointing", expected, levels)
+        if self.model.discrete and (
+            self.training.denoise_first or self.training.level_draw != "uniform"
+        ):
+            raise InputError("denoise_first and level_draw=log-normal are for continuous pixels")
         if self.model.discrete and self.sampling.sampler != "chain":
             raise InputError(
                 f"sampler={self.sampling.sampler} is for continuous pixels, not discrete"

@@ -89,7 +89,7 @@ def _save_loss(run: Run, curves: Curves) -> None:
         for first in range(rows.start, rows.stop, size):
             part = run.images.images[first : min(first + size, rows.stop)]
             z = model.pixels.to_state(send(as_tensor(part.copy()), model.device))
-            terms = evaluate(learner.objective, learner.draw, model.chain, z, first)
+            terms = evaluate(learner.objective_at(run.share), learner.draw, model.chain, z, first)
             names[1:] = terms.shown
             parts.append(torch.stack([terms.loss, *terms.shown.values()], dim=1))
         return torch.cat(parts)

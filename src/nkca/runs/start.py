@@ -25,7 +25,7 @@ from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
 from nkca.system.files import locked
-from nkca.training.build import METHOD, Method, build_learner
+from nkca.training.build import Method, build_learner, method_of
 from nkca.training.learner import Learner, TrainingProgress
 
 logger = logging.getLogger("nkca")
@@ -100,7 +100,7 @@ def prepare(
     directory: Path,
     on_decode: Callable[[int, int], None] | None = None,
     ranks: Ranks = ALONE,
-    method: Method = METHOD,
+    method: Method | None = None,
 ) -> Prepared:
     """Read the images and build, or load, the model of a run in ``directory``; write nothing there.
 
@@ -135,6 +135,7 @@ def prepare(
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
+        method = method or method_of(config.training, std)
         learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
         learner, fitted = fit_step(learner, ema_model, config)
         messages.extend(fitted)
@@ -157,7 +158,7 @@ def open_run(
     directory: str | Path,
     on_decode: Callable[[int, int], None] | None = None,
     ranks: Ranks = ALONE,
-    method: Method = METHOD,
+    method: Method | None = None,
 ) -> Iterator[Run]:
     """Begin a run in ``directory``, or resume the one that is there; see `prepare`.
 

@@ -8,7 +8,9 @@ from nkca.chain import Chain
 from nkca.config.schema import TrainingConfig
 from nkca.distributed.ranks import ALONE, Ranks, unwrap
 from nkca.levels import LevelDraw, uniform
+from nkca.training.denoising import denoising
 from nkca.training.learner import Learner, UpdateRule
+from nkca.training.level_draws import log_normal
 from nkca.training.objective import Objective, contrastive_adjustment
 from nkca.training.optimizer import build_optimizer
 
@@ -20,13 +22,24 @@ class Method:
     Args:
         objective: by default the paper's, Algorithm 2.
         draw: training levels; None: uniform from the option ``min_noise`` to 1.
+        first: another objective, and the share of the run that begins with it.
     """
 
     objective: Objective = contrastive_adjustment
     draw: LevelDraw | None = None
+    first: tuple[float, Objective] | None = None
 
 
 METHOD = Method()  # the paper's
+
+
+def method_of(config: TrainingConfig, data_std: float) -> Method:
+    """The method that the options name, for data of that standard deviation, in units of [-1, 1]."""
+    draw = None
+    if config.level_draw == "log-normal":
+        draw = log_normal(config.level_mean, config.level_std, config.min_noise)
+    first = (config.denoise_first, denoising(data_std)) if config.denoise_first else None
+    return Method(contrastive_adjustment, draw, first)
 
 
 def build_learner(
@@ -43,6 +56,7 @@ def build_learner(
         network=network,
         ema_network=ema_network,
         objective=method.objective,
+        first=method.first,
         draw=method.draw or uniform(config.min_noise),
         optimizer=build_optimizer(
             config.optimizer, unwrap(network), (config.adam_b1, config.adam_b2)

@@ -125,6 +125,7 @@ class Learner:
         chain: denoises with ``network``.
         network: with several ranks, what `Ranks.parallel` returns.
         ema_network: a second network of the same shape.
+        first: another objective, and the share of the run that begins with it.
         draw: draws the training levels.
         optimizer: of the weights of ``network``.
         batch_size: images of a step, of all ranks together.
@@ -142,6 +143,7 @@ class Learner:
     rule: UpdateRule
     batch_size: int
     parts: int = 1
+    first: tuple[float, Objective] | None = None
     patience: int = loss_scale.PATIENCE
     ranks: Ranks = ALONE
 
@@ -170,7 +172,8 @@ class Learner:
         batch_size = len(z) if self.ranks.count == 1 else self.batch_size
         scale, rate = self.scale(progress), self.rule.learning_rate(progress.step, share)
         b = self.draw(noise, z.device)
-        terms = self._add_gradients(z, b, noise, batch_size / self.ranks.count / scale)
+        objective = self.objective_at(share)
+        terms = self._add_gradients(objective, z, b, noise, batch_size / self.ranks.count / scale)
         norm = gradient_norm(self.weights).expand_as(b)
         columns = [b, terms.loss, norm, *terms.shown.values()]
         local = torch.stack(columns, dim=1).cpu()  # the only copy of a step that the host waits for
@@ -189,6 +192,12 @@ class Learner:
             shown=dict(zip(terms.shown, shown, strict=True)),
         )
 
+    def objective_at(self, share: float) -> Objective:
+        """What is minimized when ``share`` of the run is done."""
+        if self.first is not None and share < self.first[0]:
+            return self.first[1]
+        return self.objective
+
     def scale(self, progress: TrainingProgress) -> float:
         """The factor of the loss in the backward pass; 1 except in float16."""
         return progress.loss_scale if needs_loss_scale(self.chain.denoiser) else 1.0
@@ -202,7 +211,9 @@ class Learner:
         """A block whose forward and backward passes leave gradients on their rank."""
         return no_gradient_sync(self.network)
 
-    def _add_gradients(self, z: Tensor, b: Tensor, noise: Noise, divisor: float) -> Terms:
+    def _add_gradients(
+        self, objective: Objective, z: Tensor, b: Tensor, noise: Noise, divisor: float
+    ) -> Terms:
         """Set the gradient of the loss's sum over z / ``divisor``; return the terms without a gradient.
 
         PyTorch averages gradients over ranks, whose shares may differ in size: so the divisor is the size
@@ -216,7 +227,7 @@ class Learner:
         for first, last in itertools.pairwise(bounds):
             rows = slice(first, last)
             with contextlib.nullcontext() if last == len(z) else self.no_gradient_sync():
-                terms = self.objective(self.chain, z[rows], b[rows], noise[rows])
+                terms = objective(self.chain, z[rows], b[rows], noise[rows])
                 with no_stride_warnings(self.network):
                     torch.autograd.backward(terms.loss.sum() / divisor)
             parts.append(Terms(terms.loss.detach(), terms.shown))
