@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nkca.config.parsing import DURATIONS, OPTIONS, SIZES, TYPES
+from nkca.config.recipes import RECOMMENDED, RECOMMENDED_VALUES
 from nkca.system.files import claimed_directory, fresh_directory
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -25,15 +26,27 @@ def config_options() -> Decorator:
                 declaration, metavar, is_flag = f"{flag}/--no-{flag[2:]}", None, True
             else:
                 declaration, metavar, is_flag = flag, _metavar(name), False
-            if default not in (None, "", (), False):
-                shown = list(default) if isinstance(default, tuple) else default
-                text += f"  [default: {shown}]"
+            if default not in (None, "", (), False) or name in RECOMMENDED_VALUES:
+                text += f"  [default: {_default(name)}]"
             function = click.option(
                 declaration, name, metavar=metavar, is_flag=is_flag, default=None, help=text
             )(function)
         return function
 
     return decorate
+
+
+def _default(name: str) -> str:
+    """As help shows it; of both recipes where they differ."""
+    default = OPTIONS[name].default
+    shown = str(list(default) if isinstance(default, tuple) else default)
+    if name == "recipe":
+        return RECOMMENDED
+    if name in ("hidden_size", "dim_mults", "patch_size"):
+        return f"chosen; with --recipe=paper {shown}"
+    if name not in RECOMMENDED_VALUES:
+        return shown
+    return f"{RECOMMENDED_VALUES[name]}; with --recipe=paper {'none' if default is None else shown}"
 
 
 def _metavar(name: str) -> str:

@@ -88,6 +88,11 @@ class DataConfig:
 class TrainingConfig:
     """How the model learns."""
 
+    recipe: str = option(
+        "paper",
+        "Defaults that go together: those for the best pictures, or the paper's.",
+        ("recommended", "paper"),
+    )
     epochs: int = option(500, "Passes over the images.")
     max_steps: int | None = option(None, "Stop after this many steps, if before the epochs.")
     max_time: float | None = option(

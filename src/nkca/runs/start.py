@@ -4,11 +4,12 @@ import contextlib
 import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nkca.config.parsing import configure, field_name
+from nkca.config.recipes import RECOMMENDED, with_recipe
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import load_dataset
@@ -21,6 +22,7 @@ from nkca.models.model import Model
 from nkca.networks import compilation
 from nkca.runs.directory import log_file, write_config
 from nkca.runs.memory_fit import advice_on_memory, fit_step
+from nkca.runs.network_size import network_size
 from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
@@ -55,7 +57,7 @@ def resolve(
     """
     path = newest_checkpoint(directory)
     if path is None:
-        return configure(options), None, {}
+        return configure(with_recipe(options)), None, {}
     checkpoint = load_checkpoint(path)
     if checkpoint.optimizer is None:
         raise InputError(
@@ -68,7 +70,8 @@ def resolve(
     )
     old, new = before.to_flat(), config.to_flat()
     changes = {name: f"{old[name]} -> {new[name]}" for name in new if old[name] != new[name]}
-    fixed = [f"{name} ({changes[name]})" for name in asdict(config.model) if name in changes]
+    settled = [*asdict(config.model), "recipe", "optimizer"]
+    fixed = [f"{name} ({changes[name]})" for name in settled if name in changes]
     if fixed:
         raise InputError(
             f"{directory} holds a run of another model: {', '.join(fixed)}; use another directory, "
@@ -129,6 +132,9 @@ def prepare(
         check_data_shape(checkpoint, shape, directory)
         messages.append(f"resuming {directory} at step {checkpoint.progress['step']}")
         messages.extend(f"changed option {name}: {change}" for name, change in changes.items())
+    elif config.training.recipe == RECOMMENDED:
+        config, chosen = _with_size(config, height, width, options)
+        messages.extend(chosen)
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_advice(advice_on_memory(config)):
@@ -150,6 +156,24 @@ def prepare(
     )
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages))
+
+
+def _with_size(
+    config: RunConfig, height: int, width: int, options: Mapping[str, Any]
+) -> tuple[RunConfig, list[str]]:
+    """The config with a network that fits the images, as far as ``options`` leave it open; what to log."""
+    training = config.training
+    device = choose_device(training.device)
+    size = network_size(height, width, device, training.max_time)
+    named = {field_name(key) for key in options}
+    chosen = {name: value for name, value in size.items() if name not in named}
+    if not chosen:
+        return config, []
+    said = ", ".join(
+        f"{name} {list(v) if isinstance(v, tuple) else v}" for name, v in chosen.items()
+    )
+    message = f"chosen for images of {width}x{height} on this {device.type}: {said}"
+    return replace(config, model=replace(config.model, **chosen)), [message]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,54 @@
+"""Recipes: values of several options that go together, as defaults of a new run.
+
+`paper` is empty: the defaults of the options are the paper's. `recommended` is what gives the best pictures
+for the time (docs/quality.md): the network sees patches of 2 x 2 pixels and corrects the best linear
+denoiser, learns by denoising first and by contrastive adjustment after, at levels with a log-normal sigma,
+with Muon and a learning rate that falls to zero. Categorical pixels take of it what does not depend on
+real numbers. An option that is named wins over the recipe.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nkca.config.parsing import field_name, parse_value
+
+PAPER, RECOMMENDED = "paper", "recommended"
+
+_LEARNING = {
+    "optimizer": "muon",
+    "lr": 1.5e-3,
+    "adam_b2": 0.99,
+    "lr_warmup": 100,
+    "lr_decay": 0.5,
+    "ema_length": 0.1,
+}
+_CONTINUOUS = {
+    "parametrisation": "preconditioned",
+    "denoise_first": 0.7,
+    "level_draw": "log-normal",
+    "min_noise": 1e-4,
+    "sampler": "dpm2m",
+    "ladder": "sigma",
+    "num_sampling_steps": 19,
+}
+_TIME = {"max_time": 3600.0, "epochs": 1_000_000}
+RECOMMENDED_VALUES = {"recipe": RECOMMENDED, **_LEARNING, **_CONTINUOUS}  # of continuous pixels
+_BUDGETS = ("epochs", "max_steps", "max_time")
+
+
+def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a new run, with what its recipe adds to them.
+
+    A budget is an hour, if no option says how long to train.
+
+    Raises:
+        InputError: if the recipe, or whether pixels are categories, is not understood.
+    """
+    given = {field_name(key): value for key, value in options.items()}
+    recipe = parse_value("recipe", given.get("recipe", RECOMMENDED))
+    if recipe == PAPER:
+        return {**given, "recipe": PAPER}
+    is_discrete = parse_value("discrete", given.get("discrete", False))
+    budget = {} if any(name in given for name in _BUDGETS) else _TIME
+    continuous = {} if is_discrete else _CONTINUOUS
+    return {**_LEARNING, **continuous, **budget, **given, "recipe": recipe}
