@@ -69,7 +69,7 @@ def sample():
 
 
 def train():
-    options = {"dataset": "demo", "hidden_size": 8, "dim_mults": [1, 2], "batch_size": 4}
+    options = {"dataset": "demo", "recipe": "paper", "hidden_size": 8, "dim_mults": [1, 2], "batch_size": 4}
     options |= {"max_steps": 2, "eval_samples": 4, "device": "cpu", "resize": 28}
     with open_run(options, folder / "run") as run:
         assert len(list(train_run(run))) == 2

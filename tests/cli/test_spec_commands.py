@@ -87,7 +87,8 @@ def test_nkca_train(line: str, call: Call, photos: Path, tmp_path: Path) -> None
         "discrete": "--discrete" in line,
         "num_classes": 10,
         "lag": 0.4 if "--lag" in line else None,
-        "lr": 2e-4 if "--lr" in line else 1e-4,
+        "lr": 2e-4 if "--lr" in line else 1.5e-3,
+        "recipe": "recommended",
         "seed": 7 if "--seed" in line else 0,
     }
     assert {name: checkpoint.config[name] for name in expected} == expected

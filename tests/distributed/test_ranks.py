@@ -35,6 +35,7 @@ from nkca.training.objective import contrastive_adjustment, evaluate
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 TINY: dict[str, Any] = {
+    "recipe": "paper",
     "hidden_size": 8,
     "dim_mults": [1],
     "batch_size": 8,

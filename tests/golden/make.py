@@ -90,7 +90,14 @@ def main() -> None:
         if path.exists():
             raise SystemExit(f"{path} exists; delete it by hand if it never was in a release")
         config = configure(
-            {"hidden_size": 8, "dim_mults": [1], "batch_size": 2, "lr": 0.01, **options}
+            {
+                "recipe": "paper",
+                "hidden_size": 8,
+                "dim_mults": [1],
+                "batch_size": 2,
+                "lr": 0.01,
+                **options,
+            }
         )
         learner = trained(config)
         checkpoint = Checkpoint(

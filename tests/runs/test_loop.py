@@ -34,6 +34,7 @@ from nkca.sampling.tasks import Schedule
 from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 TINY: dict[str, Any] = {
+    "recipe": "paper",
     "hidden_size": 8,
     "dim_mults": [1],
     "batch_size": 5,

@@ -30,6 +30,7 @@ CPU, MIB = torch.device("cpu"), 2**20
 linux = pytest.mark.skipif(not memory.is_measurable(CPU), reason="memory is not measured here")
 
 TINY: dict[str, Any] = {
+    "recipe": "paper",
     "hidden_size": 8,
     "dim_mults": [1, 2],
     "batch_size": 6,

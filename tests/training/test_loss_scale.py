@@ -39,6 +39,7 @@ MODELS = {
     "categorical": ModelConfig(hidden_size=8, dim_mults=(1,), discrete=True, num_classes=4),
 }
 TINY: dict[str, Any] = {
+    "recipe": "paper",
     "hidden_size": 8,
     "dim_mults": [1],
     "batch_size": 4,

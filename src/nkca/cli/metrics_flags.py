@@ -61,6 +61,9 @@ def request_of(given: dict[str, Any]) -> "MeasureRequest":
         "max_noise": given["max_sampling_noise"],
         "min_noise": given["min_sampling_noise"],
         "num_steps": given["num_sampling_steps"],
+        "ladder": given["ladder"],
+        "sampler": given["sampler"],
+        "corrector_steps": given["corrector_steps"],
     }
     sampling = {"visualize": given["visualize"], "precision": given["precision"]}
     return MeasureRequest(

@@ -86,7 +86,23 @@ def schedule_options() -> Decorator:
             "--num-sampling-steps",
             type=click.IntRange(min=0),
             metavar="N",
-            help="Transitions of the chain.  [default: 100]",
+            help="Transitions on the way from the first level to the last.  [default: the run's]",
+        ),
+        click.option(
+            "--sampler",
+            type=click.Choice(OPTIONS["sampler"].metadata["choices"]),
+            help="The chain's transitions, or a deterministic way.  [default: the run's]",
+        ),
+        click.option(
+            "--ladder",
+            type=click.Choice(OPTIONS["ladder"].metadata["choices"]),
+            help="Levels on the way: linear, or dense where noise is low.  [default: the run's]",
+        ),
+        click.option(
+            "--corrector-steps",
+            type=click.IntRange(min=0),
+            metavar="K",
+            help="Also K transitions of the chain at one level, on the way.  [default: 0]",
         ),
         click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]"),
         click.option(

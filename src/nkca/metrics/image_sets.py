@@ -133,7 +133,8 @@ class Samples:
     def identity(self) -> str:
         """SHA-256 of the checkpoint and the options, but not the number of samples."""
         levels = self.options.schedule.levels(self.model)
-        key = [self.checkpoint[1], asdict(self.options), levels, self.model.chain.lag]
+        sampler = self.options.schedule.sampler or self.model.sampling.sampler
+        key = [self.checkpoint[1], asdict(self.options), levels, sampler, self.model.chain.lag]
         return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
     @property
@@ -152,6 +153,8 @@ class Samples:
             "max_sampling_noise": levels[0],
             "min_sampling_noise": levels[-1],
             "num_sampling_steps": len(levels) - 1,
+            "sampler": options.schedule.sampler or self.model.sampling.sampler,
+            "ladder": options.schedule.ladder or self.model.sampling.ladder,
             "lag": self.model.chain.lag,
             "visualize": options.visualize,
             "precision": options.precision,

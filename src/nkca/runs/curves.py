@@ -29,6 +29,8 @@ class Curves:
     def add(self, report: StepReport) -> None:
         """Take one step's report; those of steps without an update are left out."""
         if not (report.was_skipped or report.overflowed) and self._writer is not None:
+            if self._waiting and self._waiting[-1].shown.keys() != report.shown.keys():
+                self.flush(report.progress.step - 1)  # from here on another objective
             self._waiting.append(report)
         if report.progress.step % INTERVAL == 0:
             self.flush(report.progress.step)

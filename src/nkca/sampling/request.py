@@ -12,6 +12,7 @@ from nkca.noise import check_seed
 from nkca.pictures.png import read_settings
 from nkca.sampling.tasks import Schedule
 
+BEFORE_SAMPLERS = {"sampler": "chain", "ladder": "linear"}  # what a PNG without them was made with
 VARIANT_NOISE = 0.5  # default starting level of variants: part of the image survives
 
 
@@ -23,6 +24,8 @@ class SampleRequest:
         seeds: such as "0-99", see `parse_seeds`; with images, every image is used with every seed.
         max_sampling_noise: in (0, 1]; None is 1 from noise and for inpainting, else `VARIANT_NOISE`.
         min_sampling_noise: None is the lowest level the model was trained at.
+        num_sampling_steps, sampler, ladder: None is the run's.
+        corrector_steps: see `nkca.sampling.tasks.Schedule`.
         lag: w, in [0, 1); None is the run's.
         checkpoint_sha256: of the checkpoint file, so that a repetition can check it.
     """
@@ -34,7 +37,10 @@ class SampleRequest:
     invert_mask: bool = False
     max_sampling_noise: float | None = None
     min_sampling_noise: float | None = None
-    num_sampling_steps: int = 100
+    num_sampling_steps: int | None = None
+    sampler: str | None = None
+    ladder: str | None = None
+    corrector_steps: int = 0
     lag: float | None = None
     visualize: str = "z"
     precision: str = "fp32"
@@ -46,7 +52,14 @@ class SampleRequest:
         level = self.max_sampling_noise
         if level is None:
             level = VARIANT_NOISE if self.images and self.inpainting_mask is None else 1.0
-        return Schedule(level, self.min_sampling_noise, self.num_sampling_steps)
+        return Schedule(
+            level,
+            self.min_sampling_noise,
+            self.num_sampling_steps,
+            self.ladder,
+            self.sampler,
+            self.corrector_steps,
+        )
 
     def jobs(self) -> Iterator["Job"]:
         """One job for each sample: all seeds of the first image, then those of the next."""
@@ -99,7 +112,7 @@ def read_request_settings(path: Path) -> dict[str, Any]:
     unknown = settings.keys() - {f.name for f in fields(SampleRequest)}
     if unknown or "checkpoint" not in settings:
         raise InputError(f"{path} carries settings of another kind: {', '.join(sorted(unknown))}")
-    return {**settings, "images": tuple(settings.get("images", ()))}
+    return {**BEFORE_SAMPLERS, **settings, "images": tuple(settings.get("images", ()))}
 
 
 def parse_seeds(text: str) -> list[range]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,7 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
     Raises:
         InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
     """
+    request = replace(request, **_own_sampling(model, request))
     schedule = request.schedule()
     schedule.check_start(from_noise=not request.images)
     schedule.levels(model)
@@ -69,6 +71,12 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
         if done:
             logger.info(done)
     return SamplePlan(model, request, outputs, schedule, _repaint(model, request), pictures)
+
+
+def _own_sampling(model: Model, request: SampleRequest) -> dict[str, Any]:
+    """The model's own way of sampling, where the request leaves it open: what a PNG records."""
+    own = asdict(model.sampling)
+    return {name: own[name] for name in own if getattr(request, name) is None}
 
 
 def make_samples(
