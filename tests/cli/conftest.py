@@ -12,8 +12,10 @@ from PIL import Image
 
 Call: TypeAlias = Callable[..., Result]
 
-TINY = ("--recipe=paper", "--hidden-size=8", "--dim-mults=[1]", "--batch-size=4")
-TINY += ("--viz-freq=0", "--device=cpu")
+TINY = (
+    *("--recipe=paper", "--hidden-size=8", "--dim-mults=[1]", "--batch-size=4"),
+    *("--viz-freq=0", "--device=cpu"),
+)
 
 
 def run_command(name: str, *args: object, code: int = 0) -> Result:

@@ -28,8 +28,10 @@ Call = Callable[..., Result]
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("train", "sample", "metrics", "interactive")
-TINY = ("--recipe=paper", "--hidden-size=8", "--dim-mults=[1]", "--batch-size=4")
-TINY += ("--viz-freq=0", "--device=cpu")
+TINY = (
+    *("--recipe=paper", "--hidden-size=8", "--dim-mults=[1]", "--batch-size=4"),
+    *("--viz-freq=0", "--device=cpu"),
+)
 
 
 def config_of(directory: Path) -> dict[str, Any]:

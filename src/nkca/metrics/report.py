@@ -154,8 +154,8 @@ def _describe_images(about: Mapping[str, Any]) -> str:
         return (
             f"{about['checkpoint']} ({about['checkpoint_sha256'][:8]}): {about['count']:,} of {size}, "
             f"seeds {about['seeds']}, {about['num_sampling_steps']} steps from level "
-            f"{about['max_sampling_noise']:g} to {about['min_sampling_noise']:g}, sampler {about['sampler']}, "
-            f"lag {about['lag']:g}"
+            f"{about['max_sampling_noise']:g} to {about['min_sampling_noise']:g} "
+            f"({about['sampler']}), lag {about['lag']:g}"
         )
     if about.get("kind") == "files":
         part = f", part {about['part']}" if "part" in about else ""

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nkca import levels
 from nkca.data.decode import probe
 from nkca.errors import InputError
 from nkca.live.chains import events, tiles
@@ -22,6 +21,7 @@ from nkca.live.chains.state import ExplorerState, Kept, kept_from, labelled
 from nkca.live.chains.tiles import Tiles
 from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
+from nkca.sampling.ladders import LADDERS
 
 DRAG_VERSIONS = 16  # level changes at most so many versions apart are one action, one undo
 MAX_KEPT = 1000
@@ -73,7 +73,8 @@ def _level(model: Model, state: ExplorerState, level: float) -> ExplorerState:
 
 def _anneal(model: Model, state: ExplorerState, steps: int) -> ExplorerState:
     low, present = model.min_noise, state.moment
-    path = levels.anneal(max(present.noise_level, low), low, steps)
+    ladder = LADDERS[model.sampling.ladder]
+    path = ladder(max(present.noise_level, low), low, steps)
     moved = dataclasses.replace(present, ahead=tuple(path[1:]))
     label = f"anneal, {steps} step{'s' * (steps > 1)}"
     return dataclasses.replace(state.acted(moved, label), running=True)

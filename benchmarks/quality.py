@@ -1,0 +1,191 @@
+"""The best pictures for the time: rows of settings and peers, at equal CPU time, on Fashion-MNIST.
+
+    python benchmarks/quality.py [--rows recommended,edm] [--seconds 600] [--seed 0] [--samples 1000]
+                                 [--out benchmarks/quality]
+
+Each row trains in one thread until it has used --seconds of CPU time, then draws --samples pictures and is
+judged (`judges.py`). What is done already is not done again: results are in OUT.json, sheets of the same
+seeds in OUT/. Rows of nkca learn with the options below, on all 60,000 images; peers as their own users would
+(`peers.py`). "edm" is EDM's recipe on nkca's own network of the paper's kind.
+Needs Debian's dataset-fashion-mnist.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import nkca
+from nkca.data.dataset import batches
+from nkca.noise import step_noise
+from nkca.pictures.png import save_png
+from nkca.pixels import as_tensor
+from nkca.runs.run import Run
+from nkca.runs.start import prepare
+from nkca.sampling.tasks import Schedule
+from nkca.system.allocator import keep_freed_memory
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
+from judges import KINDS, Judge
+from make_fashion_mnist import SOURCE, png_files, read_split, write_zip
+from peers import PEERS
+
+ROOT = Path(__file__).resolve().parent.parent
+Images = npt.NDArray[np.uint8]
+Sample = Callable[[int], Images]
+
+SMALL = {"hidden_size": 32, "dim_mults": [1, 2, 2], "patch_size": 1}
+EDM = {
+    **SMALL,
+    "recipe": "paper",
+    "parametrisation": "preconditioned",
+    "denoise_first": 1.0,
+    "level_draw": "log-normal",
+    "min_noise": 1e-5,
+    "lr": 1e-3,
+    "ema_decay": 0.995,
+    "ema_warmup": True,
+    "sampler": "heun",
+    "ladder": "sigma",
+    "num_sampling_steps": 17,
+}
+PRECONDITIONED = {
+    "recipe": "paper",
+    "parametrisation": "preconditioned",
+    "hidden_size": 48,
+    "dim_mults": [1, 2, 2],
+    "lr": 1e-3,
+    "lr_warmup": 500,
+    "grad_clip": 100,
+    "ema_decay": 0.9995,
+    "ema_warmup": True,
+}
+ROWS: dict[str, dict[str, Any]] = {
+    "paper": {**SMALL, "recipe": "paper"},
+    "preconditioned": PRECONDITIONED,
+    "edm": EDM,
+    "recommended": {},
+    "recommended, denoising alone": {"denoise_first": 1.0},
+    "recommended, Adam": {"optimizer": "adam"},
+    "recommended, no patches": SMALL,
+    "recommended, rate does not fall": {"lr_decay": 0.0},
+    "recommended, uniform levels": {"level_draw": "uniform"},
+}
+
+
+def train(run: Run, seconds: float) -> int:
+    """Learn until ``seconds`` of CPU time are used; returns the number of images seen."""
+    config, learner = run.config.training, run.learner
+    began, progress = time.process_time(), run.progress
+    for images in batches(run.images.images, config.batch_size, config.seed, 0, slice(None)):
+        share = (time.process_time() - began) / seconds
+        if share >= 1:
+            break
+        noise = step_noise(config.seed, progress.step, 0, config.batch_size)
+        z = run.ema_model.pixels.to_state(images)
+        progress = learner.step(progress, z, noise, share).progress
+    return progress.images
+
+
+def of_nkca(options: dict[str, Any], data: Path, seconds: float, seed: int) -> tuple[int, Sample]:
+    """Train a row of nkca; returns the images seen and what draws samples."""
+    fixed = {
+        "dataset": str(data),
+        "seed": seed,
+        "device": "cpu",
+        "viz_freq": 0,
+        "max_time": seconds,
+    }
+    run = prepare({**options, **fixed, "epochs": 10**6}, Path("runs/quality-unused")).run
+    seen, model = train(run, seconds), run.ema_model
+    return seen, lambda count: nkca.sample(model, range(count), schedule=Schedule())[..., 0]
+
+
+def of_peer(name: str, images: Images, seconds: float, seed: int) -> tuple[int, Sample]:
+    """Train a peer; returns the images seen and what draws samples."""
+    peer = PEERS[name](seed)
+    began, seen, states = time.process_time(), 0, as_tensor(images[..., None]).float() / 127.5 - 1
+    order = torch.Generator().manual_seed(seed)
+    while True:
+        for rows in torch.split(torch.randperm(len(states), generator=order), peer.batch_size):
+            share = (time.process_time() - began) / seconds
+            if share >= 1:
+                return seen, peer.sample
+            peer.step(states[rows], share)
+            seen += len(rows)
+
+
+def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -> dict[str, Any]:
+    """Train and judge one row."""
+    images, _ = read_split(SOURCE, "train")
+    if row in PEERS:
+        seen, sample = of_peer(row, images, arguments.seconds, arguments.seed)
+    else:
+        seen, sample = of_nkca(ROWS[row], data, arguments.seconds, arguments.seed)
+    torch.manual_seed(arguments.seed)
+    began = time.process_time()
+    samples = sample(arguments.samples)
+    sampling = time.process_time() - began
+    sheet = nkca.contact_sheet(samples[:64, :, :, None], columns=16)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    save_png(arguments.out / f"{name_of(row, arguments)}.png", sheet)
+    verdict = judge(samples)
+    return {
+        "row": row,
+        "seconds": arguments.seconds,
+        "seed": arguments.seed,
+        "samples": arguments.samples,
+        "images_seen": seen,
+        "distance": round(verdict.distance, 3),
+        "shares": dict(zip(KINDS, verdict.shares, strict=True)),
+        "sampling_seconds": round(sampling, 1),
+    }
+
+
+def name_of(row: str, arguments: argparse.Namespace) -> str:
+    """Of the row's sheet."""
+    return f"{row.replace(', ', '_').replace(' ', '-')}_{arguments.seconds:g}s_seed{arguments.seed}"
+
+
+def main() -> None:
+    """Do the rows that are not done, then print all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", default=",".join([*ROWS, *PEERS]), help="separated by ';' or ','")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "quality")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    cache = ROOT / "runs" / "quality-cache"
+    images, labels = read_split(SOURCE, "train")
+    judge = Judge(cache / "classifier.pt", images, labels)
+    data = cache / "fashion-mnist.zip"
+    if not data.exists():
+        write_zip(data, png_files(images, labels, range(len(images))))
+    results = arguments.out.with_suffix(".json")
+    done = json.loads(results.read_text()) if results.exists() else []
+    key = ("row", "seconds", "seed", "samples")
+    for row in arguments.rows.split(";" if ";" in arguments.rows else ","):
+        wanted = (row, arguments.seconds, arguments.seed, arguments.samples)
+        if not any(tuple(found[k] for k in key) == wanted for found in done):
+            result = measure(row, judge, arguments, data)
+            done = json.loads(results.read_text()) if results.exists() else []
+            results.write_text(json.dumps([*done, result], indent=1) + "\n")
+            print(json.dumps(result), flush=True)
+    test, _ = read_split(SOURCE, "test")
+    print(
+        f"{arguments.samples} images of the test split: {judge(test[: arguments.samples]).distance:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
