@@ -44,7 +44,7 @@ demo: $(VENV)/installed
 	@echo "explore it live   $(BIN)/nkca-interactive $(RUN)"
 	@echo "how good is it    $(BIN)/nkca-metrics $(RUN) demo:images --features=efficientnet-lite0 --num-samples=500"
 	@echo "train longer      $(BIN)/nkca-train --save-dir=$(RUN) --max-time=30m"
-	@echo "your pictures     $(BIN)/nkca-train --dataset=FOLDER --resize=32 --parametrisation=preconditioned --save-dir=runs/mine"
+	@echo "your pictures     $(BIN)/nkca-train --dataset=FOLDER --resize=32 --save-dir=runs/mine"
 
 # TypeScript checks the live page's modules; without npm, or without the network, that is left out of the tests.
 $(TYPESCRIPT): $(PAGE_TESTS)/package.json $(PAGE_TESTS)/package-lock.json
