@@ -2,7 +2,8 @@
 
 Reads what `npm pack emoji-datasource-twitter@16.0.0` downloads. The drawings are Twemoji, (c) Twitter,
 Inc and other contributors, CC-BY 4.0 (https://creativecommons.org/licenses/by/4.0/). Each of the 1,911
-emoji without its variants of skin tone is put on white and made 32 x 32; nothing else is changed.
+emoji without its variants of skin tone is put on white and made 32 x 32; nothing else is changed. Of equal
+pictures (flags of territories, for one) the first is kept: 1,878 are left.
 """
 
 import argparse
@@ -23,13 +24,18 @@ LIST, FOLDER = "package/emoji.json", "package/img/twitter/64"
 
 def pictures(package: Path) -> Iterator[tuple[str, bytes]]:
     """("1f600-grinning.png", bytes) of each emoji, in the order of their code points."""
+    seen: set[bytes] = set()
     with tarfile.open(package) as archive:
         entries = json.loads(_read(archive, LIST))
         for entry in sorted(entries, key=lambda entry: entry["image"]):
-            if entry["has_img_twitter"]:
-                drawing = Image.open(io.BytesIO(_read(archive, f"{FOLDER}/{entry['image']}")))
+            if not entry["has_img_twitter"]:
+                continue
+            drawing = Image.open(io.BytesIO(_read(archive, f"{FOLDER}/{entry['image']}")))
+            picture = _png(drawing)
+            if picture not in seen:
+                seen.add(picture)
                 code = entry["image"].removesuffix(".png")
-                yield f"{code}-{entry['short_name']}.png", _png(drawing)
+                yield f"{code}-{entry['short_name']}.png", picture
 
 
 def _read(archive: tarfile.TarFile, name: str) -> bytes:

@@ -57,7 +57,7 @@ class DataConfig:
     """Which images, and how they are read."""
 
     dataset: str = option(
-        "", "Folder, zip or tar of images; 'demo' is 2,000 Fashion-MNIST pictures in the package."
+        "", "Folder, zip or tar of images; 'demo' (clothes) and 'demo-emoji' are in the package."
     )
     resize: int | None = option(None, "Centre-crop to a square and resize to N x N.")
     channels: int | None = option(

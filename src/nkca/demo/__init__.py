@@ -1,4 +1,4 @@
-"""What ships in the package: a model and images, both named ``demo``.
+"""What ships in the package: a model and images, both named ``demo``, and a set ``demo-emoji``.
 
 As with the data set of that name, the string ``demo`` means what is in the package, whatever lies in
 the current folder: a file or folder of your own is ``./demo``. A `Path` is always a path.
@@ -11,7 +11,9 @@ from pathlib import Path
 from nkca.errors import InputError
 
 DEMO = "demo"
+DEMO_EMOJI = "demo-emoji"
 DEMO_MODEL, DEMO_IMAGES = f"{DEMO}:model", f"{DEMO}:images"
+PACKAGED = (DEMO_IMAGES, DEMO_EMOJI)  # sets of images, as nkca-metrics names them
 MODEL = Path(__file__).with_name("demo.pt")
 IMAGES = Path(__file__).with_name("demo.zip")
 EMOJI = Path(__file__).with_name("emoji.zip")
@@ -39,8 +41,9 @@ def path_as_argument(path: Path) -> str:
 
 
 def dataset_path(name: str) -> Path:
-    """The path that ``--dataset`` means: ``demo`` is the zip in the package."""
-    return IMAGES if name == DEMO else Path(name).expanduser()
+    """The path that ``--dataset`` means: ``demo`` and ``demo-emoji`` are zips in the package."""
+    packaged = {DEMO: IMAGES, DEMO_EMOJI: EMOJI}
+    return packaged[name] if name in packaged else Path(name).expanduser()
 
 
 def measured_path(name: str) -> str:
@@ -56,4 +59,4 @@ def measured_path(name: str) -> str:
         )
     if name == DEMO_MODEL:
         return str(model_path(DEMO))
-    return str(IMAGES) if name == DEMO_IMAGES else name
+    return str(dataset_path(DEMO if name == DEMO_IMAGES else name)) if name in PACKAGED else name
