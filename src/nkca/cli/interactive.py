@@ -20,6 +20,7 @@ from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
+from nkca.system.threads import wait_passively
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -108,6 +109,7 @@ def main(
     from nkca.live.web.worker import Worker
 
     keep_freed_memory()
+    wait_passively()
     with messages(), signals_interrupt():
         shared = _shared_explorer(session=session, **given)
         listener = listen(host, port)

@@ -16,6 +16,7 @@ from nkca.config.parsing import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.system.allocator import keep_freed_memory
+from nkca.system.threads import wait_passively
 
 if TYPE_CHECKING:
     from nkca.runs.run import Run
@@ -99,6 +100,7 @@ def main(
     if config_file:
         _check(options, from_file, config_file)
     keep_freed_memory()
+    wait_passively()
     if dry_run:
         _dry_run(options, save_dir, quiet)
     else:
