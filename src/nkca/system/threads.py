@@ -1,8 +1,8 @@
 """Let the threads of a computation sleep while they wait for each other.
 
 OpenMP's threads wait in a loop that keeps their core busy. On a machine with other work each then waits for
-a thread that cannot run because another one is waiting: a training step on two busy cores took four times as
-long (docs/training.md, Speed). A command, not the library, may decide this for its process.
+a thread that cannot run because another one is waiting: a training step on two busy cores took four times
+as long (docs/training.md, Speed). A command, not the library, may decide this for its process.
 """
 
 import os
