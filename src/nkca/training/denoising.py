@@ -1,10 +1,12 @@
 """Denoising: the mean of p(z|x) by weighted least squares, its standard deviation by likelihood.
 
-    loss = lambda(b) |mean - z|² / 2 - log N(z; mean without gradient, s)        summed over pixels
+    loss = lambda(b) |mean - z|² / 2 - 0.01 log N(z; mean without gradient, s)        summed over pixels
 
 lambda is 1 over the variance of the best linear denoiser's error, so that all levels count alike (Karras
 et al. 2022, arXiv 2206.00364). A likelihood of mean and s together would weigh each pixel by the network's
-own 1 / s², and learns the mean far worse.
+own 1 / s², and learns the mean far worse. The gradient of the likelihood by ln(s), 1 - (z - mean)² / s², has
+heavy tails: with its full weight it drowns that of the mean in the layers that both share. The rows of the
+last layer that make s do not mind the small factor: Adam's updates do not depend on the gradient's scale.
 """
 
 from torch import Tensor
@@ -16,6 +18,8 @@ from nkca.kernels.continuous import linear_denoiser_variance
 from nkca.levels import expand
 from nkca.noise import Noise
 from nkca.training.objective import Objective, Terms
+
+DEVIATION_WEIGHT = 0.01
 
 
 def denoising(data_std: float) -> Objective:
@@ -37,6 +41,6 @@ def denoising(data_std: float) -> Objective:
             "squared_error": squared_error.detach().mean(1),
             "surprise": surprise.detach() / dimensions,
         }
-        return Terms(squared_error.sum(1) / 2 + surprise, shown)
+        return Terms(squared_error.sum(1) / 2 + DEVIATION_WEIGHT * surprise, shown)
 
     return objective
