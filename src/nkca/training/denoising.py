@@ -4,9 +4,9 @@
 
 lambda is 1 over the variance of the best linear denoiser's error, so that all levels count alike (Karras
 et al. 2022, arXiv 2206.00364). A likelihood of mean and s together would weigh each pixel by the network's
-own 1 / s², and learns the mean far worse. The gradient of the likelihood by ln(s), 1 - (z - mean)² / s², has
-heavy tails: with its full weight it drowns that of the mean in the layers that both share. The rows of the
-last layer that make s do not mind the small factor: Adam's updates do not depend on the gradient's scale.
+own 1 / s², and learns the mean far worse. The gradient of the likelihood by ln(s), 1 - (z - mean)² / s²,
+has heavy tails: with its full weight it drowns that of the mean in the layers that both share. The rows of
+the last layer that make s do not mind the small factor: Adam's updates do not depend on a gradient's scale.
 """
 
 from torch import Tensor
