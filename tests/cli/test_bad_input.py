@@ -70,6 +70,13 @@ CASES = {
             GOOD + " --discrete --parametrisation=preconditioned",
             r"preconditioned is for continuous",
         ),
+        "recipe unknown": Case(GOOD + " --recipe=papr", r"recommended, paper.*mean 'paper'"),
+        "deterministic and discrete": Case(
+            GOOD + " --discrete --sampler=ddim", r"sampler=ddim is for continuous pixels"
+        ),
+        "patches do not fit": Case(
+            GOOD + " --resize=6 --patch-size=4", r"6x6.*patch_size 4.*resize=4, resize=8"
+        ),
         "parametrisation unknown": Case(
             GOOD + " --parametrisation=papper", r"did you mean 'paper'\?"
         ),
@@ -220,6 +227,16 @@ CASES = {
         "seed too large": Case(SAMPLE + f" --seed={2**63}", r"seeds must be in 0\.\.2\^63-1"),
         "no samples": Case(SAMPLE + " --num-samples=0", r"--num-samples"),
         "batch of none": Case(SAMPLE + " --batch-size=0", r"--batch-size"),
+        "walks with images": Case(
+            SAMPLE + " {bad}/good.png --samples-per-walk=2", r"for new images"
+        ),
+        "walks at level 1": Case(
+            SAMPLE + " --samples-per-walk=2 --max-sampling-noise=1", r"below level 1, got 1"
+        ),
+        "no samples of a walk": Case(SAMPLE + " --samples-per-walk=0", r"--samples-per-walk"),
+        "sampler unknown": Case(SAMPLE + " --sampler=euler", r"--sampler"),
+        "ladder unknown": Case(SAMPLE + " --ladder=log", r"--ladder"),
+        "corrector negative": Case(SAMPLE + " --corrector-steps=-1", r"--corrector-steps"),
         "visualize y": Case(SAMPLE + " --visualize=y", r"--visualize"),
         "sample flag mistyped": Case(SAMPLE + " --num-sample=3", r"--num-sample.*--num-samples"),
         "sample device unknown": Case(SAMPLE + " --device=gpu", r"--device"),

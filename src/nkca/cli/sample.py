@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     help="First seed, where --seeds is not given.  [default: 0]",
 )
 @schedule_options()
+@click.option(
+    "--samples-per-walk",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Take N samples from each walk at --max-sampling-noise (0.6): fewer evaluations.  [default: 1]",
+)
 @click.option("--inpainting-mask", metavar="MASK", help="Picture that is white where to repaint.")
 @click.option(
     "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."

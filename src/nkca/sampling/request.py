@@ -11,6 +11,7 @@ from nkca.errors import InputError
 from nkca.noise import check_seed
 from nkca.pictures.png import read_settings
 from nkca.sampling.tasks import Schedule
+from nkca.sampling.walks import WALK_LEVEL
 
 BEFORE_SAMPLERS = {"sampler": "chain", "ladder": "linear"}  # what a PNG without them was made with
 VARIANT_NOISE = 0.5  # default starting level of variants: part of the image survives
@@ -26,6 +27,7 @@ class SampleRequest:
         min_sampling_noise: None is the lowest level the model was trained at.
         num_sampling_steps, sampler, ladder: None is the run's.
         corrector_steps: see `nkca.sampling.tasks.Schedule`.
+        samples_per_walk: above 1 see `nkca.sampling.walks`; ``max_sampling_noise`` is where walks are.
         lag: w, in [0, 1); None is the run's.
         checkpoint_sha256: of the checkpoint file, so that a repetition can check it.
     """
@@ -41,6 +43,7 @@ class SampleRequest:
     sampler: str | None = None
     ladder: str | None = None
     corrector_steps: int = 0
+    samples_per_walk: int = 1
     lag: float | None = None
     visualize: str = "z"
     precision: str = "fp32"
@@ -50,6 +53,8 @@ class SampleRequest:
     def schedule(self) -> Schedule:
         """The anneal that the request asks for."""
         level = self.max_sampling_noise
+        if level is None and self.samples_per_walk > 1:
+            level = WALK_LEVEL
         if level is None:
             level = VARIANT_NOISE if self.images and self.inpainting_mask is None else 1.0
         return Schedule(

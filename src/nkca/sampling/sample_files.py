@@ -23,6 +23,7 @@ from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
 from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
 from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show_moment
+from nkca.sampling.walks import from_walks
 
 logger = logging.getLogger("nkca")
 
@@ -59,7 +60,8 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
     """
     request = replace(request, **_own_sampling(model, request))
     schedule = request.schedule()
-    schedule.check_start(from_noise=not request.images)
+    _check_walks(request)
+    schedule.check_start(from_noise=not request.images and request.samples_per_walk == 1)
     schedule.levels(model)
     schedule.sample_with(model)
     parse_seeds(request.seeds)
@@ -71,6 +73,14 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
         if done:
             logger.info(done)
     return SamplePlan(model, request, outputs, schedule, _repaint(model, request), pictures)
+
+
+def _check_walks(request: SampleRequest) -> None:
+    if request.samples_per_walk > 1 and request.images:
+        raise InputError("samples_per_walk is for new images, without images to start from")
+    level = request.max_sampling_noise
+    if request.samples_per_walk > 1 and level is not None and level >= 1:
+        raise InputError(f"walks for several samples are below level 1, got {level}")
 
 
 def _own_sampling(model: Model, request: SampleRequest) -> dict[str, Any]:
@@ -152,6 +162,8 @@ def _repaint(model: Model, request: SampleRequest) -> Tensor | None:
 def _task(plan: SamplePlan, batch: list[Job]) -> Task:
     """The task of a batch."""
     seeds, images = [job.seed for job in batch], _start_images(plan, batch)
+    if images is None and plan.request.samples_per_walk > 1:
+        return from_walks(seeds, plan.request.samples_per_walk)
     if images is None:
         return from_noise(seeds)
     if plan.repaint is None:
