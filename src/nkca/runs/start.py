@@ -161,12 +161,16 @@ def prepare(
 def _with_size(
     config: RunConfig, height: int, width: int, options: Mapping[str, Any]
 ) -> tuple[RunConfig, list[str]]:
-    """The config with a network that fits the images, as far as ``options`` leave it open; what to log."""
+    """The config with a network that fits the images, as far as ``options`` leave it open; what to log.
+
+    Who names the levels of the U-Net means them without patches, unless these are named too.
+    """
     training = config.training
     device = choose_device(training.device)
     size = network_size(height, width, device, training.max_time)
     named = {field_name(key) for key in options}
-    chosen = {name: value for name, value in size.items() if name not in named}
+    settled = named | {"patch_size"} if "dim_mults" in named else named
+    chosen = {name: value for name, value in size.items() if name not in settled}
     if not chosen:
         return config, []
     said = ", ".join(
