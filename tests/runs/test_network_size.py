@@ -38,7 +38,7 @@ def test_by_hand() -> None:
     assert network_size(28, 28, CPU, 600) == {
         "hidden_size": 64, "dim_mults": (1, 2), "patch_size": 2,
     }  # fmt: skip
-    assert network_size(32, 32, CPU, None)["hidden_size"] == 96
+    assert network_size(32, 32, CPU, 7200)["hidden_size"] == 96
     assert network_size(64, 64, torch.device("cuda"), 60)["dim_mults"] == (1, 2, 2)
     assert network_size(64, 64, torch.device("cuda"), 60)["hidden_size"] == 128
     assert network_size(256, 256, CPU, 60)["patch_size"] == 4

@@ -25,7 +25,7 @@ def network_size(
         rows, columns, levels = rows // 2, columns // 2, levels + 1
     hidden = 128
     if device.type == "cpu":
-        is_long = seconds is None or seconds >= LONG
+        is_long = seconds is not None and seconds >= LONG
         hidden = 96 if is_long else 64
     return {"hidden_size": hidden, "dim_mults": WIDTHS[:levels], "patch_size": patch}
 
