@@ -34,8 +34,8 @@ demo: $(VENV)/installed
 	@echo "== training on 2,000 pictures of clothing (configs/demo.yaml): five minutes, Ctrl-C stops,"
 	@echo "   'make demo' goes on from there"
 	$(BIN)/nkca-train --config=configs/demo.yaml --save-dir=$(RUN)
-	@echo "== drawing 64 new pictures, a minute or two"
-	$(BIN)/nkca-sample $(RUN) --num-samples=64 --num-sampling-steps=300 --save-grid --save-dir=$(SHEETS) --overwrite
+	@echo "== drawing 64 new pictures"
+	$(BIN)/nkca-sample $(RUN) --num-samples=64 --save-grid --save-dir=$(SHEETS) --overwrite
 	@echo
 	@echo "contact sheet     $(SHEETS)/grid.png"
 	@echo "checkpoint        $(RUN)/checkpoint_latest.pth"

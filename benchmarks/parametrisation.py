@@ -13,14 +13,26 @@ from pathlib import Path
 import torch
 
 import nkca
-from nkca.config.parsing import configure, read_yaml
+from nkca.config.parsing import configure
 from nkca.data.dataset import batches
 from nkca.noise import derive_seed, sample_noise
 from nkca.pixels import as_tensor
 from nkca.runs.run import Run, take_step
 from nkca.runs.start import prepare
 
-ROOT = Path(__file__).resolve().parent.parent
+OPTIONS = {
+    "recipe": "paper",
+    "dataset": "demo",
+    "parametrisation": "preconditioned",
+    "hidden_size": 32,
+    "dim_mults": [1, 2, 2],
+    "max_time": 300,
+    "lr": 1e-3,
+    "lr_warmup": 100,
+    "grad_clip": 100,
+    "ema_decay": 0.995,
+    "ema_warmup": True,
+}
 LEVELS = (0.01, 0.03, 0.1, 0.3, 0.6)
 HELD_OUT = 200  # of the demo set's 2,000: every tenth image
 
@@ -41,7 +53,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--out", type=Path, default=Path("runs/parametrisation"))
     arguments = parser.parse_args()
-    options = read_yaml(ROOT / "configs" / "demo.yaml")
+    options = OPTIONS
     runs = {
         name: prepare({**options, "parametrisation": name}, arguments.out / name).run
         for name in ("paper", "preconditioned")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from nkca.config.parsing import configure, read_yaml
+from nkca.config.parsing import configure
 from nkca.data.dataset import batches
 from nkca.models.build import assemble
 from nkca.pixels import as_tensor
@@ -25,7 +25,19 @@ from nkca.runs.start import prepare
 from nkca.system.allocator import keep_freed_memory
 from nkca.training.objective import evaluate
 
-ROOT = Path(__file__).resolve().parent.parent
+OPTIONS = {
+    "recipe": "paper",
+    "dataset": "demo",
+    "parametrisation": "preconditioned",
+    "hidden_size": 32,
+    "dim_mults": [1, 2, 2],
+    "max_time": 300,
+    "lr": 1e-3,
+    "lr_warmup": 100,
+    "grad_clip": 100,
+    "ema_decay": 0.995,
+    "ema_warmup": True,
+}
 HELD_OUT = 10  # every so many-th picture of the demo's set
 REPEATS = 5  # draws of noise for each held-out picture
 PRECISIONS = ("fp32", "bf16")
@@ -46,7 +58,7 @@ def held_out_loss(run: Run, images: torch.Tensor) -> float:
 
 def compare(seed: int, steps: int) -> dict[str, float]:
     """The score of each precision for one seed."""
-    options = {**read_yaml(ROOT / "configs" / "demo.yaml"), "seed": seed, "ema_decay": 0.99}
+    options = {**OPTIONS, "seed": seed, "ema_decay": 0.99}
     runs = {
         name: prepare({**options, "precision": name}, Path("runs") / "precision" / name).run
         for name in PRECISIONS
