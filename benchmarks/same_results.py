@@ -47,18 +47,11 @@ import nkca
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 SOURCE = Path(nkca.__file__).resolve().parents[1]  # commands run from there too
 TINY: dict[str, Any] = {
-    "dataset": "demo",
-    "hidden_size": 16,
-    "dim_mults": [1, 2],
-    "batch_size": 8,
-    "lr": 0.001,
-    "device": "cpu",
-    "precision": "fp32",
-    "viz_freq": 0,
-}
+    "dataset": "demo", "hidden_size": 16, "dim_mults": [1, 2], "batch_size": 8, "lr": 0.001,
+    "device": "cpu", "precision": "fp32", "viz_freq": 0,
+}  # fmt: skip
 if "recipe" in nkca.configure({}).to_flat():  # of checkouts that have recipes
     TINY["recipe"] = "paper"
-# fmt: skip
 KINDS: dict[str, dict[str, Any]] = {
     "paper": {},
     "preconditioned": {"parametrisation": "preconditioned"},
