@@ -31,7 +31,8 @@ UNUSUAL: dict[str, Any] = {
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
     "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "compile": "off",
     "checkpoint_freq": 5, "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
-    "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "recipe": "recommended", "denoise_first": 0.0,
+    "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "recipe": "recommended",
+    "denoise_first": 0.0, "adjust": "both",
     "level_draw": "uniform", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
     "sampler": "chain", "ladder": "sigma", "num_sampling_steps": 17,
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
@@ -86,7 +87,7 @@ def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
     assert UNUSUAL.keys() == OPTIONS.keys()
     changed = {name for name in OPTIONS if UNUSUAL[name] != defaults[name]}
     # those that are left have other values with continuous pixels alone
-    same = {"parametrisation", "sampler", "denoise_first", "level_draw"}
+    same = {"parametrisation", "sampler", "denoise_first", "adjust", "level_draw"}
     assert changed == OPTIONS.keys() - same
 
 
@@ -183,7 +184,7 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("precision", "fp8"), ("compile", "yes"), ("checkpoint_freq", 0), ("viz_freq", -1),
     ("eval_freq", -1), ("keep", -1), ("patch_size", 0),
     ("optimizer", "sgd"), ("recipe", "best"),
-    ("denoise_first", -0.1), ("denoise_first", 1.1), ("level_draw", "normal"),
+    ("denoise_first", -0.1), ("denoise_first", 1.1), ("level_draw", "normal"), ("adjust", "mean"),
     ("level_mean", math.inf), ("level_std", 0), ("level_std", math.nan), ("lr_decay", -0.1),
     ("lr_decay", 1.5), ("lr_decay", math.nan), ("ema_length", 0), ("ema_length", 1.5),
     ("ema_length", math.nan),

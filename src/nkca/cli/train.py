@@ -37,7 +37,7 @@ class TrainCommand(SectionedCommand):
         ),
         "training": (
             *("recipe", "max_time", "batch_size", "epochs", "max_steps", "seed"),
-            *("denoise_first", "level_draw", "level_mean", "level_std", "min_noise"),
+            *("denoise_first", "adjust", "level_draw", "level_mean", "level_std", "min_noise"),
             *("optimizer", "lr", "adam_b1", "adam_b2", "lr_warmup", "lr_decay", "grad_clip"),
             *("ema_decay", "ema_warmup", "ema_length"),
         ),

@@ -131,6 +131,11 @@ class TrainingConfig:
         0.0,
         "Share of the run that begins by denoising, before contrastive adjustment; 1: all of it.",
     )
+    adjust: str = option(
+        "both",
+        "What contrastive adjustment trains: mean and deviation of p(z|x), or the deviation alone.",
+        ("both", "deviation"),
+    )
     level_draw: str = option(
         "uniform",
         "Training levels: U(min_noise, 1), or log-normal in sigma, the noise in units of the signal.",
@@ -259,10 +264,12 @@ class RunConfig:
         if isinstance(levels, int):
             expected = f"at most the {there} level(s) of dim_mults"
             require(levels <= there, "activation_checkpointing", expected, levels)
-        if self.model.discrete and (
-            self.training.denoise_first or self.training.level_draw != "uniform"
-        ):
-            raise InputError("denoise_first and level_draw=log-normal are for continuous pixels")
+        learns = self.training.denoise_first, self.training.adjust, self.training.level_draw
+        if self.model.discrete and learns != (0, "both", "uniform"):
+            raise InputError(
+                "denoise_first, adjust=deviation and level_draw=log-normal are for continuous pixels, "
+                "not discrete"
+            )
         if self.model.discrete and self.sampling.sampler != "chain":
             raise InputError(
                 f"sampler={self.sampling.sampler} is for continuous pixels, not discrete"

@@ -9,6 +9,7 @@ from nkca.config.schema import TrainingConfig
 from nkca.distributed.ranks import ALONE, Ranks, unwrap
 from nkca.levels import LevelDraw, uniform
 from nkca.training.denoising import denoising
+from nkca.training.deviation_adjustment import deviation_adjustment
 from nkca.training.learner import Learner, UpdateRule
 from nkca.training.level_draws import log_normal
 from nkca.training.objective import Objective, contrastive_adjustment
@@ -39,7 +40,9 @@ def method_of(config: TrainingConfig, data_std: float) -> Method:
     if config.level_draw == "log-normal":
         draw = log_normal(config.level_mean, config.level_std, config.min_noise)
     first = (config.denoise_first, denoising(data_std)) if config.denoise_first else None
-    return Method(contrastive_adjustment, draw, first)
+    adjusts_all = config.adjust == "both"
+    objective = contrastive_adjustment if adjusts_all else deviation_adjustment(data_std)
+    return Method(objective, draw, first)
 
 
 def build_learner(

@@ -15,7 +15,6 @@ from nkca.chain import Chain
 from nkca.distributions.normal import Normal
 from nkca.errors import InputError
 from nkca.kernels.continuous import linear_denoiser_variance
-from nkca.levels import expand
 from nkca.noise import Noise
 from nkca.training.objective import Objective, Terms
 
@@ -30,17 +29,28 @@ def denoising(data_std: float) -> Objective:
 
     def objective(chain: Chain, z: Tensor, noise_level: Tensor, noise: Noise) -> Terms:
         x = chain.kernel.add_noise(z, noise_level).sample(noise)
-        p_z = chain.believe(x, noise_level)
-        if not isinstance(p_z, Normal):
-            raise InputError("the objective 'denoising' is for continuous pixels, not discrete")
-        variance = expand(linear_denoiser_variance(noise_level, data_std), z)
-        squared_error = ((p_z.mean - z).square() / variance).flatten(1)
+        p_z = normal_posterior(chain, x, noise_level)
+        error = weighted_error(p_z, z, noise_level, data_std)
         surprise = -Normal(p_z.mean.detach(), p_z.std).log_prob(z)
         dimensions = z[0].numel()
         shown = {
-            "squared_error": squared_error.detach().mean(1),
+            "squared_error": error.detach() / dimensions,
             "surprise": surprise.detach() / dimensions,
         }
-        return Terms(squared_error.sum(1) / 2 + DEVIATION_WEIGHT * surprise, shown)
+        return Terms(error / 2 + DEVIATION_WEIGHT * surprise, shown)
 
     return objective
+
+
+def normal_posterior(chain: Chain, x: Tensor, noise_level: Tensor) -> Normal:
+    """p(z|x); raises `InputError` for categories."""
+    p_z = chain.believe(x, noise_level)
+    if not isinstance(p_z, Normal):
+        raise InputError("denoising by least squares is for continuous pixels, not discrete")
+    return p_z
+
+
+def weighted_error(p_z: Normal, z: Tensor, noise_level: Tensor, data_std: float) -> Tensor:
+    """lambda(b) |mean - z|², summed over pixels: (B,)."""
+    variance = linear_denoiser_variance(noise_level, data_std)
+    return (p_z.mean - z).square().flatten(1).sum(1) / variance
