@@ -2,9 +2,9 @@
 
 `paper` is empty: the defaults of the options are the paper's. `recommended` is what gives the best pictures
 for the time (docs/quality.md): the network sees patches of 2 x 2 pixels and corrects the best linear
-denoiser; it learns by denoising first and adjusts the deviation of the chain's steps after, at levels with
-a log-normal sigma, with Muon and a learning rate that falls to zero. Categorical pixels take of it what does
-not depend on real numbers. An option that is named wins over the recipe.
+denoiser; it learns by denoising first, and adjusts the deviation of the chain's steps after; levels have a
+log-normal sigma; the optimizer is Muon, its learning rate falls to zero. Categorical pixels take of it what
+does not depend on real numbers. An option that is named wins over the recipe.
 """
 
 from collections.abc import Mapping
