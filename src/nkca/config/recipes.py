@@ -27,7 +27,7 @@ _CONTINUOUS = {
     "denoise_first": 0.7,
     "adjust": "deviation",
     "level_draw": "log-normal",
-    "min_noise": 1e-4,
+    "min_noise": 1e-3,
     "sampler": "dpm2m",
     "ladder": "sigma",
     "num_sampling_steps": 19,
