@@ -63,7 +63,7 @@ def test_a_checkpoint_against_the_images_it_was_trained_on(
     assert fid == pytest.approx(found["scores"]["fid"], rel=1e-9)
     assert fid > 0
     assert f"{fid:.4f}" in result.stdout
-    assert "seeds 0-15, 2 steps from level 1 to 0.01, lag 0.5" in result.stdout
+    assert "seeds 0-15, 2 steps from level 1 to 0.01 (chain), lag 0.5" in result.stdout
     assert not (out / "metrics-IS.txt").exists()
     with Image.open(out / "closest.png") as sheet:
         assert sheet.size[0] == 8 * 98 + 2  # four pairs in a row, pixels enlarged

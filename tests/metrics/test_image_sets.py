@@ -241,6 +241,8 @@ def test_what_is_said_of_samples(checkpoints: dict[str, Path]) -> None:
         "max_sampling_noise": 1.0,
         "min_sampling_noise": pytest.approx(0.01),
         "num_sampling_steps": 3,
+        "sampler": "chain",
+        "ladder": "linear",
         "lag": 0.25,
         "visualize": "x",
         "precision": "fp32",

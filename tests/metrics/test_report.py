@@ -98,7 +98,8 @@ def test_the_protocol_of_a_model(tmp_path: Path) -> None:
     assert (about["seeds"], about["lag"], about["num_sampling_steps"]) == ("5-28", 0.25, 2)
     line = table(report).splitlines()[0]
     assert line == (
-        f"samples    {path} (01234567): 24 of 8x8, seeds 5-28, 2 steps from level 1 to 0.01, lag 0.25"
+        f"samples    {path} (01234567): 24 of 8x8, seeds 5-28, 2 steps from level 1 to 0.01 (chain), "
+        "lag 0.25"
     )
 
 

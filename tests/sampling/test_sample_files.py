@@ -21,13 +21,14 @@ from toys import write_checkpoint
 
 import nkca
 from nkca.cli.sample import main
+from nkca.config.schema import SamplingConfig
 from nkca.models.build import load_model
 from nkca.models.model import Model
 from nkca.pictures.grid import contact_sheet
-from nkca.pictures.png import read_settings
+from nkca.pictures.png import read_settings, save_png
 from nkca.sampling import sample_files
 from nkca.sampling.inputs import fit_picture
-from nkca.sampling.request import Outputs, SampleRequest
+from nkca.sampling.request import Outputs, SampleRequest, read_request_settings
 from nkca.sampling.sample_files import ANIMATION_FRAMES, make_samples, plan_samples
 
 Pixels = npt.NDArray[np.uint8]
@@ -531,7 +532,26 @@ def test_defaults_of_the_three_tasks() -> None:
     assert [r.schedule().max_noise for r in (noise, variant, inpainting)] == [1.0, 0.5, 1.0]
     assert replace(variant, max_sampling_noise=0.3).schedule().max_noise == 0.3
     assert {r.schedule().min_noise for r in (noise, variant, inpainting)} == {None}
-    assert {r.schedule().num_steps for r in (noise, variant, inpainting)} == {100}
+    assert {r.schedule().num_steps for r in (noise, variant, inpainting)} == {None}  # the model's
+    walks = SampleRequest("model.pth", samples_per_walk=4)
+    assert walks.schedule().max_noise == 0.6
+
+
+def test_a_png_records_the_models_own_way_of_sampling(tmp_path: Path) -> None:
+    """So that it is repeated in the same way whatever the defaults become."""
+    model = load_model(write_checkpoint(tmp_path / "model.pth"), device="cpu")
+    own = replace(model, sampling=SamplingConfig("dpm2m", "sigma", 3))
+    recorded = plan_samples(own, SampleRequest("model.pth"), Outputs()).request
+    assert (recorded.sampler, recorded.ladder, recorded.num_sampling_steps) == ("dpm2m", "sigma", 3)
+    named = SampleRequest("model.pth", num_sampling_steps=5, sampler="chain")
+    recorded = plan_samples(own, named, Outputs()).request
+    assert (recorded.sampler, recorded.ladder, recorded.num_sampling_steps) == ("chain", "sigma", 5)
+
+
+def test_a_png_from_before_samplers_is_repeated_by_the_chain(tmp_path: Path) -> None:
+    save_png(tmp_path / "old.png", np.zeros((2, 2, 3), np.uint8), {"checkpoint": "model.pth"})
+    settings = read_request_settings(tmp_path / "old.png")
+    assert (settings["sampler"], settings["ladder"]) == ("chain", "linear")
 
 
 def test_memory_does_not_grow_with_the_number_of_samples(tmp_path: Path) -> None:

@@ -223,8 +223,8 @@ def _serve(app: "ASGIApp", listener: socket.socket) -> None:
         limit_concurrency=CONNECTIONS,
     )
     server = threading.Thread(target=uvicorn.Server(config).run, args=[[listener]], daemon=True)
-    server.start()
     with contextlib.suppress(KeyboardInterrupt):
+        server.start()
         while server.is_alive():
             server.join(0.5)
         raise InputError("the server has stopped")

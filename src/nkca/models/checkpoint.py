@@ -18,6 +18,7 @@ Checkpoints of the authors' original implementation are read too, without their 
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -207,6 +208,8 @@ def _unpickle(path: Path, data: Path | io.BytesIO, mmap: bool = False) -> Any:
             ) from error
         raise InputError(f"{path} is not a PyTorch checkpoint, or holds code") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # a truncated file leads to a place before its start
+            raise InputError(f"{path} is not a checkpoint, or is truncated or damaged") from error
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (
         RuntimeError,
