@@ -112,6 +112,7 @@ def prepare(
             has begun, is the run's own.
         on_decode: called with (done, total) while images are decoded.
         ranks: who prepare and train it together; each calls this.
+        method: what is minimized, at which levels; None: what the options say.
 
     Raises:
         InputError: if options, images or the checkpoint there do not fit.
@@ -119,11 +120,7 @@ def prepare(
     if isinstance(options, RunConfig):
         options = options.to_flat()
     config, checkpoint, changes = resolve(options, directory)
-    if config.training.batch_size < ranks.count:
-        raise InputError(
-            f"batch_size {config.training.batch_size} is less than one image for each of "
-            f"{ranks.count} processes"
-        )
+    _check_batch(config.training.batch_size, ranks.count)
     images = ranks.first_then_others(lambda: load_dataset(config.data, on_decode))
     height, width, channels = images.images.shape[1:]
     shape = (channels, height, width)
@@ -149,13 +146,16 @@ def prepare(
         if config.cadence.eval_freq:
             scorer = prepare_scorer(ema_model, images, config, learner.part_size, ranks)
             messages.append(scorer.announcement())
-    progress = (
-        TrainingProgress()
-        if checkpoint is None
-        else TrainingProgress(**_known(checkpoint.progress))
-    )
+    progress = TrainingProgress(**({} if checkpoint is None else _known(checkpoint.progress)))
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages))
+
+
+def _check_batch(images: int, processes: int) -> None:
+    if images < processes:
+        raise InputError(
+            f"batch_size {images} is less than one image for each of {processes} processes"
+        )
 
 
 def _with_size(
