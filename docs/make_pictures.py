@@ -26,7 +26,7 @@ SOURCES = (1, 905, 1607)  # of the demo set: sources of variants and inpainting
 
 def clothes(model: Model) -> Pictures:
     """Forty-eight new pictures, seeds 0-47."""
-    images = nkca.sample(model, range(48), schedule=Schedule(num_steps=300))
+    images = nkca.sample(model, range(48))
     return nkca.contact_sheet(images, columns=12)
 
 

@@ -543,6 +543,14 @@ def test_a_png_records_the_models_own_way_of_sampling(tmp_path: Path) -> None:
     own = replace(model, sampling=SamplingConfig("dpm2m", "sigma", 3))
     recorded = plan_samples(own, SampleRequest("model.pth"), Outputs()).request
     assert (recorded.sampler, recorded.ladder, recorded.num_sampling_steps) == ("dpm2m", "sigma", 3)
+    save_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8), {})
+    save_png(tmp_path / "mask.png", np.full((8, 8, 3), 255, np.uint8), {})
+    image, mask = str(tmp_path / "a.png"), str(tmp_path / "mask.png")
+    inpainting = SampleRequest("model.pth", images=(image,), inpainting_mask=mask)
+    recorded = plan_samples(own, inpainting, Outputs()).request
+    assert (recorded.sampler, recorded.ladder, recorded.num_sampling_steps) == (
+        "chain", "linear", 100,
+    )  # fmt: skip
     named = SampleRequest("model.pth", num_sampling_steps=5, sampler="chain")
     recorded = plan_samples(own, named, Outputs()).request
     assert (recorded.sampler, recorded.ladder, recorded.num_sampling_steps) == ("chain", "sigma", 5)

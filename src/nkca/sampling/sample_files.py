@@ -22,7 +22,16 @@ from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
 from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
-from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task, show_moment
+from nkca.sampling.tasks import (
+    INPAINTING,
+    Schedule,
+    Task,
+    around,
+    from_noise,
+    inpaint,
+    run_task,
+    show_moment,
+)
 from nkca.sampling.walks import from_walks
 
 logger = logging.getLogger("nkca")
@@ -84,8 +93,14 @@ def _check_walks(request: SampleRequest) -> None:
 
 
 def _own_sampling(model: Model, request: SampleRequest) -> dict[str, Any]:
-    """The model's own way of sampling, where the request leaves it open: what a PNG records."""
+    """The way of sampling where the request leaves it open, which is what a PNG records.
+
+    It is the model's own, for inpainting `nkca.sampling.tasks.INPAINTING`.
+    """
     own = asdict(model.sampling)
+    if request.inpainting_mask is not None:
+        steps, ladder, sampler = INPAINTING.num_steps, INPAINTING.ladder, INPAINTING.sampler
+        own = {"num_sampling_steps": steps, "ladder": ladder, "sampler": sampler}
     return {name: own[name] for name in own if getattr(request, name) is None}
 
 

@@ -64,6 +64,10 @@ class Schedule:
             )
 
 
+INPAINTING = Schedule(num_steps=100, ladder="linear", sampler="chain")
+"""How inpainting is done by default: deterministic samplers do not fit new pixels to held ones."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A batch of samples to make, one for each seed; see `from_noise`, `around` and `inpaint`.
