@@ -15,6 +15,7 @@ import statistics
 from pathlib import Path
 
 import torch
+from parametrisation import OPTIONS
 
 from nkca.config.parsing import configure
 from nkca.data.dataset import batches
@@ -25,19 +26,6 @@ from nkca.runs.start import prepare
 from nkca.system.allocator import keep_freed_memory
 from nkca.training.objective import evaluate
 
-OPTIONS = {
-    "recipe": "paper",
-    "dataset": "demo",
-    "parametrisation": "preconditioned",
-    "hidden_size": 32,
-    "dim_mults": [1, 2, 2],
-    "max_time": 300,
-    "lr": 1e-3,
-    "lr_warmup": 100,
-    "grad_clip": 100,
-    "ema_decay": 0.995,
-    "ema_warmup": True,
-}
 HELD_OUT = 10  # every so many-th picture of the demo's set
 REPEATS = 5  # draws of noise for each held-out picture
 PRECISIONS = ("fp32", "bf16")

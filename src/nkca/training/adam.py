@@ -39,9 +39,7 @@ class Adam:
         Raises:
             RuntimeError: if a weight has no gradient; no weight has changed then.
         """
-        for name, weight in self.weights.items():
-            if weight.grad is None:
-                raise RuntimeError(f"{name} has no gradient")
+        check_gradients(self.weights)
         weights = list(self.weights.values())
         gradients = [weight.grad for weight in weights]
         orders = [sorted(range(w.dim()), key=w.stride, reverse=True) for w in weights]
@@ -78,6 +76,13 @@ class Adam:
         for kind, tensors in (("mean", self._means), ("square", self._squares)):
             for name, tensor in zip(self.weights, tensors, strict=True):
                 tensor.copy_(state[kind][name]) if self.steps else tensor.zero_()
+
+
+def check_gradients(weights: Mapping[str, Tensor]) -> None:
+    """Raise `RuntimeError` that names the first weight without a gradient."""
+    for name, weight in weights.items():
+        if weight.grad is None:
+            raise RuntimeError(f"{name} has no gradient")
 
 
 def _reordered(tensors: list[Any], orders: list[list[int]]) -> list[Tensor]:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nkca.training.adam import Adam
+from nkca.training.adam import Adam, check_gradients
 
 MOMENTUM = 0.95
 RATE = 13.0  # rate' of a square matrix in units of Adam's learning rate
@@ -45,9 +45,7 @@ class Muon:
         Raises:
             RuntimeError: if a weight has no gradient; no matrix has changed then.
         """
-        for name, weight in self.matrices.items():
-            if weight.grad is None:
-                raise RuntimeError(f"{name} has no gradient")
+        check_gradients(self.matrices)
         self.adam.step(rate)
         for name, weight in self.matrices.items():
             assert weight.grad is not None
