@@ -20,16 +20,21 @@ def anneal(max_noise: float, min_noise: float, num_steps: int) -> list[float]:
     Raises:
         InputError: unless 0 < min_noise <= max_noise <= 1 and num_steps >= 0.
     """
+    check_anneal(max_noise, min_noise, num_steps)
+    if num_steps == 0:
+        return [max_noise]
+    slope = (min_noise - max_noise) / num_steps
+    return [max_noise + slope * i for i in range(num_steps)] + [min_noise]
+
+
+def check_anneal(max_noise: float, min_noise: float, num_steps: int) -> None:
+    """Raise `InputError` unless 0 < min_noise <= max_noise <= 1 and num_steps >= 0."""
     if not 0 < min_noise <= max_noise <= 1:
         raise InputError(
             f"noise levels must satisfy 0 < min <= max <= 1, got min {min_noise} and max {max_noise}"
         )
     if num_steps < 0:
         raise InputError(f"the number of sampling steps must be at least 0, got {num_steps}")
-    if num_steps == 0:
-        return [max_noise]
-    slope = (min_noise - max_noise) / num_steps
-    return [max_noise + slope * i for i in range(num_steps)] + [min_noise]
 
 
 LevelDraw = Callable[[Noise, torch.device], Tensor]

@@ -8,7 +8,7 @@ arXiv 2206.00364, Eq. 5): pictures get their detail there.
 from collections.abc import Callable, Mapping
 
 from nkca.kernels.continuous import level_of_sigma, sigma_of_level
-from nkca.levels import anneal
+from nkca.levels import anneal, check_anneal
 
 Ladder = Callable[[float, float, int], list[float]]
 """(highest level, lowest level, transitions) -> levels, one more than transitions."""
@@ -26,7 +26,7 @@ def sigma_ladder(max_noise: float, min_noise: float, num_steps: int) -> list[flo
     Raises:
         InputError: unless 0 < min_noise <= max_noise <= 1 and num_steps >= 0.
     """
-    anneal(max_noise, min_noise, num_steps)  # the same checks
+    check_anneal(max_noise, min_noise, num_steps)
     high, low = (min(sigma_of_level(b), MAX_SIGMA) for b in (max_noise, min_noise))
     roots = [high ** (1 / RHO), low ** (1 / RHO)]
     if num_steps == 0:
