@@ -237,6 +237,10 @@ CASES = {
         "sampler unknown": Case(SAMPLE + " --sampler=euler", r"--sampler"),
         "ladder unknown": Case(SAMPLE + " --ladder=log", r"--ladder"),
         "corrector negative": Case(SAMPLE + " --corrector-steps=-1", r"--corrector-steps"),
+        "guidance without a weak model": Case(
+            SAMPLE + " --guidance=2", r"guidance 2 needs a weak model"
+        ),
+        "guidance no number": Case(SAMPLE + " --guidance=much", r"--guidance"),
         "visualize y": Case(SAMPLE + " --visualize=y", r"--visualize"),
         "sample flag mistyped": Case(SAMPLE + " --num-sample=3", r"--num-sample.*--num-samples"),
         "sample device unknown": Case(SAMPLE + " --device=gpu", r"--device"),

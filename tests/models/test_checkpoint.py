@@ -88,6 +88,10 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["c.pth"]
     save_checkpoint(path, replace(before, optimizer=None))
     assert load_checkpoint(path).optimizer is None
+    assert load_checkpoint(path).weak == {}
+    weak = {name: t / 2 for name, t in before.ema.items()}
+    save_checkpoint(path, replace(before, weak=weak))
+    assert same_tensors(load_checkpoint(path).weak, weak)
 
 
 def test_tuples_and_numpy_numbers_come_back_plain(tmp_path: Path) -> None:

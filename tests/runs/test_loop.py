@@ -24,6 +24,7 @@ from nkca.metrics.image_sets import ImageFiles, SampleOptions, Samples
 from nkca.metrics.measure import make_report
 from nkca.metrics.measurement import open_measurement
 from nkca.metrics.request import MeasureRequest
+from nkca.models.build import load_model
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.runs import loop
@@ -79,6 +80,7 @@ def assert_same_learning(left: Checkpoint, right: Checkpoint) -> None:
     """Bit for bit the same weights, average, optimizer and progress but for the time."""
     assert_same(left.model, right.model)
     assert_same(left.ema, right.ema)
+    assert_same(left.weak, right.weak)
     assert left.optimizer is not None
     assert right.optimizer is not None
     assert left.optimizer["step"] == right.optimizer["step"] > 0
@@ -94,6 +96,7 @@ def log_of(directory: Path) -> str:
 RESUMED = {
     "continuous": {"data_augmentation": ["fliph", "flipv"], "accumulate": 2, "lr_warmup": 6},
     "preconditioned": {"parametrisation": "preconditioned", "ema_warmup": True, "grad_clip": 50},
+    "guided": {"parametrisation": "preconditioned", "weak_at": 0.5, "ema_length": 0.1},
     "discrete": {
         "discrete": True,
         "num_classes": 4,
@@ -123,6 +126,23 @@ def test_stopping_and_resuming_changes_no_bit(
         assert_same_learning(left, right)
     resumed = re.findall(r"resuming .* at step (\d+)", log_of(tmp_path / "parts"))
     assert resumed == ["1", "3", "7"]
+
+
+def test_the_weak_model_is_the_average_at_its_share_of_the_run(
+    photos: Path, tmp_path: Path
+) -> None:
+    asked = {**TINY, "dataset": str(photos), "checkpoint_freq": 1, "keep": 8, "ema_length": 0.1}
+    train_until({**asked, "max_steps": 8, "weak_at": 0.5}, tmp_path)
+    saved = {step: load_checkpoint(tmp_path / f"checkpoint_{step:09d}.pth") for step in (3, 4, 5)}
+    for step in (3, 4):
+        assert_same(saved[step].weak, saved[step].ema)
+    assert_same(saved[5].weak, saved[4].ema)
+    final = load_checkpoint(tmp_path / FINAL)
+    assert_same(final.weak, saved[4].ema)
+    assert not torch.equal(*(next(iter(part.values())) for part in (final.weak, final.ema)))
+    model = load_model(tmp_path, device="cpu")
+    assert isinstance(model.weak, torch.nn.Module)
+    assert_same(model.weak.state_dict(), final.weak)
 
 
 def test_other_randomness_gives_other_weights(photos: Path, tmp_path: Path) -> None:

@@ -540,8 +540,12 @@ def test_defaults_of_the_three_tasks() -> None:
 def test_a_png_records_the_models_own_way_of_sampling(tmp_path: Path) -> None:
     """So that it is repeated in the same way whatever the defaults become."""
     model = load_model(write_checkpoint(tmp_path / "model.pth"), device="cpu")
-    own = replace(model, sampling=SamplingConfig("dpm2m", "sigma", 3))
+    own = replace(model, sampling=SamplingConfig("dpm2m", "sigma", 3, guidance=2.0))
     recorded = plan_samples(own, SampleRequest("model.pth"), Outputs()).request
+    assert recorded.guidance == 1.0  # as there is no weak model
+    own = replace(own, weak=model.chain.denoiser)
+    recorded = plan_samples(own, SampleRequest("model.pth"), Outputs()).request
+    assert recorded.guidance == 2.0
     assert (recorded.sampler, recorded.ladder, recorded.num_sampling_steps) == ("dpm2m", "sigma", 3)
     save_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8), {})
     save_png(tmp_path / "mask.png", np.full((8, 8, 3), 255, np.uint8), {})
@@ -560,6 +564,7 @@ def test_a_png_from_before_samplers_is_repeated_by_the_chain(tmp_path: Path) -> 
     save_png(tmp_path / "old.png", np.zeros((2, 2, 3), np.uint8), {"checkpoint": "model.pth"})
     settings = read_request_settings(tmp_path / "old.png")
     assert (settings["sampler"], settings["ladder"]) == ("chain", "linear")
+    assert settings["guidance"] == 1.0
 
 
 def test_memory_does_not_grow_with_the_number_of_samples(tmp_path: Path) -> None:

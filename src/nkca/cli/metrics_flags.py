@@ -64,6 +64,7 @@ def request_of(given: dict[str, Any]) -> "MeasureRequest":
         "ladder": given["ladder"],
         "sampler": given["sampler"],
         "corrector_steps": given["corrector_steps"],
+        "guidance": given["guidance"],
     }
     sampling = {"visualize": given["visualize"], "precision": given["precision"]}
     return MeasureRequest(

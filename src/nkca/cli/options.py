@@ -99,6 +99,12 @@ def schedule_options() -> Decorator:
             help="Levels on the way: linear, or dense where noise is low.  [default: the run's]",
         ),
         click.option(
+            "--guidance",
+            type=float,
+            metavar="G",
+            help="How far away from the run's earlier, weaker model; 1: not.  [default: the run's]",
+        ),
+        click.option(
             "--corrector-steps",
             type=click.IntRange(min=0),
             metavar="K",

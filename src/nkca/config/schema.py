@@ -126,6 +126,9 @@ class TrainingConfig:
     ema_length: float | None = option(
         None, "Length of the average as a share of the run so far, such as 0.1, instead of a decay."
     )
+    weak_at: float = option(
+        0.0, "Share of the run after which its average is kept to guide samples; 0: it is not kept."
+    )
     grad_clip: float | None = option(None, "Largest norm of the gradient.")
     denoise_first: float = option(
         0.0,
@@ -168,6 +171,7 @@ class TrainingConfig:
         require(0 <= self.lr_decay <= 1, "lr_decay", "in [0, 1]", self.lr_decay)
         length = self.ema_length
         require(length is None or 0 < length <= 1, "ema_length", "in (0, 1]", length)
+        require(0 <= self.weak_at <= 1, "weak_at", "in [0, 1]", self.weak_at)
         require(0 <= self.denoise_first <= 1, "denoise_first", "in [0, 1]", self.denoise_first)
         require(math.isfinite(self.level_mean), "level_mean", "finite", self.level_mean)
         std = self.level_std
@@ -211,8 +215,12 @@ class SamplingConfig:
         ("linear", "sigma"),
     )
     num_sampling_steps: int = option(100, "Transitions on the way from noise to a sample.")
+    guidance: float = option(
+        1.0, "How far samples are moved away from the run's weak model (--weak-at); 1: not."
+    )
 
     def __post_init__(self) -> None:
+        require(math.isfinite(self.guidance), "guidance", "finite", self.guidance)
         steps = self.num_sampling_steps
         require(steps >= 0, "num_sampling_steps", "at least 0", steps)
 

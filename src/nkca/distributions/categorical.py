@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.distributions.contracts import Factored
+from nkca.distributions.contracts import Factored, Posterior
 from nkca.noise import Noise
 
 
@@ -36,6 +36,17 @@ class Categorical:
     def mode(self) -> Tensor:
         """The most likely level of each pixel, int64 (B, C, H, W)."""
         return self.log_probs.argmax(-1)
+
+    def away_from(self, weak: Posterior, amount: float) -> "Categorical":
+        """Proportional to p (p / weak)^amount; probabilities of both are positive.
+
+        Raises:
+            TypeError: unless ``weak`` is a `Categorical`.
+        """
+        if not isinstance(weak, Categorical):
+            raise TypeError(f"levels cannot be guided by a {type(weak).__name__}")
+        moved = self.log_probs + amount * (self.log_probs - weak.log_probs)
+        return Categorical(moved.log_softmax(-1))
 
     def hold(self, mask: Tensor, image: Tensor) -> "Categorical":
         """A point mass at ``image`` where ``mask`` is True."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nkca.distributions.contracts import Posterior
 from nkca.noise import Noise
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -33,6 +34,10 @@ class Normal:
     def mode(self) -> Tensor:
         """The mean."""
         return self.mean
+
+    def away_from(self, weak: Posterior, amount: float) -> "Normal":
+        """The mean moved on by ``amount`` times its distance from that of ``weak``; the same std."""
+        return Normal(self.mean + amount * (self.mean - weak.mean), self.std)
 
     def hold(self, mask: Tensor, image: Tensor) -> "Normal":
         """A point mass at ``image`` where ``mask`` is True."""

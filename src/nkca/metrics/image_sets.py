@@ -134,8 +134,15 @@ class Samples:
         """SHA-256 of the checkpoint and the options, but not the number of samples."""
         levels = self.options.schedule.levels(self.model)
         sampler = self.options.schedule.sampler or self.model.sampling.sampler
-        key = [self.checkpoint[1], asdict(self.options), levels, sampler, self.model.chain.lag]
+        made = [levels, sampler, self.guidance, self.model.chain.lag]
+        key = [self.checkpoint[1], asdict(self.options), *made]
         return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+
+    @property
+    def guidance(self) -> float:
+        """See `Schedule`."""
+        asked = self.options.schedule.guidance
+        return self.model.guidance if asked is None else asked
 
     @property
     def about(self) -> dict[str, Any]:
@@ -155,6 +162,7 @@ class Samples:
             "num_sampling_steps": len(levels) - 1,
             "sampler": options.schedule.sampler or self.model.sampling.sampler,
             "ladder": options.schedule.ladder or self.model.sampling.ladder,
+            "guidance": self.guidance,
             "lag": self.model.chain.lag,
             "visualize": options.visualize,
             "precision": options.precision,

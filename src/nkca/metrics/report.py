@@ -155,7 +155,7 @@ def _describe_images(about: Mapping[str, Any]) -> str:
             f"{about['checkpoint']} ({about['checkpoint_sha256'][:8]}): {about['count']:,} of {size}, "
             f"seeds {about['seeds']}, {about['num_sampling_steps']} steps from level "
             f"{about['max_sampling_noise']:g} to {about['min_sampling_noise']:g} "
-            f"({about['sampler']}), lag {about['lag']:g}"
+            f"({about['sampler']}), guidance {about['guidance']:g}, lag {about['lag']:g}"
         )
     if about.get("kind") == "files":
         part = f", part {about['part']}" if "part" in about else ""

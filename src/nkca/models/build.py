@@ -65,10 +65,12 @@ def assemble(
     lag: float | None = None,
     min_noise: float = 0.01,
     sampling: SamplingConfig = AS_IN_THE_PAPER,
+    weak: nn.Module | None = None,
 ) -> Model:
     """Put a network with weights into a chain.
 
     Args:
+        weak: a network of the same shape that may guide samples.
         lag: in [0, 1); None is the kernel's default.
 
     Raises:
@@ -78,7 +80,8 @@ def assemble(
     space = state_space(spec.config)
     denoiser = with_precision(network, precision, device)
     chain = Chain(space.kernel, denoiser, space.kernel.default_lag if lag is None else lag)
-    return Model(chain, space.pixels, spec.data_shape, min_noise, device, sampling)
+    guide = None if weak is None else with_precision(weak, precision, device)
+    return Model(chain, space.pixels, spec.data_shape, min_noise, device, sampling, guide)
 
 
 def load_model(
@@ -122,11 +125,16 @@ def restore(
     config = configure(checkpoint.config, source)
     spec = ModelSpec(config.model, checkpoint.data_shape, checkpoint.data_std)
     where = choose_device(device)
-    network = build_denoiser(spec)
-    load_weights(network, checkpoint.ema, source)
     if compile == "on" and (decision := compilation.describe_compilation(where, "on")):
         logger.info(decision)
-    compilation.compile_network(network.to(where), where, compile).requires_grad_(False)
+
+    def network_with(weights: Mapping[str, Tensor]) -> nn.Module:
+        network = build_denoiser(spec)
+        load_weights(network, weights, source)
+        network = compilation.compile_network(network.to(where), where, compile)
+        return network.requires_grad_(False)
+
+    network = network_with(checkpoint.ema)
     return assemble(
         spec,
         network,
@@ -135,6 +143,7 @@ def restore(
         lag=config.training.lag if lag is None else lag,
         min_noise=config.training.min_noise,
         sampling=config.sampling,
+        weak=network_with(checkpoint.weak) if checkpoint.weak else None,
     )
 
 

@@ -9,6 +9,7 @@
     progress        step, images, seconds, skipped ...
     model, ema      weights and their average, by name; a model to be shipped has only the average,
                     in half precision, which is float32 again once it is read
+    weak            the average at an earlier step, which may guide samples; may be absent
     optimizer       Adam's state by weight name, or None
     card            what users should know of a model that is shipped; may be absent
 
@@ -60,22 +61,28 @@ class Checkpoint:
     optimizer: Mapping[str, Any] | None = None
     version: str = __version__
     card: Mapping[str, Any] = field(default_factory=dict)
+    weak: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def slimmed(checkpoint: Checkpoint, card: Mapping[str, Any]) -> Checkpoint:
-    """What sampling needs of it: the average in half precision, no weights, no optimizer.
+    """What sampling needs of it: the averages in half precision, no weights, no optimizer.
 
     Raises:
         InputError: if a weight is not finite or too large for half precision.
     """
+    ema, weak = _halves(checkpoint.ema), _halves(checkpoint.weak)
+    return replace(checkpoint, model={}, ema=ema, weak=weak, optimizer=None, card=card)
+
+
+def _halves(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     halves = {
         name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in checkpoint.ema.items()
+        for name, tensor in weights.items()
     }
     for name, tensor in halves.items():
         if not tensor.isfinite().all():
             raise InputError(f"the weight '{name}' has numbers that half precision does not hold")
-    return replace(checkpoint, model={}, ema=halves, optimizer=None, card=card)
+    return halves
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -94,6 +101,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "model": dict(checkpoint.model),
         "ema": dict(checkpoint.ema),
         "optimizer": checkpoint.optimizer,
+        **({"weak": dict(checkpoint.weak)} if checkpoint.weak else {}),
     }
     with atomic_write(path) as file:
         torch.save(content, file)
@@ -244,6 +252,7 @@ def _from_content(content: Mapping[str, Any], path: Path) -> Checkpoint:
             },
             version=str(content["version"]),
             card=dict(content.get("card", {})),
+            weak=_weights(content.get("weak", {})),
         )
     except KeyError as error:
         raise InputError(f"{path} is damaged: it lacks {error}") from error

@@ -1,11 +1,14 @@
 """A chain and the conversion between its states and images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from nkca.chain import Chain
 from nkca.config.schema import SamplingConfig
+from nkca.denoisers.contract import Denoiser
+from nkca.denoisers.guidance import Guided
+from nkca.errors import InputError
 from nkca.pixels import Pixels
 
 AS_IN_THE_PAPER = SamplingConfig()
@@ -20,6 +23,7 @@ class Model:
         min_noise: the lowest level the denoiser was trained at.
         device: where states live.
         sampling: how it draws samples where nothing else is said.
+        weak: the denoiser of an earlier step of its run, which may guide samples; None: it was not kept.
     """
 
     chain: Chain
@@ -28,3 +32,25 @@ class Model:
     min_noise: float
     device: torch.device
     sampling: SamplingConfig = AS_IN_THE_PAPER
+    weak: Denoiser | None = None
+
+    @property
+    def guidance(self) -> float:
+        """The strength of guidance where nothing else is said: 1, none, without a weak model."""
+        return 1.0 if self.weak is None else self.sampling.guidance
+
+    def guided(self, strength: float | None = None) -> Chain:
+        """The chain that draws samples, see `nkca.denoisers.guidance`; None: as strong as `guidance`.
+
+        Raises:
+            InputError: if it is not 1 and there is no weak model.
+        """
+        strength = self.guidance if strength is None else strength
+        if strength == 1:
+            return self.chain
+        if self.weak is None:
+            raise InputError(
+                f"guidance {strength:g} needs a weak model, which this checkpoint lacks; train with "
+                "weak_at, such as 0.25"
+            )
+        return replace(self.chain, denoiser=Guided(self.chain.denoiser, self.weak, strength))

@@ -26,6 +26,7 @@ def save(run: Run, name: str) -> None:
     if not run.ranks.is_first:
         return
     learner = run.learner
+    weak = learner.weak_network
     checkpoint = Checkpoint(
         config=run.config.to_flat(),
         data_shape=run.spec.data_shape,
@@ -34,6 +35,7 @@ def save(run: Run, name: str) -> None:
         model=learner.weights.state_dict(),
         ema=learner.ema_network.state_dict(),
         optimizer=learner.optimizer.state(),
+        weak={} if weak is None else weak.state_dict(),
     )
     save_checkpoint(run.directory / name, checkpoint)
     logger.info("saved %s at step %d", run.directory / name, run.progress.step)

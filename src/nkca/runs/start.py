@@ -230,10 +230,13 @@ def _assemble(
         choice = "off"  # all ranks lay their weights out alike
     network = build.new_denoiser(spec, training.seed)
     ema_network = copy.deepcopy(network)
+    weak_network = copy.deepcopy(network) if training.weak_at else None
     if checkpoint is not None:
         build.load_weights(network, checkpoint.model, source)
         build.load_weights(ema_network, checkpoint.ema, source)
-    for weights in (network, ema_network):
+        if weak_network is not None:
+            build.load_weights(weak_network, checkpoint.weak or checkpoint.ema, source)
+    for weights in filter(None, (network, ema_network, weak_network)):
         compilation.compile_network(weights.to(device), device, choice)
     shared = ranks.parallel(network)
     model, ema_model = (
@@ -245,11 +248,13 @@ def _assemble(
             lag=training.lag,
             min_noise=training.min_noise,
             sampling=config.sampling,
+            weak=weak_network,
         )
         for weights in (shared, ema_network)
     )
     ranks.check_same("kind of precision", needs_loss_scale(model.chain.denoiser))
     learner = build_learner(training, model.chain, shared, ema_network, method, ranks)
+    learner = replace(learner, weak_network=weak_network)
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
         learner.optimizer.load(checkpoint.optimizer)

@@ -13,7 +13,11 @@ from nkca.pictures.png import read_settings
 from nkca.sampling.tasks import Schedule
 from nkca.sampling.walks import WALK_LEVEL
 
-BEFORE_SAMPLERS = {"sampler": "chain", "ladder": "linear"}  # what a PNG without them was made with
+BEFORE_SAMPLERS = {
+    "sampler": "chain",
+    "ladder": "linear",
+    "guidance": 1.0,
+}  # what a PNG without them was made with
 VARIANT_NOISE = 0.5  # default starting level of variants: part of the image survives
 
 
@@ -25,7 +29,7 @@ class SampleRequest:
         seeds: such as "0-99", see `parse_seeds`; with images, every image is used with every seed.
         max_sampling_noise: in (0, 1]; None is 1 from noise and for inpainting, else `VARIANT_NOISE`.
         min_sampling_noise: None is the lowest level the model was trained at.
-        num_sampling_steps, sampler, ladder: None is the run's.
+        num_sampling_steps, sampler, ladder, guidance: None is the run's.
         corrector_steps: see `nkca.sampling.tasks.Schedule`.
         samples_per_walk: above 1 see `nkca.sampling.walks`; ``max_sampling_noise`` is where walks are.
         lag: w, in [0, 1); None is the run's.
@@ -42,6 +46,7 @@ class SampleRequest:
     num_sampling_steps: int | None = None
     sampler: str | None = None
     ladder: str | None = None
+    guidance: float | None = None
     corrector_steps: int = 0
     samples_per_walk: int = 1
     lag: float | None = None
@@ -64,6 +69,7 @@ class SampleRequest:
             self.ladder,
             self.sampler,
             self.corrector_steps,
+            self.guidance,
         )
 
     def jobs(self) -> Iterator["Job"]:

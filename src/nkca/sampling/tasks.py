@@ -30,6 +30,7 @@ class Schedule:
         min_noise: in (0, max_noise]; None: the lowest level that the model was trained at.
         num_steps, ladder, sampler: None: the model's own. The last two are names in
             `nkca.sampling.ladders.LADDERS` and `nkca.sampling.samplers.SAMPLERS`.
+        guidance: away from the model's weak one, see `nkca.denoisers.guidance`; None: the model's own.
         corrector_steps: transitions at one level on the way, the nearest to `CORRECTOR_LEVEL`.
     """
 
@@ -39,6 +40,7 @@ class Schedule:
     ladder: str | None = None
     sampler: str | None = None
     corrector_steps: int = 0
+    guidance: float | None = None
 
     def levels(self, model: Model) -> list[float]:
         """The levels of the chain, one more than transitions; raises `InputError` if out of range."""
@@ -135,7 +137,8 @@ def run_task(
     sampler = sampler or schedule.sample_with(model)
     x = task.start(model, schedule, noise)
     conditions = task.conditions(model)
-    chain = model.chain.conditioned(*conditions) if conditions else model.chain
+    chain = model.guided(schedule.guidance)
+    chain = chain.conditioned(*conditions) if conditions else chain
     yield from sampler(chain, x, path, noise)
 
 

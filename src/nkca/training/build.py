@@ -72,6 +72,7 @@ def build_learner(
             ema_decay=config.ema_decay,
             ema_warmup=config.ema_warmup,
             ema_length=config.ema_length,
+            weak_at=config.weak_at,
         ),
         batch_size=config.batch_size,
         parts=config.accumulate if isinstance(config.accumulate, int) else 1,

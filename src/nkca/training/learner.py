@@ -77,6 +77,7 @@ class UpdateRule:
         grad_clip: the norm that longer gradients are scaled to; None: no clipping.
         ema_decay, ema_warmup: see `nkca.training.ema.decay_at`.
         ema_length: None, or instead of those see `nkca.training.ema.decay_of_length`.
+        weak_at: the share of the run until which the weak network is a copy of the average.
     """
 
     lr: float = 1e-4
@@ -86,6 +87,7 @@ class UpdateRule:
     ema_decay: float = 0.999
     ema_warmup: bool = False
     ema_length: float | None = None
+    weak_at: float = 0.0
 
     def learning_rate(self, step: int, share: float = 0.0) -> float:
         """Of step number ``step`` (0, 1 ...), before which ``share`` of the run is done."""
@@ -125,6 +127,7 @@ class Learner:
         chain: denoises with ``network``.
         network: with several ranks, what `Ranks.parallel` returns.
         ema_network: a second network of the same shape.
+        weak_network: None, or a third: the average at an earlier step, see `UpdateRule`.
         first: another objective, and the share of the run that begins with it.
         draw: draws the training levels.
         optimizer: of the weights of ``network``.
@@ -144,11 +147,14 @@ class Learner:
     batch_size: int
     parts: int = 1
     first: tuple[float, Objective] | None = None
+    weak_network: nn.Module | None = None
     patience: int = loss_scale.PATIENCE
     ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         self.ema_network.requires_grad_(False)
+        if self.weak_network is not None:
+            self.weak_network.requires_grad_(False)
 
     @property
     def weights(self) -> nn.Module:
@@ -182,6 +188,8 @@ class Learner:
         is_finite = math.isfinite(first_norm) and math.isfinite(mean_loss)
         if is_finite:
             self._update(progress, first_norm, rate)
+            if self.weak_network is not None and share < self.rule.weak_at:
+                update_ema(self.weak_network, self.ema_network, decay=0.0)
         counted = self._count_step(progress, is_finite, math.isfinite(mean_loss))
         return StepReport(
             progress=replace(counted, step=progress.step + 1, images=progress.images + batch_size),
