@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nkca.demo import MODEL
+from nkca.demo import DEMO, MODELS
 from nkca.errors import InputError
 from nkca.models.build import restore
 from nkca.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, slimmed
@@ -69,4 +69,4 @@ def main(run: str, file: Path, more: Mapping[str, str]) -> None:
 if __name__ == "__main__":
     pairs = dict(text.split("=", 1) for text in sys.argv[2:] if "=" in text)
     files = [Path(text) for text in sys.argv[2:] if "=" not in text]
-    main(sys.argv[1], files[0] if files else MODEL, pairs)
+    main(sys.argv[1], files[0] if files else MODELS[DEMO], pairs)

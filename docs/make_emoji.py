@@ -16,7 +16,7 @@ from pathlib import Path
 from make_fashion_mnist import write_zip
 from PIL import Image
 
-from nkca.demo import EMOJI
+from nkca.demo import DEMO_EMOJI, IMAGES
 
 SIDE = 32
 LIST, FOLDER = "package/emoji.json", "package/img/twitter/64"
@@ -61,7 +61,7 @@ def _png(drawing: Image.Image) -> bytes:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("package", type=Path)
-    parser.add_argument("--out", type=Path, default=EMOJI)
+    parser.add_argument("--out", type=Path, default=IMAGES[DEMO_EMOJI])
     arguments = parser.parse_args()
     files = list(pictures(arguments.package))
     write_zip(arguments.out, iter(files))

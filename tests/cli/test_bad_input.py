@@ -240,6 +240,9 @@ CASES = {
         "guidance without a weak model": Case(
             SAMPLE + " --guidance=2", r"guidance 2 needs a weak model"
         ),
+        "guidance not finite": Case(
+            SAMPLE + " --guidance=nan", r"guidance must be finite, got nan"
+        ),
         "guidance no number": Case(SAMPLE + " --guidance=much", r"--guidance"),
         "visualize y": Case(SAMPLE + " --visualize=y", r"--visualize"),
         "sample flag mistyped": Case(SAMPLE + " --num-sample=3", r"--num-sample.*--num-samples"),

@@ -34,7 +34,7 @@ UNUSUAL: dict[str, Any] = {
     "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "recipe": "recommended",
     "denoise_first": 0.0, "adjust": "both",
     "level_draw": "uniform", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
-    "sampler": "chain", "ladder": "sigma", "num_sampling_steps": 17,
+    "sampler": "chain", "ladder": "sigma", "num_sampling_steps": 17, "guidance": 1.5, "weak_at": 0.3,
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
 }  # fmt: skip
 
@@ -189,6 +189,7 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("lr_decay", 1.5), ("lr_decay", math.nan), ("ema_length", 0), ("ema_length", 1.5),
     ("ema_length", math.nan),
     ("sampler", "chian"), ("ladder", "log"), ("num_sampling_steps", -1),
+    ("guidance", math.nan), ("weak_at", -0.1), ("weak_at", 1.1),
     ("eval_samples", 1), ("eval_sampling_steps", -1), ("eval_time", 0), ("eval_time", -1),
 ]  # fmt: skip
 

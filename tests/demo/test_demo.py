@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,21 @@ from PIL import Image
 import nkca
 from nkca.cli import metrics, sample, train
 from nkca.config.parsing import configure
-from nkca.demo import MODEL, model_path, path_as_argument
+from nkca.demo import DEMO, MODELS, model_path, path_as_argument
 from nkca.errors import InputError
 from nkca.metrics.image_sets import ImageFiles, Samples
 from nkca.metrics.measurement import open_measurement
 from nkca.metrics.request import DEMO_SAMPLES, MeasureRequest
-from nkca.models.checkpoint import LATEST, digest, find_checkpoint, load_checkpoint, slimmed
+from nkca.models.checkpoint import (
+    LATEST,
+    digest,
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    slimmed,
+)
 
+MODEL = MODELS[DEMO]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -107,6 +116,20 @@ def test_halves_that_overflow_are_refused(tmp_path: Path) -> None:
         slimmed(checkpoint, {})
 
 
+def test_a_weak_model_is_shipped_in_eight_bits_and_read_as_float32(tmp_path: Path) -> None:
+    whole = load_checkpoint(toys.write_checkpoint(tmp_path / "c.pth"))
+    whole = replace(whole, weak={name: tensor / 2 for name, tensor in whole.ema.items()})
+    small = slimmed(whole, {})
+    assert {t.dtype for t in small.weak.values() if t.ndim > 1} == {torch.float8_e4m3fn}
+    save_checkpoint(tmp_path / "small.pt", small)
+    again = load_checkpoint(tmp_path / "small.pt").weak
+    assert again.keys() == whole.weak.keys()
+    for name, tensor in whole.weak.items():
+        assert again[name].dtype == torch.float32
+        torch.testing.assert_close(again[name], tensor, rtol=1 / 16, atol=2**-10)
+    assert nkca.load_model(tmp_path / "small.pt", device="cpu").weak is not None
+
+
 # the name
 
 
@@ -135,7 +158,7 @@ def test_a_string_is_the_name_a_path_is_a_path(
 def test_an_installation_without_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nkca.demo.MODEL", tmp_path / "gone.pt")
+    monkeypatch.setitem(MODELS, DEMO, tmp_path / "gone.pt")
     result = run(sample.main, "demo", f"--save-dir={tmp_path / 'out'}", code=2)
     (line,) = result.stderr.splitlines()
     assert "the model 'demo' is missing from this installation of nkca" in line

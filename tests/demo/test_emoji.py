@@ -5,8 +5,9 @@ import zipfile
 
 from nkca.config.parsing import configure
 from nkca.data.dataset import load_dataset
-from nkca.demo import DEMO_EMOJI, EMOJI, dataset_path, measured_path
+from nkca.demo import DEMO_EMOJI, IMAGES, dataset_path, measured_path
 
+EMOJI = IMAGES[DEMO_EMOJI]
 COUNT, SHARE_OF_WHITE = 1878, (0.2, 0.6)
 
 
@@ -21,7 +22,7 @@ def test_it_is_read_as_colour_pictures_of_one_size_on_white() -> None:
 
 def test_all_commands_know_its_name_and_its_files_are_named() -> None:
     assert dataset_path(DEMO_EMOJI) == EMOJI
-    assert measured_path(DEMO_EMOJI) == str(EMOJI)
+    assert measured_path("demo-emoji:images") == str(EMOJI)
     assert measured_path("./demo-emoji") == "./demo-emoji"
     with zipfile.ZipFile(EMOJI) as archive:
         assert "1f600-grinning.png" in archive.namelist()

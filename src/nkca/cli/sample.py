@@ -223,7 +223,7 @@ def _replay(
 def _request(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     """The request of ``--like``, if any, changed by the flags; with the hash of the file that made it."""
     from nkca.data.listing import IMAGE_EXTENSIONS
-    from nkca.demo import DEMO, MODEL
+    from nkca.demo import model_name
     from nkca.models.checkpoint import find_checkpoint
     from nkca.sampling.request import SampleRequest, read_request_settings
 
@@ -233,7 +233,7 @@ def _request(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     seeding = {name: given.pop(name, None) for name in ("seeds", "seed", "num_samples")}
     if "checkpoint" in given:
         file = find_checkpoint(given["checkpoint"])
-        given["checkpoint"] = DEMO if file == MODEL else str(file.absolute())
+        given["checkpoint"] = model_name(file) or str(file.absolute())
     if "images" in given:
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
     if "inpainting_mask" in given:

@@ -24,13 +24,15 @@ _LEARNING = {
 }
 _CONTINUOUS = {
     "parametrisation": "preconditioned",
-    "denoise_first": 0.7,
+    "denoise_first": 0.85,
     "adjust": "deviation",
     "level_draw": "log-normal",
     "min_noise": 1e-3,
     "sampler": "dpm2m",
     "ladder": "sigma",
-    "num_sampling_steps": 19,
+    "num_sampling_steps": 9,
+    "weak_at": 0.25,
+    "guidance": 2.0,
 }
 _TIME = {"max_time": 3600.0, "epochs": 1_000_000}
 RECOMMENDED_VALUES = {"recipe": RECOMMENDED, **_LEARNING, **_CONTINUOUS}  # of continuous pixels

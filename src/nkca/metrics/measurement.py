@@ -15,7 +15,7 @@ from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.dataset import load_dataset
 from nkca.data.reading import OnDecode
-from nkca.demo import DEMO, DEMO_MODEL, MODEL, dataset_path, measured_path
+from nkca.demo import dataset_path, measured_path, model_name
 from nkca.errors import InputError
 from nkca.metrics.caveats import TRAINED_ON, identity, mismatch_warnings
 from nkca.metrics.collect import Subject
@@ -71,10 +71,9 @@ class _OpenCheckpoint:
     def trained_on(self) -> frozenset[Path]:
         """The paths of the images that it was trained on, if they still exist.
 
-        The images in the package are among those that the model in the package was trained on.
+        The images of a name in the package are among those that the model of that name was trained on.
         """
-        own = self.config.data.dataset
-        names = (own, DEMO) if self.path == MODEL else (own,)
+        names = (self.config.data.dataset, model_name(self.path))
         return frozenset(_resolved(n) for n in names if n and dataset_path(n).exists())
 
 
@@ -141,21 +140,22 @@ def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
 
 
 def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
-    """``count``, but at most `DEMO_SAMPLES` for the model in the package, which take a minute."""
-    if opened.path != MODEL or count <= DEMO_SAMPLES:
+    """``count``, but at most `DEMO_SAMPLES` for a model in the package."""
+    name = model_name(opened.path)
+    if name is None or count <= DEMO_SAMPLES:
         return count
     logger.info(
-        "%d samples of %s, for a first look: num_samples=%d for as many as the reference has",
+        "%d samples of %s:model, for a first look: num_samples=%d for as many as the reference has",
         DEMO_SAMPLES,
-        DEMO_MODEL,
+        name,
         count,
     )
     return DEMO_SAMPLES
 
 
 def _usual_extractor(opened: _OpenCheckpoint | None) -> str | None:
-    """The best extractor that needs no download, for the model in the package, which needs none either."""
-    if opened is None or opened.path != MODEL:
+    """The best extractor that needs no download, for a model in the package, which needs none either."""
+    if opened is None or model_name(opened.path) is None:
         return None
     return best_extractor(*opened.model.data_shape[1:])
 

@@ -35,7 +35,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nkca.demo import DEMO, model_path
+from nkca.demo import MODELS, model_path
 from nkca.errors import InputError
 from nkca.models import original_checkpoint
 from nkca.system.files import atomic_write
@@ -45,6 +45,7 @@ logger = logging.getLogger("nkca")
 
 FORMAT = "nkca-checkpoint"
 SCHEMA = 1
+SHORT = (torch.float16, torch.float8_e4m3fn)  # dtypes of models to be shipped
 LATEST, FINAL, BEST = "checkpoint_latest.pth", "checkpoint_final.pth", "checkpoint_best.pth"
 
 
@@ -65,12 +66,18 @@ class Checkpoint:
 
 
 def slimmed(checkpoint: Checkpoint, card: Mapping[str, Any]) -> Checkpoint:
-    """What sampling needs of it: the averages in half precision, no weights, no optimizer.
+    """What sampling needs of it: the average in half precision, no weights, no optimizer.
+
+    Of a weak model the matrices are in 8 bits, which guidance does not notice (docs/quality.md).
 
     Raises:
         InputError: if a weight is not finite or too large for half precision.
     """
-    ema, weak = _halves(checkpoint.ema), _halves(checkpoint.weak)
+    weak = {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.ndim > 1 else tensor
+        for name, tensor in _halves(checkpoint.weak).items()
+    }
+    ema = _halves(checkpoint.ema)
     return replace(checkpoint, model={}, ema=ema, weak=weak, optimizer=None, card=card)
 
 
@@ -113,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """The file that a MODEL means: ``demo``, a file, or a run's directory: its latest, else final one.
+    """The file that a MODEL means: one in the package, a file, or a directory's latest, else final one.
 
     Raises:
         InputError: if there is none.
@@ -184,12 +191,12 @@ def _checked(name: str | Path, content: Any) -> Checkpoint:
 
 
 def _warn_of_namesake(name: str | Path) -> None:
-    """Warn if ``demo``, the packaged model, may have been meant as a run in the current folder."""
-    if name == DEMO and isinstance(name, str):
+    """Warn if the name of a packaged model may have been meant as a run in the current folder."""
+    if isinstance(name, str) and name in MODELS:
         with contextlib.suppress(InputError):
-            find_checkpoint(Path(DEMO))
+            find_checkpoint(Path(name))
             logger.warning(
-                "%s is the model in the package; the run in this folder is ./%s", DEMO, DEMO
+                "%s is the model in the package; the run in this folder is ./%s", name, name
             )
 
 
@@ -267,7 +274,7 @@ def _weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"'{name}' is no tensor")
     return {
-        name: tensor.float() if tensor.dtype == torch.float16 else tensor
+        name: tensor.float() if tensor.dtype in SHORT else tensor
         for name, tensor in content.items()
     }
 

@@ -1,5 +1,6 @@
 """A chain and the conversion between its states and images."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +9,7 @@ from nkca.chain import Chain
 from nkca.config.schema import SamplingConfig
 from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.guidance import Guided
-from nkca.errors import InputError
+from nkca.errors import InputError, require
 from nkca.pixels import Pixels
 
 AS_IN_THE_PAPER = SamplingConfig()
@@ -43,9 +44,10 @@ class Model:
         """The chain that draws samples, see `nkca.denoisers.guidance`; None: as strong as `guidance`.
 
         Raises:
-            InputError: if it is not 1 and there is no weak model.
+            InputError: if it is not finite, or not 1 and there is no weak model.
         """
         strength = self.guidance if strength is None else strength
+        require(math.isfinite(strength), "guidance", "finite", strength)
         if strength == 1:
             return self.chain
         if self.weak is None:
