@@ -9,6 +9,7 @@ from torch import Tensor
 from nkca.denoisers.condition import Condition, Conditioned
 from nkca.denoisers.contract import Denoiser
 from nkca.distributions.contracts import Distribution, Posterior
+from nkca.kernels.averaged_noise import averaged_step, first_draw
 from nkca.kernels.contract import Kernel
 from nkca.noise import Noise
 
@@ -21,11 +22,13 @@ class Chain:
         kernel: p(x|z) and p(y|x); it decides the state space.
         denoiser: gives p(z|x).
         lag: w, in [0, 1): how much of x a step keeps.
+        averages_noise: steps share noise, see `nkca.kernels.averaged_noise`; continuous states only.
     """
 
     kernel: Kernel
     denoiser: Denoiser
     lag: float
+    averages_noise: bool = False
 
     def believe(self, x: Tensor, level_x: Tensor) -> Posterior:
         """p(z|x) for states x (B, C, H, W) at levels (B,): one denoiser evaluation."""
@@ -34,6 +37,30 @@ class Chain:
     def move(self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior) -> Distribution:
         """p(y|x) of a transition from states x (B, C, H, W) at ``level_x`` (B,) to ``level_y`` (B,)."""
         return self.kernel.transition(x, level_x, level_y, p_z, self.lag)
+
+    def step(
+        self,
+        x: Tensor,
+        levels: tuple[Tensor, Tensor],
+        p_z: Posterior,
+        noise: Noise,
+        carried: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Make a transition from states x (B, C, H, W).
+
+        Args:
+            levels: of x and of the next state, (B,) each.
+            carried: what the step to x returned beside it; None: nothing, at the start of a walk.
+
+        Returns:
+            The next state, and what the step after it takes as ``carried``.
+        """
+        if not self.averages_noise:
+            return self.move(x, *levels, p_z).sample(noise), None
+        z, fresh = p_z.mean, noise.normal(x)
+        if carried is None:
+            carried = first_draw(x, levels[0], z, self.lag, noise.normal(x))
+        return averaged_step(x, levels, z, self.lag, (carried, fresh)), fresh
 
     def conditioned(self, *conditions: Condition) -> "Chain":
         """The chain whose every p(z|x) is also conditioned on ``conditions``."""
@@ -59,10 +86,11 @@ def run(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Itera
 
     Yields ``len(levels)`` moments, the first before any transition; one denoiser evaluation each.
     """
+    carried = None
     for step, level in enumerate(levels):
         level_x = torch.full((len(x),), level, device=x.device)
         p_z = chain.believe(x, level_x)
         yield Moment(step, level, x, p_z)
         if step + 1 < len(levels):
             level_y = torch.full((len(x),), levels[step + 1], device=x.device)
-            x = chain.move(x, level_x, level_y, p_z).sample(noise)
+            x, carried = chain.step(x, (level_x, level_y), p_z, noise, carried)

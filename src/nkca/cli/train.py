@@ -33,15 +33,15 @@ class TrainCommand(SectionedCommand):
         ),
         "model": (
             *("discrete", "hidden_size", "dim_mults", "patch_size", "num_classes"),
-            *("parametrisation", "lag"),
+            *("parametrisation", "lag", "chain_noise"),
         ),
         "training": (
             *("recipe", "max_time", "batch_size", "epochs", "max_steps", "seed"),
             *("denoise_first", "adjust", "level_draw", "level_mean", "level_std", "min_noise"),
             *("optimizer", "lr", "adam_b1", "adam_b2", "lr_warmup", "lr_decay", "grad_clip"),
-            *("ema_decay", "ema_warmup", "ema_length"),
+            *("ema_decay", "ema_warmup", "ema_length", "weak_at"),
         ),
-        "sampling": ("sampler", "ladder", "num_sampling_steps"),
+        "sampling": ("sampler", "ladder", "num_sampling_steps", "guidance"),
         "saving and showing": (
             *("save_dir", "config_file", "dry_run", "quiet", "checkpoint_freq", "keep", "viz_freq"),
             *("eval_freq", "eval_samples", "eval_sampling_steps", "eval_time", "eval_dataset"),

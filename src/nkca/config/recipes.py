@@ -26,6 +26,7 @@ _CONTINUOUS = {
     "parametrisation": "preconditioned",
     "denoise_first": 0.85,
     "adjust": "deviation",
+    "chain_noise": "averaged",
     "level_draw": "log-normal",
     "min_noise": 1e-3,
     "sampler": "dpm2m",

@@ -148,6 +148,11 @@ class TrainingConfig:
     level_std: float = option(1.2, "Standard deviation of ln(sigma), with --level-draw=log-normal.")
     min_noise: float = option(0.01, "Lowest noise level trained.")
     lag: float | None = option(None, "Lag w of the chain; default: 0.5, with --discrete 0.95.")
+    chain_noise: str = option(
+        "fresh",
+        "Noise of the chain's steps: fresh, or averaged over two, which keeps the data's law better.",
+        ("fresh", "averaged"),
+    )
     seed: int = option(0, "Seed of weights, order and noise.")
     device: str = option("auto", "Device to compute on.", ("auto", "cpu", "cuda", "mps"))
     precision: str = option("auto", "Arithmetic of the network.", ("auto", "fp32", "bf16", "fp16"))
@@ -278,6 +283,8 @@ class RunConfig:
                 "denoise_first, adjust=deviation and level_draw=log-normal are for continuous pixels, "
                 "not discrete"
             )
+        if self.model.discrete and self.training.chain_noise != "fresh":
+            raise InputError("chain_noise=averaged is for continuous pixels, not discrete")
         if self.model.discrete and self.sampling.sampler != "chain":
             raise InputError(
                 f"sampler={self.sampling.sampler} is for continuous pixels, not discrete"

@@ -85,6 +85,7 @@ class LevelReport:
 
     Args:
         drift: of the state.
+        entropy_production: None for a chain that averages noise.
         late_production: entropy production of the second half of the steps only. On its way from the
             noised data to its stationary distribution a chain also produces entropy; that part fades.
         pixels: autocorrelation of the state's pixels.
@@ -96,8 +97,8 @@ class LevelReport:
 
     noise_level: float
     drift: Drift
-    entropy_production: EntropyProduction
-    late_production: EntropyProduction
+    entropy_production: EntropyProduction | None
+    late_production: EntropyProduction | None
     reversibility: Reversibility
     pixels: Autocorrelation
     picture_drift: PictureDrift | None = None
@@ -119,6 +120,8 @@ class LevelReport:
         Reversible with respect to the noised data: a chain with another stationary distribution shows
         here too.
         """
+        if self.entropy_production is None:
+            return self.reversibility.p_value
         return combine_p_values((self.entropy_production.p_value, self.reversibility.p_value))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nkca.diagnostics.autocorrelation import Autocorrelation
-from nkca.diagnostics.findings import ChainReport, LevelReport, StudyOptions
+from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelReport, StudyOptions
 from nkca.diagnostics.plots import plot_chain_report
 from nkca.diagnostics.record import Judge
 from nkca.diagnostics.study import study_chain
@@ -120,11 +120,10 @@ def _lines(level: LevelReport) -> Iterator[str]:
         hint = f"at step {level.score_steps[-1]}; {values[0]:.2f} at step 0"
         yield _line(name, f"{values[-1]:.2f}", hint)
     made = level.entropy_production
-    if made.mean is None or made.standard_error is None:
-        value = "infinite"
+    if made is None:
+        yield _line("entropy production", "unknown", "steps that average noise have no density")
     else:
-        value = f"{made.mean:.2e} ± {made.standard_error:.0e}"
-    yield _line("entropy production", value, "nats per dimension and step", made.p_value)
+        yield _line("entropy production", _rate(made), "nats per dimension and step", made.p_value)
     arrow = level.reversibility
     yield _line(
         "arrow of time",
@@ -140,6 +139,12 @@ def _lines(level: LevelReport) -> Iterator[str]:
 def _line(name: str, value: str, hint: str, p: float | None = None) -> str:
     verdict = "" if p is None else "  <- significant" if p < SIGNIFICANT else "; not significant"
     return f"  {name:<24}{value:>20}   {hint}{verdict}"
+
+
+def _rate(made: EntropyProduction) -> str:
+    if made.mean is None or made.standard_error is None:
+        return "infinite"
+    return f"{made.mean:.2e} ± {made.standard_error:.0e}"
 
 
 def _p(value: float) -> str:

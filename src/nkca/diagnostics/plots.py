@@ -111,13 +111,13 @@ def _point(axes: "Axes", place: float, value: float, error: float, note: str, **
 def _entropy_production(axes: "Axes", report: ChainReport) -> None:
     for place, (level, style) in enumerate(_styled(report)):
         found = level.entropy_production
-        if found.mean is None or found.standard_error is None:
-            middle = axes.get_xaxis_transform()
-            axes.text(place, 0.6, "infinite", transform=middle, ha="center", color=style["color"])
+        if found is None or found.mean is None or found.standard_error is None:
+            middle, text = axes.get_xaxis_transform(), "infinite" if found else "unknown"
+            axes.text(place, 0.6, text, transform=middle, ha="center", color=style["color"])
             continue
         _point(axes, place, found.mean, found.standard_error, _p(found.p_value), **style)
         late = level.late_production
-        if late.mean is not None and late.standard_error is not None:
+        if late is not None and late.mean is not None and late.standard_error is not None:
             hollow = {**style, "mfc": "white", "alpha": 0.6}
             _point(axes, place + 0.3, late.mean, late.standard_error, "", **hollow)
     axes.axhline(0, color=GREY, linestyle="--")

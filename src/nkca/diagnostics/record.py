@@ -53,14 +53,15 @@ class Visit:
     Args:
         x: the state, (B, C, H, W).
         before: the state one step earlier; None at step 0.
-        log_ratio: log p(x|before) - log p(before|x) in nats, (B,) float64; 0 at step 0.
+        log_ratio: log p(x|before) - log p(before|x) in nats, (B,) float64; 0 at step 0. None for a chain
+            that averages noise, whose steps have no density that is known.
     """
 
     step: int
     x: Tensor
     p_z: Posterior
     before: Tensor | None
-    log_ratio: Tensor
+    log_ratio: Tensor | None
 
 
 def walk(chain: Chain, x: Tensor, level: float, steps: int, noise: Noise) -> Iterator[Visit]:
@@ -69,14 +70,15 @@ def walk(chain: Chain, x: Tensor, level: float, steps: int, noise: Noise) -> Ite
     Each takes one denoiser evaluation: p(.|x) gives the next state and the density of the step back.
     """
     b = torch.full((len(x),), level, device=x.device)
-    before, log_forward = None, torch.zeros(len(x), device=x.device)
+    before, carried, log_forward = None, None, torch.zeros(len(x), device=x.device)
     for step in range(steps + 1):
         p_z = chain.believe(x, b)
         p_y = chain.move(x, b, b, p_z)
         log_backward = 0.0 if before is None else p_y.log_prob(before)
-        yield Visit(step, x, p_z, before, (log_forward - log_backward).cpu().double())
+        log_ratio = (log_forward - log_backward).cpu().double()
+        yield Visit(step, x, p_z, before, None if chain.averages_noise else log_ratio)
         if step < steps:
-            y = p_y.sample(noise)
+            y, carried = chain.step(x, (b, b), p_z, noise, carried)
             before, x, log_forward = x, y, p_y.log_prob(y)
 
 
@@ -113,7 +115,8 @@ class LevelRecord:
         if not x.isfinite().all():
             raise InputError(f"the chain diverged after {step} steps; study other noise levels")
         if visit.before is not None:
-            self._log_ratios[step].append(visit.log_ratio)
+            if visit.log_ratio is not None:
+                self._log_ratios[step].append(visit.log_ratio)
             self._add_statistics(step, state_statistics(x, self.limits))
             if step in _pair_steps(self.options.steps):
                 self._pairs[step].append(Pairs(_middle(visit.before), _middle(x)))
@@ -138,14 +141,13 @@ class LevelRecord:
         """The report on this level, once all steps of all chains have been added."""
         steps = self.options.checkpoints
         windows = torch.stack([torch.cat(self._windows[step]) for step in steps[1:]], 1)
-        ratios = torch.stack([torch.cat(parts) for parts in self._log_ratios.values()])
-        late = ratios[len(ratios) // 2 :]
+        ratios = [torch.cat(parts) / dimensions for parts in self._log_ratios.values()]
         scores, picture_drift = self._judged(steps)
         return LevelReport(
             noise_level=noise_level,
             drift=measure_drift(steps[1:], torch.cat(self._start), windows),
-            entropy_production=EntropyProduction.of(ratios.mean(0) / dimensions),
-            late_production=EntropyProduction.of(late.mean(0) / dimensions),
+            entropy_production=_production(ratios),
+            late_production=_production(ratios[len(ratios) // 2 :]),
             reversibility=arrow_of_time(
                 self._all_pairs(),
                 ClassifierTraining(self.options.arrow_steps, seed=self.options.seed),
@@ -177,6 +179,10 @@ class LevelRecord:
         tracked = self.options.tracked
         rows = [torch.cat(values[step])[:tracked] for step in range(self.options.steps + 1)]
         return autocorrelation(torch.stack(rows))
+
+
+def _production(ratios: list[Tensor]) -> EntropyProduction | None:
+    return EntropyProduction.of(torch.stack(ratios).mean(0)) if ratios else None
 
 
 def _pair_steps(steps: int) -> set[int]:

@@ -63,6 +63,7 @@ def assemble(
     device: torch.device,
     precision: str = "fp32",
     lag: float | None = None,
+    averages_noise: bool = False,
     min_noise: float = 0.01,
     sampling: SamplingConfig = AS_IN_THE_PAPER,
     weak: nn.Module | None = None,
@@ -72,6 +73,7 @@ def assemble(
     Args:
         weak: a network of the same shape that may guide samples.
         lag: in [0, 1); None is the kernel's default.
+        averages_noise: see `nkca.chain.Chain`.
 
     Raises:
         InputError: if the lag is out of range.
@@ -79,7 +81,8 @@ def assemble(
     require(lag is None or 0 <= lag < 1, "lag", "in [0, 1)", lag)
     space = state_space(spec.config)
     denoiser = with_precision(network, precision, device)
-    chain = Chain(space.kernel, denoiser, space.kernel.default_lag if lag is None else lag)
+    lag = space.kernel.default_lag if lag is None else lag
+    chain = Chain(space.kernel, denoiser, lag, averages_noise)
     guide = None if weak is None else with_precision(weak, precision, device)
     return Model(chain, space.pixels, spec.data_shape, min_noise, device, sampling, guide)
 
@@ -141,6 +144,7 @@ def restore(
         device=where,
         precision=precision,
         lag=config.training.lag if lag is None else lag,
+        averages_noise=config.training.chain_noise == "averaged",
         min_noise=config.training.min_noise,
         sampling=config.sampling,
         weak=network_with(checkpoint.weak) if checkpoint.weak else None,

@@ -246,6 +246,7 @@ def _assemble(
             device=device,
             precision=training.precision,
             lag=training.lag,
+            averages_noise=training.chain_noise == "averaged",
             min_noise=training.min_noise,
             sampling=config.sampling,
             weak=weak_network,

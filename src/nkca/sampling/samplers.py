@@ -98,7 +98,7 @@ def _descend(
     chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise, estimate: Estimate
 ) -> Iterator[Moment]:
     """Step without noise from level to level, each time to an estimate of z; walk where levels repeat."""
-    before = None
+    before, carried = None, None
     for step, level in enumerate(levels):
         level_x = _levels(x, level)
         here = Moment(step, level, x, chain.believe(x, level_x))
@@ -106,10 +106,11 @@ def _descend(
         if step + 1 == len(levels):
             return
         if levels[step + 1] == level:
-            x, before = chain.move(x, level_x, level_x, here.p_z).sample(noise), None
+            x, carried = chain.step(x, (level_x, level_x), here.p_z, noise, carried)
+            before = None
         else:
             x = _step(chain, here, levels[step + 1], estimate(here, before, levels[step + 1]))
-            before = here
+            before, carried = here, None
 
 
 def _step(chain: Chain, here: Moment, level_y: float, z: Tensor) -> Tensor:

@@ -40,10 +40,11 @@ def from_walks(
         states = [_descend(model, schedule, level, walks)]
         noise = Noise([derive_seed("walk", walk) for walk in walks])
         b = torch.full((len(walks),), level, device=model.device)
+        x, carried = states[0], None
         for _ in range(furthest):
-            x = states[-1]
             for _ in range(steps_between):
-                x = model.chain.move(x, b, b, model.chain.believe(x, b)).sample(noise)
+                p_z = model.chain.believe(x, b)
+                x, carried = model.chain.step(x, (b, b), p_z, noise, carried)
             states.append(x)
         rows = [(seed % samples_per_walk, walks.index(seed // samples_per_walk)) for seed in seeds]
         return torch.stack([states[number][walk] for number, walk in rows])

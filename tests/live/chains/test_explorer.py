@@ -1,6 +1,7 @@
 """The behaviour of live chains, with exact denoisers: what changes, what stays, what undo restores."""
 
 import base64
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -15,8 +16,12 @@ from live_chains import (
     ten_pictures,
 )
 from oracles import z_scores
+from tables import each
 from torch import Tensor
 
+from nkca.chain import Chain
+from nkca.denoisers.exact import GaussianDenoiser
+from nkca.distributions.normal import Normal
 from nkca.errors import InputError
 from nkca.live.chains.events import (
     Anneal,
@@ -98,6 +103,23 @@ def test_a_step_takes_one_evaluation_and_a_level_none(space: str) -> None:
     explorer.step()
     assert calls == [6] * 4
     assert set(now(explorer).levels) == {0.3}
+
+
+def point(x: Tensor, noise_level: Tensor) -> Normal:
+    """Of normal data the mean of p(z|x), without its deviation."""
+    p_z = GaussianDenoiser(torch.tensor(0.0), torch.tensor(1.0))(x, noise_level)
+    return Normal(p_z.mean, torch.zeros_like(p_z.std))
+
+
+def test_tiles_that_average_noise_keep_normal_data() -> None:
+    """Steps share their noise: with fresh noise a quarter of the variance would be lost."""
+    model = exact_model()
+    variance = 0.9**2 + 0.1
+    for averages, expected in each([(True, variance), (False, 0.75 * variance)]):
+        chain = Chain(model.chain.kernel, point, 0.5, averages)
+        explorer = Explorer(dataclasses.replace(model, chain=chain), Setup(400, seed=1))
+        explorer.apply([Level(0.1), MakeSteps(90)])
+        assert float(now(explorer).x.var()) == pytest.approx(expected, rel=0.07)
 
 
 def test_only_free_tiles_are_evaluated() -> None:

@@ -37,6 +37,7 @@ class Tiles:
         change: mean absolute change of the pictures in the last step, 0 to 1; None: no step led here.
         label: the last action, in words.
         labelled: the version at which it happened.
+        stepped: the version that the last step led to.
     """
 
     version: int
@@ -54,6 +55,7 @@ class Tiles:
     change: float | None = None
     label: str = "start"
     labelled: int = 0
+    stepped: int = -1
 
     def __len__(self) -> int:
         return len(self.x)
@@ -115,17 +117,20 @@ def step(
     rows = moment.free
     target, *ahead = moment.ahead or (moment.noise_level,)
     moved = dataclasses.replace(
-        moment, step=moment.step + 1, noise_level=target, ahead=tuple(ahead), change=None
+        moment,
+        step=moment.step + 1,
+        noise_level=target,
+        ahead=tuple(ahead),
+        change=None,
+        stepped=moment.version + 1,
     )
     if not rows:
         return moved, None
     if prediction is None or not prediction.fits(moment):
         prediction = predict(model, moment)
-    level_x = torch.tensor([moment.levels[row] for row in rows], device=model.device)
-    level_y = torch.full_like(level_x, target)
-    p_y = model.chain.move(moment.x[rows], level_x, level_y, prediction.p_z)
+    level_y = torch.full((len(rows),), target, device=model.device)
     x = moment.x.clone()
-    x[rows] = p_y.sample(_noise(moment, rows))
+    x[rows] = _next_states(model, moment, rows, level_y, prediction)
     levels = tuple(
         level if locked else target
         for level, locked in zip(moment.levels, moment.locked, strict=True)
@@ -135,6 +140,19 @@ def step(
     moved = with_pictures(model, moved, prediction)
     change = (moved.pictures[rows].float() - moment.pictures[rows]).abs().mean().item() / 255
     return dataclasses.replace(moved, change=change), prediction
+
+
+def _next_states(
+    model: Model, moment: Tiles, rows: list[int], level_y: Tensor, prediction: Prediction
+) -> Tensor:
+    """The states of the tiles ``rows`` after a step."""
+    x, p_z = moment.x[rows], prediction.p_z
+    level_x = torch.tensor([moment.levels[row] for row in rows], device=model.device)
+    carried = None
+    if model.chain.averages_noise and moment.stepped == moment.version:
+        before = dataclasses.replace(moment, version=moment.version - 1)
+        carried = _noise(before, rows).normal(x)  # what the step to x drew
+    return model.chain.step(x, (level_x, level_y), p_z, _noise(moment, rows), carried)[0]
 
 
 def with_pictures(model: Model, moment: Tiles, prediction: Prediction) -> Tiles:
