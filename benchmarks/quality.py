@@ -1,10 +1,11 @@
 """The best pictures for the time: rows of settings and peers, at equal CPU time, on Fashion-MNIST.
 
-    python benchmarks/quality.py [--rows recommended,edm] [--seconds 600] [--seed 0] [--samples 1000]
-                                 [--out benchmarks/quality]
+    python benchmarks/quality.py [--rows "recommended;edm"] [--seconds 600] [--seed 0] [--samples 1000]
+                                 [--chain] [--out benchmarks/quality]
 
 Each row trains in one thread until it has used --seconds of CPU time, then draws --samples pictures and is
-judged (`judges.py`). What is done already is not done again: results are in OUT.json, sheets of the same
+judged (`judges.py`). --chain also lets chains of nkca's rows walk at fixed levels from test images
+(`measure_chain`). What is done already is not done again: results are in OUT.json, sheets of the same
 seeds in OUT/. Rows of nkca learn with the options below, on all 60,000 images; peers as their own users
 would (`peers.py`). "edm" is EDM's recipe on nkca's own network of the paper's kind.
 Needs Debian's dataset-fashion-mnist.
@@ -15,20 +16,27 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 import nkca
 from nkca.data.dataset import batches
-from nkca.noise import step_noise
+from nkca.diagnostics.record import walk
+from nkca.models.model import Model
+from nkca.noise import sample_noise, step_noise
 from nkca.pictures.png import save_png
 from nkca.pixels import as_tensor
 from nkca.runs.run import Run
 from nkca.runs.start import prepare
+from nkca.sampling.ladders import sigma_ladder
+from nkca.sampling.samplers import SAMPLERS
 from nkca.sampling.tasks import Schedule
 from nkca.system.allocator import keep_freed_memory
 
@@ -40,6 +48,7 @@ from peers import PEERS
 ROOT = Path(__file__).resolve().parent.parent
 Images = npt.NDArray[np.uint8]
 Sample = Callable[[int], Images]
+CHAINS, CHAIN_STEPS, ENTROPY_STEPS, CHAIN_LEVELS = 200, 100, 8, (0.1, 0.3, 0.6)
 
 SMALL = {"hidden_size": 32, "dim_mults": [1, 2, 2], "patch_size": 1}
 EDM = {
@@ -94,8 +103,8 @@ def train(run: Run, seconds: float) -> int:
     return progress.images
 
 
-def of_nkca(options: dict[str, Any], data: Path, seconds: float, seed: int) -> tuple[int, Sample]:
-    """Train a row of nkca; returns the images seen and what draws samples."""
+def of_nkca(options: dict[str, Any], data: Path, seconds: float, seed: int) -> tuple[int, Model]:
+    """Train a row of nkca; returns the images seen and the model."""
     fixed = {
         "dataset": str(data),
         "seed": seed,
@@ -104,8 +113,44 @@ def of_nkca(options: dict[str, Any], data: Path, seconds: float, seed: int) -> t
         "max_time": seconds,
     }
     run = prepare({**options, **fixed, "epochs": 10**6}, Path("runs/quality-unused")).run
-    seen, model = train(run, seconds), run.ema_model
-    return seen, lambda count: nkca.sample(model, range(count), schedule=Schedule())[..., 0]
+    return train(run, seconds), run.ema_model
+
+
+@torch.inference_mode()
+def measure_chain(model: Model, judge: Judge, images: Images, level: float) -> dict[str, Any]:
+    """A walk of `CHAIN_STEPS` transitions at one level, from each of the images (N, 28, 28).
+
+    Measured are, at its start and at its end: the variance of the states, mean over pixels; the Fréchet
+    distance and the shares of the kinds of clothes in the pictures that the same 9 deterministic steps make
+    of the states. And of the kernel p(y|x): entropy production in nats a dimension, its mean over
+    `ENTROPY_STEPS` transitions with fresh noise.
+    """
+    noise, b = sample_noise(range(len(images))), torch.full((len(images),), level)
+    z = model.pixels.to_state(as_tensor(images[..., None]))
+    x = start = model.chain.kernel.add_noise(z, b).sample(noise)
+
+    def state(x: Tensor) -> dict[str, Any]:
+        way = sigma_ladder(level, model.min_noise, 9)
+        *_, last = SAMPLERS["dpm2m"](model.chain, x, way, noise)
+        verdict = judge(model.pixels.to_uint8(last.p_z.mode()).numpy()[:, 0])
+        variance = round(x.var(0).mean().item(), 4)
+        return {
+            "variance": variance,
+            "distance": round(verdict.distance, 2),
+            "shares": verdict.shares,
+        }
+
+    carried = None
+    for _ in range(CHAIN_STEPS):
+        x, carried = model.chain.step(x, (b, b), model.chain.believe(x, b), noise, carried)
+    with_densities = replace(model.chain, averages_noise=False)
+    ratios = [
+        visit.log_ratio.mean() / z[0].numel()
+        for visit in walk(with_densities, start, level, ENTROPY_STEPS, noise)
+        if visit.before is not None and visit.log_ratio is not None
+    ]
+    production = torch.stack(ratios).mean().item()
+    return {"start": state(start), "end": state(x), "entropy_production": round(production, 6)}
 
 
 def of_peer(name: str, images: Images, seconds: float, seed: int) -> tuple[int, Sample]:
@@ -125,10 +170,12 @@ def of_peer(name: str, images: Images, seconds: float, seed: int) -> tuple[int, 
 def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -> dict[str, Any]:
     """Train and judge one row."""
     images, _ = read_split(SOURCE, "train")
+    model = None
     if row in PEERS:
         seen, sample = of_peer(row, images, arguments.seconds, arguments.seed)
     else:
-        seen, sample = of_nkca(ROWS[row], data, arguments.seconds, arguments.seed)
+        seen, model = of_nkca(ROWS[row], data, arguments.seconds, arguments.seed)
+        sample = partial(draw, model)
     torch.manual_seed(arguments.seed)
     began = time.process_time()
     samples = sample(arguments.samples)
@@ -137,6 +184,10 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
     arguments.out.mkdir(parents=True, exist_ok=True)
     save_png(arguments.out / f"{name_of(row, arguments)}.png", sheet)
     verdict = judge(samples)
+    chain = {}
+    if arguments.chain and model is not None:
+        test, _ = read_split(SOURCE, "test")
+        chain = {f"{b:g}": measure_chain(model, judge, test[:CHAINS], b) for b in CHAIN_LEVELS}
     return {
         "row": row,
         "seconds": arguments.seconds,
@@ -146,7 +197,13 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
         "distance": round(verdict.distance, 3),
         "shares": dict(zip(KINDS, verdict.shares, strict=True)),
         "sampling_seconds": round(sampling, 1),
+        **({"chain": chain} if chain else {}),
     }
+
+
+def draw(model: Model, count: int) -> Images:
+    """The first samples of a model, in its own way, (count, 28, 28)."""
+    return nkca.sample(model, range(count), schedule=Schedule())[..., 0]
 
 
 def name_of(row: str, arguments: argparse.Namespace) -> str:
@@ -161,6 +218,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--chain", action="store_true", help="also measure the chain")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "quality")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
