@@ -3,11 +3,12 @@
     python benchmarks/quality.py [--rows "recommended;edm"] [--seconds 600] [--seed 0] [--samples 1000]
                                  [--chain] [--out benchmarks/quality]
 
-Each row trains in one thread until it has used --seconds of CPU time, then draws --samples pictures and is
-judged (`judges.py`). --chain also lets chains of nkca's rows walk at fixed levels from test images
-(`measure_chain`). What is done already is not done again: results are in OUT.json, sheets of the same
-seeds in OUT/. Rows of nkca learn with the options below, on all 60,000 images; peers as their own users
-would (`peers.py`). "edm" is EDM's recipe on nkca's own network of the paper's kind.
+Each row trains in one thread until it has used --seconds of CPU time, then draws --samples pictures. They
+are judged by `judges.py`, and by FID and KID with an extractor that needs no download. --chain also lets
+chains of nkca's rows walk at fixed levels from test images (`measure_chain`). What is done already is not
+done again: results are in OUT.json, sheets of the same seeds in OUT/. Rows of nkca learn with the options
+below, on all 60,000 images; peers as their own users would (`peers.py`). "edm" is EDM's recipe on nkca's own
+network of the paper's kind.
 Needs Debian's dataset-fashion-mnist.
 """
 
@@ -48,6 +49,7 @@ from peers import PEERS
 ROOT = Path(__file__).resolve().parent.parent
 Images = npt.NDArray[np.uint8]
 Sample = Callable[[int], Images]
+EXTRACTOR = "efficientnet-lite0"  # of FID and KID, against the first 1,000 test images
 CHAINS, CHAIN_STEPS, ENTROPY_STEPS, CHAIN_LEVELS = 200, 100, 8, (0.1, 0.3, 0.6)
 
 SMALL = {"hidden_size": 32, "dim_mults": [1, 2, 2], "patch_size": 1}
@@ -183,10 +185,11 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
     sheet = nkca.contact_sheet(samples[:64, :, :, None], columns=16)
     arguments.out.mkdir(parents=True, exist_ok=True)
     save_png(arguments.out / f"{name_of(row, arguments)}.png", sheet)
-    verdict = judge(samples)
-    chain = {}
+    verdict, chain = judge(samples), {}
+    test, _ = read_split(SOURCE, "test")
+    scores = nkca.measure(samples[..., None], test[:1000, :, :, None].copy(), features=EXTRACTOR)
+    assert scores.kid is not None
     if arguments.chain and model is not None:
-        test, _ = read_split(SOURCE, "test")
         chain = {f"{b:g}": measure_chain(model, judge, test[:CHAINS], b) for b in CHAIN_LEVELS}
     return {
         "row": row,
@@ -195,6 +198,8 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
         "samples": arguments.samples,
         "images_seen": seen,
         "distance": round(verdict.distance, 3),
+        "fid": round(float(scores.fid or 0), 2),
+        "kid_1000": round(1000 * scores.kid.mean, 2),
         "shares": dict(zip(KINDS, verdict.shares, strict=True)),
         "sampling_seconds": round(sampling, 1),
         **({"chain": chain} if chain else {}),
