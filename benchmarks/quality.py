@@ -7,8 +7,8 @@ Each row trains in one thread until it has used --seconds of CPU time, then draw
 are judged by `judges.py`, and by FID and KID with an extractor that needs no download. --chain also lets
 chains of nkca's rows walk at fixed levels from test images (`measure_chain`). What is done already is not
 done again: results are in OUT.json, sheets of the same seeds in OUT/. Rows of nkca learn with the options
-below, on all 60,000 images; peers as their own users would (`peers.py`). "edm" is EDM's recipe on nkca's own
-network of the paper's kind.
+below, on all 60,000 images; peers as their own users would (`peers.py`). "edm" is EDM's recipe on nkca's
+own network of the paper's kind.
 Needs Debian's dataset-fashion-mnist.
 """
 
