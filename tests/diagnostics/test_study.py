@@ -17,6 +17,7 @@ from nkca.diagnostics.findings import ChainReport, EntropyProduction, LevelRepor
 from nkca.diagnostics.record import Judge, walk
 from nkca.diagnostics.study import StudyProgress, study_chain
 from nkca.distributions.contracts import Distribution, Factored, Posterior
+from nkca.distributions.image_list import ImageList
 from nkca.errors import InputError
 from nkca.kernels.categorical import CategoricalKernel, push_scramble
 from nkca.kernels.continuous import ContinuousKernel, push_affine
@@ -312,6 +313,40 @@ class Corner:
         assert images.dtype == torch.uint8
         assert images.shape[1] == 3
         return Features(images.float().mean((2, 3)))
+
+
+class Whole(Corner):
+    """An extractor that sees all pixels."""
+
+    def __call__(self, images: Tensor) -> Features:
+        return Features(images.float().flatten(1))
+
+
+@dataclass(frozen=True)
+class Prefers:
+    """A denoiser of the listed images that likes the first more than the data do."""
+
+    denoiser: ImageListDenoiser
+
+    def __call__(self, x: Tensor, noise_level: Tensor) -> ImageList:
+        p_z = self.denoiser(x, noise_level)
+        liked = torch.eye(len(LIST))[0] * 1.5
+        return ImageList((p_z.log_weights + liked).log_softmax(1), p_z.images)
+
+
+def test_shares_of_kinds_of_pictures_are_followed_along_the_walk() -> None:
+    """Six kinds of pictures: the exact chain keeps their shares, a wrong one lets the first take over."""
+
+    def shares(features: Tensor) -> dict[str, float]:
+        kinds = torch.cdist(features, LIST.float().flatten(1)).argmin(1)
+        return {str(kind): (kinds == kind).float().mean().item() for kind in range(len(LIST))}
+
+    options, judge = replace(OPTIONS, levels=(0.8,), steps=32), Judge(Whole(), shares)
+    for denoiser, is_kept in ((listed(REAL), True), (Prefers(listed(REAL)), False)):
+        (level,) = study(Case(model_of(REAL, denoiser), PICTURES), options, judge).levels
+        moved = [values[-1] - values[0] for values in level.scores.values()]
+        assert (max(map(abs, moved)) < 0.12) is is_kept
+        assert (moved[0] == max(moved) > 0.15) is not is_kept
 
 
 def test_pictures_are_scored_where_it_says_and_features_are_followed() -> None:
