@@ -20,6 +20,7 @@ from tables import each
 from torch import Tensor
 
 from nkca.chain import Chain
+from nkca.config.schema import SamplingConfig
 from nkca.denoisers.exact import GaussianDenoiser
 from nkca.distributions.normal import Normal
 from nkca.errors import InputError
@@ -120,6 +121,29 @@ def test_tiles_that_average_noise_keep_normal_data() -> None:
         explorer = Explorer(dataclasses.replace(model, chain=chain), Setup(400, seed=1))
         explorer.apply([Level(0.1), MakeSteps(90)])
         assert float(now(explorer).x.var()) == pytest.approx(expected, rel=0.07)
+
+
+def test_a_model_with_a_sampler_shows_samples_at_once_and_after_a_restart() -> None:
+    model = dataclasses.replace(exact_model(), sampling=SamplingConfig("dpm2m", "sigma", 20))
+
+    def first(seed: int) -> Explorer:
+        return Explorer(model, Setup(6, seed))
+
+    def known(pictures: Tensor) -> list[bool]:
+        return (pictures[:, None] == ten_pictures()).flatten(2).all(2).any(1).tolist()
+
+    explorer = first(3)
+    begun = now(explorer).pictures
+    assert known(begun) == [True] * 6
+    assert torch.equal(begun, now(first(3)).pictures)
+    assert not torch.equal(begun, now(first(4)).pictures)
+    explorer.apply([Level(0.3), MakeSteps(2), Restart("noise", 3)])
+    assert torch.equal(now(explorer).pictures, begun)
+    explorer.apply([Paint(0, bits(half())), Restart("noise", 5)])
+    changed = (now(explorer).pictures[0] != begun[0])[0]
+    assert changed.any()
+    assert not changed[~half()].any(), "held pixels are kept"
+    assert now(explorer).levels == (1.0,) * 6
 
 
 def test_only_free_tiles_are_evaluated() -> None:

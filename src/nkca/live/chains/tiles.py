@@ -16,6 +16,8 @@ from nkca.denoisers.condition import hold
 from nkca.distributions.contracts import Posterior
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
+from nkca.sampling import tasks
+from nkca.sampling.tasks import Schedule, draw_task
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def with_pictures(model: Model, moment: Tiles, prediction: Prediction) -> Tiles:
 def first_tiles(
     model: Model, batch_size: int, seed: int, noise_level: float, images: Tensor | None
 ) -> Tiles:
-    """The first moment: every tile from noise, or from uint8 images (batch_size, C, H, W)."""
+    """The first moment: every tile started anew, or from uint8 images (batch_size, C, H, W)."""
     channels, height, width = model.data_shape
     blank = torch.zeros(batch_size, channels, height, width, dtype=torch.uint8)
     moment = Tiles(
@@ -197,10 +199,18 @@ def reseeded(moment: Tiles, seed: int) -> Tiles:
 
 
 def from_noise(model: Model, moment: Tiles) -> Tiles:
-    """Start the free tiles from the prior at level 1, keeping masks and held pixels. One evaluation."""
+    """Start the free tiles anew, keeping masks and held pixels.
+
+    Where the model's own way of sampling is the chain, or a free tile holds pixels, tiles start from the
+    prior at level 1, which costs one evaluation. Else they start from samples.
+    """
     rows = moment.free
     if not rows:
         return moment
+    if model.sampling.sampler != "chain" and not set(rows) & set(moment.masked):
+        seeds = [derive_seed("live start", moment.seed, moment.draw, tile) for tile in rows]
+        samples = draw_task(model, tasks.from_noise(seeds), Schedule())
+        return from_images(model, moment, samples, rows)
     prior = model.chain.kernel.prior((len(rows), *model.data_shape))
     x = moment.x.clone()
     x[rows] = prior.sample(_noise(moment, rows)).to(model.device)
