@@ -35,7 +35,7 @@ UNUSUAL: dict[str, Any] = {
     "denoise_first": 0.0, "adjust": "both",
     "level_draw": "uniform", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
     "sampler": "chain", "ladder": "sigma", "num_sampling_steps": 17, "guidance": 1.5, "weak_at": 0.3,
-    "chain_noise": "fresh",
+    "chain_noise": "fresh", "augment": 0.0,
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
 }  # fmt: skip
 
@@ -88,7 +88,15 @@ def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
     assert UNUSUAL.keys() == OPTIONS.keys()
     changed = {name for name in OPTIONS if UNUSUAL[name] != defaults[name]}
     # those that are left have other values with continuous pixels alone
-    same = {"parametrisation", "sampler", "denoise_first", "adjust", "level_draw", "chain_noise"}
+    same = {
+        "parametrisation",
+        "sampler",
+        "denoise_first",
+        "adjust",
+        "level_draw",
+        "chain_noise",
+        "augment",
+    }
     assert changed == OPTIONS.keys() - same
 
 
@@ -190,7 +198,7 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("lr_decay", 1.5), ("lr_decay", math.nan), ("ema_length", 0), ("ema_length", 1.5),
     ("ema_length", math.nan),
     ("sampler", "chian"), ("chain_noise", "none"), ("ladder", "log"), ("num_sampling_steps", -1),
-    ("guidance", math.nan), ("weak_at", -0.1), ("weak_at", 1.1),
+    ("guidance", math.nan), ("augment", -0.1), ("augment", 1.5), ("weak_at", -0.1), ("weak_at", 1.1),
     ("eval_samples", 1), ("eval_sampling_steps", -1), ("eval_time", 0), ("eval_time", -1),
 ]  # fmt: skip
 

@@ -33,7 +33,7 @@ class TrainCommand(SectionedCommand):
         ),
         "model": (
             *("discrete", "hidden_size", "dim_mults", "patch_size", "num_classes"),
-            *("parametrisation", "lag", "chain_noise"),
+            *("parametrisation", "lag", "chain_noise", "augment"),
         ),
         "training": (
             *("recipe", "max_time", "batch_size", "epochs", "max_steps", "seed"),

@@ -28,6 +28,10 @@ class ModelConfig:
     )
     discrete: bool = option(False, "Model pixels as categories instead of real numbers.")
     num_classes: int = option(10, "Levels a pixel can take, with --discrete.")
+    augment: float = option(
+        0.0,
+        "Probability of each way in which training images, but not samples, are changed: small sets.",
+    )
     parametrisation: str = option(
         "paper",
         "What the network's outputs mean; 'preconditioned' corrects the best linear denoiser.",
@@ -39,6 +43,7 @@ class ModelConfig:
         require(size > 0 and size % 8 == 0, "hidden_size", "a positive multiple of 8", size)
         ok = len(mults) > 0 and min(mults) > 0
         require(ok, "dim_mults", "one positive integer for each level", list(mults))
+        require(0 <= self.augment <= 1, "augment", "in [0, 1]", self.augment)
         require(self.patch_size > 0, "patch_size", "positive", self.patch_size)
         require(2 <= self.num_classes <= 256, "num_classes", "2 to 256", self.num_classes)
         if self.discrete and self.parametrisation != "paper":
@@ -283,6 +288,8 @@ class RunConfig:
                 "denoise_first, adjust=deviation and level_draw=log-normal are for continuous pixels, "
                 "not discrete"
             )
+        if self.model.discrete and self.model.augment:
+            raise InputError("augment is for continuous pixels, not discrete")
         if self.model.discrete and self.training.chain_noise != "fresh":
             raise InputError("chain_noise=averaged is for continuous pixels, not discrete")
         if self.model.discrete and self.sampling.sampler != "chain":

@@ -43,11 +43,13 @@ class NetworkSize:
 
     Args:
         patch_size: each square of so many pixels is one position of the U-Net.
+        conditions: numbers that it is told of each image beside its level, 0 where nothing is said.
     """
 
     hidden_size: int
     dim_mults: tuple[int, ...]
     patch_size: int = 1
+    conditions: int = 0
 
     def input_layer(self, channels: int) -> nn.Conv2d:
         """Images (B, channels, H, W) -> the U-Net's features (B, hidden_size, H / patch, W / patch)."""
@@ -55,18 +57,24 @@ class NetworkSize:
 
 
 class Trunk(nn.Module):
-    """Features (B, h, H / patch, W / patch) and t (B,) -> (B, outputs, H, W)."""
+    """Features (B, h, H / patch, W / patch), t (B,), perhaps conditions (B, P) -> (B, outputs, H, W)."""
 
     def __init__(self, size: NetworkSize, outputs: int) -> None:
         super().__init__()
         self.patch_size, hidden_size = size.patch_size, size.hidden_size
         self.level_embedding = LevelEmbedding(hidden_size)
+        self.condition = (
+            nn.Linear(size.conditions, hidden_size, bias=False) if size.conditions else None
+        )
         self.unet = UNet(hidden_size, size.dim_mults)
         self.head = Block(hidden_size, hidden_size)
         self.output = nn.Conv2d(hidden_size, outputs * size.patch_size**2, 1)
 
-    def forward(self, features: Tensor, t: Tensor) -> Tensor:
-        out: Tensor = self.output(self.head(self.unet(features, self.level_embedding(t))))
+    def forward(self, features: Tensor, t: Tensor, conditions: Tensor | None = None) -> Tensor:
+        embedding = self.level_embedding(t)
+        if self.condition is not None and conditions is not None:
+            embedding = embedding + self.condition(conditions)[:, :, None, None]
+        out: Tensor = self.output(self.head(self.unet(features, embedding)))
         return out if self.patch_size == 1 else functional.pixel_shuffle(out, self.patch_size)
 
 
@@ -78,8 +86,9 @@ class ContinuousDenoiser(nn.Module):
         self.input = size.input_layer(channels)
         self.trunk = Trunk(size, 2 * channels)
 
-    def forward(self, x: Tensor, noise_level: Tensor) -> Normal:
-        out = self.trunk(self.input(x), PAPER_LEVEL_SCALE * noise_level).to(noise_level.dtype)
+    def forward(self, x: Tensor, noise_level: Tensor, conditions: Tensor | None = None) -> Normal:
+        out = self.trunk(self.input(x), PAPER_LEVEL_SCALE * noise_level, conditions)
+        out = out.to(noise_level.dtype)
         return Normal(out[:, 0::2], functional.softplus(out[:, 1::2]))
 
 
@@ -96,13 +105,13 @@ class PreconditionedDenoiser(nn.Module):
         self.trunk = Trunk(size, 2 * channels)
         self.data_std = data_std
 
-    def forward(self, x: Tensor, noise_level: Tensor) -> Normal:
+    def forward(self, x: Tensor, noise_level: Tensor, conditions: Tensor | None = None) -> Normal:
         b = expand(noise_level, x)
         a, variance = signal(b), self.data_std**2
         total = a.square() * variance + b
         c_out = self.data_std * (b / total).sqrt()
         t = LOG_SIGMA_SCALE * log_sigma(noise_level)
-        out = self.trunk(self.input(x / total.sqrt()), t).to(noise_level.dtype)
+        out = self.trunk(self.input(x / total.sqrt()), t, conditions).to(noise_level.dtype)
         factor = functional.softplus(out[:, 1::2] + math.log(math.expm1(0.5)))
         return Normal(a * variance / total * x + c_out * out[:, 0::2], c_out * factor)
 

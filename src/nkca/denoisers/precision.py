@@ -21,10 +21,10 @@ class HalfPrecision:
     denoiser: nn.Module
     dtype: torch.dtype
 
-    def __call__(self, x: Tensor, noise_level: Tensor) -> Posterior:
-        """Return p(z|x) for states x (B, C, H, W) at levels (B,)."""
+    def __call__(self, x: Tensor, noise_level: Tensor, *conditions: Tensor) -> Posterior:
+        """Return p(z|x) for states x (B, C, H, W) at levels (B,); conditions as the network takes them."""
         with torch.autocast(x.device.type, self.dtype):
-            posterior: Posterior = self.denoiser(x, noise_level)
+            posterior: Posterior = self.denoiser(x, noise_level, *conditions)
             return posterior
 
 

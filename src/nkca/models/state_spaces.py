@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from nkca.config.schema import ModelConfig
+from nkca.denoisers.augmentation import parameter_count
 from nkca.denoisers.learned import (
     CategoricalDenoiser,
     ContinuousDenoiser,
@@ -32,16 +33,16 @@ class StateSpace:
     build_denoiser: Callable[[int, float], nn.Module]
 
 
-def network_size(config: ModelConfig) -> NetworkSize:
-    """What the config says of the U-Net."""
-    return NetworkSize(config.hidden_size, config.dim_mults, config.patch_size)
+def network_size(config: ModelConfig, conditions: int = 0) -> NetworkSize:
+    """What the config says of the U-Net; ``conditions`` see `NetworkSize`."""
+    return NetworkSize(config.hidden_size, config.dim_mults, config.patch_size, conditions)
 
 
 def continuous(config: ModelConfig) -> StateSpace:
     """Real numbers in [-1, 1]."""
-    size = network_size(config)
 
     def build(channels: int, data_std: float) -> nn.Module:
+        size = network_size(config, parameter_count(channels) if config.augment else 0)
         if config.parametrisation == "preconditioned":
             return PreconditionedDenoiser(channels, size, data_std)
         return ContinuousDenoiser(channels, size)

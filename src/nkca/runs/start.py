@@ -255,7 +255,7 @@ def _assemble(
     )
     ranks.check_same("kind of precision", needs_loss_scale(model.chain.denoiser))
     learner = build_learner(training, model.chain, shared, ema_network, method, ranks)
-    learner = replace(learner, weak_network=weak_network)
+    learner = replace(learner, weak_network=weak_network, augment=config.model.augment)
     if checkpoint is not None:
         assert checkpoint.optimizer is not None
         learner.optimizer.load(checkpoint.optimizer)

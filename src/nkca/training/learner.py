@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.chain import Chain
+from nkca.denoisers.augmentation import Told, augmented
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks, no_gradient_sync, no_stride_warnings, unwrap
 from nkca.levels import LevelDraw
@@ -133,6 +134,7 @@ class Learner:
         optimizer: of the weights of ``network``.
         batch_size: images of a step, of all ranks together.
         parts: in how many parts a rank processes its share of a batch; their gradients add up.
+        augment: the probability of each change of an image, see `nkca.denoisers.augmentation`.
         patience: good steps after which a larger loss scale is tried.
         ranks: the processes that train together.
     """
@@ -148,6 +150,7 @@ class Learner:
     parts: int = 1
     first: tuple[float, Objective] | None = None
     weak_network: nn.Module | None = None
+    augment: float = 0.0
     patience: int = loss_scale.PATIENCE
     ranks: Ranks = ALONE
 
@@ -235,12 +238,20 @@ class Learner:
         for first, last in itertools.pairwise(bounds):
             rows = slice(first, last)
             with contextlib.nullcontext() if last == len(z) else self.no_gradient_sync():
-                terms = objective(self.chain, z[rows], b[rows], noise[rows])
+                chain, part = self._augmented(z[rows], noise[rows])
+                terms = objective(chain, part, b[rows], noise[rows])
                 with no_stride_warnings(self.network):
                     torch.autograd.backward(terms.loss.sum() / divisor)
             parts.append(Terms(terms.loss.detach(), terms.shown))
         shown = {name: torch.cat([p.shown[name] for p in parts]) for name in parts[0].shown}
         return Terms(torch.cat([part.loss for part in parts]), shown)
+
+    def _augmented(self, z: Tensor, noise: Noise) -> tuple[Chain, Tensor]:
+        """The chain that is told how the states z were changed, and the changed states."""
+        if not self.augment:
+            return self.chain, z
+        z, parameters = augmented(z, noise, self.augment)
+        return replace(self.chain, denoiser=Told(self.chain.denoiser, parameters)), z
 
     def _update(self, progress: TrainingProgress, norm: float, rate: float) -> None:
         """Clip the gradient, update the weights and their average."""
