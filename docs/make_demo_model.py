@@ -1,4 +1,4 @@
-"""The model in the package, from a finished run: python docs/make_demo_model.py RUN [FILE] [KEY=TEXT ...]
+"""A model in the package, from a finished run: python docs/make_demo_model.py RUN [FILE] [KEY=TEXT ...]
 
 The average of weights in half precision, without weights, optimizer and the paths of this machine, and a
 card. FILE is src/nkca/demo/demo.pt unless it is said. KEY=TEXT adds to the card, or changes it, as in
@@ -24,10 +24,13 @@ CARD = {
 }
 
 
+WALK = {"chain_noise": "averaged"}  # how the chain walks; what it has learned does not depend on it
+
+
 def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config without folders that only this machine has: of the data set the name is left."""
     name = Path(config.get("dataset", "")).name
-    return {**config, "dataset": name, "cache_dir": None, "eval_dataset": ""}
+    return {**config, **WALK, "dataset": name, "cache_dir": None, "eval_dataset": ""}
 
 
 def card_of(checkpoint: Checkpoint, more: Mapping[str, str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The README's picture of the model in the package: python docs/make_demo_picture.py FILE
+"""Pictures of the models in the package: python docs/make_demo_picture.py DIR
 
-Left what `nkca-sample demo --num-samples=16 --save-grid` draws, right the first sixteen pictures of
-Fashion-MNIST's test split, which the model was not trained on (Debian's package dataset-fashion-mnist).
+Makes demo-model.png and demo-emoji.png: left what `nkca-sample demo --num-samples=48` draws, seeds 0 to 47
+without a choice, right as many real pictures: the first of Fashion-MNIST's test split (Debian's package
+dataset-fashion-mnist), emoji spread over the set.
 """
 
 import sys
@@ -11,18 +12,30 @@ import numpy as np
 from make_fashion_mnist import read_split
 
 import nkca
+from nkca.config.parsing import configure
+from nkca.data.dataset import load_dataset
+from nkca.demo import DEMO, DEMO_EMOJI
+from nkca.pictures.grid import Pictures
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
-COLUMNS, GAP = 4, 12
+COLUMNS, COUNT, GAP = 8, 48, 12
 
 
-def main(file: Path) -> None:
-    """Draw, put side by side, save."""
-    samples = nkca.sample(nkca.load_model("demo"), range(COLUMNS**2))
-    real = read_split(SOURCE, "test")[0][: COLUMNS**2, :, :, None]
+def side_by_side(name: str, real: Pictures) -> Pictures:
+    """Samples of the model of that name, and real pictures."""
+    samples = nkca.sample(nkca.load_model(name), range(COUNT))
     sheets = [nkca.contact_sheet(images, columns=COLUMNS) for images in (samples, real)]
     gap = np.full_like(sheets[0][:, :GAP], 255)
-    nkca.save_png(file, np.concatenate([sheets[0], gap, sheets[1]], axis=1))
+    return np.concatenate([sheets[0], gap, sheets[1]], axis=1)
+
+
+def main(directory: Path) -> None:
+    """Draw, put side by side, save."""
+    clothes = read_split(SOURCE, "test")[0][:COUNT, :, :, None]
+    nkca.save_png(directory / "demo-model.png", side_by_side(DEMO, clothes))
+    emoji = load_dataset(configure({"dataset": DEMO_EMOJI}).data).images
+    spread = emoji[:: len(emoji) // COUNT][:COUNT]
+    nkca.save_png(directory / "demo-emoji.png", side_by_side(DEMO_EMOJI, spread))
 
 
 if __name__ == "__main__":
