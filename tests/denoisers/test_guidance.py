@@ -74,7 +74,15 @@ def test_the_chain_itself_is_not_guided() -> None:
     whole = model()
     assert whole.chain.denoiser is STRONG
     assert whole.guided(1.0) is whole.chain
-    assert isinstance(whole.guided().denoiser, Guided)
+    assert isinstance(whole.guided(whole.guidance).denoiser, Guided)
+
+
+def test_a_walk_at_one_level_is_guided_only_if_one_asks() -> None:
+    walk = Schedule(0.3, 0.3, num_steps=2, ladder="linear", sampler="chain")
+    assert walk.strength(model()) == 1.0
+    assert dataclasses.replace(walk, guidance=1.5).strength(model()) == 1.5
+    assert Schedule().strength(model()) == 2.0
+    assert Schedule(corrector_steps=1).strength(model()) == 1.0
 
 
 def test_a_model_without_a_weak_one_says_what_is_missing() -> None:

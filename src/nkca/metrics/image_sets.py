@@ -140,9 +140,8 @@ class Samples:
 
     @property
     def guidance(self) -> float:
-        """See `Schedule`."""
-        asked = self.options.schedule.guidance
-        return self.model.guidance if asked is None else asked
+        """The strength of guidance."""
+        return self.options.schedule.strength(self.model)
 
     @property
     def about(self) -> dict[str, Any]:

@@ -40,13 +40,12 @@ class Model:
         """The strength of guidance where nothing else is said: 1, none, without a weak model."""
         return 1.0 if self.weak is None else self.sampling.guidance
 
-    def guided(self, strength: float | None = None) -> Chain:
-        """The chain that draws samples, see `nkca.denoisers.guidance`; None: as strong as `guidance`.
+    def guided(self, strength: float) -> Chain:
+        """The chain whose denoiser is guided, see `nkca.denoisers.guidance`; at 1 the chain itself.
 
         Raises:
             InputError: if it is not finite, or not 1 and there is no weak model.
         """
-        strength = self.guidance if strength is None else strength
         require(math.isfinite(strength), "guidance", "finite", strength)
         if strength == 1:
             return self.chain

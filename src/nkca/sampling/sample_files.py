@@ -73,7 +73,9 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
     schedule.check_start(from_noise=not request.images and request.samples_per_walk == 1)
     schedule.levels(model)
     schedule.sample_with(model)
-    model.guided(schedule.guidance)
+    strength = schedule.strength(model)
+    model.guided(strength)
+    request = replace(request, guidance=strength)
     parse_seeds(request.seeds)
     if outputs.animation is not None:
         check_animation(outputs.animation)
@@ -98,10 +100,10 @@ def _own_sampling(model: Model, request: SampleRequest) -> dict[str, Any]:
 
     It is the model's own, for inpainting `nkca.sampling.tasks.INPAINTING`.
     """
-    own = {**asdict(model.sampling), "guidance": model.guidance}
+    own = {name: value for name, value in asdict(model.sampling).items() if name != "guidance"}
     if request.inpainting_mask is not None:
         steps, ladder, sampler = INPAINTING.num_steps, INPAINTING.ladder, INPAINTING.sampler
-        own |= {"num_sampling_steps": steps, "ladder": ladder, "sampler": sampler}
+        own = {"num_sampling_steps": steps, "ladder": ladder, "sampler": sampler}
     return {name: own[name] for name in own if getattr(request, name) is None}
 
 

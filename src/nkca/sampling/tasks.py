@@ -4,6 +4,7 @@ A task defines where the chains start and what is known of the pictures (conditi
 chains. The picture is the mode of p(z|x) at the last level.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ class Schedule:
         min_noise: in (0, max_noise]; None: the lowest level that the model was trained at.
         num_steps, ladder, sampler: None: the model's own. The last two are names in
             `nkca.sampling.ladders.LADDERS` and `nkca.sampling.samplers.SAMPLERS`.
-        guidance: away from the model's weak one, see `nkca.denoisers.guidance`; None: the model's own.
+        guidance: away from the model's weak one, see `nkca.denoisers.guidance`; None: the model's own, and
+            none where a level repeats, as guided steps would not keep the chain's law there.
         corrector_steps: transitions at one level on the way, the nearest to `CORRECTOR_LEVEL`.
     """
 
@@ -56,6 +58,13 @@ class Schedule:
     def sample_with(self, model: Model) -> Sampler:
         """The sampler of that name; raises `InputError` if there is none."""
         return named(SAMPLERS, self.sampler or model.sampling.sampler, "sampler")
+
+    def strength(self, model: Model) -> float:
+        """The strength of guidance."""
+        if self.guidance is not None:
+            return self.guidance
+        walks = any(x == y for x, y in itertools.pairwise(self.levels(model)))
+        return 1.0 if walks else model.guidance
 
     def check_start(self, from_noise: bool) -> None:
         """Raise `InputError` if a chain that starts from noise does not start at level 1."""
@@ -137,7 +146,7 @@ def run_task(
     sampler = sampler or schedule.sample_with(model)
     x = task.start(model, schedule, noise)
     conditions = task.conditions(model)
-    chain = model.guided(schedule.guidance)
+    chain = model.guided(schedule.strength(model))
     chain = chain.conditioned(*conditions) if conditions else chain
     yield from sampler(chain, x, path, noise)
 
