@@ -79,7 +79,8 @@ check-page: $(TYPESCRIPT)
 
 pictures: demo $(VENV)/installed-dev
 	$(BIN)/python docs/make_pictures.py $(RUN) docs/images
-	$(BIN)/python docs/make_live_pictures.py $(RUN) docs/images
+	$(BIN)/python docs/make_live_pictures.py demo docs/images
+	$(BIN)/python docs/make_demo_picture.py docs/images
 
 clean:
 	rm -rf $(VENV) build dist src/nkca.egg-info $(PAGE_TESTS)/node_modules

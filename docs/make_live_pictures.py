@@ -2,7 +2,7 @@
 
     python docs/make_live_pictures.py RUN_DIRECTORY OUTPUT_DIRECTORY
 
-Needs playwright and a Chromium on the PATH. `make pictures` calls it with the demo's model.
+Needs playwright and a Chromium on the PATH. `make pictures` calls it with the packaged model, `demo`.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""Make every picture of README.md and docs/ from a trained run.
+"""Make pictures of README.md and docs/: new clothes from a trained run, the others from the packaged model.
 
     python docs/make_pictures.py RUN_DIRECTORY OUTPUT_DIRECTORY
 
-They show the demo's model: `make pictures` trains it if need be.
+`make pictures` calls it with the demo's run, which it trains if need be.
 """
 
 import sys
@@ -69,9 +69,9 @@ def chain(model: Model, level: float, num_steps: int) -> list[Pictures]:
 def main(run: Path, out: Path) -> None:
     """Write all pictures into ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    model = nkca.load_model(run)
+    nkca.save_png(out / "clothes.png", clothes(nkca.load_model(run)))
+    model = nkca.load_model("demo")
     images = load_dataset(DataConfig(dataset="demo")).images[list(SOURCES)]
-    nkca.save_png(out / "clothes.png", clothes(model))
     nkca.save_png(out / "variants.png", variants(model, images))
     nkca.save_png(out / "inpainting.png", inpainting(model, images))
     save_animation(out / "chain.gif", chain(model, 0.3, 60))

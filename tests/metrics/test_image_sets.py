@@ -243,6 +243,7 @@ def test_what_is_said_of_samples(checkpoints: dict[str, Path]) -> None:
         "num_sampling_steps": 3,
         "sampler": "chain",
         "ladder": "linear",
+        "guidance": 1.0,
         "lag": 0.25,
         "visualize": "x",
         "precision": "fp32",

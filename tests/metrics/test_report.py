@@ -101,6 +101,12 @@ def test_the_protocol_of_a_model(tmp_path: Path) -> None:
         f"samples    {path} (01234567): 24 of 8x8, seeds 5-28, 2 steps from level 1 to 0.01 (chain), "
         "lag 0.25"
     )
+    guided = Samples(replace(model, weak=model.chain.denoiser), samples.checkpoint, 24, options)
+    strong = replace(guided, options=replace(options, schedule=Schedule(num_steps=2, guidance=1.5)))
+    assert guided.about["guidance"] == 1.0
+    assert guided.identity == samples.identity != strong.identity
+    report = report_of({"samples": strong, "reference": three_sets()["reference"]})
+    assert "0.01 (chain, guidance 1.5), lag" in table(report).splitlines()[0]
 
 
 def test_scores_for_programs(full: Report, tmp_path: Path) -> None:

@@ -151,11 +151,12 @@ def _memorisation_rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
 def _describe_images(about: Mapping[str, Any]) -> str:
     size = "x".join(map(str, about["size"])) if "size" in about else ""
     if about.get("kind") == "samples":
+        guided = "" if about["guidance"] == 1 else f", guidance {about['guidance']:g}"
         return (
             f"{about['checkpoint']} ({about['checkpoint_sha256'][:8]}): {about['count']:,} of {size}, "
             f"seeds {about['seeds']}, {about['num_sampling_steps']} steps from level "
             f"{about['max_sampling_noise']:g} to {about['min_sampling_noise']:g} "
-            f"({about['sampler']}), guidance {about['guidance']:g}, lag {about['lag']:g}"
+            f"({about['sampler']}{guided}), lag {about['lag']:g}"
         )
     if about.get("kind") == "files":
         part = f", part {about['part']}" if "part" in about else ""
