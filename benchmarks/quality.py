@@ -219,7 +219,7 @@ def name_of(row: str, arguments: argparse.Namespace) -> str:
 def main() -> None:
     """Do the rows that are not done, then print all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", default=",".join([*ROWS, *PEERS]), help="separated by ';' or ','")
+    parser.add_argument("--rows", default=";".join([*ROWS, *PEERS]), help="separated by ';'")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=1000)
@@ -237,7 +237,7 @@ def main() -> None:
     results = arguments.out.with_suffix(".json")
     done = json.loads(results.read_text()) if results.exists() else []
     key = ("row", "seconds", "seed", "samples")
-    for row in arguments.rows.split(";" if ";" in arguments.rows else ","):
+    for row in arguments.rows.split(";"):
         wanted = (row, arguments.seconds, arguments.seed, arguments.samples)
         if not any(tuple(found[k] for k in key) == wanted for found in done):
             result = measure(row, judge, arguments, data)
