@@ -90,7 +90,7 @@ def main() -> None:
                 -1, per_walk, features.shape[1]
             )
             tau = autocorrelation(whole.movedim(1, 0)).tau or 1.0
-            extra = f", {per_walk / max(tau, 1):.1f} independent samples a walk"
+            extra = f", {max(1.0, per_walk / max(tau, 1)):.1f} independent samples a walk"
         verdict = judge(pictures)
         largest = max(abs(share - 10) for share in verdict.shares)
         print(
