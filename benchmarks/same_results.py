@@ -83,10 +83,13 @@ def check(name: str, parts: Iterable[tuple[str, Any]], number: object) -> Check:
     return name, total.hexdigest(), str(number)
 
 
+LATER = {"guidance"}  # numbers that reports of earlier checkouts do not have
+
+
 def leaves(value: Any, label: str = "") -> Iterator[tuple[str, Any]]:
     """The tensors and numbers in nested mappings and lists, with where they are; nothing else."""
     if isinstance(value, Mapping):
-        for key in sorted(value, key=str):
+        for key in sorted(set(value) - LATER, key=str):
             yield from leaves(value[key], f"{label}/{key}")
     elif isinstance(value, list | tuple):
         for place, item in enumerate(value):

@@ -141,13 +141,13 @@ class LevelRecord:
         """The report on this level, once all steps of all chains have been added."""
         steps = self.options.checkpoints
         windows = torch.stack([torch.cat(self._windows[step]) for step in steps[1:]], 1)
-        ratios = [torch.cat(parts) / dimensions for parts in self._log_ratios.values()]
+        ratios = [torch.cat(parts) for parts in self._log_ratios.values()]
         scores, picture_drift = self._judged(steps)
         return LevelReport(
             noise_level=noise_level,
             drift=measure_drift(steps[1:], torch.cat(self._start), windows),
-            entropy_production=_production(ratios),
-            late_production=_production(ratios[len(ratios) // 2 :]),
+            entropy_production=_production(ratios, dimensions),
+            late_production=_production(ratios[len(ratios) // 2 :], dimensions),
             reversibility=arrow_of_time(
                 self._all_pairs(),
                 ClassifierTraining(self.options.arrow_steps, seed=self.options.seed),
@@ -181,8 +181,8 @@ class LevelRecord:
         return autocorrelation(torch.stack(rows))
 
 
-def _production(ratios: list[Tensor]) -> EntropyProduction | None:
-    return EntropyProduction.of(torch.stack(ratios).mean(0)) if ratios else None
+def _production(ratios: list[Tensor], dimensions: int) -> EntropyProduction | None:
+    return EntropyProduction.of(torch.stack(ratios).mean(0) / dimensions) if ratios else None
 
 
 def _pair_steps(steps: int) -> set[int]:
