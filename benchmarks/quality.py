@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 
 import nkca
+from nkca.chain import run as run_chain
 from nkca.data.dataset import batches
 from nkca.diagnostics.record import walk
 from nkca.models.model import Model
@@ -129,7 +131,7 @@ def measure_chain(model: Model, judge: Judge, images: Images, level: float) -> d
     """
     noise, b = sample_noise(range(len(images))), torch.full((len(images),), level)
     z = model.pixels.to_state(as_tensor(images[..., None]))
-    x = start = model.chain.kernel.add_noise(z, b).sample(noise)
+    start = model.chain.kernel.add_noise(z, b).sample(noise)
 
     def state(x: Tensor) -> dict[str, Any]:
         way = sigma_ladder(level, model.min_noise, 9)
@@ -142,9 +144,7 @@ def measure_chain(model: Model, judge: Judge, images: Images, level: float) -> d
             "shares": verdict.shares,
         }
 
-    carried = None
-    for _ in range(CHAIN_STEPS):
-        x, carried = model.chain.step(x, (b, b), model.chain.believe(x, b), noise, carried)
+    (last,) = deque(run_chain(model.chain, start, [level] * (CHAIN_STEPS + 1), noise), maxlen=1)
     with_densities = replace(model.chain, averages_noise=False)
     ratios = [
         visit.log_ratio.mean() / z[0].numel()
@@ -152,7 +152,7 @@ def measure_chain(model: Model, judge: Judge, images: Images, level: float) -> d
         if visit.before is not None and visit.log_ratio is not None
     ]
     production = torch.stack(ratios).mean().item()
-    return {"start": state(start), "end": state(x), "entropy_production": round(production, 6)}
+    return {"start": state(start), "end": state(last.x), "entropy_production": round(production, 6)}
 
 
 def of_peer(name: str, images: Images, seconds: float, seed: int) -> tuple[int, Sample]:

@@ -282,20 +282,17 @@ class RunConfig:
         if isinstance(levels, int):
             expected = f"at most the {there} level(s) of dim_mults"
             require(levels <= there, "activation_checkpointing", expected, levels)
-        learns = self.training.denoise_first, self.training.adjust, self.training.level_draw
-        if self.model.discrete and learns != (0, "both", "uniform"):
-            raise InputError(
-                "denoise_first, adjust=deviation and level_draw=log-normal are for continuous pixels, "
-                "not discrete"
-            )
-        if self.model.discrete and self.model.augment:
-            raise InputError("augment is for continuous pixels, not discrete")
-        if self.model.discrete and self.training.chain_noise != "fresh":
-            raise InputError("chain_noise=averaged is for continuous pixels, not discrete")
-        if self.model.discrete and self.sampling.sampler != "chain":
-            raise InputError(
-                f"sampler={self.sampling.sampler} is for continuous pixels, not discrete"
-            )
+        t, sampler = self.training, self.sampling.sampler
+        learns = (t.denoise_first, t.adjust, t.level_draw) != (0, "both", "uniform")
+        asked = {
+            "denoise_first, adjust=deviation and level_draw=log-normal are": learns,
+            "augment is": self.model.augment > 0,
+            "chain_noise=averaged is": t.chain_noise == "averaged",
+            f"sampler={sampler} is": sampler != "chain",
+        }
+        for what, is_asked in asked.items():
+            if self.model.discrete and is_asked:
+                raise InputError(f"{what} for continuous pixels, not discrete")
 
     def to_flat(self) -> dict[str, Any]:
         """All options in one mapping of plain values (JSON, YAML); `configure` reads it back."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 from nkca.chain import Chain
 from nkca.config.parsing import configure
-from nkca.config.schema import ModelConfig, SamplingConfig
+from nkca.config.schema import ModelConfig, RunConfig
 from nkca.denoisers.precision import with_precision
-from nkca.errors import InputError, require
+from nkca.errors import InputError
 from nkca.models.checkpoint import Checkpoint, load_checkpoint
-from nkca.models.model import AS_IN_THE_PAPER, Model
+from nkca.models.model import Model
 from nkca.models.state_spaces import state_space
 from nkca.networks import compilation
 from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
 from nkca.system.device import choose_device
 
+DEFAULTS = RunConfig()
 logger = logging.getLogger("nkca")
 
 
@@ -62,29 +63,23 @@ def assemble(
     *,
     device: torch.device,
     precision: str = "fp32",
-    lag: float | None = None,
-    averages_noise: bool = False,
-    min_noise: float = 0.01,
-    sampling: SamplingConfig = AS_IN_THE_PAPER,
+    config: RunConfig = DEFAULTS,
     weak: nn.Module | None = None,
 ) -> Model:
     """Put a network with weights into a chain.
 
     Args:
+        config: says how the chain walks and is sampled; by default as in the paper.
         weak: a network of the same shape that may guide samples.
-        lag: in [0, 1); None is the kernel's default.
-        averages_noise: see `nkca.chain.Chain`.
-
-    Raises:
-        InputError: if the lag is out of range.
     """
-    require(lag is None or 0 <= lag < 1, "lag", "in [0, 1)", lag)
-    space = state_space(spec.config)
+    space, training = state_space(spec.config), config.training
     denoiser = with_precision(network, precision, device)
-    lag = space.kernel.default_lag if lag is None else lag
-    chain = Chain(space.kernel, denoiser, lag, averages_noise)
+    lag = space.kernel.default_lag if training.lag is None else training.lag
+    chain = Chain(space.kernel, denoiser, lag, training.chain_noise == "averaged")
     guide = None if weak is None else with_precision(weak, precision, device)
-    return Model(chain, space.pixels, spec.data_shape, min_noise, device, sampling, guide)
+    return Model(
+        chain, space.pixels, spec.data_shape, training.min_noise, device, config.sampling, guide
+    )
 
 
 def load_model(
@@ -126,6 +121,8 @@ def restore(
 ) -> Model:
     """As `load_model`, from a checkpoint that has been read; ``source`` is the file that errors name."""
     config = configure(checkpoint.config, source)
+    if lag is not None:
+        config = replace(config, training=replace(config.training, lag=lag))
     spec = ModelSpec(config.model, checkpoint.data_shape, checkpoint.data_std)
     where = choose_device(device)
     if compile == "on" and (decision := compilation.describe_compilation(where, "on")):
@@ -143,10 +140,7 @@ def restore(
         network,
         device=where,
         precision=precision,
-        lag=config.training.lag if lag is None else lag,
-        averages_noise=config.training.chain_noise == "averaged",
-        min_noise=config.training.min_noise,
-        sampling=config.sampling,
+        config=config,
         weak=network_with(checkpoint.weak) if checkpoint.weak else None,
     )
 

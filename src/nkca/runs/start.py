@@ -245,10 +245,7 @@ def _assemble(
             weights,
             device=device,
             precision=training.precision,
-            lag=training.lag,
-            averages_noise=training.chain_noise == "averaged",
-            min_noise=training.min_noise,
-            sampling=config.sampling,
+            config=config,
             weak=weak_network,
         )
         for weights in (shared, ema_network)
