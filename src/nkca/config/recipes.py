@@ -32,7 +32,7 @@ _CONTINUOUS = {
     "sampler": "dpm2m",
     "ladder": "sigma",
     "num_sampling_steps": 9,
-    "weak_at": 0.25,
+    "weak_at": 0.5,
     "guidance": 2.0,
 }
 _TIME = {"max_time": 3600.0, "epochs": 1_000_000}
