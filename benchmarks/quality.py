@@ -86,6 +86,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "edm": EDM,
     "recommended": {},
     "recommended, denoising alone": {"denoise_first": 1.0},
+    "recommended, guided by a quarter of the run": {"weak_at": 0.25},
     "recommended, Adam": {"optimizer": "adam"},
     "recommended, no patches": SMALL,
     "recommended, rate does not fall": {"lr_decay": 0.0},
