@@ -1,4 +1,4 @@
-"""Threads of the commands sleep while they wait, unless the user says how they wait."""
+"""Threads of the commands sleep soon while they wait, unless the user says how they wait."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, "PASSIVE None"),
+        ({}, "PASSIVE 1000"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
         ({"GOMP_SPINCOUNT": "1000"}, "None 1000"),
     ],

@@ -20,7 +20,7 @@ from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
-from nkca.system.threads import wait_passively
+from nkca.system.threads import wait_briefly
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -109,7 +109,7 @@ def main(
     from nkca.live.web.worker import Worker
 
     keep_freed_memory()
-    wait_passively()
+    wait_briefly()
     with messages(), signals_interrupt():
         shared = _shared_explorer(session=session, **given)
         listener = listen(host, port)

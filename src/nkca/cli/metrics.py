@@ -24,7 +24,7 @@ from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
-from nkca.system.threads import wait_passively
+from nkca.system.threads import wait_briefly
 
 if TYPE_CHECKING:
     from nkca.distributed.ranks import Ranks
@@ -169,7 +169,7 @@ def main(
     from nkca.distributed.ranks import ALONE, lost_rank_advice
 
     keep_freed_memory()
-    wait_passively()
+    wait_briefly()
     keep = check_stats_file(save_stats, stats_only)
     if chain and (keep or not given["reference"]):
         raise InputError("--chain runs from images, saves no statistics: nkca-metrics CKPT IMAGES")

@@ -17,7 +17,7 @@ from nkca.cli.options import (
 from nkca.cli.progress import ProgressBar, messages
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
-from nkca.system.threads import wait_passively
+from nkca.system.threads import wait_briefly
 from nkca.version import __version__
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def main(
     from nkca.sampling.request import Outputs
 
     keep_freed_memory()
-    wait_passively()
+    wait_briefly()
     outputs = Outputs(save_grid, save_intermediate, save_animation)
     computing = _Computing(device, compile, batch_size)
     if replay is not None:

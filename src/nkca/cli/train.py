@@ -16,7 +16,7 @@ from nkca.config.parsing import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.system.allocator import keep_freed_memory
-from nkca.system.threads import wait_passively
+from nkca.system.threads import wait_briefly
 
 if TYPE_CHECKING:
     from nkca.runs.run import Run
@@ -100,7 +100,7 @@ def main(
     if config_file:
         _check(options, from_file, config_file)
     keep_freed_memory()
-    wait_passively()
+    wait_briefly()
     if dry_run:
         _dry_run(options, save_dir, quiet)
     else:
