@@ -124,7 +124,11 @@ def compare(case: Case, work: str, precision: str, rounds: int) -> None:
                 times[variant].append((time.perf_counter() - began) / repeats)
     for before, variant in zip((None, *VARIANTS), VARIANTS, strict=False):
         rate = case.batch / statistics.median(times[variant])
-        gain = "" if before is None else f"{statistics.median(map(ratio, times[before], times[variant])):.2f}"
+        gain = (
+            ""
+            if before is None
+            else f"{statistics.median(map(ratio, times[before], times[variant])):.2f}"
+        )
         print(f"| | {variant} | {rate:.1f} | {gain} |", flush=True)
 
 

@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+import torch
+
+from nkca.system import threads
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,42 @@ def test_a_command_decides_before_pytorch_is_there(given: dict[str, str], expect
         [sys.executable, "-c", script], env={**environment, **given}, capture_output=True, text=True
     )
     assert run.stdout.strip() == expected, run.stderr
+
+
+@pytest.fixture
+def _eight_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    torch.set_num_threads(8)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_eight_threads")
+def test_the_number_of_threads_follows_the_time_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(threads.time, "monotonic", lambda: now)
+
+    def steps() -> Iterator[int]:
+        """Two of eight cores are free during the first 100 seconds, then all."""
+        nonlocal now
+        for _ in range(3000):
+            count = torch.get_num_threads()
+            free = 2 if now < 100 else 8
+            now += 1 / count if count <= free else count / free**2
+            yield count
+
+    counts = list(threads.with_fastest_threads(steps()))
+    assert len(counts) == 3000
+    assert torch.get_num_threads() == 8
+    busy = counts[50:150]
+    assert busy.count(2) > 0.85 * len(busy)
+    assert counts[1000:].count(8) > 0.85 * 2000
+    assert set(counts) == {1, 2, 4, 8}
+
+
+@pytest.mark.usefixtures("_eight_threads")
+def test_the_environment_decides_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    steps = (torch.get_num_threads() for _ in range(100))
+    assert set(threads.with_fastest_threads(steps)) == {8}

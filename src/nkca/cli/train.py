@@ -16,7 +16,7 @@ from nkca.config.parsing import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.system.allocator import keep_freed_memory
-from nkca.system.threads import wait_briefly
+from nkca.system.threads import wait_briefly, with_fastest_threads
 
 if TYPE_CHECKING:
     from nkca.runs.run import Run
@@ -134,7 +134,10 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
                 run = stack.enter_context(open_run(options, save_dir, show.on_decode, ranks))
             first_step = run.progress.step
             with stop_on_signal(silent) as should_stop:
-                _show(train(run, should_stop), run, show)
+                reports = train(run, should_stop)
+                if run.config.training.max_time is not None and ranks.count == 1:
+                    reports = with_fastest_threads(reports)
+                _show(reports, run, show)
             step, finished = run.progress.step, run.is_finished()
     if quiet:
         return
