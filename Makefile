@@ -22,7 +22,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@echo "== installing nkca and what it needs into $(VENV) (PyTorch is large: minutes)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[metrics]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python

@@ -1,12 +1,12 @@
-"""What does each native kernel add to a whole step, on the networks that people use?
+"""What does the native kernel add to a whole step, on the networks that people use?
 
-    python benchmarks/native_kernels.py [--cases recommended,small,medium,cifar] [--precisions bf16,fp32]
+    python benchmarks/native_kernels.py [--cases "recommended;small"] [--precisions bf16,fp32]
                                         [--work train,sample] [--rounds 5] [--threads 2]
 
-Each variant has what the one before it has and one thing more: channels-last memory, GroupNorm with Mish,
-linear attention, Winograd's convolutions ("auto" of nkca-train). Within a round the variants take turns, in
-one process; a figure is the median over rounds, its gain the median of the rounds' own ratios.
-"train" is a step of contrastive adjustment, two evaluations and one backward pass; "sample" one evaluation.
+Each variant has what the one before it has and one thing more: channels-last memory, GroupNorm with Mish
+("auto" of nkca-train). Within a round the variants take turns, in one process; a figure is the median over
+rounds, its gain the median of the rounds' own ratios. "train" is a step of contrastive adjustment, two
+evaluations and one backward pass, "sample" one evaluation.
 """
 
 import argparse
@@ -17,12 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.models.build import ModelSpec, assemble, new_denoiser
-from nkca.networks import layers
-from nkca.networks.attention import linear_attention
 from nkca.networks.compilation import compile_network
 from nkca.noise import step_noise
 from nkca.system.allocator import keep_freed_memory
@@ -30,13 +28,7 @@ from nkca.training.build import build_learner
 from nkca.training.learner import TrainingProgress
 
 CPU = torch.device("cpu")
-VARIANTS = (
-    "plain",
-    "channels last",
-    "+ GroupNorm and Mish",
-    "+ linear attention",
-    "+ Winograd (all)",
-)
+VARIANTS = ("plain", "channels last", "+ GroupNorm and Mish")
 
 
 @dataclass(frozen=True)
@@ -48,20 +40,28 @@ class Case:
     batch: int
 
 
-RECOMMENDED = {"parametrisation": "preconditioned", "patch_size": 2}
+def recommended(hidden_size: int, dim_mults: tuple[int, ...]) -> ModelConfig:
+    """What `nkca.runs.network_size` chooses."""
+    return ModelConfig(
+        hidden_size=hidden_size,
+        dim_mults=dim_mults,
+        parametrisation="preconditioned",
+        patch_size=2,
+    )
+
+
+def paper(hidden_size: int, dim_mults: tuple[int, ...]) -> ModelConfig:
+    """A network of the paper's kind."""
+    return ModelConfig(hidden_size=hidden_size, dim_mults=dim_mults)
+
+
 CASES = {
-    "recommended": Case(
-        ModelConfig(hidden_size=64, dim_mults=(1, 2), **RECOMMENDED), (1, 28, 28), 32
-    ),
-    "recommended, 2 hours and more": Case(
-        ModelConfig(hidden_size=96, dim_mults=(1, 2), **RECOMMENDED), (1, 28, 28), 32
-    ),
-    "recommended, 64 x 64": Case(
-        ModelConfig(hidden_size=64, dim_mults=(1, 2, 2), **RECOMMENDED), (3, 64, 64), 32
-    ),
-    "small": Case(ModelConfig(hidden_size=32, dim_mults=(1, 2, 2)), (3, 28, 28), 32),
-    "medium": Case(ModelConfig(hidden_size=64, dim_mults=(1, 2, 2)), (3, 28, 28), 32),
-    "cifar": Case(ModelConfig(hidden_size=128, dim_mults=(1, 2, 4, 8)), (3, 32, 32), 16),
+    "recommended": Case(recommended(64, (1, 2)), (1, 28, 28), 32),
+    "recommended, 2 hours and more": Case(recommended(96, (1, 2)), (1, 28, 28), 32),
+    "recommended, 64 x 64": Case(recommended(64, (1, 2, 2)), (3, 64, 64), 32),
+    "small": Case(paper(32, (1, 2, 2)), (3, 28, 28), 32),
+    "medium": Case(paper(64, (1, 2, 2)), (3, 28, 28), 32),
+    "cifar": Case(paper(128, (1, 2, 4, 8)), (3, 32, 32), 16),
 }
 
 
@@ -72,11 +72,7 @@ def network_of(case: Case, variant: str) -> nn.Module:
     if rank == 0:
         return network
     network = compile_network(network, CPU, "on" if rank > 1 else "off")
-    network.to(memory_format=torch.channels_last)
-    for layer in network.modules():
-        if isinstance(layer, layers.Conv3x3) and rank < 4:
-            layer.kernels = None
-    return network
+    return network.to(memory_format=torch.channels_last)
 
 
 def work_of(case: Case, variant: str, work: str, precision: str) -> Callable[[], object]:
@@ -85,28 +81,17 @@ def work_of(case: Case, variant: str, work: str, precision: str) -> Callable[[],
     spec = ModelSpec(case.model, case.shape, 0.5)
     chain = assemble(spec, network, device=CPU, precision=precision).chain
     z = torch.rand(case.batch, *case.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    attends = VARIANTS.index(variant) >= VARIANTS.index("+ linear attention")
 
-    def sample() -> Tensor:
+    learner = build_learner(TrainingConfig(), chain, network, copy.deepcopy(network))
+
+    def sample() -> object:
         with torch.no_grad():
-            return chain.denoiser(z, torch.full((case.batch,), 0.5)).mode()
-
-    config, progress = TrainingConfig(), TrainingProgress()
-    learner = build_learner(config, chain, network, copy.deepcopy(network))
+            return chain.denoiser(z, torch.full((case.batch,), 0.5))
 
     def train() -> object:
-        return learner.step(progress, z, step_noise(0, 0, 0, case.batch))
+        return learner.step(TrainingProgress(), z, step_noise(0, 0, 0, case.batch))
 
-    def step() -> object:
-        layers.linear_attention = linear_attention if attends else plain_attention
-        return train() if work == "train" else sample()
-
-    return step
-
-
-def plain_attention(qkv: Tensor, kernels: object = None) -> Tensor:  # noqa: ARG001
-    """`linear_attention` by PyTorch's operations."""
-    return linear_attention(qkv)
+    return train if work == "train" else sample
 
 
 def compare(case: Case, work: str, precision: str, rounds: int) -> None:

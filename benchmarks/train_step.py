@@ -67,7 +67,6 @@ def plain_norm_mish(
     norm: nn.GroupNorm,
     shift: Tensor | None = None,
     residual: GateAndSkip | None = None,
-    kernels: None = None,  # noqa: ARG001  (the layers pass it)
 ) -> Tensor:
     """As `norm_mish`, by PyTorch's layers."""
     out = functional.mish(norm(x))
@@ -123,9 +122,9 @@ def network_of(case: Case) -> nn.Module:
 
 def plain_network_of(case: Case) -> nn.Module:
     """Its network as one writes it down first."""
-    for name, function in (("mish", functional.mish), ("norm_mish", plain_norm_mish)):
-        setattr(layers, name, function)
+    setattr(layers, "mish", functional.mish)  # noqa: B010
     network = network_of(case)
+    layers.use_norm_mish(network, plain_norm_mish)
     for module in network.modules():
         if isinstance(module, EmbeddingBlock):
             module.__class__ = EnlargedEmbeddingBlock

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nkca.levels import LevelDraw, anneal
     from nkca.metrics.measure import measure
     from nkca.models.build import load_model
+    from nkca.models.checkpoint import export_model
     from nkca.models.model import Model
     from nkca.models.state_spaces import StateSpace
     from nkca.noise import Noise, sample_noise
@@ -86,6 +87,7 @@ _HOME = {
     "grid": "nkca.pictures.grid",
     "hold": "nkca.denoisers.condition",
     "inpaint": "nkca.sampling.tasks",
+    "export_model": "nkca.models.checkpoint",
     "load_model": "nkca.models.build",
     "measure": "nkca.metrics.measure",
     "open_run": "nkca.runs.start",
@@ -138,6 +140,7 @@ __all__ = [
     "around",
     "configure",
     "contact_sheet",
+    "export_model",
     "from_noise",
     "grid",
     "hold",

@@ -1,42 +1,45 @@
 """Processes that decode: the same images, the same errors, and nothing left running."""
 
+import contextlib
+import errno
 import os
-import pickle
 import shutil
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from loky.backend.process import LokyProcess  # type: ignore[import-untyped]
 from PIL import Image
-from unsent import answer
 
+from nkca.data import cache as cache_module
 from nkca.data import workers as workers_module
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions
-from nkca.data.workers import worker_pool
+from nkca.data.workers import WorkerPool, worker_pool
 from nkca.errors import InputError
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["subprocess.Popen[bytes]"]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LokyProcess]]:
     """Processes for any number of images; all that were started, which must have ended."""
-    found: list[subprocess.Popen[bytes]] = []
-    start = workers_module._start
+    found: list[LokyProcess] = []
+    start = LokyProcess.start
 
-    def remember(command: list[str]) -> "subprocess.Popen[bytes]":
-        found.append(start(command))
-        return found[-1]
+    def remember(process: LokyProcess) -> None:
+        found.append(process)
+        start(process)
 
-    monkeypatch.setattr(workers_module, "_start", remember)
+    monkeypatch.setattr(LokyProcess, "start", remember)
     monkeypatch.setattr(workers_module, "IMAGES_FOR_PROCESSES", 1)
     yield found
-    assert all(process.returncode is not None for process in found)
+    assert not any(process.is_alive() for process in found)
 
 
 @pytest.fixture
@@ -62,7 +65,7 @@ def same(left: DecodedImages, right: DecodedImages) -> bool:
 
 
 def test_processes_find_what_threads_find(
-    folder: Path, tmp_path: Path, started: list["subprocess.Popen[bytes]"]
+    folder: Path, tmp_path: Path, started: list[LokyProcess]
 ) -> None:
     for path in (folder, _zipped(folder, tmp_path)):
         alone = load_images(list_images(path), LoadOptions(), None, 1)
@@ -86,7 +89,7 @@ def _zipped(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_few_images_start_no_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers_module, "_start", lambda _: pytest.fail("a process was started"))
+    monkeypatch.setattr(LokyProcess, "start", lambda _: pytest.fail("a process was started"))
     assert len(load_images(list_images(folder), LoadOptions(), None, 4)) == 38
 
 
@@ -102,46 +105,15 @@ def test_what_a_call_raises_is_raised() -> None:
 
 
 @pytest.mark.usefixtures("started")
-def test_what_cannot_be_sent_is_told_and_later_calls_get_their_own_answers() -> None:
-    with worker_pool(2, 10) as found:
-        for kind, error, said in (
-            ("error", RuntimeError, "TwoPartError: a.png: odd"),
-            ("result", TypeError, "pickle"),
-            ("one way", ZeroDivisionError, "zero"),
-        ):
-            for _ in range(3):
-                with pytest.raises(error, match=said):
-                    found.call(answer, kind)
-        assert [found.call(abs, -number) for number in range(6)] == list(range(6))
-
-
-def test_a_process_whose_answer_was_not_read_is_not_asked_again(
-    started: list["subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(_: object) -> None:
-        raise KeyboardInterrupt
-
-    with worker_pool(2, 10) as found:
-        with monkeypatch.context() as patch:
-            patch.setattr(pickle, "load", interrupted)
-            for _ in started:
-                with pytest.raises(KeyboardInterrupt):
-                    found.call(abs, -1)
-        with pytest.raises(InputError, match="has ended"):
-            found.call(abs, -2)
-
-
-@pytest.mark.usefixtures("started")
-def test_a_working_folder_that_is_gone_is_no_matter(
+def test_a_working_folder_that_is_gone_is_told(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
-    monkeypatch.setattr(sys, "path", ["", *sys.path])
-    assert str(tmp_path / "gone") in workers_module._search_path()
     (tmp_path / "gone").rmdir()
-    loaded = load_images(list_images(folder), LoadOptions(), tmp_path / "cache", 2)
-    assert len(loaded) == 38
+    with pytest.raises(InputError, match=r"cannot start a process that decodes.*data_workers=1"):
+        load_images(list_images(folder), LoadOptions(), tmp_path / "cache", 2)
+    assert len(load_images(list_images(folder), LoadOptions(), tmp_path / "cache", 1)) == 38
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -155,17 +127,18 @@ def test_of_an_archive_a_few_images_are_held_at_a_time(
         path.write_bytes(path.read_bytes() + bytes(10**6))  # Pillow reads to the end of the image
     listing = list_images(_zipped(folder, tmp_path))
     asked: list[int] = []
-    call: Callable[..., object] = (
-        workers_module._call_here if workers == 1 else workers_module._call_in_process
-    )
 
-    def count(*arguments: object) -> object:
-        files = arguments[-1]
-        assert isinstance(files, list)
-        asked.append(sum(len(file) for file in files if isinstance(file, bytes)))
-        return call(*arguments)
+    @contextlib.contextmanager
+    def counting(*arguments: int) -> Iterator[WorkerPool]:
+        with worker_pool(*arguments) as pool:
 
-    monkeypatch.setattr(workers_module, "_call_here" if workers == 1 else "_call_in_process", count)
+            def call(function: Callable[[Any], Any], files: list[object]) -> Any:
+                asked.append(sum(len(file) for file in files if isinstance(file, bytes)))
+                return pool.call(function, files)
+
+            yield replace(pool, call=call)
+
+    monkeypatch.setattr(cache_module, "worker_pool", counting)
     loaded = load_images(listing, LoadOptions(), None, workers)
     assert sum(asked) > 2 * 39 * 10**6
     assert max(asked) < 6 * 10**6
@@ -174,18 +147,21 @@ def test_of_an_archive_a_few_images_are_held_at_a_time(
     assert [name for name, _ in loaded.unreadable] == ["0/03.png", "1/04.png"]
 
 
-def test_a_process_that_dies_is_told(started: list["subprocess.Popen[bytes]"]) -> None:
+def test_a_process_that_dies_is_told(started: list[LokyProcess]) -> None:
     with (
         pytest.raises(InputError, match=r"has ended .*data_workers=1 decodes without"),
         worker_pool(2, 10) as found,
     ):
-        for process in started:
-            process.send_signal(signal.SIGKILL)
         found.call(abs, -3)
+        for process in started:
+            os.kill(process.pid, signal.SIGKILL)
+        for _ in range(100):  # until its end is noticed
+            found.call(abs, -3)
+            time.sleep(0.1)
 
 
 def test_ctrl_c_in_the_middle_leaves_no_process(
-    folder: Path, tmp_path: Path, started: list["subprocess.Popen[bytes]"]
+    folder: Path, tmp_path: Path, started: list[LokyProcess]
 ) -> None:
     def interrupt(done: int, _: int) -> None:
         if done > 40:
@@ -197,10 +173,14 @@ def test_ctrl_c_in_the_middle_leaves_no_process(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.usefixtures("started")
 def test_a_process_that_cannot_be_started_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", os.devnull)
+    def refuse(_: LokyProcess) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(LokyProcess, "start", refuse)
     with (
-        pytest.raises(InputError, match="cannot start a process that decodes"),
-        worker_pool(2, 9999),
+        pytest.raises(InputError, match=r"cannot start a process that decodes.*data_workers=1"),
+        worker_pool(2, 9999) as found,
     ):
-        pass
+        found.call(abs, -3)

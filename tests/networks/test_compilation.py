@@ -17,8 +17,8 @@ from nkca.config.schema import ModelConfig, TrainingConfig
 from nkca.models.build import ModelSpec, assemble, new_denoiser, restore
 from nkca.models.checkpoint import Checkpoint
 from nkca.networks.compilation import compile_network, describe_compilation
-from nkca.networks.cpu.library import Kernels, find_kernels
-from nkca.networks.layers import Conv3x3
+from nkca.networks.cpu import norm_mish
+from nkca.networks.layers import Block
 from nkca.noise import step_noise
 from nkca.system.compiler import CannotCompileError, find_compiler
 from nkca.training.build import build_learner
@@ -31,9 +31,9 @@ SPEC = ModelSpec(ModelConfig(hidden_size=16, dim_mults=(1, 2)), (3, 8, 8), 0.5)
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """As in a process that has begun just now."""
-    find_kernels.cache_clear()
+    norm_mish.kernels.cache_clear()
     yield
-    find_kernels.cache_clear()
+    norm_mish.kernels.cache_clear()
 
 
 @pytest.fixture
@@ -59,7 +59,8 @@ def trainer(discrete: bool, choice: str, precision: str = "fp32") -> Trainer:
 
 def has_kernels(network: nn.Module) -> bool:
     """Whether the network's layers compute by the kernels."""
-    return any(isinstance(layer, Conv3x3) and layer.kernels for layer in network.modules())
+    layers = [layer for layer in network.modules() if isinstance(layer, Block)]
+    return bool(layers) and all(layer.norm_mish is norm_mish.norm_mish for layer in layers)
 
 
 def losses(subject: Trainer, discrete: bool, steps: int = STEPS, skip: int = 0) -> torch.Tensor:
@@ -120,7 +121,7 @@ def test_cost_is_said(choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = re.fullmatch(r"compiled for this processor \(ready in (.*) s\)", line)
     assert found is not None
     assert float(found[1]) > 0.2
-    find_kernels.cache_clear()
+    norm_mish.kernels.cache_clear()
     again = describe_compilation(CPU, choice)
     assert again == "compiled for this processor (ready in 0.0 s)", "kept in the cache folder"
     network = compile_network(nn.Conv2d(8, 8, 3), CPU, choice)
@@ -149,12 +150,8 @@ def test_off_by_choice() -> None:
 @pytest.mark.usefixtures("_compiler")
 def test_copies_compute_alike() -> None:
     network = compile_network(new_denoiser(SPEC, seed=0), CPU, "auto")
-    kernels = find_kernels()
-    assert isinstance(kernels, Kernels)
     for copied in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
-        layers = [layer for layer in copied.modules() if isinstance(layer, Conv3x3)]
-        assert layers
-        assert all(layer.kernels is kernels for layer in layers)
+        assert has_kernels(copied)
 
 
 @pytest.mark.usefixtures("_compiler")

@@ -46,25 +46,58 @@ def test_compiles_once(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_damaged_is_made_again(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = []
     with monkeypatch.context() as patch:
-        patch.setattr(compiler, "_compile", lambda _command, _sources, target: names.append(target))
+        patch.setattr(compiler, "_compile", lambda _command, _source, target: names.append(target))
         with pytest.raises(CannotCompileError):
             compiled(source)
     (target,) = names
-    target.parent.mkdir(parents=True)
     target.write_bytes(b"half a li")
     assert compiled(source).answer() == 42
 
 
-def test_a_broken_source_leaves_nothing(source: Path, tmp_path: Path) -> None:
+def test_a_broken_source_is_compiled_once(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source.write_text("this is not C++\n", encoding="utf-8")
     with pytest.raises(CannotCompileError, match=r"failed: .*answer\.cpp"):
         compiled(source)
-    assert made(tmp_path / "cache") == []
+    assert [Path(name).suffix for name in made(tmp_path / "cache")] == [".failed"]
+    with monkeypatch.context() as patch:
+        patch.setattr(compiler, "_compile", None)  # not called again
+        with pytest.raises(
+            CannotCompileError, match=r"failed: .*answer\.cpp.* \(kept in .*\.failed\)"
+        ):
+            compiled(source)
+    source.write_text(SOURCE, encoding="utf-8")
+    assert compiled(source).answer() == 42
+
+
+def test_another_version_of_the_compiler_compiles_anew(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(source)
+    monkeypatch.setattr(compiler, "_version", lambda _program: b"99")
+    compiled(source)
+    assert len(made(tmp_path / "cache")) == 2
+
+
+def test_the_folder_is_the_users_alone(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(source)
+    folder = tmp_path / "cache" / "native"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for mode in (0o720, 0o702):
+        folder.chmod(mode)
+        with pytest.raises(CannotCompileError, match=r"others may write to .*native"):
+            compiled(source)
+    folder.chmod(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(CannotCompileError, match=r"others may write to .*native"):
+        compiled(source)
 
 
 def test_what_is_no_library_is_said(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def garbage(_command: list[str], _source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True)
         target.write_bytes(b"not a library")
 
     monkeypatch.setattr(compiler, "_compile", garbage)

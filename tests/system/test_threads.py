@@ -49,7 +49,7 @@ def _eight_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("_eight_threads")
 def test_the_number_of_threads_follows_the_time_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(threads.time, "monotonic", lambda: now)
+    monkeypatch.setattr("nkca.system.threads.time.monotonic", lambda: now)
 
     def steps() -> Iterator[int]:
         """Two of eight cores are free during the first 100 seconds, then all."""

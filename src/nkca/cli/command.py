@@ -1,5 +1,6 @@
 """A command whose bad input is one line and exit code 2."""
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +10,12 @@ import click
 
 from nkca.errors import InputError
 from nkca.version import __version__
+
+_EXTRAS = {  # packages that some commands need, and the extra that brings them
+    **dict.fromkeys(("loky", "tensorboard"), "train"),
+    **dict.fromkeys(("matplotlib", "scipy", "timm", "torch_fidelity"), "metrics"),
+    **dict.fromkeys(("starlette", "uvicorn"), "live"),
+}
 
 
 class Command(click.Command):
@@ -24,6 +31,11 @@ class Command(click.Command):
             fail(name, error.format_message())
         except InputError as error:
             fail(name, str(error))
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS:
+                raise
+            fail(name, _not_installed(package))
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             fail(name, f"{error.strerror or error}{where}")
@@ -31,6 +43,17 @@ class Command(click.Command):
             if _reports_failure():
                 click.echo(f"{name}: interrupted", err=True)
             sys.exit(130)
+
+
+def needs(*packages: str) -> None:
+    """Raise `InputError` unless all of these packages of extras are installed; it names the extra."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(_not_installed(package))
+
+
+def _not_installed(package: str) -> str:
+    return f"{package} is not installed: pip install 'nkca[{_EXTRAS[package]}]', or nkca[all]"
 
 
 def fail(name: str, message: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.command import command
+from nkca.cli.command import command, needs
 from nkca.cli.options import device_options
 from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
@@ -102,6 +102,7 @@ def main(
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
     """
+    needs("starlette", "uvicorn")
     from nkca.live.web.address import access_for, listen
     from nkca.live.web.autosave import Autosave
     from nkca.live.web.frames import View

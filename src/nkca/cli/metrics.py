@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.command import command
+from nkca.cli.command import command, needs
 from nkca.cli.metrics_flags import (
     Asked,
     Keep,
@@ -52,11 +52,12 @@ if TYPE_CHECKING:
 @click.option(
     "--features",
     metavar="NAME|FILE",
-    help="inception, efficientnet-lite0, dinov2, clip, pixels, or a program of torch.export (.pt2) "
-    "that you trust.  "
+    help="inception, efficientnet-lite0, dinov2, clip, pixels, timm:NAME, or a program of torch.export "
+    "(.pt2) that you trust.  "
     "[default: inception; of a statistics file, its own; of demo:model, the best that is here]",
 )
 @click.option(
+    "--features-weights",
     "--inception-weights",
     "weights",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -168,6 +169,7 @@ def main(
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import ALONE, lost_rank_advice
 
+    needs("scipy", "matplotlib")
     keep_freed_memory()
     wait_briefly()
     keep = check_stats_file(save_stats, stats_only)

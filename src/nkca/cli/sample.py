@@ -79,6 +79,12 @@ if TYPE_CHECKING:
     metavar="JSON",
     help="Do a session of nkca-interactive again: its shelf and its last tiles.",
 )
+@click.option(
+    "--export",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the model as a folder to be shared (safetensors, config, model card), and nothing else.",
+)
 @computing_options()
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
 def main(
@@ -90,6 +96,7 @@ def main(
     batch_size: int,
     like: Path | None,
     replay: Path | None,
+    export: Path | None,
     device: str,
     compile: str,
     quiet: bool,
@@ -103,6 +110,7 @@ def main(
     nkca-sample runs/photos cat.png --max-sampling-noise=0.4             a variant of a picture
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
     nkca-sample --like samples/seed_000017.png                           that picture again
+    nkca-sample runs/photos --export shared/photos                       the model as a folder to share
     """
     from nkca.sampling.request import Outputs
 
@@ -110,6 +118,9 @@ def main(
     wait_briefly()
     outputs = Outputs(save_grid, save_intermediate, save_animation)
     computing = _Computing(device, compile, batch_size)
+    if export is not None:
+        _export(given.pop("checkpoint"), export, quiet, given)
+        return
     if replay is not None:
         if like is not None or save_intermediate or overwrite:
             raise InputError("--replay goes with --save-dir, --save-grid, --save-animation only")
@@ -173,6 +184,20 @@ def _sample(
         }
         for name in (name for name, made in also.items() if made):
             click.echo(f"  {directory / name}")
+
+
+def _export(checkpoint: str | None, directory: Path, quiet: bool, given: dict[str, Any]) -> None:
+    """Write the model in a checkpoint as a folder."""
+    from nkca.models.checkpoint import export_model
+
+    if checkpoint is None:
+        raise InputError("no checkpoint given: nkca-sample CKPT --export=DIR")
+    for name, value in given.items():
+        if value not in (None, ()):
+            raise InputError(f"--export writes the model and draws nothing; leave out '{name}'")
+    made = export_model(checkpoint, directory)
+    if not quiet:
+        click.echo(f"{made}: complete its README.md, the model card, before you share it")
 
 
 def _replay(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from nkca.cli.command import command
+from nkca.cli.command import command, needs
 from nkca.cli.help_sections import SectionedCommand, Sections, help_all_option
 from nkca.cli.options import config_options
 from nkca.cli.progress import ProgressBar, duration, messages
@@ -99,6 +99,7 @@ def main(
     options |= {name: value for name, value in flags.items() if value is not None}
     if config_file:
         _check(options, from_file, config_file)
+    needs("tensorboard")
     keep_freed_memory()
     wait_briefly()
     if dry_run:

@@ -1,22 +1,17 @@
 """Threads that decode image files, and for large sets processes.
 
 Decoding a small image is mostly Python code, which the global interpreter lock serialises: two threads are
-slower than one. The processes are separate interpreters, called through pipes: `multiprocessing` would run
-the user's script again, or fork a process that has threads.
+slower than one. The processes are loky's, separate interpreters: `multiprocessing` would run the user's
+script again, or fork a process that has threads.
 """
 
 import contextlib
-import os
-import pickle
-import queue
 import signal
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from nkca.errors import InputError
 
@@ -57,7 +52,7 @@ def worker_pool(workers: int, images: int) -> Iterator[WorkerPool]:
     workers = max(1, workers)
     with contextlib.ExitStack() as stack:
         call: Call = _call_here
-        if workers > 1 and images >= IMAGES_FOR_PROCESSES and sys.executable:
+        if workers > 1 and images >= IMAGES_FOR_PROCESSES:
             call = stack.enter_context(_processes(workers))
         with ThreadPoolExecutor(workers) as threads:
             try:
@@ -77,101 +72,31 @@ def _processes(count: int) -> Iterator[Call]:
 
     That function must be defined in a module, or be a partial of such a one; its errors are raised here.
     """
-    started: list[subprocess.Popen[bytes]] = []
-    idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-    program = (
-        f"import sys; sys.path[:] = {_search_path()!r}; "
-        "from nkca.data.workers import serve_calls; serve_calls()"
-    )
+    from loky.process_executor import ProcessPoolExecutor  # type: ignore[import-untyped]
+
+    executor = ProcessPoolExecutor(count, initializer=_leave_ctrl_c_to_the_caller)
 
     def call(function: Callable[[Any], Any], argument: Any) -> Any:
-        process = idle.get()
         try:
-            return _call_in_process(process, function, argument)
-        finally:
-            idle.put(process)
+            try:
+                future = executor.submit(function, argument)
+            except OSError as error:
+                raise InputError(
+                    f"cannot start a process that decodes images: {error.strerror}; data_workers=1 "
+                    "needs none"
+                ) from error
+            return future.result()
+        except BrokenExecutor as error:
+            raise InputError(
+                "a process that decodes images has ended (out of memory, or a crash of Pillow?); "
+                "data_workers=1 decodes without processes"
+            ) from error
 
     try:
-        for _ in range(count):
-            started.append(_start([sys.executable, "-c", program]))
-            idle.put(started[-1])
         yield call
     finally:
-        for process in started:
-            process.kill()
-        for process in started:
-            with contextlib.suppress(
-                OSError
-            ):  # the pipe may have unflushed bytes for the killed process
-                process.communicate()
+        executor.shutdown(kill_workers=True)
 
 
-def _search_path() -> list[str]:
-    """`sys.path` for the processes, absolute; without relative entries if the folder is deleted."""
-    try:
-        return [os.path.abspath(path) for path in sys.path]  # noqa: PTH100
-    except FileNotFoundError:
-        return [path for path in sys.path if os.path.isabs(path)]  # noqa: PTH117
-
-
-def _start(command: list[str]) -> "subprocess.Popen[bytes]":
-    try:
-        return subprocess.Popen(  # in a folder that exists, or Python may not start
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=os.sep
-        )
-    except OSError as error:
-        raise InputError(
-            f"cannot start a process that decodes images: {error.strerror}; data_workers=1 needs none"
-        ) from error
-
-
-def _call_in_process(
-    process: "subprocess.Popen[bytes]", function: Callable[[Any], Any], argument: Any
-) -> Any:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        pickle.dump((function, argument), process.stdin, pickle.HIGHEST_PROTOCOL)
-        process.stdin.flush()
-        succeeded, result = pickle.load(process.stdout)
-    except BaseException as error:
-        process.kill()  # or the rest of this answer would be read as the next one
-        if not isinstance(error, (OSError, EOFError, pickle.UnpicklingError)):
-            raise
-        raise InputError(
-            "a process that decodes images has ended (out of memory, or a crash of Pillow?); "
-            "data_workers=1 decodes without processes"
-        ) from error
-    if not succeeded:
-        raise result
-    return result
-
-
-def serve_calls() -> None:
-    """Serve calls until the input ends: (function, argument) in, (succeeded, result) out."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the calling process handles Ctrl-C
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # so that prints do not mix with the answers
-    with contextlib.suppress(EOFError, BrokenPipeError, ValueError), answers:
-        while True:
-            _serve_call(sys.stdin.buffer, answers)
-
-
-def _serve_call(calls: IO[bytes], answers: IO[bytes]) -> None:
-    function, argument = pickle.load(calls)
-    try:
-        answer = _pickled((True, function(argument)))
-    except Exception as error:  # raised in the calling process
-        try:
-            answer = _pickled((False, error))
-        except Exception:
-            answer = _pickled((False, RuntimeError(f"{type(error).__name__}: {error}")))
-    answers.write(answer)
-    answers.flush()
-
-
-def _pickled(answer: tuple[bool, Any]) -> bytes:
-    """The pickled answer; raises the error if it cannot be pickled or unpickled."""
-    packed = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
-    pickle.loads(packed)
-    return packed
+def _leave_ctrl_c_to_the_caller() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

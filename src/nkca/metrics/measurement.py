@@ -27,7 +27,7 @@ from nkca.models.build import restore
 from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 logger = logging.getLogger("nkca")
 
 

@@ -15,7 +15,8 @@
 
 Only tensors and plain values are written, and only those are read (`weights_only=True`): a checkpoint
 cannot run code. Files are written beside the target, fsynced and renamed: a crash leaves the old one.
-Checkpoints of the authors' original implementation are read too, without their optimizer.
+Checkpoints of the authors' original implementation are read too, without their optimizer, and folders of
+exported models (`nkca.models.exported`).
 """
 
 import contextlib
@@ -37,7 +38,7 @@ from torch import Tensor
 
 from nkca.demo import MODELS, model_path
 from nkca.errors import InputError
-from nkca.models import original_checkpoint
+from nkca.models import exported, original_checkpoint
 from nkca.system.files import atomic_write
 from nkca.version import __version__
 
@@ -94,6 +95,33 @@ def _halves(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write ``checkpoint`` atomically: after a crash the file is the old one or the new one, whole."""
+    content = _plain_content(checkpoint) | {
+        "model": dict(checkpoint.model),
+        "ema": dict(checkpoint.ema),
+        "optimizer": checkpoint.optimizer,
+        **({"weak": dict(checkpoint.weak)} if checkpoint.weak else {}),
+    }
+    with atomic_write(path) as file:
+        torch.save(content, file)
+
+
+def export_model(name: str | Path, directory: str | Path) -> Path:
+    """Write the model in a checkpoint as a folder to be shared, see `nkca.models.exported`; returns it.
+
+    Args:
+        name: see `find_checkpoint`.
+        directory: is made; where it holds something ``directory-2`` ... is.
+
+    Raises:
+        InputError: if the checkpoint cannot be read, or the folder not be written to.
+    """
+    checkpoint = load_checkpoint(name)
+    content = _plain_content(checkpoint)
+    return exported.write_exported(Path(directory), content, checkpoint.ema, checkpoint.weak)
+
+
+def _plain_content(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All of it but tensors."""
     plain = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -104,17 +132,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "progress": dict(checkpoint.progress),
         **({"card": dict(checkpoint.card)} if checkpoint.card else {}),
     }
-    content = json.loads(json.dumps(plain, default=_plain)) | {
-        "model": dict(checkpoint.model),
-        "ema": dict(checkpoint.ema),
-        "optimizer": checkpoint.optimizer,
-        **({"weak": dict(checkpoint.weak)} if checkpoint.weak else {}),
-    }
-    with atomic_write(path) as file:
-        torch.save(content, file)
+    content: dict[str, Any] = json.loads(json.dumps(plain, default=_number))
+    return content
 
 
-def _plain(value: Any) -> Any:
+def _number(value: Any) -> Any:
     """The Python number behind a number of NumPy or PyTorch."""
     return value.item()
 
@@ -122,10 +144,14 @@ def _plain(value: Any) -> Any:
 def find_checkpoint(name: str | Path) -> Path:
     """The file that a MODEL means: one in the package, a file, or a directory's latest, else final one.
 
+    Of an exported model it is the file of weights.
+
     Raises:
         InputError: if there is none.
     """
     path = model_path(name)
+    if exported.is_exported(path):
+        return path / exported.WEIGHTS
     if path.is_dir():
         found = [path / name for name in (LATEST, FINAL) if (path / name).is_file()]
         if not found:
@@ -146,7 +172,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         InputError: if the file is missing, truncated, foreign, newer, damaged, or holds code.
     """
     file = find_checkpoint(model_path(name))
-    return _checked(name, _unpickle(file, file))
+    return _checked(name, _content(file))
 
 
 def load_config(name: str | Path) -> Mapping[str, Any]:
@@ -156,7 +182,7 @@ def load_config(name: str | Path) -> Mapping[str, Any]:
         InputError: as `load_checkpoint` does, and if its format is too old to be mapped.
     """
     file = find_checkpoint(name)
-    return _checked(name, _unpickle(file, file, mmap=True)).config
+    return _checked(name, _content(file, only_config=True)).config
 
 
 def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
@@ -165,6 +191,8 @@ def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
     The file is held in memory as well, while it is read.
     """
     file = find_checkpoint(model_path(name))
+    if file.name == exported.WEIGHTS:
+        return _checked(name, _content(file)), exported.digest_exported(file)
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -202,11 +230,20 @@ def _warn_of_namesake(name: str | Path) -> None:
 
 def digest(name: str | Path) -> str:
     """SHA-256 of the bytes of the file that ``name`` means (`find_checkpoint`), hexadecimal."""
-    total = hashlib.sha256()
-    with find_checkpoint(name).open("rb") as file:
+    path, total = find_checkpoint(name), hashlib.sha256()
+    if path.name == exported.WEIGHTS:
+        return exported.digest_exported(path)
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             total.update(block)
     return total.hexdigest()
+
+
+def _content(path: Path, only_config: bool = False) -> Any:
+    """What is in a file, of an exported model or of PyTorch."""
+    if path.name == exported.WEIGHTS:
+        return exported.read_exported(path, only_config)
+    return _unpickle(path, path, mmap=only_config)
 
 
 def _unpickle(path: Path, data: Path | io.BytesIO, mmap: bool = False) -> Any:

@@ -1,9 +1,9 @@
 """Code compiled for this machine (`--compile`).
 
-On the CPU: the 3 x 3 convolutions and the operations between them, by the system's C++ compiler
-(`networks/cpu/`), for images in channels-last memory. It takes seconds, once, so "auto" compiles wherever
-there is a compiler. On CUDA: torch.compile, which takes minutes; only "on" asks for it. On other devices
-nothing is compiled. The results are the same up to rounding.
+On the CPU: the operations between the convolutions, by the system's C++ compiler (`networks/cpu/`), for
+images in channels-last memory. It takes seconds, once, so "auto" compiles wherever there is a compiler. On
+CUDA: torch.compile, which takes minutes; only "on" asks for it. On other devices nothing is compiled. The
+results are the same up to rounding. Without the folder `networks/cpu/` only speed is lost.
 """
 
 import time
@@ -24,18 +24,16 @@ def compile_network(network: "nn.Module", device: "torch.device", choice: str) -
     """
     import torch
 
-    from nkca.networks.cpu.library import find_kernels
-    from nkca.networks.layers import use_kernels
-
     if device.type == "cuda":
         network.to(memory_format=torch.channels_last)
         if choice == "on":
             network.compile()
-    elif device.type == "cpu" and choice != "off":
-        kernels = find_kernels()
-        if not isinstance(kernels, str):
-            network.to(memory_format=torch.channels_last)
-            use_kernels(network, kernels)
+    elif device.type == "cpu" and choice != "off" and not why_not_compiled():
+        from nkca.networks.cpu.norm_mish import norm_mish
+        from nkca.networks.layers import use_norm_mish
+
+        network.to(memory_format=torch.channels_last)
+        use_norm_mish(network, norm_mish)
     return network
 
 
@@ -53,7 +51,9 @@ def describe_compilation(device: "torch.device", choice: str) -> str:
 
 def why_not_compiled() -> str:
     """The reason why the kernels for the CPU cannot be compiled or loaded; "" if they are loaded."""
-    from nkca.networks.cpu.library import find_kernels
-
-    kernels = find_kernels()
-    return kernels if isinstance(kernels, str) else ""
+    try:
+        from nkca.networks.cpu.norm_mish import kernels
+    except ImportError as error:
+        return str(error)
+    found = kernels()
+    return found if isinstance(found, str) else ""

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from nkca.networks.attention import HEAD_WIDTH, HEADS, linear_attention
-from nkca.networks.cpu import winograd
-from nkca.networks.cpu.library import Kernels
 from nkca.networks.mish import mish
-from nkca.networks.norm_mish import GateAndSkip, norm_mish
+from nkca.networks.norm_mish import GateAndSkip, NormMish, norm_mish
 
 GROUPS = 8  # in every GroupNorm; all widths are multiples of it
 
@@ -42,38 +40,24 @@ class LevelEmbedding(nn.Module):
         return e[:, :, None, None]
 
 
-class Conv3x3(nn.Conv2d):
-    """3 x 3 convolution with padding 1: (B, width_in, H, W) -> (B, width_out, H, W)."""
+class _Normed(nn.Module):
+    """A layer that ends with GroupNorm and Mish, computed by ``norm_mish``."""
 
-    kernels: Kernels | None = None
-
-    def __init__(self, width_in: int, width_out: int) -> None:
-        super().__init__(width_in, width_out, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if (
-            self.kernels is not None
-            and self.bias is not None
-            and winograd.is_suited(self.kernels, x, self.weight)
-        ):
-            return winograd.convolve(self.kernels, x, self.weight, self.bias)
-        return super().forward(x)
+    norm_mish: NormMish = staticmethod(norm_mish)
 
 
-class Block(nn.Module):
+class Block(_Normed):
     """3 x 3 convolution, GroupNorm, Mish, then optionally a shift (B, width_out, 1, 1) and a residual."""
-
-    kernels: Kernels | None = None
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.conv = Conv3x3(width_in, width_out)
+        self.conv = nn.Conv2d(width_in, width_out, 3, padding=1)
         self.norm = nn.GroupNorm(GROUPS, width_out)
 
     def forward(
         self, x: Tensor, shift: Tensor | None = None, residual: GateAndSkip | None = None
     ) -> Tensor:
-        return norm_mish(self.conv(x), self.norm, shift, residual, self.kernels)
+        return self.norm_mish(self.conv(x), self.norm, shift, residual)
 
 
 class EmbeddingBlock(nn.Module):
@@ -91,10 +75,8 @@ class EmbeddingBlock(nn.Module):
         return out
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(_Normed):
     """Linear attention (`nkca.networks.attention`), GroupNorm, Mish; (B, width, H, W) in and out."""
-
-    kernels: Kernels | None = None
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -103,8 +85,8 @@ class LinearAttention(nn.Module):
         self.norm = nn.GroupNorm(GROUPS, width)
 
     def forward(self, x: Tensor, residual: GateAndSkip | None = None) -> Tensor:
-        out = self.out(linear_attention(self.qkv(x), self.kernels))
-        return norm_mish(out, self.norm, residual=residual, kernels=self.kernels)
+        out = self.out(linear_attention(self.qkv(x)))
+        return self.norm_mish(out, self.norm, residual=residual)
 
 
 class Residual(nn.Module):
@@ -124,11 +106,11 @@ class Residual(nn.Module):
         return out
 
 
-def use_kernels(module: nn.Module, kernels: Kernels) -> None:
-    """Make the layers of ``module`` use ``kernels`` for the tensors that these accept."""
+def use_norm_mish(module: nn.Module, function: NormMish) -> None:
+    """Make the layers of ``module`` compute GroupNorm and Mish by ``function``."""
     for layer in module.modules():
-        if isinstance(layer, Conv3x3 | Block | LinearAttention):
-            layer.kernels = kernels
+        if isinstance(layer, _Normed):
+            layer.norm_mish = function
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -25,10 +25,16 @@ BLOCK = 1 << 19  # numbers in a block: a few blocks of float32 fit into a second
 def mish(x: Tensor) -> Tensor:
     """x tanh(softplus(x)), of the shape, dtype and layout of x (B, ...)."""
     small = x.numel() < MIN_NUMBERS or x.ndim == 0
-    if small or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+    is_suited = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    if small or not is_suited or is_transformed():
         return functional.mish(x)
     out: Tensor = _Mish.apply(x)
     return out
+
+
+def is_transformed() -> bool:
+    """Whether `torch.func` or `torch.vmap`, which know PyTorch's operations only, are at work."""
+    return torch._C._are_functorch_transforms_active()
 
 
 class _Mish(torch.autograd.Function):

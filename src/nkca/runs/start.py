@@ -18,6 +18,7 @@ from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.models import build
 from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
+from nkca.models.exported import is_exported
 from nkca.models.model import Model
 from nkca.networks import compilation
 from nkca.runs.directory import log_file, write_config
@@ -55,6 +56,11 @@ def resolve(
     Raises:
         InputError: if an option is wrong, or would change the model of a run that has begun.
     """
+    if is_exported(directory):
+        raise InputError(
+            f"{directory} holds an exported model, whose run cannot be resumed: it is for sampling; use "
+            "another directory"
+        )
     path = newest_checkpoint(directory)
     if path is None:
         return configure(with_recipe(options)), None, {}

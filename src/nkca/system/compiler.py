@@ -1,7 +1,8 @@
 """C++ compiled once by the system's own compiler, kept in the cache folder.
 
 A compiler is on most machines that train, and not on all that sample: whoever asks must be able to do
-without. Nothing is compiled unless it is asked for.
+without. Nothing is compiled unless it is asked for. What is loaded is code that runs as the user, so the
+folder must belong to the user and be closed to others.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import platform
 import secrets
 import shlex
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -35,26 +37,49 @@ class CannotCompileError(Exception):
     """Why there is no compiled code, in one line."""
 
 
-def compiled(*sources: Path) -> ctypes.CDLL:
-    """The shared library made from ``sources``; a damaged one is made again.
+def compiled(source: Path) -> ctypes.CDLL:
+    """The shared library made from ``source``; a damaged one is made again.
+
+    A compiler that failed is not asked again: its message is kept beside the libraries.
 
     Raises:
-        CannotCompileError: if there is no compiler here, or it or the loader fails.
+        CannotCompileError: if there is no compiler here, it or the loader fails, or others than the user
+            may write to the folder.
     """
     command = [*find_compiler(), *FLAGS]
-    parts = [*(source.read_bytes() for source in sources), repr(command).encode(), _machine()]
+    parts = [source.read_bytes(), repr(command).encode(), _version(command[0]), _machine()]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()
-    name = f"{sources[0].stem}-{key[:16]}.so"
+    name = f"{source.stem}-{key[:16]}.so"
     try:
-        target = default_cache_dir() / "native" / name
+        target = _private(default_cache_dir() / "native") / name
+        failure = target.with_suffix(".failed")
+        if failure.exists():
+            raise CannotCompileError(f"{failure.read_text(encoding='utf-8')} (kept in {failure})")
         with contextlib.suppress(OSError):
             return ctypes.CDLL(str(target))
-        _compile(command, sources, target)
+        _compile(command, source, target)
         return ctypes.CDLL(str(target))
     except OSError as error:
         raise CannotCompileError(f"{name}: {error.strerror or error}") from error
     except InputError as error:
         raise CannotCompileError(str(error)) from error
+
+
+def _private(folder: Path) -> Path:
+    """The folder, made if it is missing, which the user owns and nobody else may write to.
+
+    Raises:
+        CannotCompileError: if that is not so.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if hasattr(os, "geteuid") and (
+        found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise CannotCompileError(
+            f"others may write to {folder}: delete it, or chmod 700 as its owner"
+        )
+    return folder
 
 
 def find_compiler() -> list[str]:
@@ -75,16 +100,27 @@ def find_compiler() -> list[str]:
     raise CannotCompileError(f"no C++ compiler here ({', '.join(c[0] for c in commands)})")
 
 
-def _compile(command: list[str], sources: tuple[Path, ...], target: Path) -> None:
-    """Compile into ``target``, atomically."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    command = [*command, *map(str, sources), "-o", str(temporary)]
+def _version(program: str) -> bytes:
+    """What the compiler says about itself: another version makes other code."""
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, timeout=_SECONDS).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+
+
+def _compile(command: list[str], source: Path, target: Path) -> None:
+    """Compile into ``target``, atomically; keep the message of a compiler that refuses."""
+    unique = f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    temporary = target.with_name(unique)
+    command = [*command, str(source), "-o", str(temporary)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
         if result.returncode:
             first = (result.stderr.strip() or f"exit code {result.returncode}").splitlines()[0]
-            raise CannotCompileError(f"{command[0]} failed: {first[:200]}")
+            message = f"{command[0]} failed: {first[:200]}"
+            temporary.write_text(message, encoding="utf-8")
+            temporary.replace(target.with_suffix(".failed"))
+            raise CannotCompileError(message)
         temporary.replace(target)
     except subprocess.TimeoutExpired:
         raise CannotCompileError(f"{command[0]} took longer than {_SECONDS} s") from None

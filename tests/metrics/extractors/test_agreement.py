@@ -30,7 +30,7 @@ from toys import save_pictures
 from nkca.cli.metrics import main
 from nkca.config.schema import DataConfig
 from nkca.metrics.collect import CollectOptions, collect, concatenate, shards
-from nkca.metrics.extractors import efficientnet
+from nkca.metrics.extractors import timm_models
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.image_sets import ArrayImages
@@ -279,21 +279,21 @@ def test_statistics_of_either_are_read_by_the_other(
 
 @pytest.fixture(scope="module")
 def real() -> Extractor:
-    package, reason = efficientnet.PACKAGE, "the package of its weights is not installed"
+    package, reason = timm_models.LITE0_PACKAGE, "the package of its weights is not installed"
     pytest.importorskip(package, reason=reason)
-    return open_extractor(efficientnet.NAME, CPU)
+    return open_extractor(timm_models.LITE0, CPU)
 
 
 @pytest.fixture(scope="module")
 def scored(real: Extractor, place: Path) -> Scored:
     """Of whole sets, in batches of 64, kept in ``place``."""
-    assert real.description.name == efficientnet.NAME
+    assert real.description.name == timm_models.LITE0
     return run(place, *sets(place), "--batch-size=64")
 
 
 def sets(place: Path) -> tuple[str, ...]:
     samples, reference = place / "samples", place / "reference"
-    features = f"--features={efficientnet.NAME}"
+    features = f"--features={timm_models.LITE0}"
     return str(samples), str(reference), f"--train={reference}", features
 
 

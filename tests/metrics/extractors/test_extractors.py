@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -14,7 +13,7 @@ from tables import each
 from torch import Tensor, nn
 
 from nkca.errors import InputError
-from nkca.metrics.extractors import efficientnet, fidelity
+from nkca.metrics.extractors import fidelity, timm_models
 from nkca.metrics.extractors.by_name import available_extractors, known_extractors, open_extractor
 from nkca.metrics.extractors.weights import INCEPTION
 
@@ -51,18 +50,18 @@ def test_unknown_names() -> None:
         InputError, match=r"unknown features incepton \(did you mean 'inception'\?\)"
     ):
         open_extractor("incepton", CPU)
-    with pytest.raises(InputError, match=r"expected a FILE\.pt2 or one of: inception, "):
+    with pytest.raises(InputError, match=r"expected a FILE\.pt2, timm:NAME or one of: inception, "):
         open_extractor("net.pth", CPU)
 
 
 def test_weights_only_where_they_are_taken(tmp_path: Path) -> None:
-    for name in each(["pixels", "clip", efficientnet.NAME, "net.pt2"]):
+    for name in each(["pixels", "clip", timm_models.LITE0, "net.pt2"]):
         with pytest.raises(InputError, match=f"a file of weights is for .*, not for {name}"):
             open_extractor(name, CPU, weights=tmp_path)
 
 
 def test_what_is_not_here_is_one_line_with_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, efficientnet.PACKAGE, None)
+    monkeypatch.setitem(sys.modules, timm_models.LITE0_PACKAGE, None)
     for name in each(name for name in known_extractors() if name != "pixels"):
         with pytest.raises(InputError) as caught:
             open_extractor(name, CPU)
@@ -72,7 +71,7 @@ def test_what_is_not_here_is_one_line_with_what_is(monkeypatch: pytest.MonkeyPat
 
 def test_torch_fidelity_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, fidelity.PACKAGE, None)
-    for name in each(["inception", "clip", "dinov2"]):
+    for name in each(["inception", "clip"]):
         with pytest.raises(InputError, match=r"pip install 'nkca\[metrics\]'; features that work"):
             open_extractor(name, CPU)
 
@@ -215,44 +214,3 @@ def test_clip_from_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path.write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"is damaged: its SHA-256 is .*; delete it"):
         open_extractor("clip", CPU)
-
-
-HUBCONF = """
-import torch
-import os
-dependencies = ["torch"]
-assert os.environ["XFORMERS_DISABLED"] == "1"
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.scale = torch.nn.Parameter(torch.ones(3))
-    def forward(self, x):
-        return x.mean((2, 3)) * self.scale
-def dinov2_vits14(pretrained=True):
-    assert not pretrained
-    return Net()
-"""
-
-
-def test_dinov2_from_a_cache(tmp_path: Path) -> None:
-    pytest.importorskip(fidelity.PACKAGE, reason=REASON)
-    hub = tmp_path / "torch" / "hub"
-    code, kept = hub / "facebookresearch_dinov2_main", hub / "checkpoints"
-    code.mkdir(parents=True)
-    kept.mkdir()
-    (code / "hubconf.py").write_text(HUBCONF)
-    with pytest.raises(InputError, match=r"dinov2_vits14_pretrain\.pth is not on this machine"):
-        open_extractor("dinov2-vit-s-14", CPU)
-    torch.save({"scale": torch.tensor([1.0, 2.0, 0.0])}, kept / "dinov2_vits14_pretrain.pth")
-    assert "dinov2-vit-s-14" in available_extractors()
-    before, filters = dict(os.environ), list(warnings.filters)
-    extractor = open_extractor("dinov2-vit-s-14", CPU)
-    assert dict(os.environ) == before
-    assert warnings.filters == filters
-    found = extractor(torch.full((2, 3, 8, 8), 255, dtype=torch.uint8))
-    white = [(1 - 0.485) / 0.229, 2 * (1 - 0.456) / 0.224, 0]  # ImageNet's mean and deviation
-    torch.testing.assert_close(found.features, torch.tensor([white, white]))
-    assert extractor.description.name == "dinov2-vit-s-14"
-    torch.save({"other": torch.ones(3)}, kept / "dinov2_vits14_pretrain.pth")
-    with pytest.raises(InputError, match="holds weights of another network than dinov2-vit-s-14"):
-        open_extractor("dinov2-vit-s-14", CPU)

@@ -4,11 +4,8 @@ They compute and resize as in torch-fidelity, so that scores agree with those of
 are found, hashed and checked here first, because torch-fidelity would run code in such a file.
 """
 
-import contextlib
 import io
-import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +26,6 @@ from nkca.metrics.extractors.weights import (
 PACKAGE = "torch_fidelity"
 CLIP = {"clip": "clip-vit-l-14", "clip-vit-b-32": "clip-vit-b-32", "clip-vit-b-16": "clip-vit-b-16"}
 CLIP |= {name: name for name in ("clip-vit-l-14", "clip-vit-l-14-336px")}
-DINOV2 = {"dinov2": "dinov2-vit-l-14"}
-DINOV2 |= {name: name for name in (f"dinov2-vit-{size}-14" for size in "sblg")}
 _OTHER_WEIGHTS = "not the FID-standard weights: numbers compare only with others from the same file"
 _TF1 = "bilinear resize of TensorFlow 1"
 
@@ -119,90 +114,9 @@ def open_clip(name: str, device: torch.device) -> FidelityExtractor:
     return FidelityExtractor(network, device, about)
 
 
-def dinov2_file(name: str) -> WeightsFile:
-    """The file of weights of ``name``, one of `DINOV2`; its hash is not published."""
-    short = _hub_name(name)
-    file_name = f"{short}_pretrain.pth"
-    return WeightsFile(file_name, "", f"https://dl.fbaipublicfiles.com/dinov2/{short}/{file_name}")
-
-
-def dinov2_code() -> Path | None:
-    """The folder of DINOv2's code in PyTorch's hub cache, or None."""
-    found = sorted(Path(torch.hub.get_dir()).glob("facebookresearch_dinov2_ma*/hubconf.py"))
-    return found[0].parent if found else None
-
-
-def open_dinov2(name: str, device: torch.device) -> FidelityExtractor:
-    """DINOv2, features (B, D), no logits; ``name`` is one of `DINOV2`.
-
-    Its code is read from PyTorch's hub cache, where the user has put it; nothing is downloaded.
-
-    Raises:
-        UnavailableError: if torch-fidelity, the code or the weights are not on this machine.
-        InputError: if the file does not hold the weights of that network.
-    """
-    _import_torch_fidelity()
-    from torch_fidelity import FeatureExtractorDinoV2
-
-    class Local(FeatureExtractorDinoV2):  # type: ignore[misc]
-        """With a given model: the constructor of torch-fidelity would download one."""
-
-        def __init__(self, model: nn.Module) -> None:
-            super(FeatureExtractorDinoV2, self).__init__(DINOV2[name], ["dinov2"])
-            self.feature_extractor_internal_dtype = torch.float32
-            self.model = model
-
-    model, sha256 = _dinov2(name)
-    about = Description(DINOV2[name], sha256, f"{_TF1} to 224x224, ImageNet's mean and std")
-    return FidelityExtractor(Local(model), device, about)
-
-
-def local_extractors() -> list[str]:
-    """The names in `CLIP` and `DINOV2` that can be opened on this machine; needs torch-fidelity."""
-    clip = [name for name in CLIP if locate_weights(clip_file(name))]
-    code = dinov2_code()
-    return clip + [name for name in DINOV2 if code and locate_weights(dinov2_file(name))]
-
-
-def _dinov2(name: str) -> tuple[nn.Module, str]:
-    """The network with its weights, and the hash of their file."""
-    code = dinov2_code()
-    if code is None:
-        raise UnavailableError(
-            "DINOv2's code is not in PyTorch's hub cache; this fetches it and the weights: python -c "
-            f"\"import torch; torch.hub.load('facebookresearch/dinov2', '{_hub_name(name)}')\""
-        )
-    weights = find_weights(dinov2_file(name), download=False)
-    tensors = parse_weights(weights)
-    with _no_xformers():
-        load: Any = torch.hub.load
-        model: nn.Module = load(str(code), _hub_name(name), source="local", pretrained=False)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"{weights.path} holds weights of another network than {name}") from error
-    return model, weights.sha256
-
-
-@contextlib.contextmanager
-def _no_xformers() -> Iterator[None]:
-    """Disable xFormers for imports in this block, as in torch-fidelity: it rounds differently."""
-    before = os.environ.get("XFORMERS_DISABLED")
-    os.environ["XFORMERS_DISABLED"] = "1"
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="xFormers")
-            yield
-    finally:
-        if before is None:
-            del os.environ["XFORMERS_DISABLED"]
-        else:
-            os.environ["XFORMERS_DISABLED"] = before
-
-
-def _hub_name(name: str) -> str:
-    """DINOv2's own name: dinov2_vitl14."""
-    return DINOV2[name].replace("-", "").replace("dinov2", "dinov2_")
+def local_clip() -> list[str]:
+    """The names in `CLIP` whose weights are on this machine; needs torch-fidelity."""
+    return [name for name in CLIP if locate_weights(clip_file(name))]
 
 
 def _import_torch_fidelity() -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -60,9 +61,13 @@ def read_weights(path: Path) -> Weights:
 def parse_weights(weights: Weights) -> dict[str, Tensor]:
     """The tensors of a state dictionary by name, on the CPU; no code in the file is run.
 
+    The file is PyTorch's or, by its name, one of safetensors.
+
     Raises:
         InputError: if the file holds anything else.
     """
+    if weights.path.suffix == ".safetensors":
+        return _parse_safetensors(weights)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickles, which are refused below
@@ -76,3 +81,12 @@ def parse_weights(weights: Weights) -> dict[str, Tensor]:
     ):
         raise InputError(f"{weights.path} holds more than weights by name (a state dictionary)")
     return cast(dict[str, Tensor], found)
+
+
+def _parse_safetensors(weights: Weights) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(weights.content)
+    except safetensors.SafetensorError as error:
+        raise InputError(
+            f"{weights.path} is no file of safetensors, or is damaged: {error}"
+        ) from error

@@ -60,7 +60,7 @@ INCEPTION = WeightsFile(
     url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
     "weights-inception-2015-12-05-6726825d.pth",
     size_bytes=95_628_359,
-    flag="nkca-metrics --inception-weights",
+    flag="nkca-metrics --features-weights",
     variable="NKCA_INCEPTION_WEIGHTS",
     aliases=("pt_inception-2015-12-05-6726825d.pth",),  # pytorch-fid's name
 )

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.linalg.lapack import dpstrf  # type: ignore[import-untyped]
 from torch import Tensor
 
 from nkca.errors import InputError
@@ -67,6 +66,8 @@ def factorise(gaussian: Gaussian) -> FactoredGaussian:
     Raises:
         InputError: if it is not a covariance matrix, or a number is not finite.
     """
+    from scipy.linalg.lapack import dpstrf  # type: ignore[import-untyped]  # in an extra
+
     covariance = gaussian.covariance.double().cpu().numpy()
     size = np.abs(covariance).max()
     if not (gaussian.mean.abs().max() < 1e100 and size < 1e100):  # squares must be finite too

@@ -8,8 +8,9 @@ from tables import each
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nkca.networks.cpu.library import Kernels
-from nkca.networks.norm_mish import norm_mish
+from nkca.networks.cpu.norm_mish import norm_mish
+
+pytestmark = pytest.mark.usefixtures("_kernels")
 
 SHAPES = [  # fewer images than threads, more; odd sizes; more rows than a block of sums
     (2, 8, 1, 1),
@@ -47,20 +48,21 @@ def expected(x: Tensor, norm: nn.GroupNorm, shift: Tensor | None, given: Tensor)
     return [out.detach(), *torch.autograd.grad(out, inputs, given.double())]
 
 
+BY_THE_KERNEL = "GeneratedBackwardFor_nkca_norm_mish_defaultBackward"
 PRECISIONS = [(torch.float32, 2e-6), (torch.bfloat16, 1e-2)]
 
 
 @pytest.mark.parametrize(("dtype", "bound"), PRECISIONS)
-def test_value_and_gradients(kernels: Kernels, dtype: torch.dtype, bound: float) -> None:
+def test_value_and_gradients(dtype: torch.dtype, bound: float) -> None:
     for shape, shifted in each(itertools.product(SHAPES, [False, True])):
         norm, x, given = layer(shape[1]), images(shape, dtype), images(shape, dtype, seed=2)
         shift = images((shape[0], shape[1], 1, 1), dtype, seed=3) if shifted else None
         # of 1 x 1 pixels: groups of one number or few, 1 / deviation is up to 300
         tolerance = bound * 50 if shape[2:] == (1, 1) else bound
         inputs = [t.requires_grad_() for t in (x, norm.weight, norm.bias, shift) if t is not None]
-        out = norm_mish(x, norm, shift, kernels=kernels)
+        out = norm_mish(x, norm, shift)
         assert out.grad_fn is not None
-        assert type(out.grad_fn).__name__ == "_NormMishBackward"
+        assert type(out.grad_fn).__name__ == BY_THE_KERNEL
         assert out.dtype == dtype
         assert out.is_contiguous(memory_format=torch.channels_last)
         found = [out, *torch.autograd.grad(out, inputs, given)]
@@ -71,15 +73,15 @@ def test_value_and_gradients(kernels: Kernels, dtype: torch.dtype, bound: float)
 
 @pytest.mark.parametrize(("dtype", "bound"), PRECISIONS)
 @pytest.mark.parametrize("at_once", [True, False])
-def test_gate_and_skip(kernels: Kernels, dtype: torch.dtype, bound: float, at_once: bool) -> None:
+def test_gate_and_skip(dtype: torch.dtype, bound: float, at_once: bool) -> None:
     for shape in each(SHAPES):
         norm, x, given = layer(shape[1]), images(shape, dtype), images(shape, dtype, seed=2)
         gate, skip = images((1, shape[1], 1, 1), seed=3), images(shape, dtype, seed=4)
         skip = skip if at_once else skip.double()
         tolerance = bound * 500 if shape[2:] == (1, 1) else bound
         inputs = [t.requires_grad_() for t in (x, norm.weight, norm.bias, gate, skip)]
-        out = norm_mish(x, norm, residual=(gate, skip), kernels=kernels)
-        assert (type(out.grad_fn).__name__ == "_NormMishBackward") == at_once
+        out = norm_mish(x, norm, residual=(gate, skip))
+        assert (type(out.grad_fn).__name__ == BY_THE_KERNEL) == at_once
         exact = [t.detach().double().requires_grad_() for t in inputs]
         normed = functional.group_norm(exact[0], 8, exact[1], exact[2], norm.eps)
         truth = exact[3] * functional.mish(normed) + exact[4]
@@ -90,55 +92,53 @@ def test_gate_and_skip(kernels: Kernels, dtype: torch.dtype, bound: float, at_on
             assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max().clamp(min=1)
 
 
-def test_extremes_are_exact_and_nan_stays_nan(kernels: Kernels) -> None:
+def test_extremes_are_exact_and_nan_stays_nan() -> None:
     norm = nn.GroupNorm(8, 8)
     x = torch.full((1, 8, 2, 2), 4.0).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         norm.bias.copy_(torch.tensor([-200, -88, -20, -1e-3, 0, 1e-3, 25, 1e4]))
-    out = norm_mish(x, norm, kernels=kernels)[0, :, 0, 0]
+    out = norm_mish(x, norm)[0, :, 0, 0]
     truth = functional.mish(norm.bias.double())
     torch.testing.assert_close(out.double(), truth, rtol=3e-7, atol=1e-30)
     x[0, 3, 0, 0] = torch.nan
-    broken = norm_mish(x, norm, kernels=kernels)
+    broken = norm_mish(x, norm)
     assert broken[0, 3].isnan().all()
     assert not broken[0, :3].isnan().any()
 
 
-def test_an_image_does_not_depend_on_the_batch(kernels: Kernels) -> None:
+def test_an_image_does_not_depend_on_the_batch() -> None:
     norm, x = layer(16), images((5, 16, 20, 21))
-    together = norm_mish(x, norm, kernels=kernels)
-    alone = torch.cat([norm_mish(x[i : i + 1], norm, kernels=kernels) for i in range(5)])
+    together = norm_mish(x, norm)
+    alone = torch.cat([norm_mish(x[i : i + 1], norm) for i in range(5)])
     assert torch.equal(together, alone)
 
 
-def test_other_layouts_and_dtypes_are_pytorchs(kernels: Kernels) -> None:
+def test_other_layouts_and_dtypes_are_pytorchs() -> None:
     norm = layer(16)
     for x in (images((2, 16, 6, 6)).contiguous(), images((2, 16, 6, 6), torch.float64)):
         norm = norm.to(x.dtype)
         shift = torch.ones(2, 16, 1, 1, dtype=x.dtype)
         torch.testing.assert_close(
-            norm_mish(x, norm, shift, kernels=kernels).double(),
+            norm_mish(x, norm, shift).double(),
             expected(x, norm, shift, x)[0],
             rtol=1e-5,
             atol=1e-5,
         )
 
 
-def test_autocast_gives_bfloat16(kernels: Kernels) -> None:
+def test_autocast_gives_bfloat16() -> None:
     norm, conv = layer(16), nn.Conv2d(4, 16, 3, padding=1).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
-        out = norm_mish(conv(images((2, 4, 6, 6))), norm, kernels=kernels)
+        out = norm_mish(conv(images((2, 4, 6, 6))), norm)
     assert out.dtype == torch.bfloat16
 
 
-def test_shifts_of_any_strides_and_weights_of_other_dtypes(kernels: Kernels) -> None:
+def test_shifts_of_any_strides_and_weights_of_other_dtypes() -> None:
     norm, x = layer(16), images((2, 16, 6, 6))
     for shift in (torch.tensor(0.5).expand(2, 16, 1, 1), torch.randn(2, 32, 1, 1)[:, ::2]):
         truth = expected(x, norm, shift, x)[0]
-        out = norm_mish(x, norm, shift, kernels=kernels)
+        out = norm_mish(x, norm, shift)
         torch.testing.assert_close(out.double(), truth, rtol=1e-5, atol=1e-5)
     half, x = layer(16).bfloat16(), x.bfloat16()
     truth = expected(x, half, None, x)[0]
-    torch.testing.assert_close(
-        norm_mish(x, half, kernels=kernels).double(), truth, rtol=2e-2, atol=5e-2
-    )
+    torch.testing.assert_close(norm_mish(x, half).double(), truth, rtol=2e-2, atol=5e-2)
