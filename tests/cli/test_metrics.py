@@ -212,7 +212,7 @@ BAD = {
     "no such program": ("{photos} {photos} --features=none.pt2", r"none\.pt2"),
     "weights for pixels": (
         "{photos} {photos} --features=pixels --inception-weights={text}.pth",
-        r"a file of weights is for the features inception, not for pixels",
+        r"a file of weights is for the features inception, dinov2 and timm:NAME, not for pixels",
     ),
     "weights missing": (
         "{photos} {photos} --inception-weights=none.pth",
@@ -285,7 +285,7 @@ def test_without_weights_or_network_it_says_what_to_fetch_and_what_works(
     for part in (
         "weights-inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729",
-        "--inception-weights",
+        "--features-weights",
     ):
         assert part in result.stderr
     assert "work here now: pixels" in result.stderr

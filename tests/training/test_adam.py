@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nkca.training.adam import Adam
 
@@ -82,3 +82,17 @@ def test_no_compiler_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_pytorchs_own_class_still_updates_the_wrong_numbers() -> None:
+    """Why `Adam` is not `torch.optim.Adam`; when this fails, it can be."""
+
+    def updated(fused: bool) -> Tensor:
+        weight = nn.Parameter(torch.zeros(4, 3, 2, 2))
+        gradient = torch.arange(48.0).reshape(4, 3, 2, 2) - 20
+        weight.grad = gradient.contiguous(memory_format=torch.channels_last)
+        torch.optim.Adam([weight], lr=0.1, fused=fused).step()
+        return weight.detach()
+
+    assert updated(False).sign().flatten().tolist() == [1.0] * 20 + [0.0] + [-1.0] * 27
+    assert not torch.equal(updated(True).sign(), updated(False).sign())

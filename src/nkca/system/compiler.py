@@ -103,7 +103,7 @@ def find_compiler() -> list[str]:
 def _version(program: str) -> bytes:
     """What the compiler says about itself: another version makes other code."""
     try:
-        return subprocess.run([program, "--version"], capture_output=True, timeout=_SECONDS).stdout
+        return subprocess.run([program, "-v"], capture_output=True, timeout=_SECONDS).stderr
     except (OSError, subprocess.TimeoutExpired):
         return b""
 

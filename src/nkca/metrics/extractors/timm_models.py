@@ -196,8 +196,8 @@ def _open(
             ) from error
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UnavailableError(
-            f"no weights of {name} here, and none to download ({reason}); name a file of them with "
-            "--features-weights"
+            f"no weights of {name} here, and none to download ({reason}); name a file of them: "
+            "nkca-metrics --features-weights=FILE"
         ) from error
     config = timm.data.resolve_data_config(options, model=network)
     seen = NetworkInput(
