@@ -161,7 +161,9 @@ def test_a_file_of_another_network(resnet: Path, tmp_path: Path) -> None:
 
 def test_no_weights_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NKCA_OFFLINE", "1")
-    with pytest.raises(InputError, match=r"no weights of timm:resnet18 here.*--features-weights=FILE"):
+    with pytest.raises(
+        InputError, match=r"no weights of timm:resnet18 here.*--features-weights=FILE"
+    ):
         open_extractor("timm:resnet18", CPU)
 
 
