@@ -99,7 +99,6 @@ def main(
     options |= {name: value for name, value in flags.items() if value is not None}
     if config_file:
         _check(options, from_file, config_file)
-    needs("tensorboard")
     keep_freed_memory()
     wait_briefly()
     if dry_run:
@@ -117,6 +116,7 @@ def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path
 
 
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
+    needs("tensorboard")
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import lost_rank_advice
     from nkca.models.checkpoint import FINAL, LATEST

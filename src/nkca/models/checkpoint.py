@@ -192,7 +192,7 @@ def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
     """
     file = find_checkpoint(model_path(name))
     if file.name == exported.WEIGHTS:
-        return _checked(name, _content(file)), exported.digest_exported(file)
+        return _checked(name, _content(file)), digest(file)
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -229,13 +229,16 @@ def _warn_of_namesake(name: str | Path) -> None:
 
 
 def digest(name: str | Path) -> str:
-    """SHA-256 of the bytes of the file that ``name`` means (`find_checkpoint`), hexadecimal."""
+    """SHA-256 of the bytes of the file that ``name`` means (`find_checkpoint`), hexadecimal.
+
+    Of an exported model, of its config and its weights, one after the other.
+    """
     path, total = find_checkpoint(name), hashlib.sha256()
-    if path.name == exported.WEIGHTS:
-        return exported.digest_exported(path)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
+    config = [path.with_name(exported.CONFIG)] if path.name == exported.WEIGHTS else []
+    for part in (*config, path):
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
     return total.hexdigest()
 
 

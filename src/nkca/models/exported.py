@@ -7,7 +7,6 @@
 A file of safetensors holds numbers only and is mapped into memory; nothing in the folder can run code.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,15 +65,6 @@ def read_exported(path: Path, only_config: bool = False) -> dict[str, Any]:
     return {**content, "model": {}, "ema": ema, "weak": weak, "optimizer": None}
 
 
-def digest_exported(path: Path) -> str:
-    """SHA-256 of the bytes of both files of the model, hexadecimal; ``path`` is that of `WEIGHTS`."""
-    total = hashlib.sha256(path.with_name(CONFIG).read_bytes())
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
-
-
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -88,12 +78,6 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise InputError(
-            f"{path} needs the package safetensors: pip install safetensors"
-        ) from error
     try:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:

@@ -7,7 +7,6 @@ as code; only those of ``timm:NAME`` without a file come by timm's own download.
 import contextlib
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,9 +186,7 @@ def _open(
                 pretrained_cfg_overlay={"state_dict": tensors} if tensors else None,
                 **options,
             )
-    except (
-        Exception
-    ) as error:  # downloads, and networks with other weights, have many kinds of error
+    except Exception as error:  # of downloads and of other networks' weights there are many kinds
         if weights is not None:
             raise InputError(
                 f"{weights.path} holds weights of another network than {name}"
@@ -235,8 +232,7 @@ def _offline_if_asked() -> Iterator[None]:
 def _import_timm() -> Any:
     """The package timm."""
     try:
-        with warnings.catch_warnings():
-            import timm
+        import timm
     except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision for another PyTorch
         raise UnavailableError(f"timm is needed ({error}): pip install 'nkca[metrics]'") from error
     return timm

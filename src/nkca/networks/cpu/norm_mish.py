@@ -83,7 +83,7 @@ def _forward(
     _check_rows(
         weight=(weight, (channels,)), bias=(bias, (channels,)), operand=(operand, (rows, channels))
     )
-    y, mean, inverse = _shapes(x, weight, bias, operand, skip, groups, epsilon)
+    y, mean, inverse = _shapes(x)
     _call("norm_mish", x, groups, [x, weight, bias, operand, skip, y, mean, inverse], epsilon)
     return y, mean, inverse
 
