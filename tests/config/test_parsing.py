@@ -32,9 +32,9 @@ UNUSUAL: dict[str, Any] = {
     "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "compile": "off",
     "checkpoint_freq": 5, "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
     "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "recipe": "recommended",
-    "denoise_first": 0.0, "adjust": "both",
+    "denoise_first": 0.25, "adjust": "both", "carry_over": True, "denoise_weight": 0.5,
     "level_draw": "uniform", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
-    "sampler": "chain", "ladder": "sigma", "num_sampling_steps": 17, "guidance": 1.5, "weak_at": 0.3,
+    "sampler": "ancestral", "ladder": "sigma", "num_sampling_steps": 17, "guidance": 1.5, "weak_at": 0.3,
     "chain_noise": "fresh", "augment": 0.0,
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
 }  # fmt: skip
@@ -90,8 +90,6 @@ def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
     # those that are left have other values with continuous pixels alone
     same = {
         "parametrisation",
-        "sampler",
-        "denoise_first",
         "adjust",
         "level_draw",
         "chain_noise",
@@ -193,6 +191,7 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("precision", "fp8"), ("compile", "yes"), ("checkpoint_freq", 0), ("viz_freq", -1),
     ("eval_freq", -1), ("keep", -1), ("patch_size", 0),
     ("optimizer", "sgd"), ("recipe", "best"),
+    ("denoise_weight", -0.1), ("denoise_weight", math.inf),
     ("denoise_first", -0.1), ("denoise_first", 1.1), ("level_draw", "normal"), ("adjust", "mean"),
     ("level_mean", math.inf), ("level_std", 0), ("level_std", math.nan), ("lr_decay", -0.1),
     ("lr_decay", 1.5), ("lr_decay", math.nan), ("ema_length", 0), ("ema_length", 1.5),
@@ -225,7 +224,16 @@ def test_a_wrong_value_names_its_option_and_the_source() -> None:
 
 
 def test_every_option_with_a_range_is_in_the_table() -> None:
-    free = {"discrete", "dataset", "background", "strict", "cache", "cache_dir", "ema_warmup"}
+    free = {
+        "discrete",
+        "carry_over",
+        "dataset",
+        "background",
+        "strict",
+        "cache",
+        "cache_dir",
+        "ema_warmup",
+    }
     free |= {"eval_dataset", "eval_features"}
     assert {name for name, _ in OUT_OF_RANGE} == OPTIONS.keys() - free
 
@@ -240,6 +248,10 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"dim_mults": "[one, two]"}, "dim_mults must be a list"),
     ({"dim_mults": "[]"}, "dim_mults must be"),
     ({"discrete": True, "parametrisation": "preconditioned"}, "continuous pixels, not discrete"),
+    ({"carry_over": True}, "carry_over is for discrete pixels, not continuous"),
+    ({"denoise_weight": 0.1}, "denoise_weight is for discrete pixels, not continuous"),
+    ({"sampler": "ancestral"}, "sampler=ancestral is for discrete pixels, not continuous"),
+    ({"discrete": True, "adjust": "deviation"}, "are for continuous pixels, not discrete"),
     ({"discrete": True, "num_classes": "1"}, "num_classes must be 2 to 256"),
     ({"channels": "2"}, "channels must be one of 1, 3, 4"),
     ({"resize": "0"}, "resize must be positive, got 0"),

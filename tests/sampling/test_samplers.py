@@ -1,10 +1,12 @@
 """Deterministic samplers: right where the answer is known, of the order that they promise."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import pytest
 import torch
+from oracles import counts_of, z_scores
 from torch import Tensor
 
 from nkca.chain import Chain, Moment
@@ -17,8 +19,8 @@ from nkca.noise import sample_noise
 from nkca.sampling.ladders import sigma_ladder
 from nkca.sampling.samplers import SAMPLERS
 
-DETERMINISTIC = [name for name in SAMPLERS if name != "chain"]
 ORDERS = {"ddim": 1, "heun": 2, "dpm2m": 2, "ge": 1}
+DETERMINISTIC = list(ORDERS)
 MEAN, STD = 0.3, 0.2
 LOW, HIGH = 1e-4, 0.98
 
@@ -67,7 +69,7 @@ def test_the_second_order_is_better_at_twenty_evaluations() -> None:
     assert error("heun", 9) < error("ddim", 19)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["chain", *DETERMINISTIC])
 @pytest.mark.parametrize("steps", [0, 1, 2, 1000])
 def test_any_number_of_steps_is_finite_and_seen(name: str, steps: int) -> None:
     levels = sigma_ladder(HIGH, LOW, steps)
@@ -77,7 +79,7 @@ def test_any_number_of_steps_is_finite_and_seen(name: str, steps: int) -> None:
     assert seen[-1].x.isfinite().all()
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["chain", *DETERMINISTIC])
 def test_level_one_and_equal_levels_are_allowed(name: str) -> None:
     last = moments(name, [1.0, 0.7, 0.7, 0.2, 0.2])[-1]
     assert last.x.isfinite().all()
@@ -112,7 +114,7 @@ def test_the_noise_is_not_used(name: str) -> None:
     assert not torch.equal(*chain_ends)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["chain", *DETERMINISTIC])
 def test_a_walk_at_one_level_brings_states_back_to_the_law_of_the_data(name: str) -> None:
     """From states that are far too narrow, to those of the noised data; without the walk they stay so."""
     count, level = 4000, 0.2
@@ -132,5 +134,43 @@ def test_categories_are_refused(name: str) -> None:
     exact = PixelPriorDenoiser(torch.zeros(1, 2, 3, 3).log_softmax(-1))
     chain = Chain(kernel, exact, kernel.default_lag)
     x = torch.full((2, 1, 2, 3), 3)
-    with pytest.raises(InputError, match="use the sampler 'chain'"):
+    with pytest.raises(InputError, match="use 'chain' or 'ancestral'"):
         list(SAMPLERS[name](chain, x, [1.0, 0.5], sample_noise([1, 2])))
+
+
+def test_every_sampler_is_tested() -> None:
+    assert set(SAMPLERS) == {"chain", "ancestral", *DETERMINISTIC}
+
+
+def categorical_chain() -> Chain:
+    """Pixels of three levels with probabilities .5, .2 and .3."""
+    log_probs = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64).log().expand(1, 2, 3, 3)
+    kernel = CategoricalKernel(3)
+    return Chain(kernel, PixelPriorDenoiser(log_probs), kernel.default_lag)
+
+
+def ancestral(levels: Sequence[float], count: int) -> list[Tensor]:
+    x = torch.full((count, 1, 2, 3), 3)
+    noise = sample_noise(range(count))
+    return [moment.x for moment in SAMPLERS["ancestral"](categorical_chain(), x, levels, noise)]
+
+
+def test_ancestral_sampling_keeps_what_it_has_drawn_and_ends_at_the_law_of_the_data() -> None:
+    count, levels = 2000, [1.0, 0.7, 0.4, 0.2, 0.05]
+    states = ancestral(levels, count)
+    for before, after in itertools.pairwise(states):
+        assert torch.equal(after[before < 3], before[before < 3])
+    for state, level in zip(states, levels, strict=True):
+        probs = torch.tensor([0.5, 0.2, 0.3, 0.0], dtype=torch.float64) * (1 - level)
+        probs[3] = level
+        assert z_scores(counts_of(state, 4), probs).max() < 4.5
+
+
+def test_ancestral_sampling_walks_where_levels_repeat() -> None:
+    before, after = ancestral([1.0, 0.3, 0.3], 50)[1:]
+    assert ((before < 3) & (after == 3)).any()  # scrambled again
+
+
+def test_ancestral_sampling_is_for_categories() -> None:
+    with pytest.raises(InputError, match="for categories"):
+        moments("ancestral", [1.0, 0.5])

@@ -33,11 +33,19 @@ class TrainCommand(SectionedCommand):
         ),
         "model": (
             *("discrete", "hidden_size", "dim_mults", "patch_size", "num_classes"),
-            *("parametrisation", "lag", "chain_noise", "augment"),
+            *("carry_over", "parametrisation", "lag", "chain_noise", "augment"),
         ),
         "training": (
             *("recipe", "max_time", "batch_size", "epochs", "max_steps", "seed"),
-            *("denoise_first", "adjust", "level_draw", "level_mean", "level_std", "min_noise"),
+            *(
+                "denoise_first",
+                "denoise_weight",
+                "adjust",
+                "level_draw",
+                "level_mean",
+                "level_std",
+                "min_noise",
+            ),
             *("optimizer", "lr", "adam_b1", "adam_b2", "lr_warmup", "lr_decay", "grad_clip"),
             *("ema_decay", "ema_warmup", "ema_length", "weak_at"),
         ),

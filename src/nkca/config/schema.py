@@ -28,6 +28,9 @@ class ModelConfig:
     )
     discrete: bool = option(False, "Model pixels as categories instead of real numbers.")
     num_classes: int = option(10, "Levels a pixel can take, with --discrete.")
+    carry_over: bool = option(
+        False, "With --discrete: pixels that noise has not scrambled are certain, which is exact."
+    )
     augment: float = option(
         0.0,
         "Probability of each way in which training images, but not samples, are changed: small sets.",
@@ -46,6 +49,8 @@ class ModelConfig:
         require(0 <= self.augment <= 1, "augment", "in [0, 1]", self.augment)
         require(self.patch_size > 0, "patch_size", "positive", self.patch_size)
         require(2 <= self.num_classes <= 256, "num_classes", "2 to 256", self.num_classes)
+        if self.carry_over and not self.discrete:
+            raise InputError("carry_over is for discrete pixels, not continuous")
         if self.discrete and self.parametrisation != "paper":
             raise InputError(
                 "parametrisation=preconditioned is for continuous pixels, not discrete"
@@ -139,6 +144,9 @@ class TrainingConfig:
         0.0,
         "Share of the run that begins by denoising, before contrastive adjustment; 1: all of it.",
     )
+    denoise_weight: float = option(
+        0.0, "With --discrete: weight of the denoising loss beside contrastive adjustment."
+    )
     adjust: str = option(
         "both",
         "What contrastive adjustment trains: mean and deviation of p(z|x), or the deviation alone.",
@@ -183,6 +191,10 @@ class TrainingConfig:
         require(length is None or 0 < length <= 1, "ema_length", "in (0, 1]", length)
         require(0 <= self.weak_at <= 1, "weak_at", "in [0, 1]", self.weak_at)
         require(0 <= self.denoise_first <= 1, "denoise_first", "in [0, 1]", self.denoise_first)
+        weight = self.denoise_weight
+        require(
+            weight >= 0 and math.isfinite(weight), "denoise_weight", "at least 0, finite", weight
+        )
         require(math.isfinite(self.level_mean), "level_mean", "finite", self.level_mean)
         std = self.level_std
         require(std > 0 and math.isfinite(std), "level_std", "positive and finite", std)
@@ -217,7 +229,7 @@ class SamplingConfig:
     sampler: str = option(
         "chain",
         "How samples are drawn: the chain's transitions, or a deterministic way (docs/sampling.md).",
-        ("chain", "ddim", "heun", "dpm2m", "ge"),
+        ("chain", "ancestral", "ddim", "heun", "dpm2m", "ge"),
     )
     ladder: str = option(
         "linear",
@@ -283,16 +295,23 @@ class RunConfig:
             expected = f"at most the {there} level(s) of dim_mults"
             require(levels <= there, "activation_checkpointing", expected, levels)
         t, sampler = self.training, self.sampling.sampler
-        learns = (t.denoise_first, t.adjust, t.level_draw) != (0, "both", "uniform")
+        learns = (t.adjust, t.level_draw) != ("both", "uniform")
         asked = {
-            "denoise_first, adjust=deviation and level_draw=log-normal are": learns,
+            "adjust=deviation and level_draw=log-normal are": learns,
             "augment is": self.model.augment > 0,
             "chain_noise=averaged is": t.chain_noise == "averaged",
-            f"sampler={sampler} is": sampler != "chain",
+            f"sampler={sampler} is": sampler not in ("chain", "ancestral"),
         }
         for what, is_asked in asked.items():
             if self.model.discrete and is_asked:
                 raise InputError(f"{what} for continuous pixels, not discrete")
+        asked = {
+            "sampler=ancestral": sampler == "ancestral",
+            "denoise_weight": t.denoise_weight > 0,
+        }
+        for what, is_asked in asked.items():
+            if is_asked and not self.model.discrete:
+                raise InputError(f"{what} is for discrete pixels, not continuous")
 
     def to_flat(self) -> dict[str, Any]:
         """All options in one mapping of plain values (JSON, YAML); `configure` reads it back."""

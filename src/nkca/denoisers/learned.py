@@ -16,7 +16,10 @@ and embeds ln(sigma), sigma = sqrt(b)/(1 - b), which spreads the small levels (a
 2022, arXiv 2206.00364, adapted to this noise). At b near 1, sigma is bounded: a >= 1e-3 inside it.
 
 `CategoricalDenoiser`: the input is the embedding of each level times that of its channel, summed over
-channels; the outputs are C K logits.
+channels; the outputs are C K logits. With carry-over, pixels of x that are not scrambled are certain:
+that is exact, as noise scrambles pixels and changes no others. What is left to be predicted depends on
+which pixels are scrambled, not on the level that scrambled them, so the network is then told their share
+instead of the level.
 """
 
 import math
@@ -117,21 +120,31 @@ class PreconditionedDenoiser(nn.Module):
 
 
 class CategoricalDenoiser(nn.Module):
-    """x int64 (B, C, H, W) in 0..K, levels (B,) in (0, 1] -> Categorical over 0..K-1."""
+    """x int64 (B, C, H, W) in 0..K, levels (B,) in (0, 1] -> Categorical over 0..K-1.
 
-    def __init__(self, channels: int, size: NetworkSize, num_classes: int) -> None:
+    Args:
+        carry_over: pixels of x that are not scrambled are certain, and the levels are ignored.
+    """
+
+    def __init__(
+        self, channels: int, size: NetworkSize, num_classes: int, carry_over: bool = False
+    ) -> None:
         super().__init__()
         hidden_size = size.hidden_size
         self.class_embedding = nn.Embedding(num_classes + 1, hidden_size)
         self.channel_embedding = nn.Embedding(channels, hidden_size)
         self.patches = None if size.patch_size == 1 else size.input_layer(hidden_size)
         self.trunk = Trunk(size, channels * num_classes)
-        self.channels, self.num_classes = channels, num_classes
+        self.channels, self.num_classes, self.carry_over = channels, num_classes, carry_over
 
     def forward(self, x: Tensor, noise_level: Tensor) -> Categorical:
-        out = self.trunk(self._embed(x), PAPER_LEVEL_SCALE * noise_level).to(noise_level.dtype)
+        visible = x < self.num_classes
+        share = 1 - visible.flatten(1).to(noise_level.dtype).mean(1)
+        told = share if self.carry_over else noise_level
+        out = self.trunk(self._embed(x), PAPER_LEVEL_SCALE * told).to(noise_level.dtype)
         logits = out.unflatten(1, (self.channels, self.num_classes)).movedim(2, -1)
-        return Categorical(logits.log_softmax(-1))
+        p_z = Categorical(logits.log_softmax(-1))
+        return p_z.hold(visible, x.clamp(max=self.num_classes - 1)) if self.carry_over else p_z
 
     def _embed(self, x: Tensor) -> Tensor:
         """Sum over channels of class times channel embedding: one table of C (K + 1) rows."""

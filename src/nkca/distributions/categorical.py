@@ -38,7 +38,7 @@ class Categorical:
         return self.log_probs.argmax(-1)
 
     def away_from(self, weak: Posterior, amount: float) -> "Categorical":
-        """Proportional to p (p / weak)^amount; probabilities of both are positive.
+        """Proportional to p (p / weak)^amount; where p is 0 it stays 0, elsewhere weak is positive.
 
         Raises:
             TypeError: unless ``weak`` is a `Categorical`.
@@ -46,6 +46,7 @@ class Categorical:
         if not isinstance(weak, Categorical):
             raise TypeError(f"levels cannot be guided by a {type(weak).__name__}")
         moved = self.log_probs + amount * (self.log_probs - weak.log_probs)
+        moved = moved.masked_fill(self.log_probs.isneginf(), -math.inf)
         return Categorical(moved.log_softmax(-1))
 
     def hold(self, mask: Tensor, image: Tensor) -> "Categorical":

@@ -55,7 +55,7 @@ def categorical(config: ModelConfig) -> StateSpace:
     classes, size = config.num_classes, network_size(config)
 
     def build(channels: int, _data_std: float) -> nn.Module:
-        return CategoricalDenoiser(channels, size, classes)
+        return CategoricalDenoiser(channels, size, classes, config.carry_over)
 
     return StateSpace("categorical", CategoricalKernel(classes), CategoricalPixels(classes), build)
 

@@ -144,7 +144,7 @@ def prepare(
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
-        method = method or method_of(config.training, std)
+        method = method or method_of(config, std)
         learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
         learner, fitted = fit_step(learner, ema_model, config)
         messages.extend(fitted)

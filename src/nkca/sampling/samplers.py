@@ -1,4 +1,4 @@
-r"""Samplers by name: the chain itself, and deterministic ones for continuous states.
+r"""Samplers by name: the chain itself, ancestral sampling of categories, and deterministic ones.
 
 All deterministic samplers take steps of one kind. With lag 1 (capped at sqrt(b_y / b_x)) a transition to
 a lower level adds no noise: in u = x / a and sigma = sqrt(b) / a it is
@@ -24,6 +24,7 @@ are a walk at one level, which takes states that lie off the data's law back to 
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ from torch import Tensor
 from nkca.chain import Chain, Moment, Sampler, run
 from nkca.distributions.normal import Normal
 from nkca.errors import InputError
+from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import MIN_SIGNAL, log_sigma
 from nkca.noise import Noise
 
@@ -85,8 +87,28 @@ def heun(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iter
     return _descend(chain, x, levels, noise, estimate)
 
 
+def ancestral(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Iterator[Moment]:
+    """Categories with the lag capped alone: a step down draws some scrambled pixels and scrambles none.
+
+    With carry-over that is ancestral sampling of masked diffusion: what is drawn stays, unless levels
+    repeat, where the chain walks (remasking: Wang et al. 2025, arXiv 2503.00307).
+    """
+    if not isinstance(chain.kernel, CategoricalKernel):
+        raise InputError("the sampler 'ancestral' is for categories, not continuous states")
+    descent = replace(chain, lag=1.0)
+    for step, level in enumerate(levels):
+        level_x = _levels(x, level)
+        p_z = chain.believe(x, level_x)
+        yield Moment(step, level, x, p_z)
+        if step + 1 < len(levels):
+            walks = levels[step + 1] == level
+            level_y = _levels(x, levels[step + 1])
+            x = (chain if walks else descent).move(x, level_x, level_y, p_z).sample(noise)
+
+
 SAMPLERS: Mapping[str, Sampler] = {
     "chain": run,
+    "ancestral": ancestral,
     "ddim": ddim,
     "heun": heun,
     "dpm2m": dpm2m,
@@ -119,7 +141,7 @@ def _step(chain: Chain, here: Moment, level_y: float, z: Tensor) -> Tensor:
     p_y = chain.kernel.transition_given(x, level_x, _levels(x, level_y), z, lag=1.0)
     if not isinstance(p_y, Normal):
         raise InputError(
-            "deterministic samplers are for continuous states; use the sampler 'chain'"
+            "deterministic samplers are for continuous states; use 'chain' or 'ancestral'"
         )
     return p_y.mean
 

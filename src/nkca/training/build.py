@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from torch import nn
 
 from nkca.chain import Chain
-from nkca.config.schema import TrainingConfig
+from nkca.config.schema import RunConfig, TrainingConfig
 from nkca.distributed.ranks import ALONE, Ranks, unwrap
 from nkca.levels import LevelDraw, uniform
 from nkca.training.denoising import denoising
 from nkca.training.deviation_adjustment import deviation_adjustment
 from nkca.training.learner import Learner, UpdateRule
 from nkca.training.level_draws import log_normal
+from nkca.training.masked import adjusted_and_masked, masked_cross_entropy
 from nkca.training.objective import Objective, contrastive_adjustment
 from nkca.training.optimizer import build_optimizer
 
@@ -34,14 +35,20 @@ class Method:
 METHOD = Method()  # the paper's
 
 
-def method_of(config: TrainingConfig, data_std: float) -> Method:
+def method_of(config: RunConfig, data_std: float) -> Method:
     """The method that the options name, for data of that standard deviation, in units of [-1, 1]."""
+    training = config.training
+    denoise = masked_cross_entropy if config.model.discrete else denoising(data_std)
+    first = (training.denoise_first, denoise) if training.denoise_first else None
+    if training.adjust == "deviation":
+        objective = deviation_adjustment(data_std)
+    elif training.denoise_weight:
+        objective = adjusted_and_masked(training.denoise_weight)
+    else:
+        objective = contrastive_adjustment
     draw = None
-    if config.level_draw == "log-normal":
-        draw = log_normal(config.level_mean, config.level_std, config.min_noise)
-    first = (config.denoise_first, denoising(data_std)) if config.denoise_first else None
-    adjusts_all = config.adjust == "both"
-    objective = contrastive_adjustment if adjusts_all else deviation_adjustment(data_std)
+    if training.level_draw == "log-normal":
+        draw = log_normal(training.level_mean, training.level_std, training.min_noise)
     return Method(objective, draw, first)
 
 
