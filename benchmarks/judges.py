@@ -105,7 +105,11 @@ class Judge:
             torch.save(train_classifier(images, labels).state_dict(), cache)
         self.network.load_state_dict(torch.load(cache, weights_only=True))
         self.network.eval()
-        features, _ = self.look(images[:REFERENCE_IMAGES])
+        self.compare_with(images[:REFERENCE_IMAGES])
+
+    def compare_with(self, images: Images) -> None:
+        """Take other real images (N, 28, 28) as the reference."""
+        features, _ = self.look(images)
         self._scale = np.sqrt(TOTAL_VARIANCE / features.var(0).sum())
         self._reference = moments_of(features * self._scale).gaussian()
 
