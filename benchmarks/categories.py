@@ -6,8 +6,8 @@
 Each row trains in one thread until it has used --seconds of CPU time, on all 60,000 images. Then, for each
 of the ways to sample, --samples pictures are drawn and judged as in `quality.py`, against real images of 8
 levels. A way is "SAMPLER STEPS", or "SAMPLER STEPS+N": N more transitions at one level on the way. Every
-row also gets its bits per dimension on 1,000 test images (the bound of `nkca.training.masked`, for rows
-that carry over), and its chain at two levels: how far the share of each level of grey drifts in 100 steps,
+row also gets its bits per dimension on 1,000 test images (`nkca.metrics.likelihood`), and its chain at two
+levels: how far the share of each level of grey drifts in 100 steps,
 and entropy production. "independent pixels" has no network: each pixel by its own frequencies.
 Results are in OUT.json, sheets of the same seeds in OUT/; what is done already is not done again.
 Needs Debian's dataset-fashion-mnist.
@@ -15,7 +15,6 @@ Needs Debian's dataset-fashion-mnist.
 
 import argparse
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -30,14 +29,14 @@ from nkca.chain import Chain
 from nkca.denoisers.exact import PixelPriorDenoiser
 from nkca.diagnostics.record import walk
 from nkca.kernels.categorical import CategoricalKernel
+from nkca.metrics.likelihood import code_length
 from nkca.models.model import Model
-from nkca.noise import derive_seed, sample_noise
+from nkca.noise import sample_noise
 from nkca.pictures.png import save_png
 from nkca.pixels import CategoricalPixels, as_tensor
 from nkca.runs.start import prepare
 from nkca.sampling.tasks import Schedule
 from nkca.system.allocator import keep_freed_memory
-from nkca.training.masked import masked_cross_entropy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
 from judges import KINDS, REFERENCE_IMAGES, Judge
@@ -76,7 +75,7 @@ WAYS = "chain 100;ancestral 20;ancestral 100;ancestral 20+20;ancestral 100+100"
 
 def levels_of_grey(images: Images) -> Images:
     """The same images (N, H, W), rounded to the 8 levels."""
-    rounded: Images = PIXELS.to_uint8(PIXELS.to_state(torch.from_numpy(images))).numpy()
+    rounded: Images = PIXELS.to_uint8(PIXELS.to_state(torch.from_numpy(images.copy()))).numpy()
     return rounded
 
 
@@ -90,24 +89,6 @@ def schedule(way: str) -> Schedule:
         sampler=sampler,
         corrector_steps=int(walk_steps or 0),
     )
-
-
-@torch.inference_mode()
-def bits_per_dimension(chain: Chain, images: Images, draws: int = 8) -> tuple[float, float]:
-    """The bound on images (N, H, W), its mean over ``draws`` levels an image, and its standard error."""
-    z = PIXELS.to_state(as_tensor(images[..., None]))
-    totals = torch.zeros(len(z), dtype=torch.float64)
-    for draw_number in range(draws):
-        noise = sample_noise([derive_seed("bits", i, draw_number) for i in range(len(z))])
-        shift = noise.uniform(
-            torch.empty(len(z))
-        )  # one level in each of ``draws`` equal parts of (0, 1]
-        level = (draw_number + 1 - shift) / draws
-        for rows in torch.split(torch.arange(len(z)), 200):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            terms = masked_cross_entropy(chain, z[part], level[part], noise[part])
-            totals[part] += terms.shown["bits_per_dimension"].double() / draws
-    return totals.mean().item(), totals.std().item() / math.sqrt(len(z))
 
 
 @torch.inference_mode()
@@ -172,15 +153,14 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
             "other_levels": int((levels_of_grey(samples) != samples).sum()),
             "sampling_seconds": round(sampling, 1),
         }
-    bits, error = bits_per_dimension(model.chain, test)
-    is_bound = row == PRIOR or ROWS[row].get("carry_over", False)
+    code = code_length(model, as_tensor(test[..., None]), draws=8)
     return {
         "row": row,
         "seconds": arguments.seconds,
         "seed": arguments.seed,
         "samples": arguments.samples,
         "images_seen": seen,
-        "bits_per_dimension": [round(bits, 4), round(error, 4)] if is_bound else None,
+        "bits_per_dimension": [round(code.bits_per_dimension, 4), round(code.standard_error, 4)],
         "ways": ways,
         "chain": {f"{b:g}": measure_chain(model.chain, test[:CHAINS], b) for b in LEVELS},
     }
