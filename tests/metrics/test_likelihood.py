@@ -1,4 +1,4 @@
-"""Bits per dimension: the entropy for the exact denoiser, more for every other, by enumeration and by chance."""
+"""Bits per dimension: the entropy of the data for the exact denoiser, more for every other one."""
 
 import math
 
