@@ -167,7 +167,7 @@ def main(
     After Ctrl-C the same command continues where it stopped.
     """
     from nkca.distributed.launch import joined
-    from nkca.distributed.ranks import ALONE, lost_rank_advice
+    from nkca.distributed.ranks import ALONE
 
     needs("scipy", "matplotlib")
     keep_freed_memory()
@@ -178,11 +178,9 @@ def main(
     levels = parse_levels(given["chain_levels"])
     request = request_of(given)
     asked = Asked(request, given, features, weights, save_dir)
+    advice = "what was done is kept, unless --no-cache was given: the same command goes on"
     with (
-        joined(request.device) as ranks,
-        lost_rank_advice(
-            "what was done is kept, unless --no-cache was given: the same command goes on"
-        ),
+        joined(request.device, advice) as ranks,
         signals_interrupt(),
         messages(quiet, silent=not ranks.is_first),
         ProgressBar(quiet or not ranks.is_first) as show,

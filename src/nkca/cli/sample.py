@@ -149,12 +149,11 @@ def _sample(
 ) -> None:
     """Make the samples of a request, in ``place``: the directory, and whether it may hold something."""
     from nkca.distributed.launch import joined
-    from nkca.distributed.ranks import lost_rank_advice
     from nkca.models.build import restore
     from nkca.models.checkpoint import read_checkpoint
     from nkca.sampling.sample_files import make_samples, plan_samples
 
-    with joined(computing.device) as ranks, lost_rank_advice("the samples so far are written"):
+    with joined(computing.device, "the samples so far are written") as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         with messages(quiet, silent):

@@ -1,6 +1,5 @@
 """nkca-train: a folder of images in, a model out."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -126,21 +125,19 @@ def _check(options: dict[str, Any], from_file: dict[str, Any], config_file: Path
 def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     needs("tensorboard")
     from nkca.distributed.launch import joined
-    from nkca.distributed.ranks import lost_rank_advice
     from nkca.models.checkpoint import FINAL, LATEST
     from nkca.runs.loop import train
     from nkca.runs.start import open_run
 
-    with joined(_device(options, save_dir)) as ranks:
+    advice = f"what is saved in {save_dir} is intact: the same command goes on"
+    with joined(options.get("device", "auto"), advice) as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         with (
             messages(quiet, silent),
             ProgressBar(quiet) as show,
-            contextlib.ExitStack() as stack,
+            open_run(options, save_dir, show.on_decode, ranks) as run,
         ):
-            with lost_rank_advice("nothing was trained: the same command tries again"):
-                run = stack.enter_context(open_run(options, save_dir, show.on_decode, ranks))
             first_step = run.progress.step
             with stop_on_signal(silent) as should_stop:
                 reports = train(run, should_stop)
@@ -164,18 +161,6 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         click.echo("  to go on     the same command again")
     elif step == first_step:
         click.echo("  to train on  raise --epochs, --max-steps or --max-time")
-
-
-def _device(options: dict[str, Any], save_dir: Path) -> str:
-    """The device on which several processes join: that of the options, else of the run in ``save_dir``."""
-    from nkca.distributed.launch import is_one_of_many
-    from nkca.models.checkpoint import load_config
-    from nkca.runs.start import newest_checkpoint
-
-    path = newest_checkpoint(save_dir)
-    if "device" in options or path is None or not is_one_of_many():
-        return str(options.get("device", "auto"))
-    return configure(load_config(path), str(path)).training.device
 
 
 def _show(reports: "Iterator[StepReport]", run: "Run", show: ProgressBar) -> None:

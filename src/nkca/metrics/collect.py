@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from nkca.distributed.ranks import ALONE, Ranks
-from nkca.distributed.sharing import of_share
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.metrics.extractors.contract import Extractor, Features
-from nkca.metrics.image_sets import ImageSet, ImageSubset, Tick
+from nkca.metrics.image_sets import ImageSet, ImageSubset
 from nkca.metrics.statistics import Statistics
 from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
@@ -91,6 +90,7 @@ def fill_cache(
         InputError: as `collect` does.
     """
     if not ranks.is_first:
+        ranks.barrier()
         rows = int(ranks.max(0))
         for _ in extract_features(images, extractor, options, progress, rows, ranks):
             pass
@@ -99,6 +99,7 @@ def fill_cache(
         _store_directory(images, extractor, options) as directory,
         open_store(directory, wait=True) as store,
     ):
+        ranks.barrier()  # another run may have held the store
         ranks.max(store.rows)
         for batch in extract_features(images, extractor, options, progress, store.rows, ranks):
             store.append(batch)
@@ -126,12 +127,10 @@ def extract_features(
         def tick(share: float, start: int = start, count: int = len(rows)) -> None:
             progress(start + share * count, total)
 
-        def extract_share(share_rows: range, rows: range = rows, tick: Tick = tick) -> Features:
-            batch = images.batch(rows[share_rows.start : share_rows.stop], tick)
-            return extractor(send(to_rgb(batch), options.device))
-
+        share = ranks.share(len(rows)) or range(1)  # without a share, one image that is dropped
         with out_of_memory_advice(f"at batch size {size}: try a smaller batch size"):
-            found = of_share(extract_share, len(rows), ranks)
+            batch = images.batch(rows[share.start : share.stop], tick)
+            found = extractor(send(to_rgb(batch), options.device))
         yield _gathered(found, len(rows), ranks) if ranks.count > 1 else found
 
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nkca.distributed.ranks import LostRankError
-from nkca.distributed.sharing import together
 from nkca.errors import InputError
 from nkca.pixels import as_tensor
 from nkca.runs.curves import Curves
@@ -37,8 +35,6 @@ def save_evaluation(
     assert run.scorer is not None
     try:
         features = run.scorer.features(run.ema_model, should_stop, run.ranks)
-    except LostRankError:
-        raise
     except InputError as error:  # a failed evaluation does not end the run
         logger.warning("evaluation at step %d failed: %s", run.progress.step, error)
         return None
@@ -94,7 +90,7 @@ def _save_loss(run: Run, curves: Curves) -> None:
             parts.append(torch.stack([terms.loss, *terms.shown.values()], dim=1))
         return torch.cat(parts)
 
-    seen = together(make, total, run.ranks)
+    seen = run.ranks.together(make, total)
     assert seen is not None
     for name, value in zip(names, seen.mean(0).tolist(), strict=True):
         curves.scalar(f"evaluation/{name}", value, run.progress.step)

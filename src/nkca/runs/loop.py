@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from nkca.data.dataset import batches
-from nkca.distributed.ranks import lost_rank_advice
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.checkpoint import BEST, FINAL, LATEST
 from nkca.runs.curves import Curves, open_curves
@@ -34,16 +33,13 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     several ranks all call this; they stop together, and the first alone writes.
 
     Raises:
-        InputError: if many steps in a row are not finite, memory does not suffice, or a rank dies.
+        InputError: if many steps in a row are not finite, or memory does not suffice.
     """
     first = saved_step = run.progress.step
     cadence, saved_at = run.config.cadence, time.monotonic()
     with (
         open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
         out_of_memory_advice(advice_on_memory(run.config)),
-        lost_rank_advice(
-            f"checkpoints in {run.directory} are intact: the same command goes on there"
-        ),
     ):
         for report in _steps(run, should_stop):
             try:

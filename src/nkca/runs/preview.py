@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nkca.distributed.sharing import GivenUpError, together
+from nkca.distributed.ranks import GivenUpError
 from nkca.pictures.grid import contact_sheet
 from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
@@ -51,4 +51,4 @@ def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
             [draw_task(run.ema_model, from_noise(part), Schedule(), tick=watch) for part in parts]
         )
 
-    return together(make, PREVIEW_SAMPLES, run.ranks)
+    return run.ranks.together(make, PREVIEW_SAMPLES)

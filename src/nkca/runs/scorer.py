@@ -16,8 +16,7 @@ from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import configured_cache_dir, load_dataset
 from nkca.demo import dataset_path
-from nkca.distributed.ranks import ALONE, Ranks
-from nkca.distributed.sharing import GivenUpError, together
+from nkca.distributed.ranks import ALONE, GivenUpError, Ranks
 from nkca.errors import InputError
 from nkca.metrics.collect import CollectOptions, collect, extract_features, fill_cache
 from nkca.metrics.extractors.by_name import best_extractor, open_extractor
@@ -94,7 +93,7 @@ class Scorer:
             )
             return torch.cat([batch.features.float().cpu() for batch in batches])
 
-        return together(make, self.samples, ranks)
+        return ranks.together(make, self.samples)
 
     def compare(self, features: Array) -> Score:
         """The score of samples' features (N, D).

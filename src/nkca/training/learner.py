@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nkca.chain import Chain
 from nkca.denoisers.augmentation import Told, augmented
 from nkca.denoisers.precision import needs_loss_scale
-from nkca.distributed.ranks import ALONE, Ranks, no_gradient_sync, no_stride_warnings, unwrap
+from nkca.distributed.ranks import ALONE, Ranks, no_gradient_sync, unwrap
 from nkca.levels import LevelDraw
 from nkca.noise import Noise
 from nkca.training import loss_scale
@@ -240,8 +240,7 @@ class Learner:
             with contextlib.nullcontext() if last == len(z) else self.no_gradient_sync():
                 chain, part = self._augmented(z[rows], noise[rows])
                 terms = objective(chain, part, b[rows], noise[rows])
-                with no_stride_warnings(self.network):
-                    torch.autograd.backward(terms.loss.sum() / divisor)
+                torch.autograd.backward(terms.loss.sum() / divisor)
             parts.append(Terms(terms.loss.detach(), terms.shown))
         shown = {name: torch.cat([p.shown[name] for p in parts]) for name in parts[0].shown}
         return Terms(torch.cat([part.loss for part in parts]), shown)
