@@ -1,10 +1,10 @@
 """Runs work of several ranks, each a forked child, as torchrun would: the same variables and store.
 
 A line of JSON on stdin, {"count", "work", "arguments", "log", "kill"}, starts ``count`` ranks that do
-``work``, "curve", "dies" or the name of a command, with their output in ``log-RANK.txt``. Where "kill" is
-[rank, path, signal], that rank gets the signal once the path is there. The answer on stdout is
-[exit codes, seconds from the signal to the end]. The parent imports torch once and never computes, so
-it has no threads that a fork would lose.
+``work``, "curve", "signals" or the name of a command, with their output in ``log-RANK.txt``. Where "kill"
+is [rank, path, signal], that rank gets the signal once the path is there. The answer on stdout is
+[exit codes, seconds from the signal to the end]. A rank that is stopped is killed when those before it
+have ended. The parent imports torch once and never computes, so it has no threads that a fork would lose.
 """
 
 import importlib
@@ -45,19 +45,22 @@ def curve(options: dict[str, Any], directory: str, answer: str) -> None:
         Path(answer).write_text(json.dumps(seen))
 
 
-def dies(place: str, arguments: list[str]) -> None:
-    """Be nkca-train, of which the second rank ends without a word at ``place``.
+def signals(place: str, number: int, arguments: list[str]) -> None:
+    """Be nkca-train, of which the second rank sends itself a signal at ``place``; a hang costs 5 s.
 
     A place is, for instance, "distributed.ranks.Ranks.parallel".
     """
+    os.environ["NKCA_RANK_TIMEOUT"] = "5"
     within, _, last = place.rpartition(".")
     owner = pkgutil.resolve_name(f"nkca.{within}")
     work = getattr(owner, last)
 
-    def die(*given: Any, **named: Any) -> Any:
-        return os._exit(9) if os.environ["RANK"] == "1" else work(*given, **named)
+    def signalled(*given: Any, **named: Any) -> Any:
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), number)
+        return work(*given, **named)
 
-    setattr(owner, last, die)
+    setattr(owner, last, signalled)
     importlib.import_module("nkca.cli.train").main(arguments)
 
 
@@ -72,8 +75,8 @@ def child(job: dict[str, Any], rank: int, variables: dict[str, str]) -> None:
         torch.set_num_threads(1)
         if job["work"] == "curve":
             curve(*job["arguments"])
-        elif job["work"] == "dies":
-            dies(*job["arguments"])
+        elif job["work"] == "signals":
+            signals(*job["arguments"])
         else:
             importlib.import_module(f"nkca.cli.{job['work']}").main(job["arguments"])
         status = 0
@@ -111,8 +114,15 @@ def run(job: dict[str, Any]) -> tuple[list[int], float]:
             time.sleep(0.005)
         os.kill(ranks[victim], with_what)
     began = time.monotonic()
-    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in ranks]
-    return codes, time.monotonic() - began
+    return [_exit_code(process) for process in ranks], time.monotonic() - began
+
+
+def _exit_code(process: int) -> int:
+    status = os.waitpid(process, os.WUNTRACED)[1]
+    if os.WIFSTOPPED(status):
+        os.kill(process, signal.SIGKILL)
+        status = os.waitpid(process, 0)[1]
+    return os.waitstatus_to_exitcode(status)
 
 
 if __name__ == "__main__":

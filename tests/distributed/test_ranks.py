@@ -267,17 +267,44 @@ def test_a_rank_that_dies_before_training_is_told_in_a_line(
 ) -> None:
     asked = {**TINY, "dataset": photos, "max_steps": 1}
     out = tmp_path / "run"
-    codes, _, said = start("dies", place, [*flags(asked), f"--save-dir={out}", "-q"])
-    assert codes == [2, 9], said
+    given = [*flags(asked), f"--save-dir={out}", "-q"]
+    codes, _, said = start("signals", place, signal.SIGKILL, given)
+    assert codes == [2, -signal.SIGKILL], said
     assert len(said[0].splitlines()) == 1, said[0]
     assert "has died" in said[0]
-    assert "nothing was trained: the same command tries again" in said[0]
+    assert "the same command goes on" in said[0]
     assert not out.exists()
+
+
+def test_a_rank_that_torchrun_ends_before_training_says_so_in_a_line(
+    start: Start, photos: Path, tmp_path: Path
+) -> None:
+    given = [*flags({**TINY, "dataset": photos}), f"--save-dir={tmp_path / 'run'}", "-q"]
+    codes, _, said = start("signals", "runs.start._assemble", signal.SIGTERM, given)
+    assert codes == [2, 2], said
+    (line,) = "".join(said).split("\n")[:-1]
+    assert line.startswith(
+        "nkca-train: error: interrupted, or another process of this run has died"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rank_that_hangs_ends_the_run(start: Start, photos: Path, tmp_path: Path) -> None:
+    """The second stops while the first makes the preview of step 2."""
+    asked = {**TINY, "dataset": photos, "epochs": 10**6, "checkpoint_freq": 1, "viz_freq": 2}
+    given = [*flags(asked), f"--save-dir={tmp_path}", "-q"]
+    codes, seconds, said = start("signals", "runs.loop.save_preview", signal.SIGSTOP, given)
+    assert codes == [2, -signal.SIGKILL], said
+    assert seconds < 60
+    (line,) = said[0].splitlines()
+    assert "did not answer for 5 s" in line
+    assert str(tmp_path) in line
+    assert step_of(tmp_path) == 1
 
 
 VARIABLES = [
     ("WORLD_SIZE", "foo"), ("RANK", "a"), ("RANK", "2"), ("LOCAL_RANK", "-1"), ("MASTER_PORT", "x"),
-    ("MASTER_PORT", "70000"),
+    ("MASTER_PORT", "70000"), ("NKCA_RANK_TIMEOUT", "1m"), ("NKCA_RANK_TIMEOUT", "0"),
 ]  # fmt: skip
 
 
@@ -297,15 +324,19 @@ def test_a_bad_variable_of_torchrun_is_named_in_a_line(
     }
     assert command.name is not None
     for name, value in each(VARIABLES):
-        for key, text in {**good, "MASTER_PORT": "29500", name: value}.items():
+        for key, text in {
+            **good,
+            "MASTER_PORT": "29500",
+            "NKCA_RANK_TIMEOUT": "9",
+            name: value,
+        }.items():
             monkeypatch.setenv(key, text)
         with pytest.raises(SystemExit) as stop:
             command.main([*given[command.name], f"--save-dir={tmp_path / 'out'}"])
         assert stop.value.code == 2
         (line,) = capfd.readouterr().err.splitlines()
-        assert line.startswith(
-            f"{command.name}: error: environment variable {name}='{value}': expected"
-        )
+        assert line.startswith(f"{command.name}: error: environment variables ")
+        assert f" {name}='{value}'" in line
         assert not (tmp_path / "out").exists()
 
 
