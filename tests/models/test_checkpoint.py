@@ -27,7 +27,6 @@ from nkca.models.checkpoint import (
     digest,
     find_checkpoint,
     load_checkpoint,
-    load_config,
     read_checkpoint,
     save_checkpoint,
 )
@@ -353,34 +352,6 @@ def test_a_checkpoint_and_its_digest_come_from_one_read(
     assert sha256 == own != digest(path)
     assert read.progress == before.progress
     assert read.ema.keys() == before.ema.keys()
-
-
-def test_the_config_alone_is_read_without_the_weights(tmp_path: Path) -> None:
-    large = replace(checkpoint(), model={"a": torch.ones(1 << 22)})
-    save_checkpoint(tmp_path / "a.pth", large)
-    assert load_config(tmp_path / "a.pth") == load_checkpoint(tmp_path / "a.pth").config
-    counts = Path("/proc/self/io")
-    if not counts.exists():
-        pytest.skip("this system does not count what is read")
-
-    def bytes_read() -> int:
-        return int(counts.read_text().split()[1])
-
-    before = bytes_read()
-    load_config(tmp_path / "a.pth")
-    between = bytes_read()
-    load_checkpoint(tmp_path / "a.pth")
-    assert between - before < 1 << 20 < 1 << 24 <= bytes_read() - between
-
-
-def test_a_config_that_cannot_be_read(tmp_path: Path) -> None:
-    path = tmp_path / "a.pth"
-    with pytest.raises(InputError, match=r"no such checkpoint: .*a\.pth"):
-        load_config(path)
-    save_checkpoint(path, checkpoint())
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"a\.pth is not"):
-        load_config(path)
 
 
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:

@@ -175,16 +175,6 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     return _checked(name, _content(file))
 
 
-def load_config(name: str | Path) -> Mapping[str, Any]:
-    """The config alone of a checkpoint of nkca; weights are mapped into memory, not read.
-
-    Raises:
-        InputError: as `load_checkpoint` does, and if its format is too old to be mapped.
-    """
-    file = find_checkpoint(name)
-    return _checked(name, _content(file, only_config=True)).config
-
-
 def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
     """As `load_checkpoint`, and the `digest` of the very bytes that it was made of: one read.
 
@@ -242,19 +232,19 @@ def digest(name: str | Path) -> str:
     return total.hexdigest()
 
 
-def _content(path: Path, only_config: bool = False) -> Any:
+def _content(path: Path) -> Any:
     """What is in a file, of an exported model or of PyTorch."""
     if path.name == exported.WEIGHTS:
-        return exported.read_exported(path, only_config)
-    return _unpickle(path, path, mmap=only_config)
+        return exported.read_exported(path)
+    return _unpickle(path, path)
 
 
-def _unpickle(path: Path, data: Path | io.BytesIO, mmap: bool = False) -> Any:
+def _unpickle(path: Path, data: Path | io.BytesIO) -> Any:
     """What is in ``data``, the file at ``path`` or its bytes."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
-            return torch.load(data, map_location="cpu", weights_only=True, mmap=mmap)
+            return torch.load(data, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if zipfile.is_zipfile(data):
             raise InputError(

@@ -47,7 +47,7 @@ def write_exported(
     return made
 
 
-def read_exported(path: Path, only_config: bool = False) -> dict[str, Any]:
+def read_exported(path: Path) -> dict[str, Any]:
     """The content of a checkpoint from the folder of ``path``, its file `WEIGHTS`.
 
     Raises:
@@ -56,12 +56,11 @@ def read_exported(path: Path, only_config: bool = False) -> dict[str, Any]:
     content = _read_config(path.with_name(CONFIG))
     ema: dict[str, Tensor] = {}
     weak: dict[str, Tensor] = {}
-    if not only_config:
-        for name, tensor in _read_weights(path).items():
-            if name.startswith(_WEAK):
-                weak[name.removeprefix(_WEAK)] = tensor
-            else:
-                ema[name] = tensor
+    for name, tensor in _read_weights(path).items():
+        if name.startswith(_WEAK):
+            weak[name.removeprefix(_WEAK)] = tensor
+        else:
+            ema[name] = tensor
     return {**content, "model": {}, "ema": ema, "weak": weak, "optimizer": None}
 
 
