@@ -48,7 +48,9 @@ def test_sigterm_ends_the_block_with_one_line() -> None:
 
 def test_an_error_of_the_group_is_the_loss_of_another_process() -> None:
     with (
-        pytest.raises(InputError, match=r"did not answer for 60 s; try again$"),
+        pytest.raises(
+            InputError, match=r"did not answer for 60 s \(NKCA_RANK_TIMEOUT\); try again$"
+        ),
         launch.joined("cpu", "try again"),
     ):
         raise RuntimeError("[/pytorch/third_party/gloo/tcp/pair.cc:534] Connection closed by peer")

@@ -18,7 +18,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError
 
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 1800  # PyTorch's own; shares of long chains may end that far apart
 PATIENCE = timedelta(days=1)  # for work of one rank: decoding, downloads
 _NUMBERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT", "NKCA_RANK_TIMEOUT")
 
@@ -88,7 +88,7 @@ def joined(device: str = "auto", advice: str = "the same command tries again") -
             raise
         raise InputError(
             "another process of this run has died (killed, or out of memory?), or did not answer for "
-            f"{seconds} s; {advice}"
+            f"{seconds} s (NKCA_RANK_TIMEOUT); {advice}"
         ) from error
     finally:
         signal.signal(signal.SIGTERM, before)
