@@ -100,16 +100,16 @@ def reports_failure() -> bool:
 
     From here on the process ends, so SIGTERM is ignored.
     """
-    with contextlib.suppress(
-        InputError, RuntimeError
-    ):  # without a store the others cannot be asked
-        if is_one_of_many():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-            store = TCPStore(address, port, timeout=timedelta(seconds=20))
-            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-            return int(store.add(f"nkca/failure/{attempt}", 1)) == 1
-    return True
+    try:
+        if not is_one_of_many():
+            return True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(address, port, timeout=timedelta(seconds=20))
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        return int(store.add(f"nkca/failure/{attempt}", 1)) == 1
+    except (InputError, RuntimeError):  # without a store the others cannot be asked
+        return True
 
 
 def _backend(device: str, local: int) -> str:
