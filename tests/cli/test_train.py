@@ -286,7 +286,7 @@ def test_a_resumed_run_of_several_processes_meets_on_its_own_device(
     joined_as = []
 
     @contextlib.contextmanager
-    def joined(device: str = "auto") -> Iterator[Ranks]:
+    def joined(device: str, _: str) -> Iterator[Ranks]:
         joined_as.append(device)
         yield ALONE
 

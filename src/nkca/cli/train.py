@@ -130,7 +130,7 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.runs.start import open_run
 
     advice = f"what is saved in {save_dir} is intact: the same command goes on"
-    with joined(options.get("device", "auto"), advice) as ranks:
+    with joined(_device(options, save_dir), advice) as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         with (
@@ -161,6 +161,15 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         click.echo("  to go on     the same command again")
     elif step == first_step:
         click.echo("  to train on  raise --epochs, --max-steps or --max-time")
+
+
+def _device(options: dict[str, Any], save_dir: Path) -> str:
+    """The device on which several processes join: that of the options, else of the run in ``save_dir``."""
+    from nkca.distributed.launch import is_one_of_many
+
+    path = save_dir / "config.yaml"
+    own = read_yaml(path) if is_one_of_many() and path.exists() else {}
+    return str({**own, **options}.get("device", "auto"))
 
 
 def _show(reports: "Iterator[StepReport]", run: "Run", show: ProgressBar) -> None:
