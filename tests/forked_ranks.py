@@ -24,6 +24,7 @@ import torch.utils.tensorboard.writer
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from nkca.distributed.launch import joined
+from nkca.errors import InputError
 from nkca.runs.loop import train
 from nkca.runs.start import open_run
 
@@ -45,8 +46,10 @@ def curve(options: dict[str, Any], directory: str, answer: str) -> None:
         Path(answer).write_text(json.dumps(seen))
 
 
-def signals(place: str, number: int, arguments: list[str]) -> None:
+def signals(place: str, number: int | None, arguments: list[str]) -> None:
     """Be nkca-train, of which the second rank sends itself a signal at ``place``; a hang costs 5 s.
+
+    Without a signal it raises an error there.
 
     A place is, for instance, "distributed.ranks.Ranks.parallel".
     """
@@ -57,6 +60,8 @@ def signals(place: str, number: int, arguments: list[str]) -> None:
 
     def signalled(*given: Any, **named: Any) -> Any:
         if os.environ["RANK"] == "1":
+            if number is None:
+                raise InputError("wrong here alone")
             os.kill(os.getpid(), number)
         return work(*given, **named)
 

@@ -289,6 +289,15 @@ def test_a_rank_that_torchrun_ends_before_training_says_so_in_a_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_is_wrong_on_another_rank_alone_is_told_by_that_one(
+    start: Start, photos: Path, tmp_path: Path
+) -> None:
+    given = [*flags({**TINY, "dataset": photos}), f"--save-dir={tmp_path / 'run'}", "-q"]
+    codes, _, said = start("signals", "runs.start._assemble", None, given)
+    assert codes == [2, 2], said
+    assert said == ["", "nkca-train: error: wrong here alone\n"]
+
+
 def test_a_rank_that_hangs_ends_the_run(start: Start, photos: Path, tmp_path: Path) -> None:
     """The second stops while the first makes the preview of step 2."""
     asked = {**TINY, "dataset": photos, "epochs": 10**6, "checkpoint_freq": 1, "viz_freq": 2}
