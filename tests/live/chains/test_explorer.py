@@ -42,6 +42,7 @@ from nkca.live.chains.events import (
     Restart,
     Restore,
     RunChains,
+    Select,
     Spread,
     Start,
     Undo,
@@ -378,16 +379,16 @@ def test_undo_and_redo_restore_moments() -> None:
     explorer = explorer_of()
     steps(explorer, 2)
     a = now(explorer)
-    explorer.apply([Pick(3), Spread(3), RunChains()])
+    explorer.apply([Level(0.3), Spread(3), RunChains()])
     b = now(explorer)
     steps(explorer, 2)
     c = now(explorer)
     explorer.apply([Undo()])
     assert not explorer.state.running
     assert torch.equal(now(explorer).x, a.x)
-    assert now(explorer).picked == 3
+    assert now(explorer).noise_level == 0.3
     explorer.apply([Undo()])
-    assert now(explorer).picked is None
+    assert now(explorer).noise_level == 0.5
     with pytest.raises(InputError, match="nothing to undo"):
         explorer.apply([Undo()])
     explorer.apply([Redo(), Redo()])
@@ -397,7 +398,22 @@ def test_undo_and_redo_restore_moments() -> None:
         explorer.apply([Redo()])
 
 
-def test_picking_the_picked_tile_is_no_action() -> None:
+def test_a_selection_is_no_action_and_keeps_the_future() -> None:
+    explorer, other = explorer_of(), explorer_of()
+    for each_of in (explorer, other):
+        each_of.apply([MakeSteps(2), Spread(1), MakeSteps(1), Level(0.3), Undo(), Undo()])
+    before = explorer.state
+    explorer.apply([Select(tile % 6) for tile in range(20)])
+    assert explorer.state.history is before.history
+    assert (now(explorer).picked, now(explorer).version) == (1, before.moment.version)
+    explorer.apply([Redo(), MakeSteps(1), Redo()])
+    assert now(explorer).picked == 1, "it belongs to the user, not to the moment"
+    other.apply([Redo(), MakeSteps(1), Redo()])
+    assert torch.equal(now(explorer).x, now(other).x), "no noise depends on it"
+    assert len([event for event in explorer.state.record if isinstance(event, Select)]) == 20
+
+
+def test_a_pick_of_an_old_session_is_an_action() -> None:
     explorer = explorer_of()
     explorer.apply([Pick(None), Pick(2), Pick(2)])
     assert len(explorer.state.history.past) == 1
@@ -416,7 +432,6 @@ def test_an_action_repeated_after_an_undo_draws_new_noise() -> None:
 
 
 UNDOABLE: dict[str, Callable[[], Event]] = {
-    "pick": lambda: Pick(2),
     "spread": lambda: Spread(2),
     "level": lambda: Level(0.7),
     "mask": lambda: Paint(2, bits(half())),
@@ -439,7 +454,7 @@ def test_every_action_can_be_undone(name: str) -> None:
     assert after.version > before.version
     for field in ("x", "pictures", "repaint"):
         assert torch.equal(getattr(after, field), getattr(before, field)), field
-    for field in ("levels", "locked", "picked", "noise_level", "ahead", "seed", "step"):
+    for field in ("levels", "locked", "noise_level", "ahead", "seed", "step"):
         assert getattr(after, field) == getattr(before, field), field
 
 

@@ -20,8 +20,8 @@ describe("a pending event", () => {
     [HEAD, { do: "level", level: 0.25 }, { level: 0.25, annealing: 0 }],
     [HEAD, { do: "level", level: 0 }, { level: 0, annealing: 0 }],
     [HEAD, { do: "anneal", steps: 20 }, { running: true, annealing: 20 }],
-    [HEAD, { do: "pick", tile: 0 }, { picked: 0 }],
-    [HEAD, { do: "pick", tile: null }, { picked: null }],
+    [HEAD, { do: "select", tile: 0 }, { picked: 0 }],
+    [HEAD, { do: "select", tile: null }, { picked: null }],
     [HEAD, { do: "lock", tile: 3, locked: true, seen: 7 }, { locked: [1, 3] }],
     [HEAD, { do: "lock", tile: 1, locked: true, seen: 7 }, { locked: [1] }],
     [HEAD, { do: "lock", tile: 1, locked: false, seen: 7 }, { locked: [] }],
@@ -74,7 +74,7 @@ describe("several events", () => {
 
   it("do not modify the head", () => {
     const before = structuredClone(HEAD);
-    withPending(HEAD, [{ do: "run" }, { do: "lock", tile: 2, locked: true, seen: 7 }, { do: "pick", tile: 0 }]);
+    withPending(HEAD, [{ do: "run" }, { do: "lock", tile: 2, locked: true, seen: 7 }, { do: "select", tile: 0 }]);
     assert.deepEqual(HEAD, before);
   });
 });

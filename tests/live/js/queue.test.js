@@ -7,7 +7,7 @@ const RUN = { do: "run" };
 const PAUSE = { do: "pause" };
 const step = () => ({ do: "step", times: 1 });
 const level = (value) => ({ do: "level", level: value });
-const pick = (tile) => ({ do: "pick", tile });
+const pick = (tile) => ({ do: "select", tile });
 const keep = (tile) => ({ do: "keep", tile, seen: 0 });
 const many = (count) => Array.from({ length: count }, (_, i) => keep(i));
 

@@ -45,6 +45,7 @@ def some_event(chance: random.Random, state: ExplorerState) -> Event:
         events.Level(chance.uniform(0.01, 1)),
         events.Anneal(chance.randint(1, 6)),
         events.Pick(chance.choice([None, tile])),
+        events.Select(chance.choice([None, tile])),
         events.Spread(tile, seen),
         events.Lock(tile, chance.random() < 0.4, seen),
         events.Paint(tile, base64.b64encode(mask).decode(), seen),
@@ -121,7 +122,7 @@ def good() -> dict[str, Any]:
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "format": ({"format": "other"}, "not a session"),
-    "newer": ({"schema": 2}, "schema 2 is not known here; update nkca"),
+    "newer": ({"schema": 3}, "schema 3 is not known here; update nkca"),
     "unknown": ({"evil": 1}, "unknown field 'evil'"),
     "shape": ({"data_shape": [1, 4]}, "height, width"),
     "shape of text": ({"data_shape": "146"}, "height, width"),
@@ -139,7 +140,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "events": ({"events": {}}, "at most"),
     "event": ({"events": [{"do": "fly"}]}, "unknown event 'fly'"),
     "not recorded": ({"events": [{"do": "step", "times": 1}, {"do": "stop"}]}, "event 1: 'stop'"),
-    "older": ({"schema": 0}, "'schema' must be 1"),
+    "older": ({"schema": 0}, "'schema' must be 1 to 2"),
     "missing": ({"lag": None}, "'lag' must be"),
 }
 

@@ -100,7 +100,7 @@ def deep(depth: int) -> bytes:
 def session(**changes: Any) -> bytes:
     content = {
         "format": "nkca-session",
-        "schema": 1,
+        "schema": 2,
         "version": "0.1.0",
         **dataclasses.asdict(origin_of(exact_model())),
         "batch_size": 4,
@@ -409,7 +409,7 @@ SESSIONS: dict[str, tuple[Ask, int]] = {
     "deep session": (load(deep(100_000)), 422),
     "NaN in a session": (load(session().replace(b"0.5", b"NaN")), 422),
     "huge number in a session": (load(session().replace(b"0.5", b"9" * 9999)), 422),
-    "schema of the future": (load(session(schema=2)), 422),
+    "schema of the future": (load(session(schema=3)), 422),
     "unknown field in a session": (load(session(path="/etc/passwd")), 422),
     "another shape": (load(session(data_shape=[3, 4, 6])), 422),
     "no shape": (load(session(data_shape=[1, 4])), 422),

@@ -323,7 +323,7 @@ def test_a_step_whose_page_has_disconnected_is_cancelled() -> None:
     assert answer(app, turn(seen=1, steps=1)).head["version"] == 2
 
 
-@pytest.mark.parametrize(("events", "version"), [([], 1), ([{"do": "pick", "tile": 1}], 2)])
+@pytest.mark.parametrize(("events", "version"), [([], 1), ([{"do": "level", "level": 0.4}], 2)])
 def test_a_turn_whose_page_has_disconnected_before_it_began(
     monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], version: int
 ) -> None:

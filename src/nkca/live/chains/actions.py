@@ -118,6 +118,11 @@ def _record(state: ExplorerState, on: bool) -> ExplorerState:
     return dataclasses.replace(state, recording=recording)
 
 
+def _select(state: ExplorerState, event: events.Select) -> ExplorerState:
+    present = dataclasses.replace(state.moment, picked=event.tile)
+    return dataclasses.replace(state, recent=(*state.recent[:-1], present))
+
+
 def _pick(state: ExplorerState, event: events.Pick) -> ExplorerState:
     if event.tile == state.moment.picked:
         return state
@@ -152,7 +157,8 @@ def _jump(state: ExplorerState, event: events.Jump) -> ExplorerState:
 
 
 def _back(state: ExplorerState, history: Any, moment: Tiles) -> ExplorerState:
-    return dataclasses.replace(state.moved(moment), history=history, running=False)
+    selected = dataclasses.replace(moment, picked=state.moment.picked)
+    return dataclasses.replace(state.moved(selected), history=history, running=False)
 
 
 def _keep(state: ExplorerState, event: events.Keep) -> ExplorerState:
@@ -192,6 +198,7 @@ def _item(shelf: tuple[Kept, ...], item: int, where: str) -> Kept:
 
 
 _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]] = {
+    events.Select: _select,
     events.Pick: _pick,
     events.Spread: _spread,
     events.Lock: _lock,

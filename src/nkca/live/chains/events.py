@@ -91,8 +91,16 @@ class Anneal(Event):
 
 
 @dataclass(frozen=True)
+class Select(Event):
+    """Select a tile, or none: no action that can be undone, and no noise depends on it."""
+
+    name = "select"
+    tile: Tile | None
+
+
+@dataclass(frozen=True)
 class Pick(Event):
-    """Select a tile, or none."""
+    """Select a tile, or none, as an action that can be undone: in session files of schema 1."""
 
     name = "pick"
     tile: Tile | None

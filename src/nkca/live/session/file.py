@@ -1,6 +1,6 @@
 """The session file: JSON with every recorded event, from which a session can be replayed.
 
-format, schema, version     "nkca-session", 1, the version of nkca that wrote it
+format, schema, version     "nkca-session", 2 (1: before `select`), the version of nkca that wrote it
 checkpoint, checkpoint_sha256, data_shape, lag, precision, device
 batch_size, seed, level     the `Setup` of the session
 images                      the images that it started from, as base64 PNGs of the model's size
@@ -28,7 +28,7 @@ from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 from nkca.version import __version__
 
-FORMAT, SCHEMA = "nkca-session", 1
+FORMAT, SCHEMA = "nkca-session", 2
 MAX_BYTES = 256 << 20
 MAX_EVENTS = 1_000_000
 MAX_BATCH = 1024
@@ -208,7 +208,7 @@ def _within(low: float, high: float) -> Callable[[float], bool]:
 
 _FIELDS: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
     "format": (str, _is_text, "text"),
-    "schema": (int, _within(1, SCHEMA), f"{SCHEMA}"),
+    "schema": (int, _within(1, SCHEMA), f"1 to {SCHEMA}"),
     "version": (str, _is_text, "text"),
     "checkpoint": (str, _is_text, "text"),
     "checkpoint_sha256": (str, _is_text, "text"),

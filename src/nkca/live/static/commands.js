@@ -54,7 +54,7 @@ export class Commands {
   /** @param {number | null} tile */
   pick(tile) {
     if (tile !== null && tile >= this.store.about.batch) return;
-    this.#send(tile === null ? "No tile picked" : `Tile ${tile + 1} picked`, { do: "pick", tile });
+    this.#send(tile === null ? "No tile picked" : `Tile ${tile + 1} picked`, { do: "select", tile });
   }
 
   /** @param {number} tile */

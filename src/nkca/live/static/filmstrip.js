@@ -39,8 +39,7 @@ export class Filmstrip {
 
   /** @param {Entry} entry */
   #frame(entry) {
-    const address = momentPicture(entry.id, this.store.session);
-    const picture = isPick(entry) ? make("span", { class: "dot" }) : this.thumbnails.make(address);
+    const picture = this.thumbnails.make(momentPicture(entry.id, this.store.session));
     const button = make("button", { type: "button", class: "frame" }, picture, make("span", {}, nameOf(entry)));
     button.addEventListener("click", () => this.store.send({ do: "jump", to: entry.id }));
     return make("li", {}, button);
@@ -57,7 +56,7 @@ export class Filmstrip {
     const text = `${item.label}, step ${item.step}, level ${item.level.toFixed(2)}`;
     setAttribute(button, "title", text);
     setAttribute(button, "aria-label", `Go to: ${text}${future ? " (undone)" : ""}`);
-    child.classList.toggle("minor", item.automatic || isPick(item));
+    child.classList.toggle("minor", item.automatic);
     child.classList.toggle("future", future);
   }
 
@@ -67,15 +66,6 @@ export class Filmstrip {
     const end = mark.offsetLeft + mark.offsetWidth;
     this.list.scrollLeft = Math.max(0, end - this.list.clientWidth * (this.list.children.length - 1 > position ? 0.6 : 1));
   }
-}
-
-/**
- * Whether the entry is a pick, which has the same pictures as its neighbour and needs no thumbnail.
- *
- * @param {Entry} entry
- */
-function isPick({ label }) {
-  return label.startsWith("pick");
 }
 
 function nowMark() {

@@ -32,7 +32,7 @@ function effect(head, event) {
       return { level: event.level, annealing: 0 };
     case "anneal":
       return { running: true, annealing: event.steps };
-    case "pick":
+    case "select":
       return { picked: event.tile };
     case "lock":
       return { locked: withTile(head.locked, event.tile, event.locked) };

@@ -3,7 +3,7 @@
 /** @typedef {import("./types.js").ChainEvent} ChainEvent */
 
 const MAX_EVENTS = 64;
-const NEWEST_COUNTS = new Set(["level", "pick"]);
+const NEWEST_COUNTS = new Set(["level", "select"]);
 const ALONE = new Set(["undo", "redo", "jump"]); // these may be refused, so each gets a turn of its own
 
 export class Queue {

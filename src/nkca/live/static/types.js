@@ -56,7 +56,7 @@
  *   | {do: "step", times: number}
  *   | {do: "level", level: number}
  *   | {do: "anneal", steps: number}
- *   | {do: "pick", tile: number | null}
+ *   | {do: "select", tile: number | null}
  *   | {do: "spread", tile: number, seen: number}
  *   | {do: "lock", tile: number, locked: boolean, seen: number}
  *   | {do: "paint", tile: number, mask: string, seen: number}
