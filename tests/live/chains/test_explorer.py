@@ -256,6 +256,43 @@ def test_paint_applies_to_what_was_seen() -> None:
     assert now(explorer).levels == (1.0,) * 6
 
 
+@pytest.mark.parametrize("space", SPACES)
+def test_steps_of_one_tile_move_no_other(space: str) -> None:
+    explorer = explorer_of(space)
+    explorer.apply([Level(0.8), MakeSteps(2)])
+    before = now(explorer)
+    calls_of(explorer.model).clear()
+    explorer.apply([Level(0.6), MakeSteps(3, only=4)])
+    assert calls_of(explorer.model) == [1] * 4
+    assert [torch.equal(*rows) for rows in zip(now(explorer).x, before.x, strict=True)] == [
+        tile != 4 for tile in range(6)
+    ]
+    assert now(explorer).levels == (0.8,) * 4 + (0.6, 0.8)
+    explorer.apply([MakeSteps(1), MakeSteps(2), MakeSteps(1, only=4)])
+    assert explorer.state.record[-3:] == (MakeSteps(3, only=4), MakeSteps(3), MakeSteps(1, only=4))
+    assert now(explorer).levels == (0.6,) * 6
+    explorer.apply([Lock(4, True)])
+    locked = now(explorer).x
+    explorer.apply([MakeSteps(2, only=4)])
+    assert torch.equal(now(explorer).x, locked), "a locked tile stays"
+    explorer.apply([Restart("noise", 1)])
+    assert (now(explorer).x[:4] != locked[:4]).flatten(1).any(1).all()
+
+
+def test_noise_is_shared_only_with_a_step_of_the_same_tiles() -> None:
+    model = exact_model()
+    chain = dataclasses.replace(model.chain, averages_noise=True, denoiser=point)
+
+    def after(between: Event) -> Tensor:
+        explorer = Explorer(dataclasses.replace(model, chain=chain), Setup(6, seed=1))
+        explorer.apply([Level(0.1), MakeSteps(3), between, MakeSteps(1)])
+        return now(explorer).x
+
+    begun_anew = after(Level(0.1))
+    assert torch.equal(after(MakeSteps(1, only=0))[1:], begun_anew[1:])
+    assert not torch.equal(after(MakeSteps(1)), begun_anew)
+
+
 def test_a_level_ends_an_anneal() -> None:
     explorer = explorer_of()
     explorer.apply([Anneal(10)])

@@ -41,7 +41,7 @@ def some_event(chance: random.Random, state: ExplorerState) -> Event:
     image = png_bytes(as_pictures(ten_pictures())[chance.randrange(10)])
     options: list[Event] = [
         events.RunChains(),
-        events.MakeSteps(chance.randint(1, 5)),
+        events.MakeSteps(chance.randint(1, 5), chance.choice([None, None, tile])),
         events.Level(chance.uniform(0.01, 1)),
         events.Anneal(chance.randint(1, 6)),
         events.Pick(chance.choice([None, tile])),

@@ -71,6 +71,21 @@ def test_two_pages_share_one_explorer() -> None:
     assert len(calls) == 6, "five steps, the first with an evaluation of the start too"
 
 
+def test_a_page_can_let_one_tile_walk() -> None:
+    shared = shared_of()
+    shared.turn(Turn(events=(RunChains(),), steps=1))
+    before = shared.explorer.state.moment.x
+    shared.turn(Turn(seen=1, steps=2, only=2))
+    after = shared.explorer.state.moment
+    assert (after.step, shared.session.events[-1]) == (3, MakeSteps(2, only=2))
+    assert [torch.equal(*rows) for rows in zip(after.x, before, strict=True)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+
+
 def test_a_paused_chain_stays() -> None:
     shared = shared_of()
     shared.turn(Turn(events=(RunChains(),), steps=1))
@@ -170,10 +185,10 @@ def test_a_replay_that_fails_says_so_and_ends(monkeypatch: pytest.MonkeyPatch) -
     shared.load(parse_session(to_json(shared.session)))
     before = shared.explorer.step
 
-    def fails() -> None:
+    def fails(_: int | None) -> None:
         if shared.explorer.state.moment.step == 7:
             raise RuntimeError("out of memory")
-        before()
+        before(None)
 
     monkeypatch.setattr(shared.explorer, "step", fails)
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -249,6 +264,7 @@ BAD_TURNS: dict[str, tuple[object, str]] = {
     "event": ({**GOOD_TURN, "events": [{"do": "fly"}]}, "unknown event 'fly'"),
     "steps": ({**GOOD_TURN, "steps": 65}, "'steps' must be a whole number from 0 to 64"),
     "truth": ({**GOOD_TURN, "seen": True}, "'seen' must be"),
+    "only": ({**GOOD_TURN, "only": -1}, "'only' must be a whole number"),
     "show": ({**GOOD_TURN, "show": "y"}, "'show' must be z, x, both"),
     "unhashable": ({**GOOD_TURN, "show": ["z"]}, "'show' must be z, x, both"),
     "rescale": ({**GOOD_TURN, "rescale": 1}, "'rescale' true or false"),
@@ -258,8 +274,8 @@ BAD_TURNS: dict[str, tuple[object, str]] = {
 
 
 def test_a_turn_has_its_values() -> None:
-    turn = parse_turn({**GOOD_TURN, "have": {"shelf": 2}, "rescale": True, "epoch": 1})
-    assert turn == Turn(3, 1, (RunChains(),), 2, View("both", True), {"shelf": 2})
+    turn = parse_turn({**GOOD_TURN, "have": {"shelf": 2}, "rescale": True, "epoch": 1, "only": 3})
+    assert turn == Turn(3, 1, (RunChains(),), 2, View("both", True), {"shelf": 2}, 3)
     assert parse_turn({}) == Turn()
 
 

@@ -68,10 +68,11 @@ class Pause(Event):
 
 @dataclass(frozen=True)
 class MakeSteps(Event):
-    """Make ``times`` Markov steps."""
+    """Make ``times`` Markov steps of all unlocked tiles, or of ``only`` one."""
 
     name = "step"
     times: Annotated[int, Within(1, MAX_TIMES)]
+    only: Tile | None = None
 
 
 @dataclass(frozen=True)

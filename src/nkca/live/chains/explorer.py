@@ -64,16 +64,19 @@ class Explorer:
             raise
 
     @torch.inference_mode()
-    def step(self) -> None:
-        """Make one Markov step, running or not. Costs one denoiser evaluation, two after some actions."""
+    def step(self, only: int | None = None) -> None:
+        """Make one Markov step, running or not, of all tiles or of ``only`` one.
+
+        Costs one denoiser evaluation, two after some actions.
+        """
         state, present = self.state, self.state.moment
-        moved, prediction = tiles.step(self.model, present, self._prediction)
+        moved, prediction = tiles.step(self.model, present, self._prediction, only)
         history = state.history
         if present.step > 0 and present.step % NOTED_EVERY == 0:
             history = history.note(present)
         arrived = bool(present.ahead) and not moved.ahead
         state = dataclasses.replace(
-            state.moved(moved).recorded(MakeSteps(1)),
+            state.moved(moved).recorded(MakeSteps(1, only)),
             history=history,
             running=state.running and not arrived,
             recording=state.recording and state.recording.add(moved.pictures),
@@ -83,7 +86,7 @@ class Explorer:
     def _apply(self, event: Event) -> None:
         if isinstance(event, MakeSteps):
             for _ in range(event.times):
-                self.step()
+                self.step(event.only)
             return
         state = act(self.model, self.setup.images, self.state, event)
         self.state = state.recorded(event) if event.recorded else state

@@ -86,8 +86,9 @@ class ExplorerState:
         last = self.record[-1] if self.record else None
         if isinstance(event, MakeSteps) and isinstance(last, MakeSteps):
             times = last.times + event.times
-            if times <= MAX_TIMES:
-                return dataclasses.replace(self, record=(*self.record[:-1], MakeSteps(times)))
+            if times <= MAX_TIMES and last.only == event.only:
+                merged = dataclasses.replace(event, times=times)
+                return dataclasses.replace(self, record=(*self.record[:-1], merged))
         return dataclasses.replace(self, record=(*self.record, event))
 
 

@@ -40,6 +40,7 @@ class Tiles:
         label: the last action, in words.
         labelled: the version at which it happened.
         stepped: the version that the last step led to.
+        only: the one tile that it moved; None: all free ones.
     """
 
     version: int
@@ -58,6 +59,7 @@ class Tiles:
     label: str = "start"
     labelled: int = 0
     stepped: int = -1
+    only: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -72,6 +74,10 @@ class Tiles:
         """The tiles that are not locked."""
         return [tile for tile, locked in enumerate(self.locked) if not locked]
 
+    def walking(self, only: int | None) -> list[int]:
+        """The tiles that a step of one tile, or of all if None, moves."""
+        return [tile for tile in self.free if only in (None, tile)]
+
     @property
     def masked(self) -> list[int]:
         """The tiles that hold some pixels."""
@@ -84,39 +90,38 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The denoiser's prediction p(z|x) for the free tiles, valid for every moment with this x and locks.
+    """The denoiser's prediction p(z|x) for some tiles, valid for every moment with this x.
 
     A new mask always comes with a new x (see `paint`), so masks need not be compared.
     """
 
     x: Tensor
-    locked: tuple[bool, ...]
+    rows: list[int]
     p_z: Posterior
 
-    def fits(self, moment: Tiles) -> bool:
-        """Whether the prediction is valid for this moment."""
-        return self.x is moment.x and self.locked == moment.locked
+    def fits(self, moment: Tiles, rows: list[int]) -> bool:
+        """Whether the prediction is valid for these tiles of this moment."""
+        return self.x is moment.x and self.rows == rows
 
 
-def predict(model: Model, moment: Tiles) -> Prediction:
-    """Evaluate the denoiser once for the free tiles, of which there must be at least one."""
-    rows = moment.free
+def predict(model: Model, moment: Tiles, rows: list[int]) -> Prediction:
+    """Evaluate the denoiser once for these tiles, at least one."""
     levels = torch.tensor([moment.levels[row] for row in rows], device=model.device)
     chain, held = model.chain, ~moment.repaint[rows]
     if held.any():
         z = model.pixels.to_state(moment.pictures[rows].to(model.device))
         chain = chain.conditioned(hold(held.to(model.device), z))
-    return Prediction(moment.x, moment.locked, chain.believe(moment.x[rows], levels))
+    return Prediction(moment.x, rows, chain.believe(moment.x[rows], levels))
 
 
 def step(
-    model: Model, moment: Tiles, prediction: Prediction | None
+    model: Model, moment: Tiles, prediction: Prediction | None, only: int | None = None
 ) -> tuple[Tiles, Prediction | None]:
-    """One Markov step of the free tiles to the requested level.
+    """One Markov step of the free tiles, or of ``only`` one if it is free, to the requested level.
 
     Evaluates the denoiser at the new x, and first at the old x if ``prediction`` does not fit it.
     """
-    rows = moment.free
+    rows = moment.walking(only)
     target, *ahead = moment.ahead or (moment.noise_level,)
     moved = dataclasses.replace(
         moment,
@@ -125,33 +130,31 @@ def step(
         ahead=tuple(ahead),
         change=None,
         stepped=moment.version + 1,
+        only=only,
     )
     if not rows:
         return moved, None
-    if prediction is None or not prediction.fits(moment):
-        prediction = predict(model, moment)
+    if prediction is None or not prediction.fits(moment, rows):
+        prediction = predict(model, moment, rows)
     level_y = torch.full((len(rows),), target, device=model.device)
     x = moment.x.clone()
-    x[rows] = _next_states(model, moment, rows, level_y, prediction)
-    levels = tuple(
-        level if locked else target
-        for level, locked in zip(moment.levels, moment.locked, strict=True)
-    )
-    moved = dataclasses.replace(moved, x=x, levels=levels)
-    prediction = predict(model, moved)
+    x[rows] = _next_states(model, moment, only, level_y, prediction)
+    moved = dataclasses.replace(moved, x=x, levels=_with(moment.levels, rows, target))
+    prediction = predict(model, moved, rows)
     moved = with_pictures(model, moved, prediction)
     change = (moved.pictures[rows].float() - moment.pictures[rows]).abs().mean().item() / 255
     return dataclasses.replace(moved, change=change), prediction
 
 
 def _next_states(
-    model: Model, moment: Tiles, rows: list[int], level_y: Tensor, prediction: Prediction
+    model: Model, moment: Tiles, only: int | None, level_y: Tensor, prediction: Prediction
 ) -> Tensor:
-    """The states of the tiles ``rows`` after a step."""
-    x, p_z = moment.x[rows], prediction.p_z
+    """The states of the tiles of ``prediction`` after a step."""
+    rows, p_z = prediction.rows, prediction.p_z
+    x = moment.x[rows]
     level_x = torch.tensor([moment.levels[row] for row in rows], device=model.device)
     carried = None
-    if model.chain.averages_noise and moment.stepped == moment.version:
+    if model.chain.averages_noise and (moment.stepped, moment.only) == (moment.version, only):
         before = dataclasses.replace(moment, version=moment.version - 1)
         carried = _noise(before, rows).normal(x)  # what the step to x drew
     return model.chain.step(x, (level_x, level_y), p_z, _noise(moment, rows), carried)[0]
@@ -159,7 +162,7 @@ def _next_states(
 
 def with_pictures(model: Model, moment: Tiles, prediction: Prediction) -> Tiles:
     """The moment with new pictures: the mode of p(z|x), and the held pixels unchanged."""
-    rows = moment.free
+    rows = prediction.rows
     shown = model.pixels.to_uint8(prediction.p_z.mode()).cpu()
     pictures = moment.pictures.clone()
     pictures[rows] = torch.where(moment.repaint[rows], shown, pictures[rows])
@@ -215,7 +218,7 @@ def from_noise(model: Model, moment: Tiles) -> Tiles:
     x = moment.x.clone()
     x[rows] = prior.sample(_noise(moment, rows)).to(model.device)
     started = dataclasses.replace(moment, x=x, levels=_with(moment.levels, rows, 1.0))
-    return with_pictures(model, started, predict(model, started))
+    return with_pictures(model, started, predict(model, started, rows))
 
 
 def from_images(model: Model, moment: Tiles, images: Tensor, tiles: Sequence[int]) -> Tiles:

@@ -178,7 +178,7 @@ def replay(explorer: Explorer, session: Session) -> Iterator[int]:
         try:
             if isinstance(event, MakeSteps):
                 for _ in range(event.times):
-                    explorer.step()
+                    explorer.step(event.only)
                     done += 1
                     yield done
             else:

@@ -24,6 +24,7 @@ import { Shelf } from "./shelf.js";
 import { Plot } from "./plot.js";
 import { startTheme } from "./theme.js";
 import { Thumbnails } from "./thumbnails.js";
+import { Zoom } from "./zoom.js";
 
 const RETRY_MS = 2000;
 const REPLACED = "Another session has replaced the one shown here. If pictures were kept, the old session is in a file that the command names when it ends.";
@@ -71,9 +72,11 @@ async function fetchFacts() {
 
 /** @param {Store} store */
 function assemble(store) {
-  const commands = new Commands(store, { seed, annealSteps, paint: (tile) => paintDialog.open(tile) });
+  const commands = new Commands(store, { seed, annealSteps, paint: (tile) => paintDialog.open(tile), zoom: () => zoom.open() });
   const grid = new Grid(store, commands);
   const paintDialog = new PaintDialog(store, commands, grid);
+  const zoom = new Zoom(store, commands, grid);
+  store.enlarged = () => paintDialog.tile ?? zoom.tile;
   const viewer = new Viewer({
     items: () => store.lists.shelf.items,
     address: (id) => keptPicture(id, store.session),
@@ -84,7 +87,7 @@ function assemble(store) {
   const thumbnails = new Thumbnails(() => store.loop.pending.length > 0);
   const shelf = new Shelf(store, commands, viewer, thumbnails);
   const sliders = ["level", "paint-level"].map((id) => new LevelSlider(id, store, commands));
-  store.subscribe(grid, paintDialog, shelf, ...sliders, new Plot(), new Running(store, commands), new Panel(store, commands));
+  store.subscribe(grid, zoom, paintDialog, shelf, ...sliders, new Plot(), new Running(store, commands), new Panel(store, commands));
   store.subscribe(new Hint(), new Filmstrip(store, thumbnails), new Recorder(store), new Session(store), thumbnails);
   startImages(store);
   startKeys(commands);

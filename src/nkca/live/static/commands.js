@@ -10,7 +10,7 @@ const MAX_NEW_SEED = 1_000_000;
 export class Commands {
   /**
    * @param {Store} store
-   * @param {{seed: () => number, annealSteps: () => number, paint: (tile: number) => void}} forms
+   * @param {{seed: () => number, annealSteps: () => number, paint: (tile: number) => void, zoom: () => void}} forms
    */
   constructor(store, forms) {
     this.store = store;
@@ -27,7 +27,7 @@ export class Commands {
   /** @param {boolean} [repeated] the key is held: request no step before the last one is shown */
   step(repeated = false) {
     if (repeated && this.store.loop.pending.some((event) => event.do === "step")) return;
-    const one = /** @type {const} */ ({ do: "step", times: 1 });
+    const one = /** @type {const} */ ({ do: "step", times: 1, only: this.store.only });
     if (this.store.head?.running) this.store.send({ do: "pause" }, one);
     else this.store.send(one);
   }
@@ -103,6 +103,13 @@ export class Commands {
   paint() {
     const tile = this.#picked();
     if (tile !== null) this.forms.paint(tile);
+  }
+
+  /** @param {number | null} [tile] */
+  zoom(tile = this.#picked()) {
+    if (tile === null) return;
+    if (!this.isPicked(tile)) this.pick(tile);
+    this.forms.zoom();
   }
 
   /**

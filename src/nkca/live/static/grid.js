@@ -1,6 +1,6 @@
 // The grid of tiles.
 
-import { block } from "./dom.js";
+import { block, contextOf, resize } from "./dom.js";
 import { fitTiles } from "./layout.js";
 import { Mask } from "./mask.js";
 import { Tile } from "./tile.js";
@@ -13,6 +13,7 @@ import { Tile } from "./tile.js";
 const GAP = 8;
 const CRAMPED_PX = 130; // smaller tiles have no room for quick buttons
 const DOUBLE_CLICK_MS = 300;
+const LONG_PRESS_MS = 500;
 
 export class Grid {
   /**
@@ -39,13 +40,17 @@ export class Grid {
   }
 
   /**
-   * Where the clean picture of a tile is on its canvas: on the right if both are shown.
+   * Draw the clean picture of a tile, which is on the right if both are shown.
    *
    * @param {number} index
-   * @returns {{source: HTMLCanvasElement, left: number}}
+   * @param {HTMLCanvasElement} target
    */
-  pictureOf(index) {
-    return { source: this.tiles[index].picture, left: (this.copies - 1) * this.size.width };
+  copyTo(index, target) {
+    const { width, height } = this.size;
+    resize(target, width, height);
+    const pen = contextOf(target);
+    pen.globalCompositeOperation = "copy";
+    pen.drawImage(this.tiles[index].picture, (this.copies - 1) * width, 0, width, height, 0, 0, width, height);
   }
 
   /** @param {ImageBitmap} sprite */
@@ -123,12 +128,22 @@ export class Grid {
  */
 function connect(tile, commands) {
   let unpick = 0;
+  let press = 0;
+  let held = false;
+  tile.face.addEventListener("pointerdown", ({ pointerType }) => {
+    held = false;
+    if (pointerType !== "touch") return;
+    press = setTimeout(() => ((held = true), commands.zoom(tile.index)), LONG_PRESS_MS);
+  });
+  for (const end of ["pointerup", "pointercancel", "pointerleave"]) tile.face.addEventListener(end, () => clearTimeout(press));
   tile.face.addEventListener("click", ({ detail }) => {
     clearTimeout(unpick);
+    if (held) return;
     if (detail === 2) commands.spread(tile.index);
     else if (detail === 1 && commands.isPicked(tile.index)) unpick = setTimeout(() => commands.unpick(tile.index), DOUBLE_CLICK_MS);
     else if (detail < 2) commands.togglePick(tile.index);
   });
+  tile.zoom.addEventListener("click", () => commands.zoom(tile.index));
   tile.spread.addEventListener("click", () => commands.spread(tile.index));
   tile.keep.addEventListener("click", () => commands.keep(tile.index));
 }

@@ -20,6 +20,7 @@ export const KEYS = [
   { keys: "K", does: "keep it" },
   { keys: "L", does: "lock or unlock it" },
   { keys: "P", does: "paint it" },
+  { keys: "E", does: "enlarge it" },
   { keys: "O", does: "start from an image file" },
   { keys: "R", does: "restart from noise; with Shift a new seed" },
   { keys: "I", does: "restart from the given images" },
@@ -41,7 +42,7 @@ export function startKeys(commands) {
   const table = keyTable(commands);
   document.addEventListener("keydown", (event) => {
     const target = event.target instanceof Element ? event.target : document.body;
-    if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    if (event.defaultPrevented || document.querySelector("dialog[open]:not(#zoom-dialog)")) return;
     if (target.matches(FIELDS)) return leaveField(event, target);
     const run = event.ctrlKey || event.metaKey ? withCtrl(event, commands) : event.altKey ? undefined : plain(event, target, table, commands);
     if (!run) return;
@@ -69,6 +70,7 @@ function keyTable(commands) {
     k: () => commands.keep(),
     l: () => commands.toggleLock(),
     p: () => commands.paint(),
+    e: () => commands.zoom(),
     a: () => commands.anneal(),
     i: () => commands.restart("images"),
     v: () => commands.cycleShow(),

@@ -1,7 +1,7 @@
 // The paint dialog: choose which pixels of a tile change and which are held.
 
 import { ask } from "./ask.js";
-import { block, contextOf, button, canvas, dialog, input, resize, setAttribute, setText } from "./dom.js";
+import { block, button, canvas, dialog, input, setAttribute, setText } from "./dom.js";
 import { MaskEditor } from "./mask_editor.js";
 import { showFill } from "./level.js";
 import { Mask } from "./mask.js";
@@ -69,13 +69,12 @@ export class PaintDialog {
 
   draw() {
     if (!this.#dialog.open) return;
-    const { width, height } = this.grid.size;
-    const { source, left } = this.grid.pictureOf(this.#tile);
-    const picture = canvas("paint-picture");
-    resize(picture, width, height);
-    const pen = contextOf(picture);
-    pen.globalCompositeOperation = "copy";
-    pen.drawImage(source, left, 0, width, height, 0, 0, width, height);
+    this.grid.copyTo(this.#tile, canvas("paint-picture"));
+  }
+
+  /** The tile that it shows, if it is open. */
+  get tile() {
+    return this.#dialog.open ? this.#tile : null;
   }
 
   #connect() {

@@ -9,6 +9,7 @@ import { block, button, find, input, setLabel, setText } from "./dom.js";
 
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 const MAX_ANNEAL = 10_000;
+const SOLO = ["paint-solo", "zoom-solo"];
 
 export const annealSteps = () => wholeNumber("anneal-steps", 1, MAX_ANNEAL);
 export const seed = () => wholeNumber("seed", 0, MAX_SEED);
@@ -59,6 +60,7 @@ export class Panel {
     input(`show-${settings.show}`).checked = true;
     input("rescale").checked = settings.rescale;
     for (const id of ["marks", "paint-marks"]) input(id).checked = settings.marks;
+    for (const id of SOLO) input(id).checked = settings.solo;
     document.body.classList.toggle("unmarked", !settings.marks);
   }
 
@@ -80,6 +82,7 @@ function connectView(store) {
   onCheck("rescale", (rescale) => store.set({ rescale }));
   onCheck("marks", (marks) => store.set({ marks }));
   onCheck("paint-marks", (marks) => store.set({ marks }));
+  for (const id of SOLO) onCheck(id, (solo) => store.set({ solo }));
 }
 
 /**

@@ -14,7 +14,7 @@ export class Running {
    * @param {Commands} commands
    */
   constructor(store, commands) {
-    this.buttons = [button("run"), button("paint-run")];
+    this.buttons = ["run", "paint-run", "zoom-run"].map(button);
     this.rate = new Rate();
     for (const run of this.buttons) run.addEventListener("click", () => commands.toggleRun());
     button("step").addEventListener("click", () => commands.step());

@@ -12,7 +12,7 @@ import { tabMemory } from "./memory.js";
  * @typedef {import("./types.js").Lists} Lists
  * @typedef {import("./types.js").Reply} Reply
  * @typedef {import("./types.js").Show} Show
- * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean}} Settings
+ * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean, solo: boolean}} Settings
  *
  * @typedef {object} Handlers
  * @property {(message: string) => void} refused
@@ -48,6 +48,8 @@ export class Store {
   #views = [];
   lists = NOTHING;
   opening = false; // whether this page is opening a session
+  /** @type {() => number | null} */
+  enlarged = () => null; // the tile that a dialog shows
 
   /**
    * @param {About} about
@@ -57,7 +59,7 @@ export class Store {
     this.about = about;
     this.handlers = handlers;
     /** @type {Settings} */
-    this.settings = { show: about.show, rescale: about.rescale, stride: 1, limit: Infinity, marks: true, ...recall() };
+    this.settings = { show: about.show, rescale: about.rescale, stride: 1, limit: Infinity, marks: true, solo: true, ...recall() };
     this.loop = new Loop({
       ask: (events, steps, signal) => this.#ask(events, steps, signal),
       receive: (reply) => this.#receive(reply),
@@ -77,6 +79,11 @@ export class Store {
   /** The newest head and lists, as the server sent them. */
   get state() {
     return this.#latest && { ...this.#latest, ...this.lists };
+  }
+
+  /** The one tile that steps move; null: all. */
+  get only() {
+    return this.settings.solo ? this.enlarged() : null;
   }
 
   /** Identifies the session; ids and versions are unique only within one. */
@@ -160,7 +167,7 @@ export class Store {
     const { history, shelf, masks } = this.#uncertain ? NOTHING : this.lists;
     const have = { history: history.version, shelf: shelf.version, masks: masks.version };
     const epoch = this.#uncertain ? null : (this.#latest?.epoch ?? null);
-    const turn = { seen: this.#seen(), epoch, events, steps, show, rescale, have };
+    const turn = { seen: this.#seen(), epoch, events, steps, only: this.only, show, rescale, have };
     const reply = await takeTurn(turn, signal);
     return { ...reply, show, rescale };
   }

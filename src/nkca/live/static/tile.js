@@ -1,4 +1,4 @@
-// One tile: a picture, its marks and two quick buttons.
+// One tile: a picture, its marks and three quick buttons.
 
 import { contextOf, icon, make, resize, setAttribute } from "./dom.js";
 import { drawHeld } from "./overlay.js";
@@ -15,9 +15,10 @@ export class Tile {
     this.face = make("button", { type: "button", class: "tile", "data-tile": String(index), tabindex: "-1" }, this.picture);
     const marks = make("span", { class: "marks", "aria-hidden": "true" }, badge("lock"), badge("paint"));
     const number = make("span", { class: "number", "aria-hidden": "true" }, String(index + 1));
+    this.zoom = quick("zoom", "Enlarge this tile");
     this.spread = quick("spread", "Spread from here: all others continue from this picture");
     this.keep = quick("keep", "Keep this picture on the shelf");
-    const quicks = make("span", { class: "quicks" }, this.spread, this.keep);
+    const quicks = make("span", { class: "quicks" }, this.zoom, this.spread, this.keep);
     this.cell = make("div", { class: "cell" }, this.face, this.held, number, marks, quicks);
     this.pen = contextOf(this.picture, { willReadFrequently: true });
   }

@@ -53,7 +53,7 @@
  * @typedef {"z" | "x" | "both"} Show
  * @typedef {"run" | "pause" | "undo" | "redo" | "stop"} Bare an event without fields
  * @typedef {{do: Bare}
- *   | {do: "step", times: number}
+ *   | {do: "step", times: number, only: number | null}
  *   | {do: "level", level: number}
  *   | {do: "anneal", steps: number}
  *   | {do: "select", tile: number | null}
@@ -69,7 +69,7 @@
  *   | {do: "move", item: number, to: number}
  *   | {do: "record", on: boolean}
  * } ChainEvent an event of nkca.live.chains.events
- * @typedef {{seen: number, epoch: number | null, events: ChainEvent[], steps: number, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
+ * @typedef {{seen: number, epoch: number | null, events: ChainEvent[], steps: number, only: number | null, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
  * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
  */
 

@@ -61,6 +61,7 @@ class Turn:
         epoch: the epoch of that frame; None: the current one.
         steps: how many steps to make if the chains are running.
         have: for each list (history, shelf, masks) the number of the version that the page has.
+        only: the one tile that the steps move; None: all unlocked ones.
     """
 
     seen: int = -1
@@ -69,6 +70,7 @@ class Turn:
     steps: int = 0
     view: View = field(default_factory=View)
     have: Mapping[str, int] = field(default_factory=dict)
+    only: int | None = None
 
 
 def parse_turn(value: object) -> Turn:
@@ -79,7 +81,7 @@ def parse_turn(value: object) -> Turn:
     """
     if not isinstance(value, dict):
         raise InputError("a turn must be an object")
-    unknown = value.keys() - {"seen", "epoch", "events", "steps", "show", "rescale", "have"}
+    unknown = value.keys() - {"seen", "epoch", "events", "steps", "only", "show", "rescale", "have"}
     if unknown:
         raise InputError(f"turn: unknown field '{min(unknown)[:40]}'")
     events, have = value.get("events", []), value.get("have", {})
@@ -92,11 +94,12 @@ def parse_turn(value: object) -> Turn:
         raise InputError(f"turn: 'show' must be {', '.join(SHOWS)} and 'rescale' true or false")
     return Turn(
         seen=_whole("seen", value.get("seen", -1), -1, MAX_COUNT),
-        epoch=None if value.get("epoch") is None else _whole("epoch", value["epoch"], 0, MAX_COUNT),
+        epoch=_count("epoch", value),
         events=tuple(map(parse_event, events)),
         steps=_whole("steps", value.get("steps", 0), 0, MAX_TIMES),
         view=View(show, rescale),
         have={name: _whole(name, number, 0, MAX_COUNT) for name, number in have.items()},
+        only=_count("only", value),
     )
 
 
@@ -163,7 +166,7 @@ class SharedExplorer:
         with self._denoiser.cancel_when(unwanted), contextlib.suppress(Cancelled):
             self._apply(turn.events)
             if may_step and self._replay is None:
-                self._advance(turn.steps)
+                self._advance(turn.steps, turn.only)
         if may_step and turn.steps and self._replay is not None:
             self._continue_replay(self._replay)
         changed = bool(turn.events) or seen != self.explorer.state.moment.version
@@ -194,12 +197,12 @@ class SharedExplorer:
         if any(isinstance(event, Stop) for event in events):
             self._end_replay()
 
-    def _advance(self, steps: int) -> None:
+    def _advance(self, steps: int, only: int | None) -> None:
         for _ in range(steps):
             if not self.explorer.state.running:
                 return
             before = time.perf_counter()
-            self.explorer.step()
+            self.explorer.step(only)
             self._step_ms = 1000 * (time.perf_counter() - before)
 
     def _continue_replay(self, replay: _Replay) -> None:
@@ -245,6 +248,10 @@ class _Number:
         if value is not self.value:
             self.value, self.number = value, self.number + 1
         return self.number
+
+
+def _count(name: str, value: Mapping[str, object]) -> int | None:
+    return None if value.get(name) is None else _whole(name, value[name], 0, MAX_COUNT)
 
 
 def _whole(name: str, value: object, low: int, high: int) -> int:
