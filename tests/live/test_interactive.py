@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import queue
 import re
 import signal
 import socket
@@ -23,7 +24,7 @@ from click.testing import CliRunner
 from live_chains import exact_model, origin_of
 from PIL import Image
 
-from nkca.cli.interactive import main
+from nkca.cli.interactive import _open_browser, main
 from nkca.live.chains.events import Keep, MakeSteps, Stop
 from nkca.live.chains.explorer import Setup
 from nkca.live.session.file import read_session, to_json
@@ -280,6 +281,25 @@ def test_access_and_addresses_of_listeners() -> None:
         assert here == f"http://127.0.0.1:{port}/?token={access.token}"
         assert there == f"http://{socket.gethostname()}:{port}/?token={access.token}"
         assert access_for(listener, "0.0.0.0", token=False).token != access.token
+
+
+def test_no_token_is_on_the_command_line_of_the_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr("webbrowser.open", opened.put)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    assert _open_browser("http://127.0.0.1:8000/") is None
+    assert opened.get(timeout=30) == "http://127.0.0.1:8000/"
+    file = _open_browser("http://127.0.0.1:8000/?token=secret")
+    assert file is not None and opened.get(timeout=30) == file.as_uri()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert 'url=http://127.0.0.1:8000/?token=secret"' in file.read_text()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    assert _open_browser("http://127.0.0.1:8000/?token=secret") is None
+    assert opened.empty()
 
 
 def test_a_replaced_session_is_saved_even_if_nothing_was_kept(

@@ -118,10 +118,11 @@ def main(
         saved = Autosave()
         app = make_app(shared, Worker(), access, View(visualize, rescale), saved)
         address = _announce(listener, access)
-        if not no_browser:
-            _open_browser(address)
+        opened = None if no_browser else _open_browser(address)
         _serve(app, listener)
         with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+            if opened is not None:
+                opened.unlink(missing_ok=True)
             saved(shared)
             _print_saved(saved, given["checkpoint"])
         os._exit(0)  # now, whatever the worker is doing
@@ -195,13 +196,27 @@ def _announce(listener: socket.socket, access: "Access") -> str:
     return here
 
 
-def _open_browser(address: str) -> None:
-    """Open the page, if there is a screen and not just a terminal's browser; never fails."""
+def _open_browser(address: str) -> Path | None:
+    """Open the page, if there is a screen and not just a terminal's browser; never fails.
+
+    Returns the file that was opened instead of an address with a token.
+    """
+    from nkca.live.web.address import redirect_file
+
     if sys.platform not in ("win32", "darwin"):
         shown = any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
         if not shown or "SSH_CONNECTION" in os.environ:
-            return
-    threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+            return None
+    file = None
+    if "?" in address:
+        try:
+            file = redirect_file(address)
+        except OSError as error:
+            logger.warning("cannot open a browser, open the address: %s", error.strerror)
+            return None
+    where = file.as_uri() if file else address
+    threading.Thread(target=webbrowser.open, args=[where], daemon=True).start()
+    return file
 
 
 def _serve(app: "ASGIApp", listener: socket.socket) -> None:

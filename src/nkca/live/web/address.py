@@ -4,6 +4,8 @@ import contextlib
 import ipaddress
 import secrets
 import socket
+import tempfile
+from pathlib import Path
 
 from nkca.errors import InputError
 from nkca.live.web.guard import LOOPBACK, Access
@@ -69,6 +71,16 @@ def addresses(listener: socket.socket, access: Access) -> list[str]:
     hosts = ["127.0.0.1", socket.gethostname()] if everywhere else [_in_url(place)]
     query = f"?token={access.token}" if access.token else ""
     return [f"http://{host}:{port}/{query}" for host in hosts]
+
+
+def redirect_file(address: str) -> Path:
+    """A new file, readable by this user alone, that leads a browser to the address.
+
+    The command line of a browser can be read by every user of the machine, so a token must not be on it.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="nkca-", suffix=".html", delete=False) as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">\n')
+    return Path(file.name)
 
 
 def _in_url(host: str) -> str:

@@ -34,9 +34,10 @@ _PAGE = """<!doctype html>
 <html lang="en-GB"><meta charset="utf-8"><title>nkca</title>
 <p>This page needs a token: open the complete address that nkca-interactive printed, including the part
 after the question mark.</p>
-<p>If you have just done so, <a href="/">continue here</a>.</p>
 </html>
-"""  # after a link from another site, the browser does not send a new strict cookie until a click here
+"""
+# After a link from another site, or from a file, a redirect would not carry the new strict cookie.
+_ENTER = '<!doctype html><title>nkca</title><meta http-equiv="refresh" content="0; url=/">\n'
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,15 @@ class Guard:
         cookie = f"nkca-{address[2] or 80}"
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and request.scope["path"] == "/":
-            return self._set_cookie(request, given, cookie)
+            if not self.access.accepts_token(given):
+                return _unauthorised(request)
+            own = _is_own(request, host[0])
+            response = RedirectResponse("/", 303) if own else HTMLResponse(_ENTER)
+            response.set_cookie(cookie, given, httponly=True, samesite="strict", path="/")
+            return response
         if any(map(self.access.accepts_token, _tokens(request, cookie))):
             return None
         return _unauthorised(request)
-
-    def _set_cookie(self, request: Request, token: str, cookie: str) -> Response:
-        if not self.access.accepts_token(token):
-            return _unauthorised(request)
-        response = RedirectResponse("/", 303)
-        response.set_cookie(cookie, token, httponly=True, samesite="strict", path="/")
-        return response
 
 
 def _unauthorised(request: Request) -> Response:
