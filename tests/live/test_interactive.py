@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -317,23 +318,34 @@ def test_a_replaced_session_is_saved_even_if_nothing_was_kept(
     assert read_session(save.written[0]).steps == 2
 
 
-def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uvicorn_timeout, "SECONDS", 0.3)
+@contextmanager
+def served(access: Access, **limits: int) -> Iterator[int]:
+    """The port of a server in this process."""
+    shared = SharedExplorer(exact_model(), origin_of(exact_model()), Setup(2))
     config = uvicorn.Config(
-        make_app(
-            SharedExplorer(exact_model(), origin_of(exact_model()), Setup(2)), Worker(), Access()
-        ),
+        make_app(shared, Worker(), access),
         http=uvicorn_timeout.HeadTimeoutProtocol,
         lifespan="off",
         log_config=None,
+        **limits,  # type: ignore[arg-type]
     )
     server = uvicorn.Server(config)
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=[[listener]], daemon=True)
         thread.start()
-        port = listener.getsockname()[1]
-        head = b"GET /api/about HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        for before, begun in ((b"", b""), (b"", b"GET / HT"), (head, b"GET / HT")):
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+HEAD = b"GET /api/about HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SECONDS", "FIRST_SECONDS"):
+        monkeypatch.setattr(uvicorn_timeout, name, 0.3)
+    with served(Access()) as port:
+        for before, begun in ((b"", b""), (b"", b"GET / HT"), (HEAD, b"GET / HT")):
             with socket.create_connection(("127.0.0.1", port), timeout=9) as connection:
                 if before:
                     connection.sendall(before)
@@ -350,5 +362,34 @@ def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
             assert kept.getresponse().read()
             time.sleep(0.5)  # idle between requests has another limit
         kept.close()
-        server.should_exit = True
-        thread.join()
+
+
+def test_silent_connections_of_an_address_lock_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn_timeout, "FIRST_SECONDS", 600)
+    with (
+        served(Access(), limit_concurrency=64, timeout_keep_alive=600) as port,
+        ExitStack() as stack,
+    ):
+        here = ("127.0.0.1", port)
+        user = stack.enter_context(socket.create_connection(here, timeout=30))
+        user.sendall(HEAD)
+        assert user.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        silent = [
+            stack.enter_context(socket.create_connection(here, timeout=30)) for _ in range(99)
+        ]
+        assert [one.recv(1) for one in silent[:-32]] == [b""] * 67, "the oldest are closed"
+        assert select.select(silent[-32:], [], [], 0)[0] == []
+        user.sendall(HEAD)
+        assert user.recv(1 << 16), "one that has sent a request stays"
+        with socket.create_connection(here, timeout=30) as other:
+            other.sendall(HEAD)
+            assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def test_a_connection_without_the_token_is_closed() -> None:
+    with served(Access(token="right")) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=4) as connection:
+            connection.sendall(HEAD)
+            said = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        assert said.startswith(b"HTTP/1.1 401")
+        assert b"connection: close" in said.lower()

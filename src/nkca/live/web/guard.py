@@ -109,9 +109,11 @@ class Guard:
 
 
 def _unauthorised(request: Request) -> Response:
-    if request.scope["path"] == "/":
-        return HTMLResponse(_PAGE, 401)
-    return error_response(401, _NO_TOKEN)
+    """Refuse, and close the connection, so that it does not count among those that are accepted."""
+    page = request.scope["path"] == "/"
+    response = HTMLResponse(_PAGE, 401) if page else error_response(401, _NO_TOKEN)
+    response.headers["Connection"] = "close"
+    return response
 
 
 def _is_own(request: Request, host: str) -> bool:

@@ -1,31 +1,44 @@
-"""A time limit for the head of an HTTP request."""
+"""Limits for connections that send no head of an HTTP request: of time, and of number for each address.
+
+Without them, idle connections can use up all that the server accepts and block other users.
+"""
 
 import asyncio
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-SECONDS = 10.0  # to receive the head of a request
+FIRST_SECONDS = 3.0  # to receive the head of the first request of a connection
+SECONDS = 10.0  # to receive the rest of a later head
+MAX_SILENT = 32  # connections from one address that have not sent a head yet
 
 
 class HeadTimeoutProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, which limits the size of a head, with a limit of the time to receive it.
-
-    Without the limit, idle connections can use up all that the server accepts and block other users.
-    """
+    """uvicorn's HTTP protocol, which limits the size of a head, with limits of time and number."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _silent_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer for the first request."""
+        """Start the timer for the first request; close the oldest silent connection of too many."""
         super().connection_made(transport)
-        self._wait()
+        self._wait(FIRST_SECONDS)
+        self._silent_since = self.loop.time()
+        silent = [
+            (other._silent_since, id(other), other)
+            for other in self.connections
+            if isinstance(other, HeadTimeoutProtocol)
+            and other._silent_since is not None
+            and _address(other) == _address(self)
+        ]
+        if len(silent) > MAX_SILENT:
+            min(silent)[2]._close()
 
     def data_received(self, data: bytes) -> None:
         """Keep the timer running until the head is complete."""
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
-            self._wait()
+            self._wait(SECONDS)
         else:
             self._stop_waiting()
 
@@ -34,11 +47,19 @@ class HeadTimeoutProtocol(H11Protocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(SECONDS, self.transport.close)
+            self._deadline = self.loop.call_later(seconds, self._close)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = None
+        self._deadline = self._silent_since = None
+
+    def _close(self) -> None:
+        self._stop_waiting()
+        self.transport.close()
+
+
+def _address(connection: H11Protocol) -> str | None:
+    return connection.client and connection.client[0]
