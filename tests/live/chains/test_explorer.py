@@ -269,7 +269,11 @@ def test_steps_of_one_tile_move_no_other(space: str) -> None:
     ]
     assert now(explorer).levels == (0.8,) * 4 + (0.6, 0.8)
     explorer.apply([MakeSteps(1), MakeSteps(2), MakeSteps(1, only=4)])
-    assert explorer.state.record[-3:] == (MakeSteps(3, only=4), MakeSteps(3), MakeSteps(1, only=4))
+    assert list(explorer.state.record)[-3:] == [
+        MakeSteps(3, only=4),
+        MakeSteps(3),
+        MakeSteps(1, only=4),
+    ]
     assert now(explorer).levels == (0.6,) * 6
     explorer.apply([Lock(4, True)])
     locked = now(explorer).x
@@ -593,4 +597,4 @@ def test_running_is_not_recorded() -> None:
     explorer = explorer_of()
     explorer.apply([RunChains(), Level(0.3), Pause(), RecordAnimation(True)])
     steps(explorer, 70)
-    assert explorer.state.record == (Level(0.3), MakeSteps(64), MakeSteps(6))
+    assert list(explorer.state.record) == [Level(0.3), MakeSteps(64), MakeSteps(6)]

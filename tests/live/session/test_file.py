@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from nkca.errors import InputError
 from nkca.live.chains import events
 from nkca.live.chains.events import Event, Keep, Level, MakeSteps, RunChains, Spread
 from nkca.live.chains.explorer import Explorer, Setup
-from nkca.live.chains.state import ExplorerState
+from nkca.live.chains.state import CHUNK, ExplorerState, Record
 from nkca.live.session.file import (
     caveat,
     check_model,
@@ -93,7 +94,7 @@ def test_a_replay_is_bit_identical(space: str, seed: int) -> None:
         events.Undo,
         events.Keep,
     }
-    assert after.record == before.record
+    assert list(after.record) == list(before.record)
     for one, other in zip(before.recent, after.recent, strict=True):
         assert one.version == other.version
         for field in ("x", "pictures", "repaint"):
@@ -108,7 +109,7 @@ def test_consecutive_steps_are_merged_in_the_file() -> None:
     explorer = Explorer(exact_model(), Setup(2))
     explorer.apply([RunChains(), MakeSteps(64), MakeSteps(30), Level(0.2), MakeSteps(3)])
     session = session_of(origin_of(explorer.model), explorer)
-    assert session.events == (MakeSteps(64), MakeSteps(30), Level(0.2), MakeSteps(3))
+    assert tuple(session.events) == (MakeSteps(64), MakeSteps(30), Level(0.2), MakeSteps(3))
     assert session.steps == 97
 
 
@@ -150,6 +151,55 @@ def test_invalid_sessions_are_refused(change: dict[str, Any], message: str) -> N
     assert parse_session(json.dumps(good()).encode()).setup.batch_size == 2
     with pytest.raises(InputError, match=message):
         parse_session(json.dumps({**good(), **change}).encode())
+
+
+def test_other_threads_run_while_a_large_session_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks: list[int] = []
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(0.001):
+            ticks.append(1)
+
+    parse, meanwhile = json.loads, []
+
+    def loads(*args: Any, **more: Any) -> Any:
+        before = len(ticks)
+        found = parse(*args, **more)
+        meanwhile.append(len(ticks) - before)
+        return found
+
+    content = json.dumps({**good(), "events": [{"do": "step", "times": 1}] * 300_000}).encode()
+    monkeypatch.setattr("nkca.live.session.file.json.loads", loads)
+    monkeypatch.setattr("nkca.live.session.file.parse_event", lambda _: MakeSteps(1))
+    thread = threading.Thread(target=tick)
+    thread.start()
+    assert len(tuple(parse_session(content).events)) == 300_000
+    stop.set()
+    thread.join()
+    assert meanwhile[0] > 5
+
+
+@pytest.mark.parametrize("many", [b"[],", b"1,", b"{},"])
+def test_content_that_no_session_has_is_not_parsed(many: bytes) -> None:
+    content = json.dumps(good()).encode().replace(b'"events": [', b'"events": [' + many * 5_000_001)
+    with pytest.raises(InputError, match="more lists or values than a session has"):
+        parse_session(content)
+
+
+def test_a_recorded_event_costs_the_same_however_many_there_are() -> None:
+    record = Record()
+    for number in range(5000):
+        record = record.with_event(Level(number / 5000)).with_event(MakeSteps(1))
+    assert len(record) == len(list(record)) == 10_000
+    assert [event.level for event in record if isinstance(event, Level)] == [
+        number / 5000 for number in range(5000)
+    ]
+    assert record.with_event(Level(1.0)).full[0] is record.full[0], "chunks are shared"
+    assert len(record.tail) <= CHUNK
+    merged = record.with_event(MakeSteps(3)).with_event(MakeSteps(2, only=1))
+    assert list(merged)[-2:] == [MakeSteps(4), MakeSteps(2, only=1)]
+    assert list(record)[-1] == MakeSteps(1), "a value"
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b"[]", b"null", b'{"a":'])

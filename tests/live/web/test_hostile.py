@@ -19,9 +19,8 @@ from starlette.types import ASGIApp
 
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.tiles import Tiles
-from nkca.live.session.file import MAX_BYTES
 from nkca.live.web.guard import Access
-from nkca.live.web.server import FIT_BYTES, MAX_PIXELS, TURN_BYTES, make_app
+from nkca.live.web.server import FIT_BYTES, MAX_PIXELS, SESSION_BYTES, TURN_BYTES, make_app
 from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import Worker
 
@@ -288,8 +287,8 @@ BODIES: dict[str, tuple[Ask, int]] = {
     "huge turn in chunks": (chunked(TURN, JSON, TURN_BYTES), 413),
     "huge picture": (sized("/api/fit", str(FIT_BYTES + 1), OCTETS, b"x"), 413),
     "huge picture in chunks": (chunked("/api/fit", OCTETS, FIT_BYTES), 413),
-    "huge session": (sized("/api/session", str(MAX_BYTES + 1), JSON, b"x"), 413),
-    "huge session in chunks": (chunked("/api/session", JSON, MAX_BYTES), 413),
+    "huge session": (sized("/api/session", str(SESSION_BYTES + 1), JSON, b"x"), 413),
+    "huge session in chunks": (chunked("/api/session", JSON, SESSION_BYTES), 413),
     "length of 10,000 digits": (sized(TURN, "9" * 10_000, JSON, b"{}"), 413),
     "length that lies": (sized(TURN, "2", JSON, b"x" * (TURN_BYTES + 1)), 413),
     "negative length": (sized(TURN, "-1", JSON, b"{}"), 400),

@@ -77,7 +77,7 @@ def test_a_page_can_let_one_tile_walk() -> None:
     before = shared.explorer.state.moment.x
     shared.turn(Turn(seen=1, steps=2, only=2))
     after = shared.explorer.state.moment
-    assert (after.step, shared.session.events[-1]) == (3, MakeSteps(2, only=2))
+    assert (after.step, list(shared.session.events)[-1]) == (3, MakeSteps(2, only=2))
     assert [torch.equal(*rows) for rows in zip(after.x, before, strict=True)] == [
         True,
         True,

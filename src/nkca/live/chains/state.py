@@ -1,6 +1,8 @@
 """The state of an explorer as a value: the present, the history, the shelf and the recorded events."""
 
 import dataclasses
+import itertools
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -13,6 +15,35 @@ from nkca.live.chains.tiles import Tiles
 
 MIN_RECENT, MAX_RECENT = 16, 64  # moments that ``seen`` may refer to
 RECENT_BYTES = 128 << 20
+CHUNK = 1024  # events
+
+
+@dataclass(frozen=True)
+class Record(Collection[Event]):
+    """The recorded events, in chunks, so that one more costs the same however many there are."""
+
+    full: tuple[tuple[Event, ...], ...] = ()
+    tail: tuple[Event, ...] = ()
+
+    def __iter__(self) -> Iterator[Event]:
+        return itertools.chain(*self.full, self.tail)
+
+    def __len__(self) -> int:
+        return CHUNK * len(self.full) + len(self.tail)
+
+    def __contains__(self, event: object) -> bool:
+        return any(event == other for other in self)
+
+    def with_event(self, event: Event) -> "Record":
+        """One event more; a step is added to the same steps before it."""
+        last = self.tail[-1] if self.tail else None
+        if isinstance(event, MakeSteps) and isinstance(last, MakeSteps) and last.only == event.only:
+            times = last.times + event.times
+            if times <= MAX_TIMES:
+                return Record(self.full, (*self.tail[:-1], dataclasses.replace(event, times=times)))
+        if len(self.tail) < CHUNK:
+            return Record(self.full, (*self.tail, event))
+        return Record((*self.full, self.tail), (event,))
 
 
 class ExpiredError(InputError):
@@ -52,7 +83,7 @@ class ExplorerState:
     history: History
     shelf: tuple[Kept, ...] = ()
     removed: tuple[Kept, ...] = ()
-    record: tuple[Event, ...] = ()
+    record: Record = Record()
     recording: Recording | None = None
     running: bool = False
 
@@ -83,13 +114,7 @@ class ExplorerState:
 
     def recorded(self, event: Event) -> "ExplorerState":
         """The state with one more recorded event."""
-        last = self.record[-1] if self.record else None
-        if isinstance(event, MakeSteps) and isinstance(last, MakeSteps):
-            times = last.times + event.times
-            if times <= MAX_TIMES and last.only == event.only:
-                merged = dataclasses.replace(event, times=times)
-                return dataclasses.replace(self, record=(*self.record[:-1], merged))
-        return dataclasses.replace(self, record=(*self.record, event))
+        return dataclasses.replace(self, record=self.record.with_event(event))
 
 
 def labelled(moment: Tiles, label: str, version: int) -> Tiles:

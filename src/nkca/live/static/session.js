@@ -48,7 +48,7 @@ export class Session {
  * @param {File} file
  */
 export async function openSession(store, file) {
-  if (file.size > (store.about.max_session_bytes ?? Infinity)) return toast("This file is too large.");
+  if (file.size > (store.about.max_session_bytes ?? Infinity)) return toast("This file is too large for the page: start nkca-interactive with --session=FILE.");
   const started = store.head?.step || store.head?.can_undo;
   if (started && !(await ask(REPLACES, "Open session", "Stay here"))) return;
   store.opening = true;

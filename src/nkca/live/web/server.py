@@ -21,7 +21,7 @@ from nkca.data.decode import MAX_SIDE, probe
 from nkca.errors import out_of_memory_advice
 from nkca.live.chains.events import Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
-from nkca.live.session.file import MAX_BYTES, Session, caveat, parse_session
+from nkca.live.session.file import Session, caveat, parse_session
 from nkca.live.web.downloads import DOWNLOADS, Snapshot, about_fields
 from nkca.live.web.errors import ERRORS, UnexpectedErrors
 from nkca.live.web.frames import View, thumbnail
@@ -35,8 +35,8 @@ from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_content
 
 T = TypeVar("T")
-TURN_BYTES, FIT_BYTES = 8 << 20, 32 << 20
-LIMITS = {"max_upload_bytes": FIT_BYTES, "max_session_bytes": MAX_BYTES}
+TURN_BYTES, FIT_BYTES, SESSION_BYTES = 8 << 20, 32 << 20, 32 << 20
+LIMITS = {"max_upload_bytes": FIT_BYTES, "max_session_bytes": SESSION_BYTES}
 MAX_PIXELS = 64_000_000  # of a picture to resize
 SHELF_EVENTS = (Keep, Remove, Restore, Move)
 
@@ -120,7 +120,7 @@ class _Endpoints:
         return file_response(".png", await self.encoder.do(lambda: fitted_png(content, shape)))
 
     async def load(self, request: Request) -> Response:
-        content = await read_body(request, JSON, MAX_BYTES)
+        content = await read_body(request, JSON, SESSION_BYTES)
         session = await self.encoder.do(lambda: parse_session(content))
         warning = caveat(session.origin, self.shared.origin)
         await self._in_worker(lambda: self._load(session))
