@@ -84,7 +84,7 @@ async def asking(app: ASGIApp, ask: Ask, gone: asyncio.Event | None = None) -> A
                 "body": chunk,
                 "more_body": bool(coming) or not ask.ends,
             }
-        if ask.ends:
+        if ask.ends or gone is not None:
             await (gone or asyncio.Event()).wait()
         return {"type": "http.disconnect"}
 

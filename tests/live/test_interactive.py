@@ -1,6 +1,7 @@
 """The command itself: it starts, prints its address, responds, saves the session, and ends at once."""
 
 import http.client
+import io
 import json
 import os
 import queue
@@ -152,6 +153,7 @@ def test_the_command_answers_keeps_and_ends(checkpoint: Path, tmp_path: Path) ->
         for name, (content, expected) in WIRE.items():
             assert status_on_the_wire(port, content) in expected, name
         assert min(map(round_trip, [port] * 10)) < 0.03, "TCP delays small responses"
+        check_memory_is_returned(process.pid, port)
         cut_off = send(port, KEEP)
         cut_off.close()
         head = head_of(send(port, KEEP))
@@ -162,6 +164,24 @@ def test_the_command_answers_keeps_and_ends(checkpoint: Path, tmp_path: Path) ->
     assert session.origin.checkpoint == "tiny.pth"
     assert session.steps == head["step"]
     assert f"nkca-sample {checkpoint} --replay {saved}" in out
+
+
+def check_memory_is_returned(process: int, port: int) -> None:
+    """A large picture takes several times 100 MB, but only until it is fitted."""
+    status = Path(f"/proc/{process}/status")
+    if not status.exists():
+        return
+    file = io.BytesIO()
+    Image.new("RGBA", (5000, 5000), (1, 2, 3, 100)).save(file, "PNG", compress_level=1)
+    found = []
+    for _ in range(2):
+        found.append(int(re.findall(r"VmRSS:\s+(\d+)", status.read_text())[0]) >> 10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=200)
+        kind = {"Content-Type": "application/octet-stream"}
+        connection.request("POST", "/api/fit", file.getvalue(), kind)
+        assert connection.getresponse().read().startswith(b"\x89PNG")
+        connection.close()
+    assert found[1] - found[0] < 150, found
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])

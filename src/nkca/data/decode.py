@@ -88,16 +88,24 @@ def decode(file: ImageSource, options: DecodeOptions) -> PixelArray:
 
 
 def read_image(
-    file: ImageSource, channels: Literal[1, 3, 4] = 3, background: Color = WHITE
+    file: ImageSource,
+    channels: Literal[1, 3, 4] = 3,
+    background: Color = WHITE,
+    least: tuple[int, int] | None = None,
 ) -> Image.Image:
     """Decode an image at its own size to mode L, RGB or RGBA for 1, 3 or 4 channels.
+
+    With ``least``, (width, height), a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is no smaller.
 
     EXIF orientation is applied. Grey of 16 bits is scaled by 1/257 and rounded; Pillow itself
     keeps only the high byte of 16-bit colour, which may be one level off. A 32-bit or
     floating-point image of unknown range is refused. Raises UnreadableImageError.
     """
     with open_image(file) as image:
-        transposition = _TRANSPOSITIONS.get(_orientation(image))
+        orientation = _orientation(image)
+        if least is not None and image.format == "JPEG":
+            image.draft(None, least if orientation < 5 else least[::-1])
+        transposition = _TRANSPOSITIONS.get(orientation)
         plain = _to_plain_mode(image)
         if transposition is not None:
             plain = plain.transpose(transposition)

@@ -32,14 +32,20 @@ def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, s
     return picture, done and f"{path}: {done}"
 
 
-def fit_content(file: ImageSource, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+def fit_content(
+    file: ImageSource, data_shape: tuple[int, int, int], reduced: bool = False
+) -> tuple[Tensor, str]:
     """As `fit_picture`, for a path or the bytes of a file; the sentence does not name the file.
+
+    Args:
+        reduced: decode a large JPEG at a half to an eighth of its size, in less time and memory.
 
     Raises:
         UnreadableImageError: if it cannot be read as an image.
     """
     channels, height, width = data_shape
-    image = read_image(file, cast("Literal[1, 3, 4]", channels))
+    least = (2 * width, 2 * height) if reduced else None
+    image = read_image(file, cast("Literal[1, 3, 4]", channels), least=least)
     done = ""
     if image.size != (width, height):
         done = f"{image.width}x{image.height} fitted to {width}x{height} (centre crop, resize)"

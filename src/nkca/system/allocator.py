@@ -13,6 +13,12 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _TOP_PAD = 64 << 20
 
 
+def release_freed_memory() -> None:
+    """Return the memory that malloc keeps to the system; only with glibc on Linux."""
+    if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def keep_freed_memory() -> bool:
     """Make this process's malloc keep freed memory; return whether that is possible here.
 

@@ -5,10 +5,12 @@ import base64
 import dataclasses
 import io
 import json
+import os
 import threading
 import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,10 +21,11 @@ from live_chains import SHAPE, exact_model, origin_of, ten_pictures
 from PIL import Image
 from torch import Tensor, nn
 
+from nkca.data.decode import fit
 from nkca.distributions.normal import Normal
 from nkca.live.chains.explorer import Setup
 from nkca.live.web.guard import HEADERS, Access
-from nkca.live.web.server import make_app, page_files
+from nkca.live.web.server import FIT_BYTES, make_app, page_files
 from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import FullError, Worker
 from nkca.models.model import Model
@@ -207,6 +210,102 @@ def test_a_picture_is_fitted_and_can_be_started_from(
     image = base64.b64encode(got.body).decode()
     assert ask(turn({"do": "start", "tile": 1, "image": image})).status == 200
     assert np.array_equal(shared.explorer.state.moment.pictures[1, 0], fitted)
+
+
+def test_a_large_jpeg_is_decoded_at_a_reduced_scale(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[tuple[int, int]] = []
+
+    def noted(image: Image.Image, *size: int) -> Image.Image:
+        decoded.append(image.size)
+        return fit(image, *size)
+
+    whole = pixels(ask(post("/api/fit", png_of((800, 600)), OCTETS)).body).astype(int)
+    monkeypatch.setattr("nkca.sampling.inputs.fit", noted)
+    reduced = pixels(ask(post("/api/fit", png_of((800, 600), "JPEG"), OCTETS)).body)
+    assert np.abs(whole - reduced).max() <= 3
+    assert decoded == [(100, 75)]
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (10, 80)).save(file, "JPEG", exif=turned)
+    assert ask(post("/api/fit", file.getvalue(), OCTETS)).status == 200
+    assert decoded[1] == (80, 10), "no smaller than twice the size of the model"
+
+
+def test_all_unfinished_uploads_have_a_common_room(shared: SharedExplorer) -> None:
+    app = make_app(shared, Worker(), Access())
+    picture = png_of((60, 90))
+
+    async def uploads() -> None:
+        gone = [asyncio.Event() for _ in range(6)]
+        body = [bytes(FIT_BYTES - 1)]
+        kind = [("Content-Type", OCTETS)]
+        begun = [Ask("/api/fit", "POST", kind, body, ends=False) for _ in gone]
+        held = [
+            asyncio.create_task(asking(app, one, end)) for one, end in zip(begun, gone, strict=True)
+        ]
+        await until(lambda: sum(task.done() for task in held) == 2)
+        assert [task.result().status for task in held if task.done()] == [503] * 2, (
+            "four fill the room"
+        )
+        assert (await asking(app, turn())).status == 200, "a small body needs none"
+        assert (await asking(app, post("/api/fit", picture, OCTETS))).status == 200
+        for end in gone:
+            end.set()
+        ended = [one.status for one in await asyncio.gather(*held)]
+        assert sorted(ended) == [400] * 4 + [503] * 2
+        assert (await asking(app, post("/api/fit", bytes(FIT_BYTES), OCTETS))).status == 422
+
+    asyncio.run(uploads())
+
+
+def test_a_session_of_more_chains_is_opened_only_if_wanted(
+    ask: Asked, shared: SharedExplorer
+) -> None:
+    session = json.dumps(ask(Ask("/api/session.json")).json | {"batch_size": 9}).encode()
+    before = shared.explorer.state
+    got = ask(post("/api/session", session))
+    assert got.status == 409
+    assert got.json["error"] == "this session has 9 chains, the command has 4"
+    assert shared.explorer.state is before
+    assert ask(post("/api/session?more=1", session)).status == 200
+    assert ask(turn()).head["batch"] == 9
+
+
+def test_saved_sessions_are_listed_and_opened_by_number(
+    ask: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
+    assert ask(Ask("/api/sessions")).json == []
+    assert ask(post("/api/sessions/0", b"{}")).status == 404
+    ask(turn(STEP, KEEP, KEEP))
+    content = ask(Ask("/api/session.json")).body
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    for name, age in (("old", 200), ("new", 100)):
+        (folder / f"{name}.json").write_bytes(content)
+        os.utime(folder / f"{name}.json", (1000 - age, 1000 - age))
+    (folder / "other.json").write_bytes(content.replace(b"abab", b"cdcd"))
+    (folder / "broken.json").write_bytes(b"{")
+    expected = [
+        {"number": 0, "changed": 900.0, "kept": 2},
+        {"number": 1, "changed": 800.0, "kept": 2},
+    ]
+    assert ask(Ask("/api/sessions")).json == expected, "of this checkpoint, the newest first"
+    (folder / "newest.json").write_bytes(content)
+    assert [one["number"] for one in ask(Ask("/api/sessions")).json] == [2, 0, 1], "numbers stay"
+    assert ask(post("/api/sessions/1", b"{}")).json == {"ok": True, "warning": None}
+    head = ask(turn(steps=1)).head
+    while head["replaying"]:
+        head = ask(turn(seen=head["version"], epoch=1, steps=1)).head
+    assert len(head["shelf"]["items"]) == 2
+    for number in ("3", "-1", "01", "1" * 5000, "old.json"):
+        assert ask(post(f"/api/sessions/{number}", b"{}")).status == 404
+    assert ask(post("/api/sessions/1", b"x=1", "application/x-www-form-urlencoded")).status == 415
+    (folder / "old.json").unlink()
+    assert ask(post("/api/sessions/1", b"{}")).status == 422
 
 
 def test_a_session_is_saved_loaded_and_replayed(ask: Asked, shared: SharedExplorer) -> None:

@@ -1,8 +1,10 @@
-"""Save the session to a file automatically once a picture was kept."""
+"""Save the session to a file automatically once a picture was kept; list the saved ones."""
 
+import contextlib
 import logging
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from nkca.errors import InputError
@@ -12,6 +14,43 @@ from nkca.system.cache_dir import default_cache_dir
 from nkca.system.files import atomic_write
 
 logger = logging.getLogger("nkca")
+LISTED = 20
+HEAD = 8192  # bytes of a file in which its checkpoint stands
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved session: its file, when it was written last (seconds since 1970), how many were kept."""
+
+    path: Path
+    changed: float
+    kept: int
+
+
+def saved_sessions(sha256: str) -> list[Saved]:
+    """The newest saved sessions of a checkpoint, at most `LISTED`.
+
+    Raises:
+        InputError: if the cache folder cannot be told.
+    """
+    found = []
+    paths = (default_cache_dir() / "sessions").glob("*.json")
+    for path in sorted(paths, key=_changed, reverse=True):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            head = file.read(HEAD)
+            if f'"checkpoint_sha256":"{sha256}"'.encode() in head:
+                kept = (head + file.read()).count(b'"do":"keep"')
+                found.append(Saved(path, _changed(path), kept))
+        if len(found) == LISTED:
+            break
+    return found
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 class Autosave:

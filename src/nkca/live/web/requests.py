@@ -5,21 +5,60 @@ import contextlib
 import io
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
+from nkca.live.web.worker import FullError
+
 JSON, OCTETS = "application/json", "application/octet-stream"
 SECONDS = 30.0  # to receive a whole body
+ROOM, SMALL = 128 << 20, 64 << 10
 
 
-async def read_body(request: Request, kind: str, limit: int) -> bytes:
+class Bodies:
+    """Reads the bodies of requests, which have a common room in memory.
+
+    Args:
+        room: bytes for all bodies together; the first `SMALL` of each do not count.
+    """
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._free = room
+
+    @contextlib.asynccontextmanager
+    async def read(self, request: Request, kind: str, limit: int) -> AsyncIterator[bytes]:
+        """As `read_body`; the body takes room until the block ends.
+
+        Raises:
+            FullError: if there is not enough room.
+        """
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            more = max(0, size - SMALL) - taken
+            if more > self._free:
+                raise FullError
+            self._free -= more
+            taken += more
+
+        try:
+            yield await read_body(request, kind, limit, take)
+        finally:
+            self._free += taken
+
+
+async def read_body(
+    request: Request, kind: str, limit: int, take: Callable[[int], None] = lambda _: None
+) -> bytes:
     """Read a body of the content type ``kind`` and of at most ``limit`` bytes.
 
-    `JSON` and `OCTETS` are types that a form of another site cannot send.
+    `JSON` and `OCTETS` are types that a form of another site cannot send. ``take`` is called with the
+    size so far.
 
     Raises:
         HTTPException: if it is of another type (415), larger (413), slow (408) or incomplete (400).
@@ -38,6 +77,7 @@ async def read_body(request: Request, kind: str, limit: int) -> bytes:
             async for chunk in request.stream():
                 if body.tell() + len(chunk) > limit:
                     raise too_large
+                take(body.tell() + len(chunk))
                 body.write(chunk)
     except TimeoutError:
         raise HTTPException(408, f"the request did not arrive in {SECONDS:g} s") from None
@@ -46,13 +86,12 @@ async def read_body(request: Request, kind: str, limit: int) -> bytes:
     return body.getvalue()
 
 
-async def read_json(request: Request, limit: int) -> Any:
-    """Read a JSON body: UTF-8, without NaN and infinity.
+def parse_json(content: bytes) -> Any:
+    """Parse JSON: UTF-8, without NaN and infinity.
 
     Raises:
-        HTTPException: as `read_body`, and if it is malformed (400).
+        HTTPException: if it is malformed (400).
     """
-    content = await read_body(request, JSON, limit)
     try:
         return json.loads(content.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

@@ -1,6 +1,7 @@
 """The HTTP routes of one shared explorer.
 
 POST /api/turn, /api/fit, /api/session      events and steps; an image to the model's size; open a session
+GET  /api/sessions, POST /api/sessions/N    the saved sessions; open one
 GET  /api/about, and files to download      read only
 GET  /, /static/...                         the page
 """
@@ -8,6 +9,7 @@ GET  /, /static/...                         the page
 import importlib.resources
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -21,18 +23,28 @@ from nkca.data.decode import MAX_SIDE, probe
 from nkca.errors import out_of_memory_advice
 from nkca.live.chains.events import Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
-from nkca.live.session.file import Session, caveat, parse_session
+from nkca.live.session.file import Session, caveat, parse_session, read_session
+from nkca.live.web.autosave import saved_sessions
 from nkca.live.web.downloads import DOWNLOADS, Snapshot, about_fields
 from nkca.live.web.errors import ERRORS, UnexpectedErrors
 from nkca.live.web.frames import View, thumbnail
 from nkca.live.web.guard import Access, Guard
-from nkca.live.web.requests import JSON, OCTETS, read_body, read_json, watch_disconnect
+from nkca.live.web.requests import (
+    JSON,
+    OCTETS,
+    SMALL,
+    Bodies,
+    parse_json,
+    read_body,
+    watch_disconnect,
+)
 from nkca.live.web.responses import file_response, json_response
-from nkca.live.web.shared_explorer import Frame, SharedExplorer, Turn, parse_turn
+from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer, Turn, parse_turn
 from nkca.live.web.worker import Worker
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_content
+from nkca.system.allocator import release_freed_memory
 
 T = TypeVar("T")
 TURN_BYTES, FIT_BYTES, SESSION_BYTES = 8 << 20, 32 << 20, 32 << 20
@@ -64,6 +76,8 @@ def make_app(
         Route("/api/turn", endpoints.turn, methods=["POST"]),
         Route("/api/fit", endpoints.fit, methods=["POST"]),
         Route("/api/session", endpoints.load, methods=["POST"]),
+        Route("/api/sessions", endpoints.saved),
+        Route("/api/sessions/{number}", endpoints.open_saved, methods=["POST"]),
         Route("/api/moments/{version}.png", endpoints.moment),
         Route("/api/kept/{item}.png", endpoints.kept),
         *(Route(f"/api/{name}", endpoints.download) for name in DOWNLOADS),
@@ -90,7 +104,12 @@ class _Endpoints:
     ) -> None:
         self.shared, self.worker, self.view, self.on_change = shared, worker, view, on_change
         self.encoder = Worker(threads=2)
+        self.bodies = Bodies()
         self.files = page_files()
+        self.files_saved: list[
+            Path
+        ] = []  # only grows: their numbers are valid as long as the server
+        self.batch_size = shared.explorer.setup.batch_size
         self.now = Snapshot(shared.session, shared.explorer.state)
 
     async def page(self, _: Request) -> Response:
@@ -108,20 +127,44 @@ class _Endpoints:
         return json_response(about | view | LIMITS)
 
     async def turn(self, request: Request) -> Response:
-        turn = parse_turn(await read_json(request, TURN_BYTES))
+        async with self.bodies.read(request, JSON, TURN_BYTES) as content:
+            turn = parse_turn(parse_json(content))
         async with watch_disconnect(request) as gone:
             frame = await self._in_worker(lambda: self._turn(turn, gone.is_set))
         head = json.dumps(frame.head, allow_nan=False).encode()
         return Response(len(head).to_bytes(4, "big") + head + frame.png, media_type=OCTETS)
 
     async def fit(self, request: Request) -> Response:
-        content = await read_body(request, OCTETS, FIT_BYTES)
         shape = self.shared.model.data_shape
-        return file_response(".png", await self.encoder.do(lambda: fitted_png(content, shape)))
+        async with self.bodies.read(request, OCTETS, FIT_BYTES) as content:
+            png = await self._in_encoder(lambda: fitted_png(content, shape))
+        return file_response(".png", png)
 
     async def load(self, request: Request) -> Response:
-        content = await read_body(request, JSON, SESSION_BYTES)
-        session = await self.encoder.do(lambda: parse_session(content))
+        async with self.bodies.read(request, JSON, SESSION_BYTES) as content:
+            session = await self._in_encoder(lambda: parse_session(content))
+        return await self._open(request, session)
+
+    async def saved(self, _: Request) -> Response:
+        digest = self.shared.origin.checkpoint_sha256
+        found = await self.encoder.do(lambda: saved_sessions(digest))
+        self.files_saved += [one.path for one in found if one.path not in self.files_saved]
+        number = self.files_saved.index
+        entries = [{"number": number(o.path), "changed": o.changed, "kept": o.kept} for o in found]
+        return json_response(entries)
+
+    async def open_saved(self, request: Request) -> Response:
+        await read_body(request, JSON, SMALL)
+        numbered = {str(number): path for number, path in enumerate(self.files_saved)}
+        path = numbered.get(request.path_params["number"])
+        if path is None:
+            raise HTTPException(404, "there is no such saved session")
+        return await self._open(request, await self._in_encoder(lambda: read_session(path)))
+
+    async def _open(self, request: Request, session: Session) -> Response:
+        chains = session.setup.batch_size
+        if chains > self.batch_size and request.query_params.get("more") != "1":
+            raise BusyError(f"this session has {chains} chains, the command has {self.batch_size}")
         warning = caveat(session.origin, self.shared.origin)
         await self._in_worker(lambda: self._load(session))
         return json_response({"ok": True, "warning": warning})
@@ -147,6 +190,17 @@ class _Endpoints:
     async def download(self, request: Request) -> Response:
         name, now = request.scope["path"].removeprefix("/api/"), self.now
         return file_response(name, await self.encoder.do(lambda: DOWNLOADS[name](now)), True)
+
+    async def _in_encoder(self, work: Callable[[], T]) -> T:
+        """Do what may take much memory, which is then returned to the system."""
+
+        def run() -> T:
+            try:
+                return work()
+            finally:
+                release_freed_memory()
+
+        return await self.encoder.do(run)
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         def run() -> T:
@@ -183,7 +237,7 @@ def fitted_png(content: bytes, data_shape: tuple[int, int, int]) -> bytes:
     if max(found.width, found.height) > MAX_SIDE or found.width * found.height > MAX_PIXELS:
         raise HTTPException(413, f"{found.width}x{found.height} is more than 64 million pixels")
     with out_of_memory_advice("(the picture is too large)"):
-        picture, _ = fit_content(content, data_shape)
+        picture, _ = fit_content(content, data_shape, reduced=True)
     return png_bytes(as_pictures(picture.unsqueeze(0))[0])
 
 
