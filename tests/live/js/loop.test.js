@@ -373,7 +373,7 @@ describe("a server that does not respond", () => {
   });
 
   for (const status of [0, 401, 500]) {
-    it(`${status}: pending events are discarded`, async (t) => {
+    it(`${status}: pending events are discarded, and that is said`, async (t) => {
       const { host, clock, loop } = await started(t);
       const answers = [loop.send(keep(1))];
       await settled();
@@ -381,10 +381,22 @@ describe("a server that does not respond", () => {
       await host.fail(status);
       assert.deepEqual(await Promise.all(answers), [false, false]);
       assert.deepEqual(loop.pending, []);
+      const unsure = "The server does not respond: what you did last may not be done.";
+      assert.deepEqual(host.told, [["refused", unsure], ["lost", status]]);
       await clock.advance(2000);
       assert.deepEqual(host.last.events, []);
     });
   }
+
+  it("that hangs is waited for, and the time is known", async (t) => {
+    const { host, clock, loop } = await started(t);
+    assert.equal(loop.waiting, 0);
+    const done = loop.send(keep(1));
+    await clock.advance(25_000);
+    assert.equal(loop.waiting, 25);
+    await host.answer();
+    assert.deepEqual([await done, loop.waiting], [true, 0]);
+  });
 
   it("gets no new events until it is back", async (t) => {
     const { host, clock, loop } = await started(t);
@@ -393,7 +405,8 @@ describe("a server that does not respond", () => {
     const changes = host.changes;
     assert.equal(await loop.send(keep(1)), false);
     assert.deepEqual(loop.pending, []);
-    assert.equal(host.changes, changes);
+    assert.deepEqual(host.told.at(-1), ["refused", "Not done: the server does not respond."]);
+    assert.equal(host.changes, changes + 1, "so that controls show what holds");
     await clock.advance(2000);
     assert.deepEqual(host.last.events, []);
     await host.answer();

@@ -41,12 +41,20 @@ export function fit(file) {
   return request("/api/fit", posted(file, "application/octet-stream"), (response) => response.blob());
 }
 
+/** @returns {Promise<{number: number, changed: number, kept: number}[]>} the newest first; seconds since 1970 */
+export function savedSessions() {
+  return request("/api/sessions", {}, (response) => response.json());
+}
+
 /**
- * @param {Blob} file
+ * @param {Blob | number} session a file, or the number of a saved session
+ * @param {boolean} more allow more chains than the command has
  * @returns {Promise<{ok: boolean, warning: string | null}>}
  */
-export function loadSession(file) {
-  return request("/api/session", posted(file, "application/json"), (response) => response.json());
+export function loadSession(session, more) {
+  const saved = typeof session === "number";
+  const path = `${saved ? `/api/sessions/${session}` : "/api/session"}${more ? "?more=1" : ""}`;
+  return request(path, posted(saved ? "{}" : session, "application/json"), (response) => response.json());
 }
 
 /**

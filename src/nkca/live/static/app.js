@@ -27,7 +27,7 @@ import { Thumbnails } from "./thumbnails.js";
 import { Zoom } from "./zoom.js";
 
 const RETRY_MS = 2000;
-const REPLACED = "Another session has replaced the one shown here. If pictures were kept, the old session is in a file that the command names when it ends.";
+const REPLACED = "Another session has replaced the one shown here. If pictures were kept, Open session lists the old one.";
 const ERRORS = new Map([
   [0, "The server does not respond. This page continues automatically when it does."],
   [401, "This page no longer has access. Open the address with the token again."],

@@ -1,11 +1,12 @@
 // The help dialog.
 
 import { block, button, dialog, make, setText } from "./dom.js";
-import { KEYS } from "./keys.js";
+import { KEYS, startLetters } from "./keys.js";
 
 /** @param {import("./types.js").About} about */
 export function startHelp(about) {
   button("help").addEventListener("click", () => dialog("help-dialog").showModal());
+  startLetters();
   block("help-keys").append(...KEYS.map(keyRow));
   const [channels, height, width] = about.data_shape;
   const size = `${width} × ${height}, ${channels} ${channels === 1 ? "channel" : "channels"}`;

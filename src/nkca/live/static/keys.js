@@ -1,6 +1,7 @@
 // The keyboard shortcuts of the page.
 
 import { dialog, input } from "./dom.js";
+import { browserMemory } from "./memory.js";
 
 /**
  * @typedef {import("./commands.js").Commands} Commands
@@ -35,7 +36,26 @@ export const KEYS = [
 
 const FIELDS = "input:not([type]), input[type=text], input[type=number], textarea, select, [contenteditable]";
 const PRESSABLE = "button:not(.tile), input[type=radio], input[type=checkbox], input[type=file]";
+const LETTERS = "nkca-letters";
 const REPEATING = new Set(["arrowup", "arrowdown", "arrowleft", "arrowright", "up", "down", "left", "right", "."]);
+
+/**
+ * Whether the event is of a shortcut of a single letter, digit or sign, and these are turned off.
+ *
+ * @param {KeyboardEvent} event
+ */
+export function isOff({ key }) {
+  return key.length === 1 && key !== " " && browserMemory.recall(LETTERS) === "off";
+}
+
+/** The switch for shortcuts of one letter, which speech input or a slip of the hand can press. */
+export function startLetters() {
+  const box = input("letters");
+  const apply = () => document.body.classList.toggle("no-letters", !box.checked);
+  box.checked = browserMemory.recall(LETTERS) !== "off";
+  box.addEventListener("change", () => (browserMemory.remember(LETTERS, box.checked ? "on" : "off"), apply()));
+  apply();
+}
 
 /** @param {Commands} commands */
 export function startKeys(commands) {
@@ -91,6 +111,7 @@ function keyTable(commands) {
  */
 function plain(event, target, table, commands) {
   const key = event.key.toLowerCase();
+  if (isOff(event) || (key === "escape" && document.querySelector("dialog[open]"))) return undefined;
   if (key === " " && target.matches(PRESSABLE)) return undefined;
   if (key === "z") return () => (event.shiftKey ? commands.redo() : commands.undo());
   if (key === "r") return () => (event.shiftKey ? commands.restartWithNewSeed() : commands.restart("noise"));

@@ -25,6 +25,8 @@ const EMPTY_MS = 100; // pause after a response without a picture
 const SLOW_MS = 250; // single steps that take longer can be stopped with Pause
 const REPLAY_STRIDE = 16;
 const REFUSED = [409, 413, 422];
+const AWAY = "Not done: the server does not respond.";
+const UNSURE = "The server does not respond: what you did last may not be done.";
 
 export class Loop {
   /** @type {Head | null} */
@@ -40,10 +42,17 @@ export class Loop {
   #wake = () => {};
   #flight = new AbortController();
   #cancelled = false;
+  /** @type {number | null} */
+  #sent = null; // when the turn in flight began
 
   /** @param {Host} host */
   constructor(host) {
     this.host = host;
+  }
+
+  /** Seconds since the turn in flight began; 0 if there is none. */
+  get waiting() {
+    return this.#sent === null ? 0 : (performance.now() - this.#sent) / 1000;
   }
 
   /** The events that the newest head does not yet include. */
@@ -61,7 +70,11 @@ export class Loop {
    * @returns {Promise<boolean>} whether the server has applied them
    */
   send(...events) {
-    if (this.#lost) return Promise.resolve(false);
+    if (this.#lost) {
+      this.host.refused(AWAY);
+      this.host.changed();
+      return Promise.resolve(false);
+    }
     const stepped = this.#queue.steps;
     const done = this.#queue.add(...events);
     if (!stepped && this.#queue.steps) this.#watchSteps();
@@ -143,6 +156,7 @@ export class Loop {
     const stepped = this.#stepped;
     if (steps) this.#stepped = performance.now();
     this.#stale = false;
+    this.#sent = performance.now();
     const { signal } = (this.#flight = new AbortController());
     try {
       this.#accept(await this.host.ask(events, steps, signal));
@@ -152,6 +166,7 @@ export class Loop {
       this.#queue.finish(false);
       this.host.changed();
     }
+    this.#sent = null;
     this.#ended = performance.now();
     if (single) this.#shown = this.#ended;
   }
@@ -187,7 +202,10 @@ export class Loop {
   #disconnect(error) {
     this.#lost = true;
     if (error.status === 503) this.#queue.putBack();
-    else this.#queue.clear();
+    else {
+      if (this.pending.length) this.host.refused(UNSURE);
+      this.#queue.clear();
+    }
     this.host.lost(error);
   }
 }

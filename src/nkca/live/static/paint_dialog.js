@@ -3,6 +3,7 @@
 import { ask } from "./ask.js";
 import { block, button, canvas, dialog, input, setAttribute, setText } from "./dom.js";
 import { MaskEditor } from "./mask_editor.js";
+import { isOff } from "./keys.js";
 import { showFill } from "./level.js";
 import { Mask } from "./mask.js";
 import { maskSummary } from "./mask_summary.js";
@@ -176,6 +177,7 @@ export class PaintDialog {
 
   /** @param {KeyboardEvent} event */
   #plain(event) {
+    if (isOff(event)) return undefined;
     const onControl = event.target instanceof Element && event.target.matches("button, input[type=checkbox]");
     if (event.key === " ") return onControl || event.repeat ? undefined : () => this.commands.toggleRun();
     const size = this.#size.valueAsNumber;

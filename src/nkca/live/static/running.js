@@ -8,6 +8,9 @@ import { Rate } from "./rate.js";
  * @typedef {import("./commands.js").Commands} Commands
  */
 
+const BUSY_S = 2;
+const HANGING_S = 20;
+
 export class Running {
   /**
    * @param {Store} store
@@ -19,6 +22,7 @@ export class Running {
     for (const run of this.buttons) run.addEventListener("click", () => commands.toggleRun());
     button("step").addEventListener("click", () => commands.step());
     const { limit, stride } = store.settings;
+    setInterval(() => showWaiting(store.loop.waiting), 500);
     onChoice("speed", limit === Infinity ? "max" : String(limit), (value) => store.set({ limit: value === "max" ? Infinity : Number(value) }));
     onChoice("stride", String(stride), (value) => store.set({ stride: Number(value) }));
   }
@@ -40,6 +44,18 @@ export class Running {
     setText(block("steps"), String(head.step));
     setText(block("fps"), this.rate.text);
   }
+}
+
+/**
+ * A sign of life while a step takes long, and word of a server that hangs.
+ *
+ * @param {number} seconds
+ */
+function showWaiting(seconds) {
+  const line = block("waiting");
+  line.hidden = seconds < BUSY_S;
+  const what = seconds < HANGING_S ? "working" : "no answer for";
+  setText(line, `${what} ${Math.floor(seconds)} s`);
 }
 
 /**
