@@ -296,6 +296,11 @@ def test_access_and_addresses_of_listeners() -> None:
         assert (access.token, access.by_address, access.names) == (None, False, LOOPBACK)
         assert addresses(one, access) == [f"http://127.0.0.1:{one.getsockname()[1]}/"]
         assert access_for(one, "127.0.0.1", token=True).token
+    if sys.platform == "linux":  # an address of its own, whose cookie goes to no other server
+        with listen("127.0.0.2", 0) as own:
+            access = access_for(own, "127.0.0.2", token=True)
+            assert access.accepts_host("127.0.0.2") and access.token
+            assert addresses(own, access)[0].startswith("http://127.0.0.2:")
     with listen("0.0.0.0", 0) as listener:
         access = access_for(listener, "0.0.0.0", token=False)
         assert access.token and access.by_address
