@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from PIL import Image
 from toys import write_checkpoint
 
 from nkca.cli import sample
+from nkca.live.web.address import redirect_file
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -33,7 +35,7 @@ if not CHROMIUM:
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 SIDE, TILES = 8, 6
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 120.0  # seconds
 Pixels = npt.NDArray[np.uint8]
 
 READ_TILE = """(tile) => {
@@ -43,9 +45,22 @@ READ_TILE = """(tile) => {
 }"""
 
 
+READ_CANVAS = """(id) => {
+  const canvas = document.getElementById(id);
+  return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
+}"""
+
+
 @contextlib.contextmanager
 def interactive(*arguments: object) -> Iterator[str]:
     """The address of a running nkca-interactive; Ctrl-C must end it with code 0."""
+    with running(*arguments) as (address, _):
+        yield address
+
+
+@contextlib.contextmanager
+def running(*arguments: object) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """As `interactive`, with the process."""
     command = [sys.executable, "-m", "nkca.cli.interactive", *map(str, arguments)]
     command += ["--no-browser", f"--batch-size={TILES}", "--device=cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -54,9 +69,9 @@ def interactive(*arguments: object) -> Iterator[str]:
             line = process.stdout.readline().decode()
             found = re.search(r"http://\S+", line)
             assert found, line
-            yield found[0]
+            yield found[0], process
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=TIMEOUT)
             assert process.returncode == 0, errors
             assert b"Traceback" not in errors
         finally:
@@ -68,6 +83,7 @@ class User:
 
     def __init__(self, page: Any) -> None:
         self.page = page
+        page.set_default_timeout(1000 * TIMEOUT)
 
     def open(self, address: str) -> "User":
         self.page.goto(address)
@@ -85,9 +101,10 @@ class User:
         """Wait until ``condition`` returns a true value; returns it."""
         until = time.monotonic() + TIMEOUT
         while time.monotonic() < until:
-            found = condition()
-            if found:
-                return found
+            with contextlib.suppress(sync_api.Error):  # while the page loads again
+                found = condition()
+                if found:
+                    return found
             self.page.wait_for_timeout(20)
         raise AssertionError("the condition never became true")
 
@@ -115,6 +132,9 @@ class User:
             self.press(".")
             self.until_step(target)
 
+    def until_step_after(self, step: int) -> None:
+        self.wait(lambda: self.state["step"] > step)
+
     def until_step(self, step: int) -> None:
         self.wait(lambda: self.state["step"] == step)
 
@@ -133,6 +153,11 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+def is_complaint(message: Any) -> bool:
+    """An error in the console, except that of a page that outlives its server."""
+    return message.type == "error" and "ERR_CONNECTION_REFUSED" not in message.text
+
+
 @pytest.fixture
 def user(chromium: Any) -> Iterator[User]:
     """A user whose actions must not cause errors in the console."""
@@ -141,12 +166,37 @@ def user(chromium: Any) -> Iterator[User]:
     complaints: list[str] = []
     page.on(
         "console",
-        lambda message: complaints.append(message.text) if message.type == "error" else None,
+        lambda message: complaints.append(message.text) if is_complaint(message) else None,
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield User(page)
     context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def server(checkpoint: Path) -> Iterator[str]:
+    """The address of a server that several tests share, each with a session of its own."""
+    with interactive(checkpoint) as address:
+        yield address
+
+
+@pytest.fixture
+def address(server: str) -> str:
+    """The address of `server`, where a new session has begun."""
+    with urllib.request.urlopen(f"{server}api/session.json", timeout=TIMEOUT) as answer:
+        session = json.load(answer) | {"batch_size": TILES, "events": []}
+    open_session(server, session)
+    return server
+
+
+def open_session(server: str, session: dict[str, Any]) -> None:
+    body, kind = json.dumps(session).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server}api/session", body, kind)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        assert json.load(answer)["ok"]
+    turn = urllib.request.Request(f"{server}api/turn", b'{"events": [{"do": "stop"}]}', kind)
+    urllib.request.urlopen(turn, timeout=TIMEOUT).close()
 
 
 @pytest.fixture(scope="module")
@@ -158,131 +208,126 @@ def equal(one: list[Pixels], other: list[Pixels]) -> list[bool]:
     return [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
 
 
-def test_level_run_pause_and_step(user: User, checkpoint: Path) -> None:
-    with interactive(checkpoint) as address:
-        user.open(address)
-        user.pause()
-        assert user.state["level"] == 0.5
-        user.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowDown")
-        user.wait(lambda: user.state["level"] == 0.52)
-        assert user.page.locator("#level-value").inner_text() == "0.52"
-        user.page.locator("#level").fill("0.3")
-        user.wait(lambda: user.state["level"] == 0.3)
-        before = user.tiles()
-        step = user.state["step"]
-        user.press(".")
-        user.wait(lambda: user.state["step"] == step + 1)
-        assert user.state["tile_levels"] == [0.3] * TILES
-        assert not any(equal(before, user.tiles()))
-        assert not user.state["running"]
+def test_level_run_pause_and_step(user: User, address: str) -> None:
+    user.open(address)
+    user.pause()
+    assert user.state["level"] == 0.5
+    user.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowDown")
+    user.wait(lambda: user.state["level"] == 0.52)
+    assert user.page.locator("#level-value").inner_text() == "0.52"
+    user.page.locator("#level").fill("0.3")
+    user.wait(lambda: user.state["level"] == 0.3)
+    before = user.tiles()
+    step = user.state["step"]
+    user.press(".")
+    user.wait(lambda: user.state["step"] == step + 1)
+    assert user.state["tile_levels"] == [0.3] * TILES
+    assert not any(equal(before, user.tiles()))
+    assert not user.state["running"]
 
-        user.press("Space")
-        user.wait(lambda: user.state["step"] > step + 20)
-        seen = {user.tile(0).tobytes() for _ in range(20) if not user.page.wait_for_timeout(20)}
-        assert len(seen) > 3, "images change while it runs"
-        assert float(user.page.locator("#fps").inner_text()) > 1
-        user.press("Space")
-        user.wait(lambda: not user.state["running"])
-        still = user.tiles()
-        step = user.state["step"]
-        user.page.wait_for_timeout(1500)
-        assert user.state["step"] == step
-        assert all(equal(still, user.tiles()))
+    user.press("Space")
+    user.wait(lambda: user.state["step"] > step + 20)
+    seen = {user.tile(0).tobytes() for _ in range(20) if not user.page.wait_for_timeout(20)}
+    assert len(seen) > 3, "images change while it runs"
+    assert float(user.page.locator("#fps").inner_text()) > 1
+    user.press("Space")
+    user.wait(lambda: not user.state["running"])
+    still = user.tiles()
+    step = user.state["step"]
+    user.page.wait_for_timeout(1500)
+    assert user.state["step"] == step
+    assert all(equal(still, user.tiles()))
 
-        user.page.locator("#anneal-steps").fill("7")
-        user.page.locator("#anneal").click()
-        user.wait(lambda: user.state["step"] == step + 7)
-        user.wait(lambda: not user.state["running"])
-        assert user.state["level"] == pytest.approx(0.01)
-
-
-def test_pick_spread_lock_undo_and_restart(user: User, checkpoint: Path) -> None:
-    with interactive(checkpoint) as address:
-        user.open(address)
-        user.pause()
-        user.make_steps(3)
-        user.page.locator('[data-tile="4"]').click()
-        user.wait(lambda: user.state["picked"] == 4)
-        assert user.page.locator('[data-tile="4"]').get_attribute("aria-pressed") == "true"
-        user.press("3")
-        user.wait(lambda: user.state["picked"] == 2)
-        apart = user.tiles()
-        user.page.locator("#spread").click()
-        user.wait(
-            lambda: (
-                user.state["can_undo"] and equal(user.tiles(), [apart[2]] * TILES) == [True] * TILES
-            )
-        )
-        user.make_steps(2)
-        assert len({tile.tobytes() for tile in user.tiles()}) == TILES, "each has its own noise"
-
-        user.press("l")
-        user.wait(lambda: user.state["locked"] == [2])
-        assert "locked" in (user.page.locator('[data-tile="2"]').get_attribute("aria-label") or "")
-        before = user.tiles()
-        step = user.state["step"]
-        user.press("Space")
-        user.wait(lambda: user.state["step"] > step + 10)
-        user.pause()
-        assert equal(before, user.tiles()) == [number == 2 for number in range(TILES)]
-
-        user.press("z")
-        user.wait(lambda: user.state["locked"] == [])
-        assert all(equal(before, user.tiles())), "undone to the moment before the lock"
-        user.press("z")
-        user.wait(lambda: all(equal(apart, user.tiles())))
-        user.press("Control+y")
-        user.wait(lambda: all(equal(before, user.tiles())))
-        user.page.locator("#filmstrip button").first.click()
-        user.wait(lambda: user.state["picked"] is None)
-
-        user.page.locator("#seed").fill("77")
-        user.page.locator("#restart-noise").click()
-        user.wait(lambda: user.state["seed"] == 77 and user.state["step"] == 0)
-        started = user.tiles()
-        user.make_steps(1)
-        user.page.locator("#restart-noise").click()
-        user.wait(lambda: all(equal(started, user.tiles())))
+    user.page.locator("#anneal-steps").fill("7")
+    user.page.locator("#anneal").click()
+    user.wait(lambda: user.state["step"] == step + 7)
+    user.wait(lambda: not user.state["running"])
+    assert user.state["level"] == pytest.approx(0.01)
 
 
-def test_paint_holds_the_rest(user: User, checkpoint: Path, tmp_path: Path) -> None:
+def test_pick_spread_lock_undo_and_restart(user: User, address: str) -> None:
+    user.open(address)
+    user.pause()
+    user.make_steps(3)
+    user.page.locator('[data-tile="4"]').click()
+    user.wait(lambda: user.state["picked"] == 4)
+    assert user.page.locator('[data-tile="4"]').get_attribute("aria-pressed") == "true"
+    user.press("3")
+    user.wait(lambda: user.state["picked"] == 2)
+    apart = user.tiles()
+    user.page.locator("#spread").click()
+    user.wait(
+        lambda: user.state["can_undo"] and equal(user.tiles(), [apart[2]] * TILES) == [True] * TILES
+    )
+    user.make_steps(2)
+    assert len({tile.tobytes() for tile in user.tiles()}) == TILES, "each has its own noise"
+
+    user.press("l")
+    user.wait(lambda: user.state["locked"] == [2])
+    assert "locked" in (user.page.locator('[data-tile="2"]').get_attribute("aria-label") or "")
+    before = user.tiles()
+    step = user.state["step"]
+    user.press("Space")
+    user.wait(lambda: user.state["step"] > step + 10)
+    user.pause()
+    assert equal(before, user.tiles()) == [number == 2 for number in range(TILES)]
+
+    user.press("z")
+    user.wait(lambda: user.state["locked"] == [])
+    assert all(equal(before, user.tiles())), "undone to the moment before the lock"
+    user.press("z")
+    user.wait(lambda: all(equal(apart, user.tiles())))
+    user.press("Control+y")
+    user.wait(lambda: all(equal(before, user.tiles())))
+    user.page.locator("#filmstrip button").first.click()
+    user.wait(lambda: user.state["history"]["position"] == 0)
+
+    user.page.locator("#seed").fill("77")
+    user.page.locator("#restart-noise").click()
+    user.wait(lambda: user.state["seed"] == 77 and user.state["step"] == 0)
+    started = user.tiles()
+    user.make_steps(1)
+    user.page.locator("#restart-noise").click()
+    user.wait(lambda: all(equal(started, user.tiles())))
+
+
+def test_paint_holds_the_rest(user: User, address: str, tmp_path: Path) -> None:
     picture = np.random.default_rng(5).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     Image.fromarray(picture).save(tmp_path / "mine.png")
-    with interactive(checkpoint) as address:
-        user.open(address)
-        user.press("2")
-        user.wait(lambda: user.state["picked"] == 1)
-        user.page.locator("#open-image").set_input_files(tmp_path / "mine.png")
-        user.wait(lambda: np.array_equal(user.tile(1)[..., :3], picture))
-        assert not user.state["running"]
-        user.press("p")
-        user.page.locator("#paint-dialog").wait_for()
-        user.page.locator("#brush-size").fill("1")
-        canvas = user.page.locator("#paint-canvas").bounding_box()
-        cell = canvas["width"] / SIDE
-        mouse = user.page.mouse
-        mouse.move(canvas["x"] + 5.5 * cell, canvas["y"] + 1.5 * cell)
-        mouse.down()
-        mouse.move(canvas["x"] + 5.5 * cell, canvas["y"] + 6.5 * cell, steps=8)
-        mouse.up()
-        user.page.locator("#paint-done").click()
-        user.wait(lambda: user.state["masked"] == [1])
-        painted = np.zeros((SIDE, SIDE), bool)
-        painted[1:7, 5] = True
-        user.page.locator("#level").fill("1")
-        user.make_steps(6)
-        after = user.tile(1)[..., :3]
-        assert np.array_equal(after[~painted], picture[~painted]), "held bit for bit"
-        assert (after[painted] != picture[painted]).any(1).all(), "painted pixels change"
-        assert "painted" in (user.page.locator('[data-tile="1"]').get_attribute("aria-label") or "")
+    user.open(address)
+    user.press("2")
+    user.wait(lambda: user.state["picked"] == 1)
+    user.page.locator("#open-image").set_input_files(tmp_path / "mine.png")
+    user.wait(lambda: np.array_equal(user.tile(1)[..., :3], picture))
+    assert not user.state["running"]
+    user.press("p")
+    user.page.locator("#paint-dialog").wait_for()
+    user.page.locator("#brush-size").fill("1")
+    canvas = user.page.locator("#paint-canvas").bounding_box()
+    cell = canvas["width"] / SIDE
+    mouse = user.page.mouse
+    mouse.move(canvas["x"] + 5.5 * cell, canvas["y"] + 1.5 * cell)
+    mouse.down()
+    mouse.move(canvas["x"] + 5.5 * cell, canvas["y"] + 6.5 * cell, steps=8)
+    mouse.up()
+    user.page.locator("#paint-done").click()
+    user.wait(lambda: user.state["masked"] == [1])
+    painted = np.zeros((SIDE, SIDE), bool)
+    painted[1:7, 5] = True
+    user.page.locator("#level").fill("1")
+    user.make_steps(6)
+    after = user.tile(1)[..., :3]
+    assert np.array_equal(after[~painted], picture[~painted]), "held bit for bit"
+    assert (after[painted] != picture[painted]).any(1).all(), "painted pixels change"
+    assert "painted" in (user.page.locator('[data-tile="1"]').get_attribute("aria-label") or "")
 
-        user.press("p")
-        user.page.locator("#mask-invert").click()
-        user.page.locator("#paint-done").click()
-        user.make_steps(4)
-        other = user.tile(1)[..., :3]
-        assert np.array_equal(other[painted], after[painted])
-        assert (other[~painted] != after[~painted]).any()
+    user.press("p")
+    user.page.locator("#mask-invert").click()
+    user.page.locator("#paint-done").click()
+    user.make_steps(4)
+    other = user.tile(1)[..., :3]
+    assert np.array_equal(other[painted], after[painted])
+    assert (other[~painted] != after[~painted]).any()
 
 
 def test_shelf_session_and_replay(
@@ -349,3 +394,198 @@ def replay(checkpoint: Path, folder: Path) -> Result:
     result = CliRunner().invoke(sample.main, [str(checkpoint), *arguments])
     assert result.exit_code == 0, result.output
     return result
+
+
+def test_looking_at_a_past_moment_loses_nothing(user: User, address: str) -> None:
+    user.open(address)
+    user.make_steps(1)
+    for tile in ("2", "5", "3"):
+        user.press(tile, "s")
+        user.make_steps(1)
+    last = user.tiles()
+    entries = user.page.locator("#filmstrip button").count()
+    assert entries == 3, "picks are no entries"
+    user.press("z", "z", "z")
+    user.wait(lambda: not user.state["can_undo"])
+    user.page.locator('[data-tile="4"]').click()
+    user.press(*["ArrowRight"] * 20)
+    user.wait(lambda: user.state["picked"] == (4 + 20) % TILES)
+    assert user.page.locator("#filmstrip .future").count() == entries
+    user.press("y", "y", "y")
+    user.wait(lambda: all(equal(last, user.tiles())))
+    assert user.state["picked"] == (4 + 20) % TILES
+
+
+def walks(user: User) -> list[bool]:
+    """Which tiles change in some steps; the chains run."""
+    before, step = user.tiles(), user.state["step"]
+    user.until_step_after(step + 5)
+    return [not same for same in equal(before, user.tiles())]
+
+
+def test_only_the_tile_that_is_painted_or_enlarged_walks(user: User, address: str) -> None:
+    user.open(address)
+    user.press("3", "Space")
+    user.wait(lambda: user.state["step"] > 2)
+    for key, name in (("p", "paint"), ("e", "zoom")):
+        user.press(key)
+        user.page.locator(f"#{name}-dialog").wait_for()
+        user.until_step_after(user.state["step"] + 1)
+        assert walks(user) == [tile == 2 for tile in range(TILES)], name
+        large = user.page.evaluate(READ_CANVAS, f"{name}-picture")
+        assert len(large) == 4 * SIDE * SIDE
+        user.page.locator(f"#{name}-solo").click()
+        user.until_step_after(user.state["step"] + 1)
+        assert walks(user) == [True] * TILES, name
+        user.page.locator(f"#{name}-solo").click()
+        user.press("Escape")
+        user.page.locator(f"#{name}-dialog").wait_for(state="hidden")
+        user.until_step_after(user.state["step"] + 1)
+        assert walks(user) == [True] * TILES, name
+    assert user.state["picked"] == 2, "Escape closes the dialog, no more"
+
+
+PHONE = {"width": 390, "height": 844}
+
+
+def test_a_phone(chromium: Any, address: str) -> None:
+    context = chromium.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    user = User(context.new_page()).open(address)
+    for name in ("run", "spread", "keep", "undo"):
+        box = user.page.locator(f"#{name}").bounding_box()
+        assert box["y"] + box["height"] <= PHONE["height"], name
+        assert box["height"] >= 40 and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
+    assert user.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    user.page.locator('[data-tile="1"]').tap()
+    user.wait(lambda: user.state["picked"] == 1)
+    kept = user.tile(1)
+    user.page.locator("#keep").tap()
+    user.page.locator("#spread").tap()
+    user.wait(lambda: equal(user.tiles(), [kept] * TILES) == [True] * TILES)
+    user.page.locator("#undo").tap()
+    user.wait(lambda: not all(equal(user.tiles(), [kept] * TILES)))
+    assert user.page.locator("#shelf .kept").count() == 1
+
+    box = user.page.locator('[data-tile="3"]').bounding_box()
+    touch = context.new_cdp_session(user.page)
+    point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    user.page.locator("#zoom-dialog").wait_for()
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert user.page.locator("#zoom-title").inner_text() == "Tile 4"
+    assert user.page.locator("#zoom-spread").bounding_box()["y"] < PHONE["height"]
+    user.page.locator("#zoom-dialog .close").tap()
+    user.wait(lambda: user.state["picked"] == 3)
+    context.close()
+
+
+def test_shortcuts_of_one_letter_can_be_turned_off(user: User, address: str) -> None:
+    user.open(address)
+    user.press("?")
+    user.page.locator("#letters").click()
+    user.press("Escape", "2", "s", "k", "?", "ArrowRight")
+    user.wait(lambda: user.state["picked"] == 0)
+    user.press("Space")
+    user.wait(lambda: user.state["running"])
+    assert not user.state["can_undo"]
+    assert user.page.locator("#shelf .kept").count() == 0
+    assert not user.page.locator("#help-dialog").is_visible()
+    user.page.reload()
+    user.wait(lambda: user.page.evaluate("Boolean(window.nkca && window.nkca.onScreen >= 0)"))
+    user.press("2")
+    user.page.locator("#help").click()
+    user.page.locator("#letters").click()
+    user.press("Escape", "3")
+    user.wait(lambda: user.state["picked"] == 2)
+
+
+def test_large_pictures_and_sessions(chromium: Any, address: str, tmp_path: Path) -> None:
+    context = chromium.new_context()
+    user = User(context.new_page()).open(address)
+    Image.new("RGB", (6000, 4000), (200, 10, 10)).save(tmp_path / "large.jpg")
+    user.page.locator("#open-image").set_input_files(tmp_path / "large.jpg")
+    user.wait(lambda: (np.abs(user.tile(5)[..., :3] - np.array([200, 10, 10])) < 4).all())
+    with urllib.request.urlopen(f"{address}api/session.json", timeout=TIMEOUT) as answer:
+        session = json.load(answer)
+    select = [{"do": "select", "tile": number % 7} for number in range(10_000)]
+    (tmp_path / "large.json").write_text(
+        json.dumps(session | {"batch_size": TILES + 1, "events": [*session["events"], *select]})
+    )
+    (tmp_path / "larger.json").write_bytes(bytes(33 << 20))
+    chooser = user.page.locator("#session-load")
+    chooser.set_input_files(tmp_path / "larger.json")
+    user.page.get_by_text("too large for the page").wait_for()
+    chooser.set_input_files(tmp_path / "large.json")
+    user.page.locator("#ask-yes").click()
+    user.page.get_by_text(f"has {TILES + 1} chains, the command has {TILES}").wait_for()
+    user.page.locator("#ask-no").click()
+    user.page.get_by_text("The session was not opened.").wait_for()
+    chooser.set_input_files(tmp_path / "large.json")
+    user.page.locator("#ask-yes").click()
+    user.page.get_by_text("Open it all the same").wait_for()
+    user.page.locator("#ask-yes").click()
+    user.wait(lambda: user.page.locator(".cell").count() == TILES + 1)
+    user.wait(lambda: user.state["replaying"] is None and user.state["picked"] == 9_999 % 7)
+    context.close()
+
+
+def test_away_hanging_and_restarted(
+    chromium: Any, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NKCA_CACHE", str(tmp_path / "cache"))
+    context = chromium.new_context()
+    user = User(context.new_page())
+    with running(checkpoint) as (address, process):
+        user.open(address)
+        user.make_steps(3)
+        user.press("3", "k")
+        user.wait(lambda: user.page.locator("#shelf .kept").count() == 1)
+        kept = user.tile(2)
+
+        process.send_signal(signal.SIGSTOP)
+        user.press("4")
+        user.page.locator("#waiting").wait_for()
+        assert re.fullmatch(r"working \d+ s", user.page.locator("#waiting").inner_text())
+        process.send_signal(signal.SIGCONT)
+        user.wait(lambda: user.state["picked"] == 3)
+        user.page.locator("#waiting").wait_for(state="hidden")
+
+        context.set_offline(True)
+        user.page.locator("#banner").get_by_text("does not respond").wait_for()
+        user.press("k")
+        user.page.get_by_text("Not done: the server does not respond.").wait_for()
+        context.set_offline(False)
+        user.page.locator("#banner").wait_for(state="hidden")
+        user.press("5")
+        user.wait(lambda: user.state["picked"] == 4)
+        assert user.page.locator("#shelf .kept").count() == 1
+    user.page.locator("#banner").get_by_text("does not respond").wait_for()
+    with interactive(checkpoint, f"--port={address.split(':')[-1].strip('/')}"):
+        user.page.locator("#banner").wait_for(state="hidden")
+        user.page.get_by_text("Open session lists the old one").wait_for()
+        user.page.locator("#sessions").click()
+        user.page.locator("#saved button").get_by_text("1 kept").click()
+        user.wait(lambda: user.page.locator("#shelf .kept").count() == 1)
+        user.wait(lambda: user.state["replaying"] is None)
+        assert np.array_equal(user.tile(2), kept)
+    context.close()
+
+
+def test_the_token_is_exchanged_for_a_cookie(chromium: Any, checkpoint: Path) -> None:
+    with interactive(checkpoint, "--token") as address:
+        place, _, token = address.partition("?token=")
+        file = redirect_file(address)
+        context, stranger = chromium.new_context(), chromium.new_context()
+        user = User(context.new_page()).open(file.as_uri())
+        file.unlink()
+        assert user.page.url == place
+        assert token not in user.page.content()
+        user.make_steps(1)
+        (cookie,) = context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        refused = stranger.new_page().goto(place)
+        assert refused.status == 401
+        typed = User(stranger.new_page()).open(address)
+        assert typed.page.url == place
+        for one in (context, stranger):
+            one.close()
