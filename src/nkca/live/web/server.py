@@ -106,9 +106,7 @@ class _Endpoints:
         self.encoder = Worker(threads=2)
         self.bodies = Bodies()
         self.files = page_files()
-        self.files_saved: list[
-            Path
-        ] = []  # only grows: their numbers are valid as long as the server
+        self.listed: list[Path] = []  # saved sessions; only grows, so that their numbers stay
         self.batch_size = shared.explorer.setup.batch_size
         self.now = Snapshot(shared.session, shared.explorer.state)
 
@@ -148,14 +146,14 @@ class _Endpoints:
     async def saved(self, _: Request) -> Response:
         digest = self.shared.origin.checkpoint_sha256
         found = await self.encoder.do(lambda: saved_sessions(digest))
-        self.files_saved += [one.path for one in found if one.path not in self.files_saved]
-        number = self.files_saved.index
+        self.listed += [one.path for one in found if one.path not in self.listed]
+        number = self.listed.index
         entries = [{"number": number(o.path), "changed": o.changed, "kept": o.kept} for o in found]
         return json_response(entries)
 
     async def open_saved(self, request: Request) -> Response:
         await read_body(request, JSON, SMALL)
-        numbered = {str(number): path for number, path in enumerate(self.files_saved)}
+        numbered = {str(number): path for number, path in enumerate(self.listed)}
         path = numbered.get(request.path_params["number"])
         if path is None:
             raise HTTPException(404, "there is no such saved session")
