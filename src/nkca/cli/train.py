@@ -27,7 +27,7 @@ class TrainCommand(SectionedCommand):
 
     sections: ClassVar[Sections] = {
         "images": (
-            *("dataset", "resize", "channels", "background", "data_augmentation", "strict"),
+            *("dataset", "resize", "fit", "channels", "background", "data_augmentation", "strict"),
             *("cache", "cache_dir", "data_workers"),
         ),
         "model": (

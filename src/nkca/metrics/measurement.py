@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeGuard
 
+from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.dataset import load_dataset
@@ -218,22 +219,33 @@ def _open_files(
         statistics = load_statistics(path)
         about = {"kind": "statistics", "path": str(path), "of": statistics.images}
         return replace(statistics, images=about)
-    data = {**vars(request.data), "dataset": name}
-    pixels = None
+    data = replace(request.data, dataset=name)
+    pixels, accepted = None, ANY_SIZE
     if checkpoint is not None:
-        channels, height, width = checkpoint.model.data_shape
+        data, accepted = _as_seen(data, checkpoint)
         pixels = checkpoint.model.pixels
-        data |= {"channels": channels, "background": checkpoint.config.data.background}
-        if data["resize"] is None and height == width:
-            own = _resolved(name) in checkpoint.trained_on
-            data["resize"] = checkpoint.config.data.resize if own else height
-    decoded = load_dataset(DataConfig(**data), on_decode)
-    if checkpoint is not None and decoded.images.shape[1:3] != (height, width):
-        found = "x".join(map(str, decoded.images.shape[2:0:-1]))
-        raise InputError(f"{name} holds images of {found}, the model makes {width}x{height}")
+    decoded = load_dataset(data, on_decode, accepted)
+    height, width = decoded.images.shape[1:3]
+    if accepted.only and not accepted.includes(height, width):
+        raise InputError(
+            f"{name} holds images of {describe(height, width)}, the model makes "
+            f"{describe(*accepted.only)}: use {as_option(*accepted.only)}"
+        )
     if request.full_depth or (pixels is not None and pixels.is_lossless):
         pixels = None  # keep the levels of the files
     return ImageFiles(decoded, path, pixels)
+
+
+def _as_seen(data: DataConfig, checkpoint: _OpenCheckpoint) -> tuple[DataConfig, Accepted]:
+    """How image files are read for a model: its own training images as they were, others in its size."""
+    channels, height, width = checkpoint.model.data_shape
+    own = checkpoint.config.data
+    data = replace(data, channels=channels, background=own.background)
+    if data.resize is None:
+        is_own = _resolved(data.dataset) in checkpoint.trained_on
+        resize, fit = (own.resize, own.fit) if is_own else (image_size(height, width), data.fit)
+        data = replace(data, resize=resize, fit=fit)
+    return data, Accepted(only=(height, width))
 
 
 def _first_images(
