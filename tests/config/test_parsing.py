@@ -24,8 +24,8 @@ from nkca.errors import InputError
 
 UNUSUAL: dict[str, Any] = {
     "hidden_size": 16, "dim_mults": [1, 1, 3], "discrete": True, "num_classes": 7, "dataset": "a: b #c",
-    "resize": [48, 32], "fit": "pad", "channels": 4, "background": "#ff0080", "data_augmentation": ["fliph", "flipv"],
-    "strict": True, "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
+    "resize": [48, 32], "fit": "pad", "channels": 4, "background": "#ff0080",
+    "data_augmentation": ["fliph", "flipv"], "strict": True, "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
     "max_time": 90.5, "batch_size": 12, "accumulate": 3,
     "activation_checkpointing": 2, "max_memory": 2**33, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
@@ -182,7 +182,8 @@ def test_dashes_and_underscores_are_the_same() -> None:
 OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("hidden_size", 0), ("hidden_size", -8), ("hidden_size", 12), ("dim_mults", []), ("dim_mults", [1, 0]),
     ("dim_mults", [-1]), ("num_classes", 1), ("num_classes", 257), ("parametrisation", "papr"),
-    ("resize", 0), ("resize", -1), ("resize", (8, 0)), ("fit", "stretch"), ("channels", 2), ("channels", 0), ("data_augmentation", ["flip"]),
+    ("resize", 0), ("resize", -1), ("resize", (8, 0)), ("fit", "stretch"),
+    ("channels", 2), ("channels", 0), ("data_augmentation", ["flip"]),
     ("data_workers", 0), ("epochs", 0), ("epochs", -1), ("max_steps", 0), ("max_time", 0),
     ("max_time", -3), ("batch_size", 0), ("accumulate", 0), ("accumulate", 33),
     ("activation_checkpointing", -1), ("activation_checkpointing", 5), ("max_memory", 8),

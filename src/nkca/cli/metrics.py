@@ -23,6 +23,7 @@ from nkca.cli.options import computing_options, output_directory, schedule_optio
 from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import signals_interrupt
 from nkca.config.parsing import OPTIONS
+from nkca.config.schema import FITS
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
 @click.option("--resize", metavar="N|HxW", help="Size of files: N x N, or height x width.")
 @click.option(
     "--fit",
-    type=click.Choice(OPTIONS["fit"].metadata["choices"]),
+    type=click.Choice(FITS),
     default="crop",
     show_default=True,
     help=OPTIONS["fit"].metadata["help"],

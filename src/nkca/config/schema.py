@@ -18,6 +18,9 @@ def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:
     return field(default=default, metadata={"help": text, "choices": choices})
 
 
+FITS = ("crop", "pad", "commonest")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What the weights mean; a run cannot be resumed with another one."""
@@ -75,8 +78,8 @@ class DataConfig:
     )
     fit: str = option(
         "crop",
-        "Images of another shape: cut to it, padded (never enlarged), or only the commonest size is kept.",
-        ("crop", "pad", "commonest"),
+        "What has another shape is cut, or padded; or only the commonest size is used.",
+        FITS,
     )
     channels: int | None = option(
         None, "1 (grey), 3 (colour) or 4 (with alpha); default: from the data.", (1, 3, 4)

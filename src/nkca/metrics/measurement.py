@@ -219,8 +219,7 @@ def _open_files(
         statistics = load_statistics(path)
         about = {"kind": "statistics", "path": str(path), "of": statistics.images}
         return replace(statistics, images=about)
-    data = replace(request.data, dataset=name)
-    pixels, accepted = None, ANY_SIZE
+    data, pixels, accepted = replace(request.data, dataset=name), None, ANY_SIZE
     if checkpoint is not None:
         data, accepted = _as_seen(data, checkpoint)
         pixels = checkpoint.model.pixels

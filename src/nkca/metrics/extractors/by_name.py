@@ -110,6 +110,6 @@ def best_extractor(height: int, width: int) -> str:
     if 3 * height * width <= pixels.MAX_DIMENSIONS:
         return pixels.NAME
     raise InputError(
-        f"no extractor for images of {describe(height, width)} is on this machine: pip install 'nkca[metrics]', "
-        f"or name a FILE{_FILE}"
+        f"no extractor for images of {describe(height, width)} is on this machine: "
+        f"pip install 'nkca[metrics]', or name a FILE{_FILE}"
     )

@@ -29,7 +29,7 @@ class PixelsExtractor:
         if dimensions > MAX_DIMENSIONS:
             height, width = images.shape[2:]
             raise InputError(
-                f"pixels as features are for small images: {describe(height, width)} in RGB are {dimensions} "
-                f"dimensions, at most {MAX_DIMENSIONS} are allowed"
+                f"pixels as features are for small images: {describe(height, width)} in RGB are "
+                f"{dimensions} dimensions, at most {MAX_DIMENSIONS} are allowed"
             )
         return Features((images.float() / 127.5 - 1).flatten(1))
