@@ -25,7 +25,8 @@ from nkca.errors import InputError
 UNUSUAL: dict[str, Any] = {
     "hidden_size": 16, "dim_mults": [1, 1, 3], "discrete": True, "num_classes": 7, "dataset": "a: b #c",
     "resize": [48, 32], "fit": "pad", "channels": 4, "background": "#ff0080",
-    "data_augmentation": ["fliph", "flipv"], "strict": True, "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
+    "data_augmentation": ["fliph", "flipv"], "strict": True,
+    "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
     "max_time": 90.5, "batch_size": 12, "accumulate": 3,
     "activation_checkpointing": 2, "max_memory": 2**33, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,

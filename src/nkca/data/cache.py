@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nkca.data.decode import PixelArray
+from nkca.data.headers import SizeCount
 from nkca.data.listing import Listing, open_source
 from nkca.data.pillow import silence_pillow
 from nkca.data.reading import (
@@ -53,7 +54,7 @@ class DecodedImages:
     None; `names`: N file names; `unreadable`: (name, reason) of those that cannot be read;
     `histogram`: (256,) int64, how often each byte occurs in `images`;
     `from_cache`: no image file was opened to make this; `left_out`: (name, reason) of readable images
-    that are not used; `sizes`: (height, width, count) of files, left out for their size or not.
+    that are not used; `sizes`: of the files, the commonest first.
     A pickle holds the bytes of an array, but only the path of a memory map.
     """
 
@@ -64,7 +65,7 @@ class DecodedImages:
     from_cache: bool
     file: Path | None = None
     left_out: Named = ()
-    sizes: tuple[tuple[int, int, int], ...] = ()
+    sizes: tuple[SizeCount, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -141,12 +142,8 @@ def _collect(listing: Listing, plan: DecodePlan, batches: Iterator[Batch]) -> De
         unreadable += batch.unreadable
     names = _names_used(listing, unreadable + plan.left_out)
     check_unreadable(unreadable, len(listing) - len(plan.left_out), strict=False)
-    rest = (None, plan.left_out, _counts(plan))
+    rest = (None, plan.left_out, plan.sizes)
     return _from_array(images[:kept], names, unreadable, histogram, False, *rest)
-
-
-def _counts(plan: DecodePlan) -> tuple[tuple[int, int, int], ...]:
-    return tuple((*size, count) for size, count in plan.sizes.most_common())
 
 
 def _names_used(listing: Listing, unused: Named) -> tuple[str, ...]:
@@ -200,7 +197,7 @@ def _write_entry(entry: Path, listing: Listing, plan: DecodePlan, batches: Itera
         "shape": [images - len(unreadable), *plan.shape],
         "unreadable": unreadable,
         "left_out": plan.left_out,
-        "sizes": _counts(plan),
+        "sizes": plan.sizes,
         "histogram": histogram.tolist(),
     }
     write_text(entry / _META, json.dumps(meta))
@@ -215,7 +212,9 @@ def _open_entry(entry: Path, listing: Listing, from_cache: bool) -> DecodedImage
             tuple((str(name), str(reason)) for name, reason in meta[part])
             for part in ("unreadable", "left_out")
         )
-        sizes = tuple((int(h), int(w), int(count)) for h, w, count in meta["sizes"])
+        sizes = tuple(
+            SizeCount(int(h), int(w), int(n), str(name)) for h, w, n, name in meta["sizes"]
+        )
         histogram = np.array(meta["histogram"], np.int64)
         size = (entry / _IMAGES).stat().st_size
         is_whole = meta["key"] == entry.name

@@ -81,17 +81,12 @@ def load_dataset(
 
 
 def describe_left_out(images: DecodedImages) -> list[str]:
-    """For each reason how many images are left out, and which is the first."""
+    """For each reason how many images are left out, and the first of them."""
     first: dict[str, str] = {}
     for name, reason in images.left_out:
         first.setdefault(reason, name)
     counts = Counter(reason for _, reason in images.left_out)
-    return [
-        f"{first[reason]}, {reason}"
-        if count == 1
-        else f"{count:,} images, {first[reason]} for one: {reason}"
-        for reason, count in counts.items()
-    ]
+    return [f"{n:,} image{'s' * (n > 1)}: {why} ({first[why]})" for why, n in counts.items()]
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]:

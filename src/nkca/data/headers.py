@@ -6,13 +6,23 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from nkca.config.image_size import Accepted, as_option, describe
+from nkca.config.image_size import Accepted, as_option, describe, is_possible
 from nkca.data.decode import Probe
 from nkca.data.fitting import Size
 from nkca.data.listing import Listing
 
 _STEPS = re.compile(r".*/intermediate/[^/]+/step_\d+_level_[\d.]+\.png")
+
+
+class SizeCount(NamedTuple):
+    """How many images have a size, and the name of the first of them."""
+
+    height: int
+    width: int
+    count: int
+    example: str
 
 
 @dataclass
@@ -51,6 +61,14 @@ class Headers:
         example, reason = self.examples[size], f"not {describe(*size)}"
         others = (i for i, other in enumerate(self.size_of) if other not in (example, -1))
         self.left_out |= dict.fromkeys(others, reason)
+        self.sizes = Counter({size: self.sizes[size]})
+
+    def counts(self, listing: Listing) -> tuple[SizeCount, ...]:
+        """The sizes of the images to use, the commonest first."""
+        return tuple(
+            SizeCount(*size, count, listing.names[self.examples[size]])
+            for size, count in self.sizes.most_common()
+        )
 
     def indices(self) -> Sequence[int]:
         """The indices of the images to use."""
@@ -60,10 +78,8 @@ class Headers:
 
     def say_sizes(self, listing: Listing, largest: Size, accepted: Accepted) -> str:
         """That sizes differ, and the options that make one size of them, all of which are ``accepted``."""
-        parts = [
-            f"{count} of {height}x{width} ({listing.names[self.examples[height, width]]})"
-            for (height, width), count in self.sizes.most_common(5)
-        ]
+        first = self.counts(listing)[:5]
+        parts = [f"{count} of {h}x{w} ({example})" for h, w, count, example in first]
         more = f", and {len(self.sizes) - 5} more sizes" if len(self.sizes) > 5 else ""
         proposals = self._proposals(largest, accepted)
         advice = f"; use {', or '.join(proposals)}" if proposals else ""
@@ -78,7 +94,8 @@ class Headers:
             ("commonest", self.commonest(), False, f"{most} of {total} images"),
             ("pad", largest, True, "borders, nothing cut"),
         ):
-            near = size if accepted.includes(*size) else accepted.nearest(*size, up)
+            fits = accepted.includes(*size) and is_possible(size)
+            near = size if fits else accepted.nearest(*size, up)
             if near is not None:
                 resized = "" if near == size else f" {as_option(*near)}"
                 found.append(f"fit={fit}{resized} ({meaning})")

@@ -1,7 +1,6 @@
 """The two passes over a listing: all headers, which determine size and channels, then all pixels."""
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ import numpy as np
 from nkca.config.image_size import ANY_SIZE, Accepted, ImageSize, describe, sides
 from nkca.data.decode import WHITE, DecodeOptions, PixelArray, Probe, decode, probe
 from nkca.data.fitting import Color, Size
-from nkca.data.headers import Headers
+from nkca.data.headers import Headers, SizeCount
 from nkca.data.listing import ImageSource, Listing, ReadImage, UnreadableImageError
 from nkca.data.workers import WorkerPool
 from nkca.errors import InputError
@@ -55,7 +54,7 @@ class LoadOptions:
 class DecodePlan:
     """What to decode, from the headers: the indices of images, their size, and those left out.
 
-    `sizes`: how many readable images, those left out included, have which (height, width).
+    `sizes`: how many of the images have which size.
     """
 
     indices: Sequence[int]
@@ -64,7 +63,7 @@ class DecodePlan:
     options: DecodeOptions
     unreadable: Named
     left_out: Named
-    sizes: Counter[Size]
+    sizes: tuple[SizeCount, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -123,7 +122,7 @@ def read_headers(
         ),
         unreadable=unreadable,
         left_out=_by_name(listing, headers.left_out),
-        sizes=headers.sizes,
+        sizes=headers.counts(listing),
     )
 
 
