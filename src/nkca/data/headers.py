@@ -21,7 +21,7 @@ class SizeCount(NamedTuple):
 
     height: int
     width: int
-    count: int
+    images: int
     example: str
 
 

@@ -60,7 +60,7 @@ def warnings(images: DecodedImages, config: DataConfig, batch_size: int) -> Iter
 
 
 def _count(done: Sequence[tuple[SizeCount, Fitting]], what: str) -> int:
-    return sum(size.count for size, fitting in done if getattr(fitting, what))
+    return sum(size.images for size, fitting in done if getattr(fitting, what))
 
 
 def _smallest(done: Sequence[tuple[SizeCount, Fitting]]) -> str:
