@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tables import each
+from torchvision.transforms.v2 import functional
 
 from nkca.config.image_size import Accepted
 from nkca.config.parsing import configure
@@ -89,7 +90,6 @@ def test_padding_is_the_background_and_pixels_are_kept_as_they_are() -> None:
 
 def test_crops_are_those_of_torchvision_to_the_byte() -> None:
     """Its CenterCrop and antialiased Resize of a Pillow image, in every mode that files become."""
-    functional = pytest.importorskip("torchvision.transforms.v2.functional")
     random = np.random.default_rng(0)
     sizes = [(8, 8), (9, 14), (17, 5), (31, 64)]
     for mode, size, result in each(itertools.product(("L", "RGB", "RGBA"), sizes, sizes)):

@@ -309,7 +309,8 @@ def test_one_place_is_opened_once(places: Places) -> None:
 def test_files_of_other_sizes(places: Places, tmp_path: Path) -> None:
     wide = save_pictures(tmp_path / "wide", random_pictures(4, seed=5, side=24)[:, :16])
     expected = (
-        "samples have 24x16 pixels, the reference 8x8: the score measures that difference too"
+        "samples have 16x24 (height x width) pixels, the reference 8x8: the score measures that "
+        "difference too"
     )
     assert opened(wide, places.train).warnings == (expected,)
     expected = (

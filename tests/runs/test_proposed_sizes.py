@@ -15,7 +15,7 @@ from nkca.runs.start import open_run, prepare
 TINY = {"hidden_size": 8, "batch_size": 2, "device": "cpu", "max_steps": 1, "viz_freq": 0}
 TINY |= {"cache": False}
 SIZES = {
-    "mixed": [(24, 18)] * 3 + [(30, 18), (16, 20), (8, 40)],
+    "mixed": [(24, 18)] * 3 + [(30, 18), (16, 20), (9, 42)],
     "odd": [(17, 30)] * 2,
     "even": [(8, 8)] * 2,
 }
