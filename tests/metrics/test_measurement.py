@@ -189,8 +189,10 @@ def test_files_beside_a_model_are_of_its_size_and_channels(places: Places, tmp_p
 
 
 def test_files_that_do_not_fit_a_model(places: Places) -> None:
-    with pytest.raises(InputError, match=r"train holds images of 6x6, the model makes 8x8"):
+    said = r"train holds images of 6x6, the model makes 8x8: use resize=8$"
+    with pytest.raises(InputError, match=said):
         opened(places.model, places.train, data=DataConfig(resize=6))
+    opened(places.model, places.train, data=DataConfig(resize=8))
 
 
 def levels_in(images: ImageFiles) -> set[int]:

@@ -1,6 +1,5 @@
 """Decoded images -> training batches, in an order that depends only on (seed, epoch)."""
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +22,6 @@ from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
 from nkca.pixels import as_tensor
 from nkca.system.cache_dir import default_cache_dir
-
-logger = logging.getLogger("nkca")
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
@@ -49,7 +46,7 @@ def configured_cache_dir(config: DataConfig) -> Path | None:
 def load_dataset(
     config: DataConfig, on_decode: OnDecode | None = None, accepted: Accepted = ANY_SIZE
 ) -> DecodedImages:
-    """Decode the images that ``config`` names, or open them in the cache; log which are left out.
+    """Decode the images that ``config`` names, or open them in the cache.
 
     Args:
         on_decode: called with (done, total) while images are decoded.
@@ -68,16 +65,13 @@ def load_dataset(
         fit=config.fit,
         accepted=accepted,
     )
-    images = load_images(
+    return load_images(
         list_images(dataset_path(config.dataset)),
         options,
         configured_cache_dir(config),
         config.data_workers or os.cpu_count() or 1,
         on_decode,
     )
-    for said in describe_left_out(images):
-        logger.info("%s: left out %s", config.dataset, said)
-    return images
 
 
 def describe_left_out(images: DecodedImages) -> list[str]:

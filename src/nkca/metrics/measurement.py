@@ -14,7 +14,7 @@ from typing import TypeGuard
 from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
-from nkca.data.dataset import load_dataset
+from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.reading import OnDecode
 from nkca.demo import dataset_path, measured_path, model_name
 from nkca.errors import InputError
@@ -224,6 +224,8 @@ def _open_files(
         data, accepted = _as_seen(data, checkpoint)
         pixels = checkpoint.model.pixels
     decoded = load_dataset(data, on_decode, accepted)
+    for said in describe_left_out(decoded):
+        logger.info("%s: left out %s", name, said)
     height, width = decoded.images.shape[1:3]
     if accepted.only and not accepted.includes(height, width):
         raise InputError(
@@ -242,8 +244,8 @@ def _as_seen(data: DataConfig, checkpoint: _OpenCheckpoint) -> tuple[DataConfig,
     data = replace(data, channels=channels, background=own.background)
     if data.resize is None:
         is_own = _resolved(data.dataset) in checkpoint.trained_on
-        resize, fit = (own.resize, own.fit) if is_own else (image_size(height, width), data.fit)
-        data = replace(data, resize=resize, fit=fit)
+        fit = own.fit if is_own and data.fit == "crop" else data.fit
+        data = replace(data, resize=own.resize if is_own else image_size(height, width), fit=fit)
     return data, Accepted(only=(height, width))
 
 

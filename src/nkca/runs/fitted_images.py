@@ -1,12 +1,13 @@
 """What was done to image files so that all have one size: how often, how it looks; and warnings."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from nkca.config.image_size import describe
+from nkca.config.image_size import as_option, describe
 from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import describe_left_out, parse_color
@@ -22,16 +23,33 @@ LOST = (255, 0, 0)  # laid over what is cut or left out
 
 def fittings(images: DecodedImages, config: DataConfig) -> list[tuple[SizeCount, Fitting]]:
     """How the files of each size were fitted, the commonest size first."""
-    height, width = images.images.shape[1:3]
+    return _fittings(images, config, images.images.shape[1:3])
+
+
+def _fittings(
+    images: DecodedImages, config: DataConfig, result: tuple[int, int]
+) -> list[tuple[SizeCount, Fitting]]:
     how = padded if config.fit == "pad" else cropped
-    return [(size, how((size.height, size.width), (height, width))) for size in images.sizes]
+    return [(size, how((size.height, size.width), result)) for size in images.sizes]
+
+
+def _share_used(images: DecodedImages, config: DataConfig, result: tuple[int, int]) -> float:
+    """How much of files and result is neither cut nor border, summed over the images."""
+    return sum(
+        size.images
+        * math.prod(f.kept)
+        / math.prod(f.size)
+        * math.prod(f.scaled)
+        / math.prod(result)
+        for size, f in _fittings(images, config, result)
+    )
 
 
 def describe_fitting(images: DecodedImages, config: DataConfig) -> list[tuple[str, str]]:
     """(what happened, to how many images), for what did happen."""
     done = fittings(images, config)
     said = [("left out", text) for text in describe_left_out(images)]
-    lost = [1 - f.kept[0] * f.kept[1] / (f.size[0] * f.size[1]) for _, f in done]
+    lost = [1 - math.prod(f.kept) / math.prod(f.size) for _, f in done]
     for label, count, note in (
         ("cut", _count(done, "is_cut"), f"up to {max(lost, default=0):.0%} of an image"),
         ("padded", _count(done, "is_padded"), "borders in the background's colour"),
@@ -51,6 +69,12 @@ def warnings(images: DecodedImages, config: DataConfig, batch_size: int) -> Iter
         yield f"a batch of {batch_size} has each of the {len(images)} images more than once"
     if height == width == 1:
         yield "images of one pixel have no neighbouring pixels, from which a model learns"
+    as_asked = _share_used(images, config, (height, width))
+    if _share_used(images, config, (width, height)) > 1.05 * as_asked:
+        yield (
+            f"{as_option(height, width)} is {height} high and {width} wide, and most images have the other "
+            f"shape: {as_option(width, height)} uses more of them"
+        )
     done = fittings(images, config)
     if count := _count(done, "is_enlarged"):
         yield (
@@ -64,7 +88,7 @@ def _count(done: Sequence[tuple[SizeCount, Fitting]], what: str) -> int:
 
 
 def _smallest(done: Sequence[tuple[SizeCount, Fitting]]) -> str:
-    return describe(*min((f.size for _, f in done), key=lambda size: size[0] * size[1]))
+    return describe(*min((f.size for _, f in done), key=math.prod))
 
 
 def show_fitting(

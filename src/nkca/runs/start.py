@@ -13,7 +13,7 @@ from nkca.config.parsing import configure, field_name
 from nkca.config.recipes import RECOMMENDED, with_recipe
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
-from nkca.data.dataset import load_dataset
+from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_advice
@@ -134,6 +134,7 @@ def prepare(
     height, width, channels = images.images.shape[1:]
     shape = (channels, height, width)
     messages = [f"skipped unreadable image {name}: {why}" for name, why in images.unreadable]
+    messages.extend(f"left out {said}" for said in describe_left_out(images))
     if checkpoint is not None:
         check_data_shape(checkpoint, shape, directory)
         messages.append(f"resuming {directory} at step {checkpoint.progress['step']}")
