@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tables import each
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 
 from nkca.config.image_size import Accepted
 from nkca.config.parsing import configure

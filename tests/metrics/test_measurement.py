@@ -316,7 +316,8 @@ def test_files_of_other_sizes(places: Places, tmp_path: Path) -> None:
     )
     assert opened(wide, places.train).warnings == (expected,)
     expected = (
-        "samples have 8x8 pixels, the reference 24x16: the score measures that difference too"
+        "samples have 8x8 pixels, the reference 16x24 (height x width): the score measures that "
+        "difference too"
     )
     assert opened(places.train, wide).warnings == (expected,)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tables import each
-from torchvision.utils import make_grid
+from torchvision.utils import make_grid  # type: ignore[import-untyped]
 
 from nkca.errors import InputError
 from nkca.pictures.animation import FRAME_PIXELS, animation_frame, check_animation, save_animation

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
 from nkca.config.parsing import configure
@@ -28,6 +28,7 @@ from nkca.models.build import restore
 from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
+ROLES = ("samples", "reference", "train", "held_out")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 logger = logging.getLogger("nkca")
 
@@ -87,7 +88,7 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     Raises:
         InputError: if something is missing, cannot be read, or does not fit together.
     """
-    for role in ("samples", "reference", "train", "held_out"):
+    for role in ROLES:
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
     request = _with_package_paths(request)
@@ -127,17 +128,9 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
 
 def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
     """The request with paths in place of names such as ``demo:model``."""
-
-    def path(name: str | Subject) -> str | Subject:
-        return measured_path(name) if isinstance(name, str) else name
-
-    return replace(
-        request,
-        samples=path(request.samples),
-        reference=None if request.reference is None else path(request.reference),
-        train=None if request.train is None else path(request.train),
-        held_out=None if request.held_out is None else path(request.held_out),
-    )
+    paths: dict[str, Any] = {role: getattr(request, role) for role in ROLES}
+    paths = {role: measured_path(name) for role, name in paths.items() if isinstance(name, str)}
+    return replace(request, **paths)
 
 
 def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
@@ -243,9 +236,10 @@ def _as_seen(data: DataConfig, checkpoint: _OpenCheckpoint) -> tuple[DataConfig,
     own = checkpoint.config.data
     data = replace(data, channels=channels, background=own.background)
     if data.resize is None:
-        is_own = _resolved(data.dataset) in checkpoint.trained_on
-        fit = own.fit if is_own and data.fit == "crop" else data.fit
-        data = replace(data, resize=own.resize if is_own else image_size(height, width), fit=fit)
+        data = replace(data, resize=image_size(height, width))
+        if _resolved(data.dataset) in checkpoint.trained_on:
+            fit = own.fit if data.fit == "crop" else data.fit
+            data = replace(data, resize=own.resize, fit=fit)
     return data, Accepted(only=(height, width))
 
 
