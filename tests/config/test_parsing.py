@@ -24,8 +24,9 @@ from nkca.errors import InputError
 
 UNUSUAL: dict[str, Any] = {
     "hidden_size": 16, "dim_mults": [1, 1, 3], "discrete": True, "num_classes": 7, "dataset": "a: b #c",
-    "resize": 32, "channels": 4, "background": "#ff0080", "data_augmentation": ["fliph", "flipv"],
-    "strict": True, "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
+    "resize": [48, 32], "fit": "pad", "channels": 4, "background": "#ff0080",
+    "data_augmentation": ["fliph", "flipv"], "strict": True,
+    "cache": False, "cache_dir": "no", "data_workers": 3, "epochs": 3, "max_steps": 10,
     "max_time": 90.5, "batch_size": 12, "accumulate": 3,
     "activation_checkpointing": 2, "max_memory": 2**33, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
@@ -121,7 +122,10 @@ VALUES: dict[str, list[tuple[object, object]]] = {
     ],
     "epochs": [("7", 7), (7.0, 7)],
     "lr": [("1e-3", 0.001), (1, 1.0)],
-    "resize": [(None, None), ("none", None), ("64", 64)],
+    "resize": [
+        (None, None), ("none", None), ("64", 64), ("48x64", (48, 64)), ("48X64", (48, 64)),
+        ([48, 64], (48, 64)), ("[48, 64]", (48, 64)), ("64x64", 64), ([64, 64], 64),
+    ],
     "lag": [("null", None), ("0.25", 0.25)],
     "channels": [("3", 3)],
     "dataset": [("7", "7")],
@@ -179,7 +183,8 @@ def test_dashes_and_underscores_are_the_same() -> None:
 OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("hidden_size", 0), ("hidden_size", -8), ("hidden_size", 12), ("dim_mults", []), ("dim_mults", [1, 0]),
     ("dim_mults", [-1]), ("num_classes", 1), ("num_classes", 257), ("parametrisation", "papr"),
-    ("resize", 0), ("resize", -1), ("channels", 2), ("channels", 0), ("data_augmentation", ["flip"]),
+    ("resize", 0), ("resize", -1), ("resize", (8, 0)), ("fit", "stretch"),
+    ("channels", 2), ("channels", 0), ("data_augmentation", ["flip"]),
     ("data_workers", 0), ("epochs", 0), ("epochs", -1), ("max_steps", 0), ("max_time", 0),
     ("max_time", -3), ("batch_size", 0), ("accumulate", 0), ("accumulate", 33),
     ("activation_checkpointing", -1), ("activation_checkpointing", 5), ("max_memory", 8),
@@ -254,7 +259,13 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"discrete": True, "adjust": "deviation"}, "are for continuous pixels, not discrete"),
     ({"discrete": True, "num_classes": "1"}, "num_classes must be 2 to 256"),
     ({"channels": "2"}, "channels must be one of 1, 3, 4"),
-    ({"resize": "0"}, "resize must be positive, got 0"),
+    ({"resize": "0"}, "resize must be 1 to 16384 pixels a side, got 0"),
+    ({"resize": "64x"}, "a size such as 64, or 48x64 (height x width), got '64x'"),
+    ({"resize": "16x20000"}, "resize must be 1 to 16384 pixels a side"),
+    (
+        {"fit": "croop"},
+        "fit must be one of crop, pad, commonest, got 'croop' (did you mean 'crop'?)",
+    ),
     ({"batch_size": "0"}, "batch_size must be positive, got 0"),
     ({"epochs": "inf"}, "epochs must be a whole number, got 'inf'"),
     ({"lag": "1.5"}, "lag must be in [0, 1), got 1.5"),

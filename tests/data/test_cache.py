@@ -124,14 +124,15 @@ def test_different_sizes_are_told_with_the_way_out(folder: Path) -> None:
     with pytest.raises(InputError) as caught:
         load(folder)
     assert str(caught.value) == (
-        "images differ in size, use resize=2: "
-        "5 of 3x2 (0.png), 2 of 30x20 (wide.png), 1 of 4x9 (tall.png)"
+        "images differ in size (height x width): 5 of 2x3 (0.png), 2 of 20x30 (wide.png), 1 of 9x4 "
+        "(tall.png); use resize=2 (cut to that shape), or fit=commonest (5 of 8 images), or fit=pad "
+        "(borders, nothing cut)"
     )
     assert entries(folder) == []
     assert load(folder, LoadOptions(resize=2)).images.shape == (8, 2, 2, 1)
     for index in range(5, 10):
         save(folder / f"{index}.png", 0, (index, index))
-    with pytest.raises(InputError, match=r", and 3 more sizes$"):
+    with pytest.raises(InputError, match=r", and 3 more sizes; use"):
         load(folder)
 
 

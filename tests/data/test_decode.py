@@ -263,10 +263,10 @@ def test_other_colour_spaces() -> None:
 def test_fit_crops_the_centre_first() -> None:
     row = np.array([[10, 20, 30, 40, 50, 60, 70]], np.uint8).repeat(3, 0)
     image = Image.fromarray(row)
-    assert np.asarray(fit(image, 3, 3))[0].tolist() == [30, 40, 50]
-    assert np.asarray(fit(image, 1, 3))[:, 0].tolist() == [40, 40, 40]
-    assert fit(image, 14, 6).size == (14, 6)
-    assert np.asarray(fit(image, 7, 1)).tolist() == [[10, 20, 30, 40, 50, 60, 70]]
+    assert np.asarray(fit(image, (3, 3)))[0].tolist() == [30, 40, 50]
+    assert np.asarray(fit(image, (3, 1)))[:, 0].tolist() == [40, 40, 40]
+    assert fit(image, (6, 14)).size == (14, 6)
+    assert np.asarray(fit(image, (1, 7))).tolist() == [[10, 20, 30, 40, 50, 60, 70]]
     options = DecodeOptions(resize=3, channels=1)
     assert decode(encoded(image), options)[..., 0].tolist() == [[30, 40, 50]] * 3
 
@@ -284,7 +284,7 @@ def test_transparent_colours_do_not_bleed_when_resized() -> None:
 def test_fit_agrees_with_the_original(parity: Path) -> None:
     for case in torch.load(parity / "continuous.pt", weights_only=True)["resize"]:
         image = Image.fromarray(case["image_uint8"].permute(1, 2, 0).contiguous().numpy())
-        got = np.asarray(fit(image, case["size"], case["size"])).transpose(2, 0, 1)
+        got = np.asarray(fit(image, (case["size"], case["size"]))).transpose(2, 0, 1)
         expected = np.rint(case["out"].numpy() * 255.0)
         assert np.abs(got - expected).max() <= 1
 

@@ -189,8 +189,10 @@ def test_files_beside_a_model_are_of_its_size_and_channels(places: Places, tmp_p
 
 
 def test_files_that_do_not_fit_a_model(places: Places) -> None:
-    with pytest.raises(InputError, match=r"train holds images of 6x6, the model makes 8x8"):
+    said = r"train holds images of 6x6, the model makes 8x8: use resize=8$"
+    with pytest.raises(InputError, match=said):
         opened(places.model, places.train, data=DataConfig(resize=6))
+    opened(places.model, places.train, data=DataConfig(resize=8))
 
 
 def levels_in(images: ImageFiles) -> set[int]:
@@ -309,11 +311,13 @@ def test_one_place_is_opened_once(places: Places) -> None:
 def test_files_of_other_sizes(places: Places, tmp_path: Path) -> None:
     wide = save_pictures(tmp_path / "wide", random_pictures(4, seed=5, side=24)[:, :16])
     expected = (
-        "samples have 24x16 pixels, the reference 8x8: the score measures that difference too"
+        "samples have 16x24 (height x width) pixels, the reference 8x8: the score measures that "
+        "difference too"
     )
     assert opened(wide, places.train).warnings == (expected,)
     expected = (
-        "samples have 8x8 pixels, the reference 24x16: the score measures that difference too"
+        "samples have 8x8 pixels, the reference 16x24 (height x width): the score measures that "
+        "difference too"
     )
     assert opened(places.train, wide).warnings == (expected,)
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tables import each
+from torchvision.utils import make_grid  # type: ignore[import-untyped]
 
 from nkca.errors import InputError
 from nkca.pictures.animation import FRAME_PIXELS, animation_frame, check_animation, save_animation
@@ -58,6 +60,15 @@ def test_grid_is_about_square() -> None:
     ):
         sheet = grid(flat(*range(count), height=5, width=7, channels=3), columns)
         assert sheet.shape == (shape[0] * 7 + 2, shape[1] * 9 + 2, 3)
+
+
+def test_grids_are_those_of_torchvision() -> None:
+    """In colour, of several images; of one it leaves out the border, and grey becomes RGB."""
+    for count, channels, columns in each([(5, 3, 2), (9, 4, 3), (7, 3, 8)]):
+        images = np.random.default_rng(0).integers(0, 256, (count, 5, 7, channels), np.uint8)
+        tensor = torch.from_numpy(images).movedim(-1, 1)
+        theirs = make_grid(tensor, nrow=columns, padding=2, pad_value=255)
+        assert np.array_equal(grid(images, columns), theirs.movedim(0, -1).numpy())
 
 
 def test_zoom_makes_squares_of_pixels() -> None:

@@ -130,7 +130,7 @@ def test_a_mask_of_another_shape_is_cropped_as_its_image_is(tmp_path: Path) -> N
     Image.fromarray(wide).save(mask)
     Image.fromarray(wide).save(photo)
     picture, done = fit_picture(photo, (1, 8, 8))
-    assert "16x8 fitted to 8x8" in done
+    assert "8x16 (height x width) fitted to 8x8" in done
     assert np.array_equal(read_mask(mask, 8, 8).numpy(), picture[0].numpy() > 0)
     assert picture[0, 0].tolist() == [0] * 6 + [255] * 2
 
@@ -185,7 +185,7 @@ def test_pictures_of_any_mode_and_size_are_fitted_and_it_is_said(tmp_path: Path)
         if size == (8, 8):
             assert done == ""
         else:
-            assert done.startswith(f"{path}: {size[0]}x{size[1]} fitted to 8x8")
+            assert done.startswith(f"{path}: {size[1]}x{size[0]} (height x width) fitted to")
 
 
 def test_the_first_axis_is_the_height(tmp_path: Path) -> None:

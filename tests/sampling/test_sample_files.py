@@ -222,7 +222,7 @@ def test_images_are_fitted_and_it_is_said(checkpoint: Path, tmp_path: Path) -> N
     Image.new("RGBA", (31, 12), (9, 9, 9, 128)).save(image)
     out = tmp_path / "out"
     result = sample(checkpoint, image, "--num-sampling-steps=1", f"--save-dir={out}")
-    assert f"{image}: 31x12 fitted to 8x8 (centre crop, resize)" in result.stderr
+    assert f"{image}: 12x31 (height x width) fitted to 8x8" in result.stderr
     assert pixels(out / "wide_seed_000000.png").shape[:2] == (8, 8)
     quiet = sample(checkpoint, image, "--num-sampling-steps=1", f"--save-dir={out}-b", "-q")
     assert quiet.output == ""

@@ -22,6 +22,8 @@ from nkca.cli.metrics_flags import (
 from nkca.cli.options import computing_options, output_directory, schedule_options
 from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import signals_interrupt
+from nkca.config.parsing import OPTIONS
+from nkca.config.schema import FITS
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
@@ -85,8 +87,13 @@ if TYPE_CHECKING:
     expose_value=False,
     callback=lambda _context, _option, value: refuse_old_spelling(value),
 )
+@click.option("--resize", metavar="N|HxW", help="Size of files: N x N, or height x width.")
 @click.option(
-    "--resize", type=click.IntRange(min=1), metavar="N", help="Crop and resize files to N x N."
+    "--fit",
+    type=click.Choice(FITS),
+    default="crop",
+    show_default=True,
+    help=OPTIONS["fit"].metadata["help"],
 )
 @click.option(
     "--save-stats",

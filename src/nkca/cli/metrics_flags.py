@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nkca.config.schema import DataConfig
+from nkca.config.parsing import configure
 from nkca.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def request_of(given: dict[str, Any]) -> "MeasureRequest":
         lag=given["lag"],
         device=given["device"],
         compile=given["compile"],
-        data=DataConfig(resize=given["resize"], cache=given["cache"], cache_dir=given["cache_dir"]),
+        data=configure(
+            {name: given[name] for name in ("resize", "fit", "cache", "cache_dir")}
+        ).data,
         full_depth=given["full_depth"],
     )
 

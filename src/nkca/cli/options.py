@@ -54,6 +54,8 @@ def _metavar(name: str) -> str:
     if choices:
         return "|".join(map(str, choices))
     text = str(TYPES[name])
+    if name == "resize":
+        return "N|HxW"
     if "tuple" in text:
         return "LIST"
     if name in DURATIONS:

@@ -11,6 +11,7 @@ from nkca.cli.help_sections import SectionedCommand, Sections, help_all_option
 from nkca.cli.options import config_options
 from nkca.cli.progress import ProgressBar, duration, messages
 from nkca.cli.signals import stop_on_signal
+from nkca.config.image_size import describe
 from nkca.config.parsing import configure, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_advice
@@ -27,7 +28,7 @@ class TrainCommand(SectionedCommand):
 
     sections: ClassVar[Sections] = {
         "images": (
-            *("dataset", "resize", "channels", "background", "data_augmentation", "strict"),
+            *("dataset", "resize", "fit", "channels", "background", "data_augmentation", "strict"),
             *("cache", "cache_dir", "data_workers"),
         ),
         "model": (
@@ -204,6 +205,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
     from nkca.pictures.png import save_png
     from nkca.runs.dry_run import dry_run
+    from nkca.runs.fitted_images import describe_fitting, warnings
     from nkca.runs.memory_fit import advice_on_memory
     from nkca.runs.start import prepare
 
@@ -223,10 +225,14 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     capped = (
         "" if limit is None or limit > total else f", stopped by --max-time at {duration(limit)}"
     )
-    click.echo(f"images       {len(run.images):,} of {width}x{height}, {channels} channel(s)")
+    size = f"{describe(height, width)}, {channels} channel(s)"
+    click.echo(f"images       {len(run.images):,} of {size}")
     click.echo(f"unreadable   {len(run.images.unreadable)}")
     for name, reason in run.images.unreadable[:10]:
         click.echo(f"             {name}: {reason}")
+    fitted = describe_fitting(run.images, run.config.data)
+    for label, said in fitted:
+        click.echo(f"{label:<12} {said}")
     click.echo(f"parameters   {found.parameters:,}")
     click.echo(f"device       {run.ema_model.device}")
     click.echo(
@@ -240,7 +246,10 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     click.echo(f"memory       {_memory(found.peak_memory)}")
     if run.scorer is not None:
         click.echo(f"evaluation   {run.scorer.announcement()}")
-    click.echo(f"sheet        {sheet}: images as the model sees them, then noised")
+    last = "; last, files with what is lost in red, above how they are used" if fitted else ""
+    click.echo(f"sheet        {sheet}: images as the model sees them, then noised{last}")
+    for warning in warnings(run.images, run.config.data, batch):
+        click.echo(f"warning      {warning}")
     click.echo("Nothing was trained; leave out --dry-run to begin.")
 
 

@@ -4,12 +4,13 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from nkca.config.image_size import EXPECTED, parse_image_size
 from nkca.config.schema import (
     CadenceConfig,
     DataConfig,
@@ -104,6 +105,13 @@ DURATIONS = ("max_time", "eval_time")  # options in seconds that may be written 
 SIZES = ("max_memory",)  # options in bytes that may be written 8G
 
 
+SPELLINGS: dict[str, tuple[Callable[[Any], Any], str]] = {  # how a value is read, what is expected
+    **dict.fromkeys(DURATIONS, (parse_duration, DURATION)),
+    **dict.fromkeys(SIZES, (parse_size, SIZE)),
+    "resize": (parse_image_size, EXPECTED),
+}
+
+
 SECTIONS: dict[str, type] = {
     "model": ModelConfig,
     "data": DataConfig,
@@ -173,14 +181,13 @@ def parse_value(name: str, value: Any) -> Any:
     if any(text in typing.get_args(hint) for hint in words):
         return text
     hint = hints[0]
+    parse, expected = SPELLINGS.get(name) or (
+        lambda value: convert(hint, value),
+        " or ".join(map(describe, [hint, *words])),
+    )
     try:
-        if name in DURATIONS:
-            parsed = parse_duration(value)
-        else:
-            parsed = parse_size(value) if name in SIZES else convert(hint, value)
+        parsed = parse(value)
     except (TypeError, ValueError, OverflowError):
-        kinds = " or ".join(map(describe, [hint, *words]))
-        expected = DURATION if name in DURATIONS else SIZE if name in SIZES else kinds
         raise InputError(f"{name} must be {expected}, got {value!r}") from None
     if choices and parsed not in choices:
         raise InputError(

@@ -9,12 +9,16 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nkca.config.image_size import MAX_SIDE, is_possible
 from nkca.errors import InputError, nearest, require
 
 
 def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:
     """A dataclass field with its help text and, if any, its only values."""
     return field(default=default, metadata={"help": text, "choices": choices})
+
+
+FITS = ("crop", "pad", "commonest")
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,14 @@ class DataConfig:
     dataset: str = option(
         "", "Folder, zip or tar of images; 'demo' (clothes) and 'demo-emoji' are in the package."
     )
-    resize: int | None = option(None, "Centre-crop to a square and resize to N x N.")
+    resize: int | tuple[int, int] | None = option(
+        None, "Size of the images: N for N x N, or HxW (height x width); default: the files' own."
+    )
+    fit: str = option(
+        "crop",
+        "What has another shape is cut, or padded; or only the commonest size is used.",
+        FITS,
+    )
     channels: int | None = option(
         None, "1 (grey), 3 (colour) or 4 (with alpha); default: from the data.", (1, 3, 4)
     )
@@ -85,7 +96,8 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        require(self.resize is None or self.resize > 0, "resize", "positive", self.resize)
+        possible = self.resize is None or is_possible(self.resize)
+        require(possible, "resize", f"1 to {MAX_SIDE} pixels a side", self.resize)
         for name in self.data_augmentation:
             hint = nearest(name, ("fliph", "flipv"))
             known = name in ("fliph", "flipv")

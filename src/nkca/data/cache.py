@@ -5,6 +5,7 @@ under a temporary name and renamed when complete, so an entry is either complete
 """
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
@@ -22,14 +23,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nkca.data.decode import PixelArray
+from nkca.data.headers import SizeCount
 from nkca.data.listing import Listing, open_source
 from nkca.data.pillow import silence_pillow
 from nkca.data.reading import (
     Batch,
     DecodePlan,
     LoadOptions,
+    Named,
     OnDecode,
-    Unreadable,
     check_unreadable,
     read_headers,
     read_pixels,
@@ -49,18 +51,21 @@ class DecodedImages:
     """The readable images of a listing, in its order.
 
     `images`: (N, H, W, C) uint8, read-only: a memory map of `file`, or an array where `file` is
-    None; `names`: N file names; `unreadable`: (name, reason) of those left out;
+    None; `names`: N file names; `unreadable`: (name, reason) of those that cannot be read;
     `histogram`: (256,) int64, how often each byte occurs in `images`;
-    `from_cache`: no image file was opened to make this.
+    `from_cache`: no image file was opened to make this; `left_out`: (name, reason) of readable images
+    that are not used; `sizes`: of the files, the commonest first.
     A pickle holds the bytes of an array, but only the path of a memory map.
     """
 
     images: PixelArray
     names: tuple[str, ...]
-    unreadable: Unreadable
+    unreadable: Named
     histogram: npt.NDArray[np.int64]
     from_cache: bool
     file: Path | None = None
+    left_out: Named = ()
+    sizes: tuple[SizeCount, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,7 +82,7 @@ class DecodedImages:
         return float(np.sqrt(squares / self.histogram.sum()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        rest = (self.names, self.unreadable, self.histogram, self.from_cache, self.file)
+        rest = tuple(getattr(self, f.name) for f in dataclasses.fields(self)[1:])
         if self.file is None:
             return _from_array, (np.asarray(self.images), *rest)
         return _from_file, (self.images.shape, *rest)
@@ -89,7 +94,7 @@ def _from_array(images: PixelArray, *rest: Any) -> DecodedImages:
 
 
 def _from_file(shape: tuple[int, ...], *rest: Any) -> DecodedImages:
-    return DecodedImages(np.memmap(rest[-1], np.uint8, "r", shape=shape), *rest)
+    return DecodedImages(np.memmap(rest[4], np.uint8, "r", shape=shape), *rest)
 
 
 def load_images(
@@ -111,7 +116,7 @@ def load_images(
             loaded = _collect(listing, plan, batches)
     else:
         loaded = _load_cached(listing, options, cache_dir.absolute(), workers, progress)
-    check_unreadable(loaded.unreadable, len(listing), options.strict)
+    check_unreadable(loaded.unreadable, len(listing) - len(loaded.left_out), options.strict)
     return loaded
 
 
@@ -135,16 +140,17 @@ def _collect(listing: Listing, plan: DecodePlan, batches: Iterator[Batch]) -> De
         kept += len(batch.images)
         histogram += np.bincount(batch.images.reshape(-1), minlength=256)
         unreadable += batch.unreadable
-    names = _readable_names(listing, unreadable)
-    check_unreadable(unreadable, len(listing), strict=False)
-    return _from_array(images[:kept], names, unreadable, histogram, False)
+    names = _names_used(listing, unreadable + plan.left_out)
+    check_unreadable(unreadable, len(listing) - len(plan.left_out), strict=False)
+    rest = (None, plan.left_out, plan.sizes)
+    return _from_array(images[:kept], names, unreadable, histogram, False, *rest)
 
 
-def _readable_names(listing: Listing, unreadable: Unreadable) -> tuple[str, ...]:
-    if not unreadable:
+def _names_used(listing: Listing, unused: Named) -> tuple[str, ...]:
+    if not unused:
         return listing.names
-    left_out = {name for name, _ in unreadable}
-    return tuple(name for name in listing.names if name not in left_out)
+    without = {name for name, _ in unused}
+    return tuple(name for name in listing.names if name not in without)
 
 
 def _load_cached(
@@ -170,7 +176,8 @@ def _load_cached(
 
 def _entry_name(listing: Listing, options: LoadOptions) -> str:
     parts = (FORMAT_VERSION, listing.digest(), options.resize, options.channels)
-    text = json.dumps([*parts, *options.background])
+    fit = [] if options.fit == "crop" else [options.fit]
+    text = json.dumps([*parts, *options.background, *fit])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -183,11 +190,14 @@ def _write_entry(entry: Path, listing: Listing, plan: DecodePlan, batches: Itera
             file.write(batch.images.data)
             histogram += np.bincount(batch.images.reshape(-1), minlength=256)
             unreadable += batch.unreadable
-    check_unreadable(unreadable, len(listing), strict=False)
+    images = len(listing) - len(plan.left_out)
+    check_unreadable(unreadable, images, strict=False)
     meta = {
         "key": entry.name,
-        "shape": [len(listing) - len(unreadable), *plan.shape],
+        "shape": [images - len(unreadable), *plan.shape],
         "unreadable": unreadable,
+        "left_out": plan.left_out,
+        "sizes": plan.sizes,
         "histogram": histogram.tolist(),
     }
     write_text(entry / _META, json.dumps(meta))
@@ -198,18 +208,25 @@ def _open_entry(entry: Path, listing: Listing, from_cache: bool) -> DecodedImage
     try:
         meta = json.loads((entry / _META).read_text("utf-8"))
         shape = tuple(map(int, meta["shape"]))
-        unreadable = tuple((str(name), str(reason)) for name, reason in meta["unreadable"])
+        unreadable, left_out = (
+            tuple((str(name), str(reason)) for name, reason in meta[part])
+            for part in ("unreadable", "left_out")
+        )
+        sizes = tuple(
+            SizeCount(int(h), int(w), int(n), str(name)) for h, w, n, name in meta["sizes"]
+        )
         histogram = np.array(meta["histogram"], np.int64)
         size = (entry / _IMAGES).stat().st_size
         is_whole = meta["key"] == entry.name
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    names = _readable_names(listing, unreadable)
+    names = _names_used(listing, unreadable + left_out)
     is_whole &= len(shape) == 4 and min(shape) > 0 and shape[0] == len(names)
     is_whole &= math.prod(shape) == size and histogram.shape == (256,) and histogram.sum() == size
     if not is_whole:
         return None
-    return _from_file(shape, names, unreadable, histogram, from_cache, entry / _IMAGES)
+    rest = (histogram, from_cache, entry / _IMAGES, left_out, sizes)
+    return _from_file(shape, names, unreadable, *rest)
 
 
 def _publish(temporary: Path, entry: Path, listing: Listing) -> None:

@@ -1,6 +1,7 @@
 """Decoded images -> training batches, in an order that depends only on (seed, epoch)."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, cast
@@ -11,6 +12,7 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
+from nkca.config.image_size import ANY_SIZE, Accepted
 from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.listing import list_images
@@ -41,11 +43,14 @@ def configured_cache_dir(config: DataConfig) -> Path | None:
     return Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
 
 
-def load_dataset(config: DataConfig, on_decode: OnDecode | None = None) -> DecodedImages:
+def load_dataset(
+    config: DataConfig, on_decode: OnDecode | None = None, accepted: Accepted = ANY_SIZE
+) -> DecodedImages:
     """Decode the images that ``config`` names, or open them in the cache.
 
     Args:
         on_decode: called with (done, total) while images are decoded.
+        accepted: which sizes the caller can use, for messages that propose one.
 
     Raises:
         InputError: if there are none, or their sizes differ; see `load_images`.
@@ -57,6 +62,8 @@ def load_dataset(config: DataConfig, on_decode: OnDecode | None = None) -> Decod
         channels=cast("Literal[1, 3, 4] | None", config.channels),
         background=parse_color(config.background),
         strict=config.strict,
+        fit=config.fit,
+        accepted=accepted,
     )
     return load_images(
         list_images(dataset_path(config.dataset)),
@@ -65,6 +72,15 @@ def load_dataset(config: DataConfig, on_decode: OnDecode | None = None) -> Decod
         config.data_workers or os.cpu_count() or 1,
         on_decode,
     )
+
+
+def describe_left_out(images: DecodedImages) -> list[str]:
+    """For each reason how many images are left out, and the first of them."""
+    first: dict[str, str] = {}
+    for name, reason in images.left_out:
+        first.setdefault(reason, name)
+    counts = Counter(reason for _, reason in images.left_out)
+    return [f"{n:,} image{'s' * (n > 1)}: {why} ({first[why]})" for why, n in counts.items()]
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> npt.NDArray[np.int64]:

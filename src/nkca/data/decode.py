@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from nkca.config.image_size import MAX_SIDE, ImageSize, as_option, is_possible, sides
+from nkca.data.fitting import Color, cropped, padded
 from nkca.data.listing import ImageSource, UnreadableImageError
 from nkca.data.pillow import open_image
 from nkca.errors import InputError
+from nkca.pictures import METADATA_KEY
 
 PixelArray: TypeAlias = npt.NDArray[np.uint8]
-Color: TypeAlias = tuple[int, int, int]
-
 WHITE: Color = (255, 255, 255)
-MAX_SIDE = 16_384  # a larger resize is likely a typing error: one image could fill the memory
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,18 +37,20 @@ _TRANSPOSITIONS = {
 class DecodeOptions:
     """How a file becomes pixels.
 
-    `resize`: N for N x N (centre crop, then antialiased), None for the file's own size;
+    `resize`: N for N x N, or (height, width), antialiased; None for the file's own size;
+    `pad`: with borders where the shape differs, and never enlarged; False: the centre is cut out;
     `channels`: 1 (luma), 3 (RGB) or 4 (RGBA, straight alpha);
     `background`: the colour behind transparent pixels if `channels` is not 4, RGB in 0..255.
     """
 
-    resize: int | None = None
+    resize: ImageSize | None = None
     channels: Literal[1, 3, 4] = 3
     background: Color = WHITE
+    pad: bool = False
 
     def __post_init__(self) -> None:
-        if self.resize is not None and not 1 <= self.resize <= MAX_SIDE:
-            raise InputError(f"resize={self.resize}: expected 1 to {MAX_SIDE} pixels")
+        if self.resize is not None and not is_possible(self.resize):
+            raise InputError(f"{as_option(*sides(self.resize))}: expected 1 to {MAX_SIDE} pixels")
         if self.channels not in (1, 3, 4):
             raise InputError(f"channels={self.channels}: expected 1, 3 or 4")
         if len(self.background) != 3 or not all(0 <= level <= 255 for level in self.background):
@@ -57,11 +59,15 @@ class DecodeOptions:
 
 @dataclass(frozen=True)
 class Probe:
-    """The header of an image: its size after EXIF orientation, and 1 (grey) or 3 (colour) channels."""
+    """The header of an image: its size after EXIF orientation, and 1 (grey) or 3 (colour) channels.
+
+    `made_here`: it is a PNG that carries nkca's settings.
+    """
 
     width: int
     height: int
     channels: Literal[1, 3]
+    made_here: bool = False
 
 
 def probe(file: ImageSource) -> Probe:
@@ -73,7 +79,7 @@ def probe(file: ImageSource) -> Probe:
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
-        return Probe(width, height, 1 if _is_grey(image) else 3)
+        return Probe(width, height, 1 if _is_grey(image) else 3, METADATA_KEY in image.info)
 
 
 def decode(file: ImageSource, options: DecodeOptions) -> PixelArray:
@@ -83,7 +89,8 @@ def decode(file: ImageSource, options: DecodeOptions) -> PixelArray:
     """
     image = read_image(file, options.channels, options.background)
     if options.resize is not None:
-        image = fit(image, options.resize, options.resize)
+        size = sides(options.resize)
+        image = _fit_padded(image, options, size) if options.pad else fit(image, size)
     return np.asarray(image).reshape(image.height, image.width, options.channels)
 
 
@@ -114,25 +121,25 @@ def read_image(
 
 def fit(
     image: Image.Image,
-    width: int,
-    height: int,
+    size: tuple[int, int],
     resample: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> Image.Image:
-    """Crop the centre of `image` to the shape width : height, then resize it, antialiased.
+    """Crop the centre of `image` to the shape of `size`, (height, width), then resize it, antialiased.
 
-    The crop is in whole pixels, rounded half to even as in torchvision's CenterCrop. Measured on
-    the original's tensor resize (parity file: 15 cases, 20,160 values, rounded to uint8): equal at
-    83 % of the values, one grey level off at the rest. RGBA is resized premultiplied.
+    Measured on the original's tensor resize (parity file: 15 cases, 20,160 values, rounded to uint8):
+    equal at 83 % of the values, one grey level off at the rest. RGBA is resized premultiplied.
     Modes 1 and P cannot be antialiased: `resample` must then be NEAREST.
     """
     assert resample is Image.Resampling.NEAREST or image.mode not in ("1", "P", "PA")
-    scale = min(image.width / width, image.height / height)
-    crop_width = min(image.width, max(1, round(width * scale)))
-    crop_height = min(image.height, max(1, round(height * scale)))
-    left = round((image.width - crop_width) / 2)
-    top = round((image.height - crop_height) / 2)
-    cropped = image.crop((left, top, left + crop_width, top + crop_height))
-    return cropped.resize((width, height), resample)
+    return cropped((image.height, image.width), size).apply(image, resample)
+
+
+def _fit_padded(image: Image.Image, options: DecodeOptions, size: tuple[int, int]) -> Image.Image:
+    """Shrink to fit, then pad: with the background, with transparent pixels if there are 4 channels."""
+    clear = Image.new("RGBA", size[::-1], (*options.background, 0))
+    border = _with_channels(clear, options.channels, options.background)
+    how = padded((image.height, image.width), size)
+    return how.apply(image, Image.Resampling.BILINEAR, border)
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

@@ -1,21 +1,23 @@
 """The two passes over a listing: all headers, which determine size and channels, then all pixels."""
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
-from nkca.data.decode import WHITE, Color, DecodeOptions, PixelArray, Probe, decode, probe
+from nkca.config.image_size import ANY_SIZE, Accepted, ImageSize, describe, sides
+from nkca.data.decode import WHITE, DecodeOptions, PixelArray, Probe, decode, probe
+from nkca.data.fitting import Color, Size
+from nkca.data.headers import Headers, SizeCount
 from nkca.data.listing import ImageSource, Listing, ReadImage, UnreadableImageError
 from nkca.data.workers import WorkerPool
 from nkca.errors import InputError
 
 OnDecode: TypeAlias = Callable[[int, int], None]  # (done, total), see `nkca.data.cache.load_images`
-Unreadable: TypeAlias = tuple[tuple[str, str], ...]
+Named: TypeAlias = tuple[tuple[str, str], ...]  # (name of a file, reason)
 SourceOrError: TypeAlias = ImageSource | UnreadableImageError
 T = TypeVar("T")
 
@@ -27,16 +29,22 @@ _BYTES_PER_BATCH = 1 << 22
 class LoadOptions:
     """How a listing becomes one array.
 
-    `resize`: N for N x N, None to keep the size, which must then be the same for all images;
+    `resize`: N for N x N, or (height, width); None: the files' own size, which must then be the same
+    for all images, or, if `fit` is "pad", the largest height and width;
     `channels`: 1, 3 or 4, or None for 3 if any image is in colour, else 1;
-    `background`: the colour behind transparent pixels, RGB in 0..255 (not used with 4 channels);
-    `strict`: an unreadable image is an error, instead of being left out and recorded.
+    `background`: the colour behind transparent pixels and of padding, RGB in 0..255;
+    `strict`: an unreadable image is an error, instead of being left out and recorded;
+    `fit`: images of another shape than `resize` are cut, or padded; with "commonest" only those of the
+    commonest size are used, and cut if need be;
+    `accepted`: which sizes the caller can use, for messages that propose one.
     """
 
-    resize: int | None = None
+    resize: ImageSize | None = None
     channels: Literal[1, 3, 4] | None = None
     background: Color = WHITE
     strict: bool = False
+    fit: str = "crop"
+    accepted: Accepted = ANY_SIZE
 
     def __post_init__(self) -> None:
         DecodeOptions(self.resize, self.channels or 3, self.background)  # checks the ranges
@@ -44,13 +52,18 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class DecodePlan:
-    """What to decode, from the headers: the indices of images, their size, and those left out."""
+    """What to decode, from the headers: the indices of images, their size, and those left out.
+
+    `sizes`: how many of the images have which size.
+    """
 
     indices: Sequence[int]
     height: int
     width: int
     options: DecodeOptions
-    unreadable: Unreadable
+    unreadable: Named
+    left_out: Named
+    sizes: tuple[SizeCount, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -63,35 +76,7 @@ class Batch:
     """Some images in the order of the listing, (n, H, W, C) uint8, and the unreadable ones."""
 
     images: PixelArray
-    unreadable: Unreadable
-
-
-@dataclass
-class _Headers:
-    """A summary of the headers of all images; it stays small for many images."""
-
-    unreadable: dict[int, str] = field(default_factory=dict)
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    examples: dict[tuple[int, int], int] = field(default_factory=dict)
-    seen: int = 0
-    in_colour: bool = False
-
-    def add(self, header: Probe | str) -> None:
-        """Add the header of the next image, or the reason why it cannot be read."""
-        if isinstance(header, str):
-            self.unreadable[self.seen] = header
-        else:
-            size = (header.width, header.height)
-            self.sizes[size] += 1
-            self.examples.setdefault(size, self.seen)
-            self.in_colour |= header.channels == 3
-        self.seen += 1
-
-    def indices(self) -> Sequence[int]:
-        """The indices of the readable images."""
-        if not self.unreadable:
-            return range(self.seen)
-        return [index for index in range(self.seen) if index not in self.unreadable]
+    unreadable: Named
 
 
 def read_headers(
@@ -101,11 +86,11 @@ def read_headers(
     pool: WorkerPool,
     progress: OnDecode | None = None,
 ) -> DecodePlan:
-    """Read every header. Raises InputError if sizes differ (without resize) or no image is readable.
+    """Read every header. Raises InputError if sizes differ (without resize) or there is nothing to use.
 
     `progress(done, total)` counts both passes: this one goes from 0 to half of total.
     """
-    headers = _Headers()
+    headers = Headers()
     batches = _slices(range(len(listing)), _HEADERS_PER_BATCH)
 
     def work(batch: Sequence[int]) -> list[Probe | str]:
@@ -114,24 +99,35 @@ def read_headers(
 
     for batch in pool.in_order(work, batches):
         for header in batch:
-            headers.add(header)
-        _report(progress, headers.seen, listing)
-    unreadable = tuple((listing.names[i], reason) for i, reason in headers.unreadable.items())
-    check_unreadable(unreadable, len(listing), options.strict)
-    if options.resize is None:
-        _check_sizes(listing, headers)
-    width, height = next(iter(headers.sizes))
+            headers.add(listing.names[len(headers.size_of)], header)
+        _report(progress, len(headers.size_of), listing)
+    unreadable = _by_name(listing, headers.unreadable)
+    check_unreadable(unreadable, len(listing) - len(headers.left_out), options.strict)
+    if not headers.sizes:
+        name, reason = _by_name(listing, headers.left_out)[0]
+        raise InputError(f"{listing.path} holds no image to use: {name} is {reason}")
+    if options.fit == "commonest":
+        headers.keep_only(headers.commonest())
+    size = _size(listing, headers, options)
+    pads = options.fit == "pad"
     return DecodePlan(
         indices=headers.indices(),
-        height=options.resize or height,
-        width=options.resize or width,
+        height=size[0],
+        width=size[1],
         options=DecodeOptions(
-            options.resize,
+            size if pads else options.resize,
             options.channels or (3 if headers.in_colour else 1),
             options.background,
+            pads,
         ),
         unreadable=unreadable,
+        left_out=_by_name(listing, headers.left_out),
+        sizes=headers.counts(listing),
     )
+
+
+def _by_name(listing: Listing, reasons: Mapping[int, str]) -> Named:
+    return tuple((listing.names[index], reason) for index, reason in reasons.items())
 
 
 def read_pixels(
@@ -204,7 +200,7 @@ def _decode_all(
         if isinstance(result, str):
             reasons.append(result)
         elif result.shape != shape:  # the file has changed, or its header is wrong
-            size = f"{result.shape[1]}x{result.shape[0]}"
+            size = describe(*result.shape[:2])
             reasons.append(f"decoded to {size}, not as its header says")
         else:
             images.append(result)
@@ -222,24 +218,24 @@ def _result_or_reason(work: Callable[[ImageSource], T], file: SourceOrError) -> 
         return str(error)
 
 
-def check_unreadable(unreadable: Unreadable, total: int, strict: bool) -> None:
+def check_unreadable(unreadable: Named, total: int, strict: bool) -> None:
     """Raise InputError if all images are unreadable or, if `strict`, any of them."""
     if unreadable and (strict or len(unreadable) == total):
         name, reason = unreadable[0]
         raise InputError(f"{len(unreadable)} of {total} images unreadable, first {name}: {reason}")
 
 
-def _check_sizes(listing: Listing, headers: _Headers) -> None:
+def _size(listing: Listing, headers: Headers, options: LoadOptions) -> Size:
+    """The size of all images. Raises InputError if theirs differ and no option says what then."""
     sizes = headers.sizes
-    if len(sizes) == 1:
-        return
-    parts = [
-        f"{count} of {size[0]}x{size[1]} ({listing.names[headers.examples[size]]})"
-        for size, count in sizes.most_common(5)
-    ]
-    more = f", and {len(sizes) - 5} more sizes" if len(sizes) > 5 else ""
-    smallest = min(map(min, sizes))
-    raise InputError(f"images differ in size, use resize={smallest}: {', '.join(parts)}{more}")
+    if options.resize is not None:
+        return sides(options.resize)
+    if options.fit == "commonest" or len(sizes) == 1:
+        return headers.commonest()
+    largest = max(height for height, _ in sizes), max(width for _, width in sizes)
+    if options.fit == "pad":
+        return largest
+    raise InputError(headers.say_sizes(listing, largest, options.accepted))
 
 
 def _slices(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from nkca.config.image_size import describe
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.statistics import Statistics
@@ -30,7 +31,7 @@ def mismatch_warnings(subjects: Mapping[str, Subject]) -> list[str]:
         found.append(SAME_IMAGES)
     sizes = [entry.get("size") for entry in about]
     if all(sizes) and sizes[0] != sizes[1]:
-        a, b = ("x".join(map(str, size)) for size in sizes if size)
+        a, b = (describe(*size[::-1]) for size in sizes if size)
         found.append(
             f"samples have {a} pixels, the reference {b}: the score measures that difference too"
         )

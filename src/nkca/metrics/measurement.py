@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
+from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
-from nkca.data.dataset import load_dataset
+from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.reading import OnDecode
 from nkca.demo import dataset_path, measured_path, model_name
 from nkca.errors import InputError
@@ -27,6 +28,7 @@ from nkca.models.build import restore
 from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
+ROLES = ("samples", "reference", "train", "held_out")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 logger = logging.getLogger("nkca")
 
@@ -86,7 +88,7 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     Raises:
         InputError: if something is missing, cannot be read, or does not fit together.
     """
-    for role in ("samples", "reference", "train", "held_out"):
+    for role in ROLES:
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
     request = _with_package_paths(request)
@@ -126,17 +128,9 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
 
 def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
     """The request with paths in place of names such as ``demo:model``."""
-
-    def path(name: str | Subject) -> str | Subject:
-        return measured_path(name) if isinstance(name, str) else name
-
-    return replace(
-        request,
-        samples=path(request.samples),
-        reference=None if request.reference is None else path(request.reference),
-        train=None if request.train is None else path(request.train),
-        held_out=None if request.held_out is None else path(request.held_out),
-    )
+    paths: dict[str, Any] = {role: getattr(request, role) for role in ROLES}
+    paths = {role: measured_path(name) for role, name in paths.items() if isinstance(name, str)}
+    return replace(request, **paths)
 
 
 def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
@@ -218,22 +212,35 @@ def _open_files(
         statistics = load_statistics(path)
         about = {"kind": "statistics", "path": str(path), "of": statistics.images}
         return replace(statistics, images=about)
-    data = {**vars(request.data), "dataset": name}
-    pixels = None
+    data, pixels, accepted = replace(request.data, dataset=name), None, ANY_SIZE
     if checkpoint is not None:
-        channels, height, width = checkpoint.model.data_shape
+        data, accepted = _as_seen(data, checkpoint)
         pixels = checkpoint.model.pixels
-        data |= {"channels": channels, "background": checkpoint.config.data.background}
-        if data["resize"] is None and height == width:
-            own = _resolved(name) in checkpoint.trained_on
-            data["resize"] = checkpoint.config.data.resize if own else height
-    decoded = load_dataset(DataConfig(**data), on_decode)
-    if checkpoint is not None and decoded.images.shape[1:3] != (height, width):
-        found = "x".join(map(str, decoded.images.shape[2:0:-1]))
-        raise InputError(f"{name} holds images of {found}, the model makes {width}x{height}")
+    decoded = load_dataset(data, on_decode, accepted)
+    for said in describe_left_out(decoded):
+        logger.info("%s: left out %s", name, said)
+    height, width = decoded.images.shape[1:3]
+    if accepted.only and not accepted.includes(height, width):
+        raise InputError(
+            f"{name} holds images of {describe(height, width)}, the model makes "
+            f"{describe(*accepted.only)}: use {as_option(*accepted.only)}"
+        )
     if request.full_depth or (pixels is not None and pixels.is_lossless):
         pixels = None  # keep the levels of the files
     return ImageFiles(decoded, path, pixels)
+
+
+def _as_seen(data: DataConfig, checkpoint: _OpenCheckpoint) -> tuple[DataConfig, Accepted]:
+    """How image files are read for a model: its own training images as they were, others in its size."""
+    channels, height, width = checkpoint.model.data_shape
+    own = checkpoint.config.data
+    data = replace(data, channels=channels, background=own.background)
+    if data.resize is None:
+        data = replace(data, resize=image_size(height, width))
+        if _resolved(data.dataset) in checkpoint.trained_on:
+            fit = own.fit if data.fit == "crop" else data.fit
+            data = replace(data, resize=own.resize, fit=fit)
+    return data, Accepted(only=(height, width))
 
 
 def _first_images(

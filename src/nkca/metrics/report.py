@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nkca.config.image_size import describe
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.measurement import Measurement
 from nkca.metrics.plots import plot_fid_line
@@ -149,7 +150,7 @@ def _memorisation_rows(scores: Scores) -> Iterator[tuple[str, str, str]]:
 
 
 def _describe_images(about: Mapping[str, Any]) -> str:
-    size = "x".join(map(str, about["size"])) if "size" in about else ""
+    size = describe(*about["size"][::-1]) if "size" in about else ""
     if about.get("kind") == "samples":
         guided = "" if about["guidance"] == 1 else f", guidance {about['guidance']:g}"
         return (

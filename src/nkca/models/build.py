@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nkca.chain import Chain
+from nkca.config.image_size import Accepted, as_option, describe
 from nkca.config.parsing import configure
 from nkca.config.schema import ModelConfig, RunConfig
 from nkca.denoisers.precision import with_precision
@@ -163,16 +164,14 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str)
 
 def check_size(config: ModelConfig, height: int, width: int) -> None:
     """Raise `InputError` unless every level of the U-Net halves the image evenly."""
-    dim_mults, unit = config.dim_mults, config.size_unit
-    if height % unit == 0 and width % unit == 0:
+    dim_mults, accepted = config.dim_mults, Accepted(config.size_unit)
+    if accepted.includes(height, width):
         return
-    sizes = sorted(
-        {max(unit, side // unit * unit) for side in (height, width)}
-        | {-(-side // unit) * unit for side in (height, width)}
-    )
+    near = {accepted.nearest(height, width, up): None for up in (False, True)}
+    sizes = ", ".join(as_option(*size) for size in near if size is not None)
     patches = "" if config.patch_size == 1 else f", patch_size {config.patch_size}"
     raise InputError(
-        f"images of {width}x{height} cannot be halved {len(dim_mults) - 1} times (dim_mults "
-        f"{list(dim_mults)}{patches}): use fewer levels or a size that {unit} divides; nearest: "
-        + ", ".join(f"resize={size}" for size in sizes)
+        f"images of {describe(height, width)} cannot be halved {len(dim_mults) - 1} times (dim_mults "
+        f"{list(dim_mults)}{patches}): use fewer levels or a size that {accepted.unit} divides"
+        + (sizes and f"; nearest: {sizes}")
     )

@@ -272,7 +272,7 @@ def _from_content(content: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
         channels, height, width = map(int, content["data_shape"])
         if min(channels, height, width) < 1:
-            raise ValueError(f"its images are of {width}x{height}, {channels} channels")
+            raise ValueError(f"its images are of {height}x{width}, {channels} channels")
         optimizer = content["optimizer"]
         return Checkpoint(
             config=dict(content["config"]),

@@ -53,7 +53,12 @@ def contact_sheet(images: npt.ArrayLike, columns: int | None = None) -> Pictures
         InputError: as `grid` does.
     """
     images = check_images(images, "images")
-    return grid(images, columns, zoom=max(1, VISIBLE_SIZE // max(images.shape[1:3])))
+    return grid(images, columns, zoom=zoom_in_sheet(*images.shape[1:3]))
+
+
+def zoom_in_sheet(height: int, width: int) -> int:
+    """By how much a contact sheet enlarges images of this size."""
+    return max(1, VISIBLE_SIZE // max(height, width))
 
 
 def to_pillow(image: Pictures) -> Image.Image:

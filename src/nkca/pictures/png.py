@@ -10,11 +10,10 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
 from nkca.errors import InputError
+from nkca.pictures import METADATA_KEY
 from nkca.pictures.grid import Pictures, to_pillow
 from nkca.pixels import check_image
 from nkca.system.files import atomic_write
-
-METADATA_KEY = "nkca"
 
 
 def save_png(

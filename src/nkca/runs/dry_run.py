@@ -4,12 +4,14 @@ import sys
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from nkca.data.dataset import augment, batches
 from nkca.noise import step_noise
-from nkca.pictures.grid import Pictures, contact_sheet
-from nkca.pixels import as_pictures
+from nkca.pictures.grid import Pictures, contact_sheet, grid, zoom_in_sheet
+from nkca.pixels import as_pictures, as_tensor, to_rgb
+from nkca.runs.fitted_images import show_fitting
 from nkca.runs.run import Run, take_step
 
 COLUMNS = 8
@@ -50,7 +52,7 @@ def dry_run(run: Run, num_steps: int = 3) -> DryRun:
 
 
 def _sheet(run: Run) -> Pictures:
-    """Images as the model sees them, then the first ones at rising noise levels."""
+    """Images as the model sees them, the first ones at rising noise levels, files that were changed."""
     model, shown = run.ema_model, 4 * COLUMNS
     noise = step_noise(run.config.training.seed, 0, 0, shown)
     images = next(batches(run.images.images, shown, run.config.training.seed))
@@ -60,7 +62,14 @@ def _sheet(run: Run) -> Pictures:
         b = torch.full((COLUMNS,), level)
         rows.append(model.chain.kernel.add_noise(z[:COLUMNS], b).sample(noise[:COLUMNS]))
     pictures = as_pictures(model.pixels.to_uint8(torch.cat(rows)))
-    return contact_sheet(pictures, COLUMNS)
+    zoom, size = zoom_in_sheet(*pictures.shape[1:3]), pictures.shape[1:3]
+    tile = zoom * size[0], zoom * size[1]
+    examples = show_fitting(run.images, run.config.data, COLUMNS, tile)
+    if not len(examples):
+        return contact_sheet(pictures, COLUMNS)
+    pictures = as_pictures(to_rgb(as_tensor(pictures)))
+    zoomed = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    return grid(np.concatenate([zoomed, examples]), COLUMNS)
 
 
 def _peak_memory(device: torch.device) -> int | None:

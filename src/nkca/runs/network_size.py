@@ -14,10 +14,18 @@ LONG = 2 * 3600.0  # seconds on a CPU from which a wider network pays
 
 
 def network_size(
-    height: int, width: int, device: torch.device, seconds: float | None
+    height: int,
+    width: int,
+    device: torch.device,
+    seconds: float | None,
+    patch: int | None = None,
 ) -> dict[str, Any]:
-    """hidden_size, dim_mults and patch_size for images of that size; ``seconds`` is the time to train."""
-    patch = _patch(height, width)
+    """hidden_size, dim_mults and patch_size for images of that size; ``seconds`` is the time to train.
+
+    Args:
+        patch: the patch size, if it is settled.
+    """
+    patch = patch or _patch(height, width)
     rows, columns, levels = height // patch, width // patch, 1
     while (
         levels < len(WIDTHS) and rows % 2 == columns % 2 == 0 and min(rows, columns) > SMALLEST_MAP

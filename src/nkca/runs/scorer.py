@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from nkca.config.image_size import image_size
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import configured_cache_dir, load_dataset
@@ -201,10 +202,9 @@ def _reference(model: Model, images: DecodedImages, config: RunConfig, ranks: Ra
     name = config.cadence.eval_dataset
     if name:
         channels, height, width = model.data_shape
-        data = replace(config.data, dataset=name, resize=height, channels=channels)
+        size = image_size(height, width)
+        data = replace(config.data, dataset=name, resize=size, channels=channels)
         images = ranks.first_then_others(lambda: load_dataset(data))
-        if images.images.shape[1:3] != (height, width):
-            raise InputError(f"the model makes {width}x{height}, eval_dataset {name} does not fit")
     pixels = None if model.pixels.is_lossless else model.pixels
     files = ImageFiles(images, dataset_path(name or config.data.dataset), pixels)
     stride = -(-len(files) // REFERENCE_IMAGES)

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nkca.config.image_size import Accepted, as_option, describe
 from nkca.config.parsing import configure, field_name
 from nkca.config.recipes import RECOMMENDED, with_recipe
 from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
-from nkca.data.dataset import load_dataset
+from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_advice
@@ -89,10 +90,11 @@ def resolve(
 def check_data_shape(checkpoint: Checkpoint, shape: tuple[int, int, int], directory: Path) -> None:
     """Raise `InputError` if the images are not of the run's shape (C, H, W)."""
     if checkpoint.data_shape != shape:
-        channels, height, width = checkpoint.data_shape
+        channels, *size = checkpoint.data_shape
         raise InputError(
-            f"{directory} holds a run on {width}x{height} images of {channels} channels, these are "
-            f"{shape[2]}x{shape[1]} of {shape[0]}: use resize, channels or another directory"
+            f"{directory} holds a run on {describe(*size)} images of {channels} channels, these are "
+            f"{describe(*shape[1:])} of {shape[0]}: use {as_option(*size)} channels={channels} or another "
+            "directory"
         )
 
 
@@ -127,10 +129,12 @@ def prepare(
         options = options.to_flat()
     config, checkpoint, changes = resolve(options, directory)
     _check_batch(config.training.batch_size, ranks.count)
-    images = ranks.first_then_others(lambda: load_dataset(config.data, on_decode))
+    accepted = _accepted_sizes(config, checkpoint, options)
+    images = ranks.first_then_others(lambda: load_dataset(config.data, on_decode, accepted))
     height, width, channels = images.images.shape[1:]
     shape = (channels, height, width)
     messages = [f"skipped unreadable image {name}: {why}" for name, why in images.unreadable]
+    messages.extend(f"left out {said}" for said in describe_left_out(images))
     if checkpoint is not None:
         check_data_shape(checkpoint, shape, directory)
         messages.append(f"resuming {directory} at step {checkpoint.progress['step']}")
@@ -164,6 +168,18 @@ def _check_batch(images: int, processes: int) -> None:
         )
 
 
+def _accepted_sizes(
+    config: RunConfig, checkpoint: Checkpoint | None, options: Mapping[str, Any]
+) -> Accepted:
+    """Which sizes of images the network takes, as far as it is settled before these are known."""
+    if checkpoint is not None:
+        return Accepted(only=checkpoint.data_shape[1:])
+    is_chosen = "dim_mults" not in map(field_name, options)
+    if config.training.recipe == RECOMMENDED and is_chosen:
+        return Accepted(config.model.patch_size)
+    return Accepted(config.model.size_unit)
+
+
 def _with_size(
     config: RunConfig, height: int, width: int, options: Mapping[str, Any]
 ) -> tuple[RunConfig, list[str]]:
@@ -173,8 +189,9 @@ def _with_size(
     """
     training = config.training
     device = choose_device(training.device)
-    size = network_size(height, width, device, training.max_time)
     named = {field_name(key) for key in options}
+    patch = config.model.patch_size if "patch_size" in named else None
+    size = network_size(height, width, device, training.max_time, patch)
     settled = named | {"patch_size"} if "dim_mults" in named else named
     chosen = {name: value for name, value in size.items() if name not in settled}
     if not chosen:
@@ -182,7 +199,7 @@ def _with_size(
     said = ", ".join(
         f"{name} {list(v) if isinstance(v, tuple) else v}" for name, v in chosen.items()
     )
-    message = f"chosen for images of {width}x{height} on this {device.type}: {said}"
+    message = f"chosen for images of {describe(height, width)} on this {device.type}: {said}"
     return replace(config, model=replace(config.model, **chosen)), [message]
 
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nkca.config.image_size import describe
 from nkca.data.decode import fit, read_image
 from nkca.data.listing import ImageSource
 from nkca.data.pillow import open_image
@@ -48,8 +49,9 @@ def fit_content(
     image = read_image(file, cast("Literal[1, 3, 4]", channels), least=least)
     done = ""
     if image.size != (width, height):
-        done = f"{image.width}x{image.height} fitted to {width}x{height} (centre crop, resize)"
-        image = fit(image, width, height)
+        before, after = describe(image.height, image.width), describe(height, width)
+        done = f"{before} fitted to {after}, by centre crop and resize"
+        image = fit(image, (height, width))
     pixels = np.array(image).reshape(height, width, channels)
     return torch.from_numpy(pixels).movedim(-1, 0).contiguous(), done
 
@@ -70,7 +72,7 @@ def read_mask(path: Path, height: int, width: int, invert: bool = False) -> Tens
         raise InputError(f"cannot read mask {path}: {error}") from None
     binary = Image.fromarray((painted != invert).astype(np.float32))  # bytes would round to 0
     if binary.size != (width, height):
-        binary = fit(binary, width, height, Image.Resampling.BOX)
+        binary = fit(binary, (height, width), Image.Resampling.BOX)
     repaint = torch.from_numpy(np.array(binary) > 0)
     if not repaint.any():
         colour = "black" if invert else "white"

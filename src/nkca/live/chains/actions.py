@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nkca.config.image_size import describe
 from nkca.data.decode import probe
 from nkca.errors import InputError
 from nkca.live.chains import events, tiles
@@ -235,7 +236,9 @@ def read_exact_image(text: object, data_shape: tuple[int, int, int]) -> Tensor:
         content = _bytes(text, "image")
         found = probe(content)
         if (found.width, found.height) != (width, height):
-            raise InputError(f"expected {width}x{height}, got {found.width}x{found.height}")
+            raise InputError(
+                f"expected {describe(height, width)}, got {describe(found.height, found.width)}"
+            )
         picture, _ = fit_content(content, data_shape)
     except InputError as error:
         raise InputError(f"cannot use the image: {error}") from None

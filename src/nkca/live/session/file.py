@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from nkca.config.image_size import describe
 from nkca.errors import InputError
 from nkca.live.chains.actions import read_exact_image
 from nkca.live.chains.events import MAX_SEED, Event, MakeSteps, as_json, parse_event
@@ -199,7 +200,7 @@ def _object(value: dict[str, Any]) -> dict[str, Any]:
 
 def _size(shape: tuple[int, int, int]) -> str:
     channels, height, width = shape
-    return f"{width}x{height} with {channels} channel{'s' * (channels > 1)}"
+    return f"{describe(height, width)} with {channels} channel{'s' * (channels > 1)}"
 
 
 def _is_shape(value: list[object]) -> bool:

@@ -19,7 +19,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nkca.data.decode import MAX_SIDE, probe
+from nkca.config.image_size import MAX_SIDE, describe
+from nkca.data.decode import probe
 from nkca.errors import out_of_memory_advice
 from nkca.live.chains.events import Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
@@ -233,7 +234,9 @@ def fitted_png(content: bytes, data_shape: tuple[int, int, int]) -> bytes:
     """
     found = probe(content)
     if max(found.width, found.height) > MAX_SIDE or found.width * found.height > MAX_PIXELS:
-        raise HTTPException(413, f"{found.width}x{found.height} is more than 64 million pixels")
+        raise HTTPException(
+            413, f"{describe(found.height, found.width)} is more than 64 million pixels"
+        )
     with out_of_memory_advice("(the picture is too large)"):
         picture, _ = fit_content(content, data_shape, reduced=True)
     return png_bytes(as_pictures(picture.unsqueeze(0))[0])

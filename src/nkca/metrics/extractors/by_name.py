@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from nkca.config.image_size import describe
 from nkca.errors import InputError, nearest
 from nkca.metrics.extractors import fidelity, pixels, timm_models
 from nkca.metrics.extractors.contract import Extractor
@@ -109,6 +110,6 @@ def best_extractor(height: int, width: int) -> str:
     if 3 * height * width <= pixels.MAX_DIMENSIONS:
         return pixels.NAME
     raise InputError(
-        f"no extractor for images of {width}x{height} is on this machine: pip install 'nkca[metrics]', "
-        f"or name a FILE{_FILE}"
+        f"no extractor for images of {describe(height, width)} is on this machine: "
+        f"pip install 'nkca[metrics]', or name a FILE{_FILE}"
     )

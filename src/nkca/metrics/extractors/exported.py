@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
+from nkca.config.image_size import describe
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 from nkca.metrics.extractors.tensors import Weights, read_weights
@@ -69,10 +70,9 @@ class ExportedExtractor:
         height, width = images.shape[2:]
         need_height, need_width = self._size
         if need_height not in (None, height) or need_width not in (None, width):
-            size = f"{need_width or 'any'}x{need_height or 'any'}"
             raise InputError(
-                f"{self._path} takes images of {size}, not {width}x{height}: use resize, or export "
-                "with dynamic height and width"
+                f"{self._path} takes images of {need_height or 'any'}x{need_width or 'any'}, not "
+                f"{height}x{width} (height x width): use resize, or export with dynamic height and width"
             )
         try:
             with torch.no_grad():
@@ -80,7 +80,7 @@ class ExportedExtractor:
         except AssertionError as error:  # a guard that torch.export has inserted
             reason = str(error).split("\n", 1)[0]
             raise InputError(
-                f"{self._path} does not accept {len(images)} images of {width}x{height}: {reason}"
+                f"{self._path} does not accept {len(images)} images of {describe(height, width)}: {reason}"
             ) from error
         return self._checked(found, len(images))
 

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from nkca.config.image_size import describe
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Description, Features, check_extractor_input
 
@@ -28,7 +29,7 @@ class PixelsExtractor:
         if dimensions > MAX_DIMENSIONS:
             height, width = images.shape[2:]
             raise InputError(
-                f"pixels as features are for small images: {width}x{height} in RGB are {dimensions} "
-                f"dimensions, at most {MAX_DIMENSIONS} are allowed"
+                f"pixels as features are for small images: {describe(height, width)} in RGB are "
+                f"{dimensions} dimensions, at most {MAX_DIMENSIONS} are allowed"
             )
         return Features((images.float() / 127.5 - 1).flatten(1))
