@@ -1,9 +1,10 @@
 """uint8 pixels <-> chain states; the only rounding of nkca.
 
-An image is uint8, (B, C, H, W) in tensors and (H, W, C) in files. Two state spaces hold it:
+An image is uint8, (B, C, H, W) in tensors and (H, W, C) in files. Three kinds of states hold it:
 
 continuous   float32 in [-1, 1]: x = byte / 127.5 - 1
-categorical  int64 levels 0..K-1, and K for "scrambled"; level = round(byte (K - 1) / 255)
+levels       int64 0..K-1 for each channel, and K for "scrambled"; level = round(byte (K - 1) / 255)
+palette      int64 0..K-1 for each pixel, the nearest of K colours, and K for "scrambled"
 
 The original rounds levels up, which leaves level 0 one byte value of 256; nkca rounds to nearest.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 from nkca.errors import InputError
 
 SCRAMBLED_GREY = 128  # how a scrambled pixel is shown
+PIXELS_AT_ONCE = 1 << 16  # whose distances to a palette are computed together
 
 
 def as_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
@@ -100,17 +102,29 @@ class Pixels(Protocol):
         """Whether `to_uint8` of `to_state` returns every image unchanged."""
         ...
 
+    def state_channels(self, channels: int) -> int:
+        """The channels of the states of images with so many."""
+        ...
+
     def to_state(self, image: Tensor) -> Tensor:
-        """Map uint8 (B, C, H, W) to the clean state z of the same shape."""
+        """Map uint8 (B, C, H, W) to the clean state z, (B, `state_channels`, H, W)."""
         ...
 
     def to_uint8(self, state: Tensor) -> Tensor:
-        """Map a state (B, C, H, W), clean or noisy, to uint8 for display: rounded, clipped."""
+        """Map a state, clean or noisy, to uint8 (B, C, H, W) for display: rounded, clipped."""
         ...
 
 
+class _SameChannels:
+    """States with a value for each channel of the image."""
+
+    def state_channels(self, channels: int) -> int:
+        """As many as the image has."""
+        return channels
+
+
 @dataclass(frozen=True)
-class ContinuousPixels:
+class ContinuousPixels(_SameChannels):
     """Pixels as real numbers in [-1, 1]."""
 
     is_lossless: ClassVar[bool] = True
@@ -125,7 +139,7 @@ class ContinuousPixels:
 
 
 @dataclass(frozen=True)
-class CategoricalPixels:
+class CategoricalPixels(_SameChannels):
     """Pixels as one of ``num_classes`` ordered levels."""
 
     num_classes: int
@@ -143,3 +157,54 @@ class CategoricalPixels:
         """Map int64 levels 0..K (B, C, H, W) to uint8; scrambled pixels become mid grey."""
         byte = (state.float() * (255 / (self.num_classes - 1))).round().clamp(0, 255)
         return byte.masked_fill(state == self.num_classes, SCRAMBLED_GREY).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class PalettePixels:
+    """Pixels as one of K colours, all channels together.
+
+    Args:
+        colors: K different colours, each C = 1, 3 or 4 numbers in 0..255.
+    """
+
+    colors: tuple[tuple[int, ...], ...]
+    is_lossless: ClassVar[bool] = False
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.colors)
+
+    def state_channels(self, channels: int) -> int:
+        """One: the colour."""
+        assert channels == len(self.colors[0]), f"{channels} channels, {self.colors[0]}"
+        return 1
+
+    def to_state(self, image: Tensor) -> Tensor:
+        """Map uint8 (B, C, H, W) to int64 (B, 1, H, W) in 0..K-1: the nearest colour, the first of equals.
+
+        Distances are of the channels; with alpha, of colours times alpha, and of alpha.
+        """
+        table = torch.tensor(self.colors, dtype=torch.uint8, device=image.device)
+        table = _premultiplied(table)
+        nearest = [
+            torch.cdist(
+                _premultiplied(part), table, compute_mode="donot_use_mm_for_euclid_dist"
+            ).argmin(1)
+            for part in image.movedim(1, -1).reshape(-1, image.shape[1]).split(PIXELS_AT_ONCE)
+        ]
+        return torch.cat(nearest).view(len(image), 1, *image.shape[2:])
+
+    def to_uint8(self, state: Tensor) -> Tensor:
+        """Map int64 (B, 1, H, W) in 0..K to uint8 (B, C, H, W); scrambled pixels become mid grey."""
+        grey = [SCRAMBLED_GREY, SCRAMBLED_GREY, SCRAMBLED_GREY, 255][: len(self.colors[0])]
+        table = torch.tensor([*self.colors, tuple(grey)], dtype=torch.uint8, device=state.device)
+        return table[state[:, 0]].movedim(-1, 1).contiguous()
+
+
+def _premultiplied(pixels: Tensor) -> Tensor:
+    """uint8 (n, C) -> float64 (n, C); with alpha, colours are multiplied by it."""
+    values = pixels.double()
+    if values.shape[1] == 4:
+        values = torch.cat([values[:, :3] * values[:, 3:] / 255, values[:, 3:]], 1)
+    return values
