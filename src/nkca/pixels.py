@@ -165,9 +165,11 @@ class PalettePixels:
 
     Args:
         colors: K different colours, each C = 1, 3 or 4 numbers in 0..255.
+        ids: of K labels, which label maps hold in place of these colours; None: there are none.
     """
 
     colors: tuple[tuple[int, ...], ...]
+    ids: tuple[int, ...] | None = None
     is_lossless: ClassVar[bool] = False
 
     @property
@@ -191,7 +193,7 @@ class PalettePixels:
             torch.cdist(
                 _premultiplied(part), table, compute_mode="donot_use_mm_for_euclid_dist"
             ).argmin(1)
-            for part in image.movedim(1, -1).reshape(-1, image.shape[1]).split(PIXELS_AT_ONCE)
+            for part in torch.split(image.movedim(1, -1).flatten(0, -2), PIXELS_AT_ONCE)
         ]
         return torch.cat(nearest).view(len(image), 1, *image.shape[2:])
 

@@ -1,19 +1,20 @@
 """Palettes: counted exactly, chosen for many colours, read from files; states that are exact."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
 from tables import each
 
+from nkca.config.colors import color_text, parse_colors
 from nkca.data.palettes import (
     chosen_colors,
-    color_text,
     distinct_colors,
     label_colors,
-    parse_colors,
     read_palette,
 )
 from nkca.errors import InputError
@@ -22,7 +23,7 @@ from nkca.pixels import SCRAMBLED_GREY, PalettePixels
 RED, BLUE, CLEAR = (200, 0, 0, 255), (0, 0, 200, 255), (0, 0, 0, 0)
 
 
-def pictures(colors: list[tuple[int, ...]], times: list[int]) -> np.ndarray:
+def pictures(colors: Sequence[tuple[int, ...]], times: list[int]) -> npt.NDArray[np.uint8]:
     """One row of pixels in which each colour occurs so often, as an image (1, 1, n, C)."""
     pixels = [color for color, n in zip(colors, times, strict=True) for _ in range(n)]
     return np.array(pixels, np.uint8)[None, None]

@@ -172,9 +172,11 @@ def _shared_explorer(
 def _pictures(model: "Model", images: tuple[Path, ...]) -> "Tensor | None":
     import torch
 
+    from nkca.data.categories import reader_for
     from nkca.sampling.inputs import fit_picture
 
-    fitted = [fit_picture(image, model.data_shape) for image in images]
+    reader = reader_for(model.pixels)
+    fitted = [fit_picture(image, model.data_shape, reader) for image in images]
     for _, done in fitted:
         if done:
             logger.info(done)

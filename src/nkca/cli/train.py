@@ -32,7 +32,15 @@ class TrainCommand(SectionedCommand):
             *("cache", "cache_dir", "data_workers"),
         ),
         "model": (
-            *("discrete", "hidden_size", "dim_mults", "patch_size", "num_classes"),
+            *(
+                "discrete",
+                "palette",
+                "labels",
+                "hidden_size",
+                "dim_mults",
+                "patch_size",
+                "num_classes",
+            ),
             *("carry_over", "parametrisation", "lag", "chain_noise", "augment"),
         ),
         "training": (
@@ -62,7 +70,7 @@ class TrainCommand(SectionedCommand):
     }
     needed_first: ClassVar[frozenset[str]] = frozenset(
         {
-            *("dataset", "resize", "discrete", "hidden_size", "max_time", "batch_size"),
+            *("dataset", "resize", "palette", "labels", "hidden_size", "max_time", "batch_size"),
             *("save_dir", "config_file", "dry_run", "device"),
         }
     )

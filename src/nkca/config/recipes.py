@@ -50,9 +50,12 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = {field_name(key): value for key, value in options.items()}
     recipe = parse_value("recipe", given.get("recipe", RECOMMENDED))
+    for name in ("palette", "labels"):
+        if given.get(name):
+            given.setdefault("discrete", True)
+    is_discrete = parse_value("discrete", given.get("discrete", False))
     if recipe == PAPER:
         return {**given, "recipe": PAPER}
-    is_discrete = parse_value("discrete", given.get("discrete", False))
     budget = {} if any(name in given for name in _BUDGETS) else _TIME
     continuous = {} if is_discrete else _CONTINUOUS
     return {**_LEARNING, **continuous, **budget, **given, "recipe": recipe}

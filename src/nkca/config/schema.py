@@ -32,6 +32,14 @@ class ModelConfig:
     )
     discrete: bool = option(False, "Model pixels as categories instead of real numbers.")
     num_classes: int = option(10, "Levels a pixel can take, with --discrete.")
+    palette: tuple[str, ...] = option(
+        (),
+        "Model pixels as colours: auto (the images' own), how many, a palette file, or the colours.",
+    )
+    labels: tuple[str, ...] = option(
+        (),
+        "Model pixels as the ids of label maps: auto, or a YAML file of their names and colours.",
+    )
     carry_over: bool = option(
         False, "With --discrete: pixels that noise has not scrambled are certain, which is exact."
     )
@@ -53,6 +61,9 @@ class ModelConfig:
         require(0 <= self.augment <= 1, "augment", "in [0, 1]", self.augment)
         require(self.patch_size > 0, "patch_size", "positive", self.patch_size)
         require(2 <= self.num_classes <= 256, "num_classes", "2 to 256", self.num_classes)
+        for name in ("palette", "labels"):
+            if getattr(self, name) and not self.discrete:
+                raise InputError(f"{name} is for discrete pixels, not continuous")
         if self.carry_over and not self.discrete:
             raise InputError("carry_over is for discrete pixels, not continuous")
         if self.discrete and self.parametrisation != "paper":

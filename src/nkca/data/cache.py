@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nkca.data.decode import PixelArray
+from nkca.data.decode import AS_PICTURES, PixelArray
 from nkca.data.headers import SizeCount
 from nkca.data.listing import Listing, open_source
 from nkca.data.pillow import silence_pillow
@@ -177,7 +177,8 @@ def _load_cached(
 def _entry_name(listing: Listing, options: LoadOptions) -> str:
     parts = (FORMAT_VERSION, listing.digest(), options.resize, options.channels)
     fit = [] if options.fit == "crop" else [options.fit]
-    text = json.dumps([*parts, *options.background, *fit])
+    reader = [] if options.reader == AS_PICTURES else [repr(options.reader)]
+    text = json.dumps([*parts, *options.background, *fit, *reader])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

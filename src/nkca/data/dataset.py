@@ -15,6 +15,7 @@ from torch import Tensor
 from nkca.config.image_size import ANY_SIZE, Accepted
 from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
+from nkca.data.decode import AS_PICTURES, Reader
 from nkca.data.listing import list_images
 from nkca.data.reading import LoadOptions, OnDecode
 from nkca.demo import dataset_path
@@ -44,13 +45,17 @@ def configured_cache_dir(config: DataConfig) -> Path | None:
 
 
 def load_dataset(
-    config: DataConfig, on_decode: OnDecode | None = None, accepted: Accepted = ANY_SIZE
+    config: DataConfig,
+    on_decode: OnDecode | None = None,
+    accepted: Accepted = ANY_SIZE,
+    reader: Reader = AS_PICTURES,
 ) -> DecodedImages:
     """Decode the images that ``config`` names, or open them in the cache.
 
     Args:
         on_decode: called with (done, total) while images are decoded.
         accepted: which sizes the caller can use, for messages that propose one.
+        reader: how the pixels of a file are understood.
 
     Raises:
         InputError: if there are none, or their sizes differ; see `load_images`.
@@ -64,6 +69,7 @@ def load_dataset(
         strict=config.strict,
         fit=config.fit,
         accepted=accepted,
+        reader=reader,
     )
     return load_images(
         list_images(dataset_path(config.dataset)),

@@ -6,7 +6,7 @@ into `UnreadableImageError`.
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,47 @@ _TRANSPOSITIONS = {
 }
 
 
+class Reader(Protocol):
+    """How the pixels of a file are understood; equal readers read alike, and say so by their ``repr``."""
+
+    def read(
+        self,
+        file: ImageSource,
+        channels: Literal[1, 3, 4],
+        background: Color,
+        least: tuple[int, int] | None = None,
+    ) -> Image.Image:
+        """The picture at its own size, in mode L, RGB or RGBA; see `read_image`."""
+        ...
+
+    def resampling(self, image: Image.Image) -> Image.Resampling:
+        """How that picture is resized."""
+        ...
+
+
+@dataclass(frozen=True)
+class AsPictures:
+    """As photographs, drawings ...: see `read_image`; resized antialiased."""
+
+    def read(
+        self,
+        file: ImageSource,
+        channels: Literal[1, 3, 4],
+        background: Color,
+        least: tuple[int, int] | None = None,
+    ) -> Image.Image:
+        """See `read_image`."""
+        return read_image(file, channels, background, least)
+
+    def resampling(self, image: Image.Image) -> Image.Resampling:
+        """Antialiased."""
+        del image
+        return Image.Resampling.BILINEAR
+
+
+AS_PICTURES = AsPictures()
+
+
 @dataclass(frozen=True)
 class DecodeOptions:
     """How a file becomes pixels.
@@ -40,13 +81,15 @@ class DecodeOptions:
     `resize`: N for N x N, or (height, width), antialiased; None for the file's own size;
     `pad`: with borders where the shape differs, and never enlarged; False: the centre is cut out;
     `channels`: 1 (luma), 3 (RGB) or 4 (RGBA, straight alpha);
-    `background`: the colour behind transparent pixels if `channels` is not 4, RGB in 0..255.
+    `background`: the colour behind transparent pixels if `channels` is not 4, RGB in 0..255;
+    `reader`: how its pixels are understood.
     """
 
     resize: ImageSize | None = None
     channels: Literal[1, 3, 4] = 3
     background: Color = WHITE
     pad: bool = False
+    reader: Reader = AS_PICTURES
 
     def __post_init__(self) -> None:
         if self.resize is not None and not is_possible(self.resize):
@@ -87,10 +130,9 @@ def decode(file: ImageSource, options: DecodeOptions) -> PixelArray:
 
     Of an animation the first frame is decoded. Raises UnreadableImageError.
     """
-    image = read_image(file, options.channels, options.background)
+    image = options.reader.read(file, options.channels, options.background)
     if options.resize is not None:
-        size = sides(options.resize)
-        image = _fit_padded(image, options, size) if options.pad else fit(image, size)
+        image = _fitted(image, options, sides(options.resize))
     return np.asarray(image).reshape(image.height, image.width, options.channels)
 
 
@@ -134,12 +176,14 @@ def fit(
     return cropped((image.height, image.width), size).apply(image, resample)
 
 
-def _fit_padded(image: Image.Image, options: DecodeOptions, size: tuple[int, int]) -> Image.Image:
-    """Shrink to fit, then pad: with the background, with transparent pixels if there are 4 channels."""
+def _fitted(image: Image.Image, options: DecodeOptions, size: tuple[int, int]) -> Image.Image:
+    """Cut, or shrunk and padded: with the background, transparent if there are 4 channels."""
+    resample = options.reader.resampling(image)
+    if not options.pad:
+        return fit(image, size, resample)
     clear = Image.new("RGBA", size[::-1], (*options.background, 0))
     border = _with_channels(clear, options.channels, options.background)
-    how = padded((image.height, image.width), size)
-    return how.apply(image, Image.Resampling.BILINEAR, border)
+    return padded((image.height, image.width), size).apply(image, resample, border)
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

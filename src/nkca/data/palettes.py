@@ -1,7 +1,7 @@
 """Palettes: the distinct colours of images, few colours that stand for many, files of colours.
 
-A colour is three numbers in 0..255, or four with alpha, and "#rrggbb" or "#rrggbbaa" as text. Pixels that
-are fully transparent have one colour, #00000000.
+A colour is three numbers in 0..255, or four with alpha. Pixels that are fully transparent have one colour,
+(0, 0, 0, 0).
 """
 
 import colorsys
@@ -11,16 +11,15 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageColor
+from PIL import Image
 
+from nkca.config.colors import MOST_COLORS, Color
 from nkca.data.decode import read_image
 from nkca.data.listing import UnreadableImageError
 from nkca.errors import InputError
 
-Color: TypeAlias = tuple[int, ...]
 PixelArray: TypeAlias = npt.NDArray[np.uint8]
 
-MOST_COLORS = 256
 SAMPLE = 1 << 20  # pixels that colours are chosen from
 _CHUNK = 1 << 24  # pixels counted at once
 
@@ -81,7 +80,7 @@ def read_palette(path: Path) -> tuple[Color, ...]:
     """
     try:
         if path.suffix.lower() in (".gpl", ".hex", ".pal"):
-            colors = _colors_of_text(path)
+            colors = tuple(_colors_of_text(path))
         else:
             picture = np.asarray(read_image(path, 4))
             opaque = bool((picture[..., 3] == 255).all())
@@ -98,29 +97,6 @@ def read_palette(path: Path) -> tuple[Color, ...]:
     if not 2 <= len(found) <= MOST_COLORS:
         raise InputError(f"{path} has {len(found)} colours, expected 2 to {MOST_COLORS}")
     return found
-
-
-def parse_colors(texts: tuple[str, ...]) -> tuple[Color, ...]:
-    """Colours from texts such as "#ff8800" or "#ff880080", all with alpha if any has.
-
-    Raises:
-        InputError: if one is not a colour, or occurs twice.
-    """
-    try:
-        colors = [ImageColor.getrgb(text) for text in texts]
-    except ValueError as error:
-        raise InputError(f"palette: {error}; expected colours such as #ff8800") from None
-    if any(len(color) == 4 for color in colors):
-        colors = [color if len(color) == 4 else (*color, 255) for color in colors]
-        colors = [(0, 0, 0, 0) if color[3] == 0 else color for color in colors]
-    if len(set(colors)) < len(colors):
-        raise InputError("palette: a colour occurs twice")
-    return tuple(colors)
-
-
-def color_text(color: Color) -> str:
-    """Such as "#ff8800"; grey, of one number, as its colour."""
-    return "#" + "".join(f"{level:02x}" for level in (color * 3 if len(color) == 1 else color))
 
 
 def label_colors(count: int) -> tuple[Color, ...]:

@@ -9,7 +9,16 @@ from typing import Literal, TypeAlias, TypeVar
 import numpy as np
 
 from nkca.config.image_size import ANY_SIZE, Accepted, ImageSize, describe, sides
-from nkca.data.decode import WHITE, DecodeOptions, PixelArray, Probe, decode, probe
+from nkca.data.decode import (
+    AS_PICTURES,
+    WHITE,
+    DecodeOptions,
+    PixelArray,
+    Probe,
+    Reader,
+    decode,
+    probe,
+)
 from nkca.data.fitting import Color, Size
 from nkca.data.headers import Headers, SizeCount
 from nkca.data.listing import ImageSource, Listing, ReadImage, UnreadableImageError
@@ -36,7 +45,8 @@ class LoadOptions:
     `strict`: an unreadable image is an error, instead of being left out and recorded;
     `fit`: images of another shape than `resize` are cut, or padded; with "commonest" only those of the
     commonest size are used, and cut if need be;
-    `accepted`: which sizes the caller can use, for messages that propose one.
+    `accepted`: which sizes the caller can use, for messages that propose one;
+    `reader`: how the pixels of a file are understood.
     """
 
     resize: ImageSize | None = None
@@ -45,6 +55,7 @@ class LoadOptions:
     strict: bool = False
     fit: str = "crop"
     accepted: Accepted = ANY_SIZE
+    reader: Reader = AS_PICTURES
 
     def __post_init__(self) -> None:
         DecodeOptions(self.resize, self.channels or 3, self.background)  # checks the ranges
@@ -119,6 +130,7 @@ def read_headers(
             options.channels or (3 if headers.in_colour else 1),
             options.background,
             pads,
+            options.reader,
         ),
         unreadable=unreadable,
         left_out=_by_name(listing, headers.left_out),

@@ -54,7 +54,7 @@ def study_chain(
     batches = math.ceil(len(chosen) / options.batch_size)
     total = len(options.levels) * batches * (options.steps + 1)
     limits = thresholds(model.pixels.to_state(chosen))
-    dimensions = math.prod(model.data_shape)
+    dimensions = math.prod(model.state_shape)
     reports: list[LevelReport] = []
     done = 0
     for level in map(float, options.levels):

@@ -14,7 +14,9 @@ from typing import Any, TypeGuard
 from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
 from nkca.config.parsing import configure
 from nkca.config.schema import DataConfig, RunConfig
+from nkca.data.categories import reader_for
 from nkca.data.dataset import describe_left_out, load_dataset
+from nkca.data.decode import AS_PICTURES, Reader
 from nkca.data.reading import OnDecode
 from nkca.demo import dataset_path, measured_path, model_name
 from nkca.errors import InputError
@@ -213,10 +215,12 @@ def _open_files(
         about = {"kind": "statistics", "path": str(path), "of": statistics.images}
         return replace(statistics, images=about)
     data, pixels, accepted = replace(request.data, dataset=name), None, ANY_SIZE
+    reader: Reader = AS_PICTURES
     if checkpoint is not None:
         data, accepted = _as_seen(data, checkpoint)
         pixels = checkpoint.model.pixels
-    decoded = load_dataset(data, on_decode, accepted)
+        reader = reader_for(pixels)
+    decoded = load_dataset(data, on_decode, accepted, reader)
     for said in describe_left_out(decoded):
         logger.info("%s: left out %s", name, said)
     height, width = decoded.images.shape[1:3]

@@ -36,6 +36,12 @@ class Model:
     weak: Denoiser | None = None
 
     @property
+    def state_shape(self) -> tuple[int, int, int]:
+        """Of a state, (C, H, W); with a palette C is 1."""
+        channels, height, width = self.data_shape
+        return self.pixels.state_channels(channels), height, width
+
+    @property
     def guidance(self) -> float:
         """The strength of guidance where nothing else is said: 1, none, without a weak model."""
         return 1.0 if self.weak is None else self.sampling.guidance

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from nkca.config.colors import parse_colors, parse_labels
 from nkca.config.schema import ModelConfig
 from nkca.denoisers.augmentation import parameter_count
 from nkca.denoisers.learned import (
@@ -16,7 +17,7 @@ from nkca.denoisers.learned import (
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
 from nkca.kernels.contract import Kernel
-from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
+from nkca.pixels import CategoricalPixels, ContinuousPixels, PalettePixels, Pixels
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,25 @@ def categorical(config: ModelConfig) -> StateSpace:
     return StateSpace("categorical", CategoricalKernel(classes), CategoricalPixels(classes), build)
 
 
+def palette(config: ModelConfig) -> StateSpace:
+    """One of K colours, or labels, and "scrambled"."""
+    colors, size = parse_colors(config.palette), network_size(config)
+    ids = tuple(parse_labels(config.labels)) if config.labels else None
+
+    def build(_channels: int, _data_std: float) -> nn.Module:
+        return CategoricalDenoiser(1, size, len(colors), config.carry_over)
+
+    return StateSpace("palette", CategoricalKernel(len(colors)), PalettePixels(colors, ids), build)
+
+
 SPACES: Mapping[str, Callable[[ModelConfig], StateSpace]] = {
     "continuous": continuous,
     "categorical": categorical,
+    "palette": palette,
 }
 
 
 def state_space(config: ModelConfig) -> StateSpace:
     """The state space that the config names."""
-    return SPACES["categorical" if config.discrete else "continuous"](config)
+    name = "palette" if config.palette else "categorical" if config.discrete else "continuous"
+    return SPACES[name](config)

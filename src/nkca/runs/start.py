@@ -11,9 +11,10 @@ from typing import Any
 from nkca.config.image_size import Accepted, as_option, describe
 from nkca.config.parsing import configure, field_name
 from nkca.config.recipes import RECOMMENDED, with_recipe
-from nkca.config.schema import RunConfig
+from nkca.config.schema import DataConfig, RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import describe_left_out, load_dataset
+from nkca.data.decode import Reader
 from nkca.denoisers.precision import needs_loss_scale
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_advice
@@ -22,6 +23,7 @@ from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpo
 from nkca.models.exported import is_exported
 from nkca.models.model import Model
 from nkca.networks import compilation
+from nkca.runs.categories import unless_settled, with_categories
 from nkca.runs.directory import log_file, write_config
 from nkca.runs.memory_fit import advice_on_memory, fit_step
 from nkca.runs.network_size import network_size
@@ -72,9 +74,8 @@ def resolve(
             "use another directory"
         )
     before = configure(checkpoint.config, str(path))
-    config = configure(
-        {**before.to_flat(), **{field_name(key): value for key, value in options.items()}}
-    )
+    given = unless_settled({field_name(key): value for key, value in options.items()}, before.model)
+    config = configure({**before.to_flat(), **given})
     old, new = before.to_flat(), config.to_flat()
     changes = {name: f"{old[name]} -> {new[name]}" for name in new if old[name] != new[name]}
     settled = [*asdict(config.model), "recipe", "optimizer"]
@@ -130,11 +131,16 @@ def prepare(
     config, checkpoint, changes = resolve(options, directory)
     _check_batch(config.training.batch_size, ranks.count)
     accepted = _accepted_sizes(config, checkpoint, options)
-    images = ranks.first_then_others(lambda: load_dataset(config.data, on_decode, accepted))
+
+    def load(data: DataConfig, reader: Reader) -> DecodedImages:
+        return ranks.first_then_others(lambda: load_dataset(data, on_decode, accepted, reader))
+
+    config, images, found = with_categories(config, load)
     height, width, channels = images.images.shape[1:]
     shape = (channels, height, width)
     messages = [f"skipped unreadable image {name}: {why}" for name, why in images.unreadable]
     messages.extend(f"left out {said}" for said in describe_left_out(images))
+    messages.extend(found)
     if checkpoint is not None:
         check_data_shape(checkpoint, shape, directory)
         messages.append(f"resuming {directory} at step {checkpoint.progress['step']}")

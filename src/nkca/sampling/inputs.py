@@ -10,14 +10,19 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.config.image_size import describe
-from nkca.data.decode import fit, read_image
+from nkca.data.decode import AS_PICTURES, WHITE, Reader, fit, read_image
 from nkca.data.listing import ImageSource
 from nkca.data.pillow import open_image
 from nkca.errors import InputError
 
 
-def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+def fit_picture(
+    path: Path, data_shape: tuple[int, int, int], reader: Reader = AS_PICTURES
+) -> tuple[Tensor, str]:
     """Read a picture of any mode and size as uint8 (C, H, W): centre-cropped, resized, antialiased.
+
+    Args:
+        reader: how its pixels are understood, see `nkca.data.categories.reader_for`.
 
     Returns:
         The picture, and a sentence on how it was fitted ("" if it already had the size).
@@ -27,14 +32,17 @@ def fit_picture(path: Path, data_shape: tuple[int, int, int]) -> tuple[Tensor, s
     """
     _check_file(path, "image")
     try:
-        picture, done = fit_content(path, data_shape)
+        picture, done = fit_content(path, data_shape, reader)
     except InputError as error:
         raise InputError(f"cannot read image {path}: {error}") from None
     return picture, done and f"{path}: {done}"
 
 
 def fit_content(
-    file: ImageSource, data_shape: tuple[int, int, int], reduced: bool = False
+    file: ImageSource,
+    data_shape: tuple[int, int, int],
+    reader: Reader = AS_PICTURES,
+    reduced: bool = False,
 ) -> tuple[Tensor, str]:
     """As `fit_picture`, for a path or the bytes of a file; the sentence does not name the file.
 
@@ -46,12 +54,12 @@ def fit_content(
     """
     channels, height, width = data_shape
     least = (2 * width, 2 * height) if reduced else None
-    image = read_image(file, cast("Literal[1, 3, 4]", channels), least=least)
+    image = reader.read(file, cast("Literal[1, 3, 4]", channels), WHITE, least)
     done = ""
     if image.size != (width, height):
         before, after = describe(image.height, image.width), describe(height, width)
         done = f"{before} fitted to {after}, by centre crop and resize"
-        image = fit(image, (height, width))
+        image = fit(image, (height, width), reader.resampling(image))
     pixels = np.array(image).reshape(height, width, channels)
     return torch.from_numpy(pixels).movedim(-1, 0).contiguous(), done
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nkca.chain import Moment
+from nkca.data.categories import reader_for
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.model import Model
@@ -81,7 +82,7 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
         check_animation(outputs.animation)
     pictures: dict[str, Tensor] = {}
     for image in dict.fromkeys(request.images):
-        pictures[image], done = fit_picture(Path(image), model.data_shape)
+        pictures[image], done = fit_picture(Path(image), model.data_shape, reader_for(model.pixels))
         if done:
             logger.info(done)
     return SamplePlan(model, request, outputs, schedule, _repaint(model, request), pictures)
@@ -126,12 +127,12 @@ def make_samples(
         with out_of_memory_advice(f"at batch size {batch_size}: try a smaller batch size"):
             for moment, pictures in _run_batch(plan, batch, ranks):
                 if outputs.intermediate and ranks.is_first:
-                    _save_intermediate(directory, batch, moment, pictures)
+                    _save_intermediate(directory, plan, batch, moment, pictures)
                 overview.add_state(number, moment.step, pictures[:batch_size])
                 yield SampleProgress(number * num_states + moment.step + 1, total)
         if ranks.is_first:
             overview.add_samples(pictures)
-            files = tuple(_save_samples(directory, request, batch, pictures))
+            files = tuple(_save_samples(directory, plan, batch, pictures))
             yield SampleProgress((number + 1) * num_states, total, files)
     if ranks.is_first:
         yield SampleProgress(total, total, tuple(overview.save(directory, request)))
@@ -159,12 +160,13 @@ def _run_batch(
 
 
 def _save_samples(
-    directory: Path, request: SampleRequest, batch: list[Job], pictures: Pictures
+    directory: Path, plan: SamplePlan, batch: list[Job], pictures: Pictures
 ) -> Iterator[Path]:
     for job, picture in zip(batch, pictures, strict=True):
         images = () if job.image is None else (job.image,)
         path = directory / f"{job.name}.png"
-        save_png(path, picture, asdict(replace(request, seeds=str(job.seed), images=images)))
+        settings = asdict(replace(plan.request, seeds=str(job.seed), images=images))
+        save_png(path, picture, settings, plan.model.pixels)
         yield path
 
 
@@ -196,12 +198,13 @@ def _start_images(plan: SamplePlan, batch: list[Job]) -> Tensor | None:
 
 
 def _save_intermediate(
-    directory: Path, batch: list[Job], moment: Moment, pictures: Pictures
+    directory: Path, plan: SamplePlan, batch: list[Job], moment: Moment, pictures: Pictures
 ) -> None:
     for job, picture in zip(batch, pictures, strict=True):
         folder = directory / "intermediate" / job.name
         folder.mkdir(parents=True, exist_ok=True)
-        save_png(folder / f"step_{moment.step:04d}_level_{moment.noise_level:.4f}.png", picture)
+        name = f"step_{moment.step:04d}_level_{moment.noise_level:.4f}.png"
+        save_png(folder / name, picture, pixels=plan.model.pixels)
 
 
 @dataclass

@@ -101,7 +101,7 @@ def from_noise(seeds: Sequence[int]) -> Task:
 
     def start(model: Model, schedule: Schedule, noise: Noise) -> Tensor:
         schedule.check_start(from_noise=True)
-        prior = model.chain.kernel.prior((len(noise), *model.data_shape))
+        prior = model.chain.kernel.prior((len(noise), *model.state_shape))
         return prior.sample(noise).to(model.device)
 
     return Task(seeds, start)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from nkca.config.image_size import describe
-from nkca.data.decode import probe
+from nkca.data.categories import reader_for
+from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import InputError
 from nkca.live.chains import events, tiles
 from nkca.live.chains.recording import Recording
@@ -99,7 +100,7 @@ def _restart(
 def _start(model: Model, state: ExplorerState, event: events.Start) -> ExplorerState:
     present = state.moment
     rows = present.free if event.tile is None else [event.tile]
-    image = read_exact_image(event.image, model.data_shape)
+    image = read_exact_image(event.image, model.data_shape, reader_for(model.pixels))
     moved = tiles.from_images(model, present, image_per_tile(image, rows), rows)
     where = "all tiles" if event.tile is None else f"tile {event.tile + 1}"
     return dataclasses.replace(state.acted(moved, f"a picture to {where}"), running=False)
@@ -225,7 +226,9 @@ def _mask(text: str, height: int, width: int) -> Tensor:
     return torch.from_numpy(bits[: height * width].reshape(height, width)).bool()
 
 
-def read_exact_image(text: object, data_shape: tuple[int, int, int]) -> Tensor:
+def read_exact_image(
+    text: object, data_shape: tuple[int, int, int], reader: Reader = AS_PICTURES
+) -> Tensor:
     """Decode a base64 image file of the model's size to uint8 (1, C, H, W).
 
     Raises:
@@ -239,7 +242,7 @@ def read_exact_image(text: object, data_shape: tuple[int, int, int]) -> Tensor:
             raise InputError(
                 f"expected {describe(height, width)}, got {describe(found.height, found.width)}"
             )
-        picture, _ = fit_content(content, data_shape)
+        picture, _ = fit_content(content, data_shape, reader)
     except InputError as error:
         raise InputError(f"cannot use the image: {error}") from None
     return picture.unsqueeze(0)

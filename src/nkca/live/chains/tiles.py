@@ -214,7 +214,7 @@ def from_noise(model: Model, moment: Tiles) -> Tiles:
         seeds = [derive_seed("live start", moment.seed, moment.draw, tile) for tile in rows]
         samples = draw_task(model, tasks.from_noise(seeds), Schedule())
         return from_images(model, moment, samples, rows)
-    prior = model.chain.kernel.prior((len(rows), *model.data_shape))
+    prior = model.chain.kernel.prior((len(rows), *model.state_shape))
     x = moment.x.clone()
     x[rows] = prior.sample(_noise(moment, rows)).to(model.device)
     started = dataclasses.replace(moment, x=x, levels=_with(moment.levels, rows, 1.0))

@@ -17,15 +17,15 @@ from nkca.live.session.file import Origin, Session, to_json
 from nkca.pictures.animation import animation_frame, save_animation
 from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pictures.png import png_bytes
-from nkca.pixels import as_pictures
+from nkca.pixels import Pixels, as_pictures
 from nkca.version import __version__
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal shelves give equal files
 
 
-def kept_png(origin: Origin, kept: Kept) -> bytes:
-    """The PNG of a kept picture, with its settings."""
-    return _png(origin, kept, {"kept": kept.item})
+def kept_png(origin: Origin, kept: Kept, pixels: Pixels | None = None) -> bytes:
+    """The PNG of a kept picture, with its settings; ``pixels`` see `nkca.pictures.png.save_png`."""
+    return _png(origin, kept, {"kept": kept.item}, pixels)
 
 
 def shelf_grid(shelf: Sequence[Kept]) -> bytes:
@@ -33,26 +33,30 @@ def shelf_grid(shelf: Sequence[Kept]) -> bytes:
     return png_bytes(contact_sheet(np.stack([_picture(kept) for kept in shelf])))
 
 
-def shelf_zip(session: Session, shelf: Sequence[Kept]) -> bytes:
+def shelf_zip(session: Session, shelf: Sequence[Kept], pixels: Pixels | None = None) -> bytes:
     """A zip with the pictures of the shelf and the session file."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in shelf_files(session.origin, shelf):
+        for name, content in shelf_files(session.origin, shelf, pixels):
             archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), content)
         archive.writestr(zipfile.ZipInfo("session.json", ZIP_TIME), to_json(session))
     return file.getvalue()
 
 
-def shelf_files(origin: Origin, shelf: Sequence[Kept]) -> Iterator[tuple[str, bytes]]:
+def shelf_files(
+    origin: Origin, shelf: Sequence[Kept], pixels: Pixels | None = None
+) -> Iterator[tuple[str, bytes]]:
     """File name and PNG of each kept picture."""
     for kept in shelf:
-        yield f"{name_of(kept)}.png", kept_png(origin, kept)
+        yield f"{name_of(kept)}.png", kept_png(origin, kept, pixels)
 
 
-def tile_files(origin: Origin, moment: Tiles) -> Iterator[tuple[str, bytes]]:
+def tile_files(
+    origin: Origin, moment: Tiles, pixels: Pixels | None = None
+) -> Iterator[tuple[str, bytes]]:
     """File name and PNG of each tile."""
     for tile in range(len(moment)):
-        yield f"tile_{tile + 1:04d}.png", _png(origin, kept_from(moment, tile), {})
+        yield f"tile_{tile + 1:04d}.png", _png(origin, kept_from(moment, tile), {}, pixels)
 
 
 def tile_grid(moment: Tiles) -> bytes:
@@ -73,10 +77,10 @@ def animation(recording: Recording, kind: str) -> bytes:
         return path.read_bytes()
 
 
-def _png(origin: Origin, kept: Kept, more: dict[str, int]) -> bytes:
+def _png(origin: Origin, kept: Kept, more: dict[str, int], pixels: Pixels | None) -> bytes:
     settings: dict[str, Any] = {**asdict(origin), "version": __version__, **more}
     settings |= {"tile": kept.tile, "step": kept.step, "level": kept.level, "seed": kept.seed}
-    return png_bytes(_picture(kept), settings)
+    return png_bytes(_picture(kept), settings, pixels=pixels)
 
 
 def _picture(kept: Kept) -> Pictures:

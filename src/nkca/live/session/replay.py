@@ -34,7 +34,10 @@ def replay_to_files(
     for done in replay(explorer, session):
         yield SampleProgress(done, session.steps)
     state = explorer.state
-    contents = [*shelf_files(origin, state.shelf), *tile_files(origin, state.moment)]
+    contents = [
+        *shelf_files(origin, state.shelf, model.pixels),
+        *tile_files(origin, state.moment, model.pixels),
+    ]
     if outputs.grid:
         grid = shelf_grid(state.shelf) if state.shelf else tile_grid(state.moment)
         contents.append(("grid.png", grid))

@@ -11,6 +11,7 @@ from nkca.live.session.export import animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.live.web.shared_explorer import BusyError
 from nkca.models.model import Model
+from nkca.pixels import Pixels
 from nkca.version import __version__
 
 
@@ -53,10 +54,10 @@ def _animation(now: Snapshot, kind: str) -> bytes:
     return animation(recording, kind)
 
 
-DOWNLOADS: Mapping[str, Callable[[Snapshot], bytes]] = {
-    "session.json": lambda now: to_json(now.session),
-    "shelf.png": lambda now: shelf_grid(_shelf(now)),
-    "shelf.zip": lambda now: shelf_zip(now.session, _shelf(now)),
-    "recording.gif": lambda now: _animation(now, "gif"),
-    "recording.mp4": lambda now: _animation(now, "mp4"),
+DOWNLOADS: Mapping[str, Callable[[Snapshot, Pixels], bytes]] = {
+    "session.json": lambda now, _pixels: to_json(now.session),
+    "shelf.png": lambda now, _pixels: shelf_grid(_shelf(now)),
+    "shelf.zip": lambda now, pixels: shelf_zip(now.session, _shelf(now), pixels),
+    "recording.gif": lambda now, _pixels: _animation(now, "gif"),
+    "recording.mp4": lambda now, _pixels: _animation(now, "mp4"),
 }

@@ -20,7 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nkca.config.image_size import MAX_SIDE, describe
-from nkca.data.decode import probe
+from nkca.data.categories import reader_for
+from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import out_of_memory_advice
 from nkca.live.chains.events import Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
@@ -134,9 +135,9 @@ class _Endpoints:
         return Response(len(head).to_bytes(4, "big") + head + frame.png, media_type=OCTETS)
 
     async def fit(self, request: Request) -> Response:
-        shape = self.shared.model.data_shape
+        shape, reader = self.shared.model.data_shape, reader_for(self.shared.model.pixels)
         async with self.bodies.read(request, OCTETS, FIT_BYTES) as content:
-            png = await self._in_encoder(lambda: fitted_png(content, shape))
+            png = await self._in_encoder(lambda: fitted_png(content, shape, reader))
         return file_response(".png", png)
 
     async def load(self, request: Request) -> Response:
@@ -182,13 +183,18 @@ class _Endpoints:
         kept = found.get(request.path_params["item"])
         if kept is None:
             raise HTTPException(404, "there is no such picture on the shelf")
-        content = await self.encoder.do(lambda: kept_png(now.session.origin, kept))
+        content = await self.encoder.do(
+            lambda: kept_png(now.session.origin, kept, self.shared.model.pixels)
+        )
         download = request.query_params.get("download") == "1"
         return file_response(f"{name_of(kept)}.png", content, download)
 
     async def download(self, request: Request) -> Response:
         name, now = request.scope["path"].removeprefix("/api/"), self.now
-        return file_response(name, await self.encoder.do(lambda: DOWNLOADS[name](now)), True)
+        pixels = self.shared.model.pixels
+        return file_response(
+            name, await self.encoder.do(lambda: DOWNLOADS[name](now, pixels)), True
+        )
 
     async def _in_encoder(self, work: Callable[[], T]) -> T:
         """Do what may take much memory, which is then returned to the system."""
@@ -225,7 +231,9 @@ class _Endpoints:
         self.shared.load(session)
 
 
-def fitted_png(content: bytes, data_shape: tuple[int, int, int]) -> bytes:
+def fitted_png(
+    content: bytes, data_shape: tuple[int, int, int], reader: Reader = AS_PICTURES
+) -> bytes:
     """Resize an image file to the model's size (C, H, W); returns a PNG.
 
     Raises:
@@ -238,7 +246,7 @@ def fitted_png(content: bytes, data_shape: tuple[int, int, int]) -> bytes:
             413, f"{describe(found.height, found.width)} is more than 64 million pixels"
         )
     with out_of_memory_advice("(the picture is too large)"):
-        picture, _ = fit_content(content, data_shape, reduced=True)
+        picture, _ = fit_content(content, data_shape, reader, reduced=True)
     return png_bytes(as_pictures(picture.unsqueeze(0))[0])
 
 
