@@ -217,9 +217,11 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale(
 ) -> None:
     decoded: list[tuple[int, int]] = []
 
-    def noted(image: Image.Image, width: int, height: int) -> Image.Image:
+    def noted(
+        image: Image.Image, size: tuple[int, int], resample: Image.Resampling
+    ) -> Image.Image:
         decoded.append(image.size)
-        return fit(image, width, height)
+        return fit(image, size, resample)
 
     whole = pixels(ask(post("/api/fit", png_of((800, 600)), OCTETS)).body).astype(int)
     monkeypatch.setattr("nkca.sampling.inputs.fit", noted)
