@@ -217,9 +217,7 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_scale(
 ) -> None:
     decoded: list[tuple[int, int]] = []
 
-    def noted(
-        image: Image.Image, size: tuple[int, int], resample: Image.Resampling
-    ) -> Image.Image:
+    def noted(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
         decoded.append(image.size)
         return fit(image, size, resample)
 
