@@ -34,6 +34,7 @@ UNUSUAL: dict[str, Any] = {
     "checkpoint_freq": 5, "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
     "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "recipe": "recommended",
     "denoise_first": 0.25, "adjust": "both", "carry_over": True, "denoise_weight": 0.5,
+    "palette": ["#000000", "#ff8800"], "labels": ["3", "4=dress"],
     "level_draw": "uniform", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
     "sampler": "ancestral", "ladder": "sigma", "num_sampling_steps": 17, "guidance": 1.5, "weak_at": 0.3,
     "chain_noise": "fresh", "augment": 0.0,
@@ -239,7 +240,7 @@ def test_every_option_with_a_range_is_in_the_table() -> None:
         "cache_dir",
         "ema_warmup",
     }
-    free |= {"eval_dataset", "eval_features"}
+    free |= {"eval_dataset", "eval_features", "palette", "labels"}
     assert {name for name, _ in OUT_OF_RANGE} == OPTIONS.keys() - free
 
 
@@ -253,6 +254,7 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"dim_mults": "[one, two]"}, "dim_mults must be a list"),
     ({"dim_mults": "[]"}, "dim_mults must be"),
     ({"discrete": True, "parametrisation": "preconditioned"}, "continuous pixels, not discrete"),
+    ({"palette": "auto"}, "palette is for discrete pixels, not continuous"),
     ({"carry_over": True}, "carry_over is for discrete pixels, not continuous"),
     ({"denoise_weight": 0.1}, "denoise_weight is for discrete pixels, not continuous"),
     ({"sampler": "ancestral"}, "sampler=ancestral is for discrete pixels, not continuous"),
