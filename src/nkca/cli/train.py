@@ -70,7 +70,7 @@ class TrainCommand(SectionedCommand):
     }
     needed_first: ClassVar[frozenset[str]] = frozenset(
         {
-            *("dataset", "resize", "palette", "labels", "hidden_size", "max_time", "batch_size"),
+            *("dataset", "resize", "palette", "labels", "max_time", "batch_size"),
             *("save_dir", "config_file", "dry_run", "device"),
         }
     )
