@@ -599,14 +599,17 @@ def test_a_resumed_curve_hides_the_points_of_lost_steps(photos: Path, tmp_path: 
 
 
 def test_max_time_counts_all_sessions(photos: Path, tmp_path: Path) -> None:
-    asked = {**TINY, "dataset": str(photos), "max_time": 0.4}
-    run = train_until(asked, tmp_path, last=2)
+    asked = {**TINY, "dataset": str(photos)}
+    run = train_until({**asked, "max_time": 1000}, tmp_path, last=2)
     assert not run.is_finished()
     first = load_checkpoint(tmp_path / LATEST).progress["seconds"]
-    run = train_until(asked, tmp_path)
+    assert first > 0
+    run = train_until({**asked, "max_time": first / 2}, tmp_path)
+    assert (run.is_finished(), run.progress.step) == (True, 2)  # that time was used before
+    run = train_until({**asked, "max_time": first + 0.01}, tmp_path)
     assert run.is_finished()
     progress = load_checkpoint(tmp_path / FINAL).progress
-    assert progress["seconds"] >= 0.4 > first > 0
+    assert progress["seconds"] >= first + 0.01
     assert progress["step"] > 2
 
 
