@@ -25,7 +25,7 @@ def named(table: Mapping[str, T], name: str, kind: str) -> T:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'X'?)`` for the closest of ``known``, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 

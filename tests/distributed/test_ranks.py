@@ -212,7 +212,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
     [
         ({"batch_size": 1}, "batch_size 1 is less than one image for each of 2 processes"),
         ({"hidden_size": 7}, "hidden_size must be"),
-        ({"hiden_size": 8}, "No such option"),
+        ({"hiden_size": 8}, "did you mean '--hidden-size'"),
         ({"dataset": "nowhere"}, "nowhere"),
     ],
 )

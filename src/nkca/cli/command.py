@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from nkca.errors import InputError
+from nkca.config.other_names import OPTIONS_ELSEWHERE, canonical, instead, names_here
+from nkca.errors import InputError, nearest
 from nkca.version import __version__
 
 _EXTRAS = {  # packages that some commands need, and the extra that brings them
@@ -27,8 +28,11 @@ class Command(click.Command):
         try:
             result = super().main(args, name, standalone_mode=False)
             sys.exit(result if isinstance(result, int) else 0)
+        except click.NoSuchOption as error:
+            fail(name, _no_such_option(self, error.option_name))
         except click.ClickException as error:
-            fail(name, error.format_message())
+            message = error.format_message()
+            fail(name, message[:1].lower() + message[1:].rstrip("."))
         except InputError as error:
             fail(name, str(error))
         except ModuleNotFoundError as error:
@@ -43,6 +47,39 @@ class Command(click.Command):
             if _reports_failure():
                 click.echo(f"{name}: interrupted", err=True)
             sys.exit(130)
+
+
+class Choice(click.Choice[str]):
+    """A choice whose message says what another program's name for a value is called here."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """The values there are, and the likeliest of them."""
+        known = list(map(str, self.choices))
+        return f"{value!r} is not one of {', '.join(known)}{instead(str(value), known)}"
+
+
+def _no_such_option(command: click.Command, flag: str) -> str:
+    """The message for an unknown ``flag``, with the right one where that is clear."""
+    said, word = f"no option {flag}", flag.lstrip("-")
+    context = click.Context(command, info_name=command.name)
+    flags = {
+        opt.lstrip("-"): opt
+        for parameter in command.get_params(context)
+        if isinstance(parameter, click.Option) and not parameter.hidden
+        for opt in (*parameter.opts, *parameter.secondary_opts)
+    }
+    arguments = {
+        p.name: p.make_metavar(context) for p in command.params if isinstance(p, click.Argument)
+    }
+    for ours in names_here(word, OPTIONS_ELSEWHERE):
+        name, *value = ours.split("=")
+        if name in flags:
+            return f"{said}: use {'='.join([flags[name], *value])}"
+        if name in arguments:
+            return f"{said}: leave it out, {command.name} {' '.join(arguments.values())}"
+    lists = "--help-all" if "help-all" in flags else "--help"
+    hint = nearest(word, flags).replace("'", "'--", 1)
+    return f"{said}{hint or f': {command.name} {lists} lists all'}"
 
 
 def needs(*packages: str) -> None:
@@ -72,7 +109,7 @@ def _reports_failure() -> bool:
 
 
 def command(
-    name: str, ignore_unknown_options: bool = False, cls: type[Command] = Command
+    name: str, cls: type[Command] = Command
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare one of the four commands."""
 
@@ -81,7 +118,7 @@ def command(
         settings = {
             "help_option_names": ["-h", "--help"],
             "max_content_width": 100,
-            "ignore_unknown_options": ignore_unknown_options,
+            "token_normalize_func": canonical,
         }
         return click.command(name, cls=cls, context_settings=settings)(function)
 

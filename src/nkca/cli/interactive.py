@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.command import command, needs
+from nkca.cli.command import Choice, command, needs
 from nkca.cli.options import device_options
 from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
@@ -40,7 +40,7 @@ logger = logging.getLogger("nkca")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
 @click.option(
     "--visualize",
-    type=click.Choice(["z", "x", "both"]),
+    type=Choice(["z", "x", "both"]),
     default="z",
     show_default=True,
     help="Show the denoised picture z, the noisy state x, or both.",

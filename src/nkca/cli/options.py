@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nkca.cli.command import Choice
 from nkca.config.parsing import DURATIONS, OPTIONS, SIZES, TYPES
 from nkca.config.recipes import RECOMMENDED, RECOMMENDED_VALUES
 from nkca.system.files import claimed_directory, fresh_directory
@@ -92,12 +93,12 @@ def schedule_options() -> Decorator:
         ),
         click.option(
             "--sampler",
-            type=click.Choice(OPTIONS["sampler"].metadata["choices"]),
+            type=Choice(OPTIONS["sampler"].metadata["choices"]),
             help="The chain's transitions, or a deterministic way.  [default: the run's]",
         ),
         click.option(
             "--ladder",
-            type=click.Choice(OPTIONS["ladder"].metadata["choices"]),
+            type=Choice(OPTIONS["ladder"].metadata["choices"]),
             help="Levels on the way: linear, or dense where noise is low.  [default: the run's]",
         ),
         click.option(
@@ -115,7 +116,7 @@ def schedule_options() -> Decorator:
         click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]"),
         click.option(
             "--visualize",
-            type=click.Choice(["z", "x"]),
+            type=Choice(["z", "x"]),
             help="Show the denoised picture z or the noisy state x.  [default: z]",
         ),
     )
@@ -141,19 +142,19 @@ def device_options() -> Decorator:
     return _options(
         click.option(
             "--device",
-            type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+            type=Choice(["auto", "cpu", "cuda", "mps"]),
             default="auto",
             show_default=True,
             help="Device to compute on.",
         ),
         click.option(
             "--precision",
-            type=click.Choice(["fp32", "bf16", "fp16"]),
+            type=Choice(["fp32", "bf16", "fp16"]),
             help="Arithmetic of the network.  [default: fp32]",
         ),
         click.option(
             "--compile",
-            type=click.Choice(OPTIONS["compile"].metadata["choices"]),
+            type=Choice(OPTIONS["compile"].metadata["choices"]),
             default="auto",
             show_default=True,
             help=OPTIONS["compile"].metadata["help"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.command import command
+from nkca.cli.command import Choice, command
 from nkca.cli.options import (
     chosen_directory,
     computing_options,
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 @click.option("--save-intermediate", is_flag=True, help="Also a picture after every step.")
 @click.option(
     "--save-animation",
-    type=click.Choice(["gif", "mp4", "webp"]),
+    type=Choice(["gif", "mp4", "webp"]),
     help="Also an animation of the chain (first batch).",
 )
 @click.option(

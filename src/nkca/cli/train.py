@@ -1,5 +1,6 @@
 """nkca-train: a folder of images in, a model out."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -74,6 +75,16 @@ class TrainCommand(SectionedCommand):
             *("save_dir", "config_file", "dry_run", "device"),
         }
     )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say which flags are meant by arguments without one."""
+        given, extra, order = self.make_parser(ctx).parse_args(list(args))
+        if extra and not any(parameter.is_eager for parameter in order):  # --help
+            dataset = "" if "dataset" in given else f"use --dataset={shlex.quote(extra[0])}"
+            folder = "" if "save_dir" in given else "--save-dir=DIR"
+            advice = " and ".join(filter(None, [dataset, folder])) or "every value needs its flag"
+            raise InputError(f"unexpected argument {extra[0]}: {advice}")
+        return super().parse_args(ctx, args)
 
 
 @command("nkca-train", cls=TrainCommand)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from nkca.config.image_size import EXPECTED, parse_image_size
+from nkca.config.other_names import OPTIONS_ELSEWHERE, canonical, choice_of, instead, names_here
 from nkca.config.schema import (
     CadenceConfig,
     DataConfig,
@@ -133,7 +134,16 @@ TYPES: dict[str, Any] = {
 
 def field_name(key: object) -> str:
     """The field that a key of a YAML file or mapping means: `dim-mults` is `dim_mults`."""
-    return str(key).replace("-", "_")
+    return canonical(str(key)).replace("-", "_")
+
+
+def _instead_of_option(key: str) -> str:
+    """Return ``: use X`` or the nearest option to an unknown one, or an empty string."""
+    for ours in names_here(key, OPTIONS_ELSEWHERE):
+        name, *value = ours.split("=")
+        if field_name(name) in OPTIONS:
+            return f": use {'='.join([field_name(name), *value])}"
+    return nearest(key, OPTIONS)
 
 
 def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
@@ -151,7 +161,7 @@ def configure(options: Mapping[str, Any], source: str = "") -> RunConfig:
     for key, value in options.items():
         name = field_name(key)
         if name not in OPTIONS:
-            raise InputError(f"{prefix}unknown option '{key}'{nearest(name, OPTIONS)}")
+            raise InputError(f"{prefix}unknown option '{key}'{_instead_of_option(name)}")
         try:
             values[name] = parse_value(name, value)
         except InputError as error:
@@ -174,6 +184,8 @@ def parse_value(name: str, value: Any) -> Any:
     if isinstance(value, bool) and "off" in choices:  # YAML reads on and off as true and false
         value = "on" if value else "off"
     text = value.strip().lower() if isinstance(value, str) else value
+    if isinstance(value, str):
+        value = choice_of(value.strip(), map(str, choices)) or value
     hints = typing.get_args(TYPES[name]) if _is_union(TYPES[name]) else (TYPES[name],)
     if type(None) in hints and text in (None, "", "none", "null"):
         return None
@@ -188,11 +200,12 @@ def parse_value(name: str, value: Any) -> Any:
     try:
         parsed = parse(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} must be {expected}, got {value!r}") from None
+        nearby = instead(str(value), map(str, choices))
+        raise InputError(f"{name} must be {expected}, got {value!r}{nearby}") from None
     if choices and parsed not in choices:
         raise InputError(
             f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}"
-            + nearest(str(value), map(str, choices))
+            + instead(str(value), map(str, choices))
         )
     return parsed
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nkca.config.image_size import MAX_SIDE, is_possible
-from nkca.errors import InputError, nearest, require
+from nkca.config.other_names import instead
+from nkca.errors import InputError, require
 
 
 def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:
@@ -110,7 +111,7 @@ class DataConfig:
         possible = self.resize is None or is_possible(self.resize)
         require(possible, "resize", f"1 to {MAX_SIDE} pixels a side", self.resize)
         for name in self.data_augmentation:
-            hint = nearest(name, ("fliph", "flipv"))
+            hint = instead(name, ("fliph", "flipv"))
             known = name in ("fliph", "flipv")
             require(known, "data_augmentation", "a list of fliph, flipv or both", name + hint)
         workers = self.data_workers

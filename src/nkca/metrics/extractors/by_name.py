@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from nkca.config.image_size import describe
-from nkca.errors import InputError, nearest
+from nkca.config.other_names import instead
+from nkca.errors import InputError
 from nkca.metrics.extractors import fidelity, pixels, timm_models
 from nkca.metrics.extractors.contract import Extractor
 from nkca.metrics.extractors.weights import INCEPTION, UnavailableError, locate_weights
@@ -92,7 +93,7 @@ def _open(name: str, device: torch.device, weights: Path | None, progress: bool)
 
         return ExportedExtractor(Path(name).expanduser(), device)
     raise InputError(
-        f"unknown features {name}{nearest(name, known_extractors())}; expected a FILE{_FILE}, timm:NAME or "
+        f"unknown features {name}{instead(name, known_extractors())}; expected a FILE{_FILE}, timm:NAME or "
         f"one of: {', '.join(known_extractors())}"
     )
 
