@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from tables import each
 
 from nkca.cli import progress
 from nkca.cli.progress import ProgressBar, duration, messages
@@ -26,8 +27,9 @@ def train_ten(bar: ProgressBar) -> None:
 
 
 @contextlib.contextmanager
-def on_terminal() -> Iterator[Terminal]:
-    with contextlib.redirect_stderr(Terminal()) as terminal:
+def on_terminal(columns: int = 120) -> Iterator[Terminal]:
+    with contextlib.redirect_stderr(Terminal()) as terminal, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
         yield terminal
 
 
@@ -35,9 +37,28 @@ def test_a_bar_on_a_terminal() -> None:
     with on_terminal() as terminal:
         train_ten(ProgressBar(quiet=False))
     decoding, last = (line for line in terminal.getvalue().split("\n") if line)
-    assert re.search(r"decoding images: 100% \|.*\| 16/16, [\d.e+]+/s, 0:00:00 left", decoding)
-    said = r"100% \|.*\| 40/40 images, [\d.e+]+ images/s, step 10, loss 0.5, 0:00:00 left"
+    said = r"100% \|.*\| decoding images: 16 of 16, 0:00:00 left, [\d.e+]+/s"
+    assert re.search(said, decoding), decoding
+    said = r"100% \|.*\| step 10, loss 0.5, 0:00:00 left, [\d.e+]+ images/s, 40 of 40 images"
     assert re.search(said, last), last
+
+
+def test_a_narrow_terminal_keeps_step_loss_and_time_left() -> None:
+    for columns, said in each(
+        {
+            70: r"100% \|.*\| step 12,345, loss 0.01234, 0:00:00 left",
+            60: r"100% \|.*\| step 12,345, loss 0.01234, 0:00:00 left",
+            50: "step 12,345, loss 0.01234, 0:00:00 left",
+            40: "step 12,345, loss 0.01234, 0:00:00 left",
+            39: "step 12,345 loss 0.01234 0:00:00 left",
+        }.items()
+    ):
+        with on_terminal(columns) as terminal, ProgressBar(quiet=False) as show:
+            show("", 0, 400000, "images")
+            show("", 400000, 400000, "images", "step 12,345, loss 0.01234")
+        last = terminal.getvalue().rstrip("\n").split("\r")[-1]
+        assert re.search(said, last), last
+        assert len(last) < columns
 
 
 def test_a_message_goes_above_the_bar() -> None:
@@ -86,7 +107,7 @@ def test_quiet_shows_nothing() -> None:
 def test_nothing_to_do() -> None:
     with on_terminal() as terminal, ProgressBar(quiet=False) as show:
         show("", 0, 0, "steps")
-    assert "0/0 steps" in terminal.getvalue()
+    assert "0 of 0 steps" in terminal.getvalue()
 
 
 def test_durations() -> None:

@@ -93,6 +93,23 @@ def log_of(directory: Path) -> str:
     return (directory / "log.txt").read_text(encoding="utf-8")
 
 
+def test_the_log_has_a_line_of_progress_regularly_and_at_the_end(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 4}
+    line = re.compile(r"INFO step (\d+), loss [\d.]+, [\d.e+]+ images/s, ([\d.]+) % done")
+    train_until(asked, tmp_path / "short")
+    assert line.findall(log_of(tmp_path / "short")) == [("4", "100")]
+    monkeypatch.setattr(loop, "LOG_SECONDS", 0)
+    train_until(asked, tmp_path / "slow")
+    assert line.findall(log_of(tmp_path / "slow")) == [
+        ("1", "25"),
+        ("2", "50"),
+        ("3", "75"),
+        ("4", "100"),
+    ]
+
+
 RESUMED = {
     "continuous": {"data_augmentation": ["fliph", "flipv"], "accumulate": 2, "lr_warmup": 6},
     "preconditioned": {"parametrisation": "preconditioned", "ema_warmup": True, "grad_clip": 50},

@@ -1,6 +1,7 @@
 """What people see while a command works: progress and messages, on stderr."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
+BAR_COLUMNS = 8  # a shorter bar is left out
 
 
 class ProgressBar:
@@ -39,32 +41,42 @@ class ProgressBar:
         Args:
             label: of the work, said when it begins; empty where the command does nothing else.
             unit: what is counted, in the plural.
-            note: more to show; in a line it replaces the count.
+            note: what to show in place of the count, which on a terminal follows where there is room.
         """
         if self.quiet:
             return
         if label != self._label or done < self._done:
-            self._begin(label, done, total, unit)
+            self._begin(label, done, total)
         self._done, now = done, time.monotonic()
         rate = (done - self._first) / max(now - self._began, 1e-9)
         left = f"{duration((total - done) / rate)} left" if rate > 0 else None
         speed = (f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}") + (unit and f" {unit}") + "/s"
+        count = f"{int(done):,} of {total:,} {unit}".rstrip()
+        needed = ", ".join(filter(None, [note or count, left]))
         if self._bar is not None:
             self._bar.total = total
-            self._bar.set_postfix_str(", ".join(filter(None, [speed, note, left])), refresh=False)
+            self._set_text(label and f"{label}: ", needed, [speed, count] if note else [speed])
             self._bar.update(min(int(done), total) - self._bar.n)
         elif left is not None and now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            count = f"{int(done):,} of {total:,} {unit}".rstrip()
-            click.echo(
-                (f"{label}: " if label else "") + f"{note or count}, {left}, {speed}", err=True
-            )
+            click.echo((f"{label}: " if label else "") + f"{needed}, {speed}", err=True)
+
+    def _set_text(self, head: str, needed: str, more: list[str]) -> None:
+        """Set what stands beside the bar; in a narrow terminal less of it, then no bar and no head."""
+        assert self._bar is not None
+        columns = self._bar.ncols = _columns() - 1
+        texts = [", ".join([head + needed, *more[:count]]) for count in (2, 1, 0)]
+        beside = (text for text in texts if len(text) <= columns - len("100% || ") - BAR_COLUMNS)
+        text = next(beside, "")
+        self._bar.bar_format = "{percentage:3.0f}% |{bar}| {desc}" if text else "{desc}"
+        short = texts[-1] if len(texts[-1]) <= columns else needed.replace(", ", " ")
+        self._bar.set_description_str(text or short, refresh=False)
 
     def on_decode(self, done: int, total: int) -> None:
         """Show the decoding of images; ``total`` counts each twice, as two passes read it."""
         self("decoding images", done / 2, total // 2)
 
-    def _begin(self, label: str, done: float, total: int, unit: str) -> None:
+    def _begin(self, label: str, done: float, total: int) -> None:
         from tqdm import tqdm
 
         self.__exit__()
@@ -72,15 +84,25 @@ class ProgressBar:
         self._began = self._last_line = time.monotonic()
         if sys.stderr.isatty():
             self._bar = tqdm(
-                desc=label and f"{label}: ",
+                desc=label,
                 total=total,
                 initial=min(int(done), total),
-                unit=unit and f" {unit}",
-                dynamic_ncols=True,
-                bar_format="{desc}{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{unit}{postfix}",
+                ncols=_columns() - 1,
+                bar_format="{percentage:3.0f}% |{bar}| {desc}",
             )
         elif label:
             click.echo(f"{label}: {total:,}", err=True)
+
+
+def _columns() -> int:
+    """The width of the terminal: what COLUMNS says, else what the terminal says."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 1:
+        return int(said)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def duration(seconds: float) -> str:
@@ -105,6 +127,7 @@ def messages(quiet: bool = False, silent: bool = False) -> Iterator[None]:
 
     level = logging.WARNING if quiet else logging.INFO
     handler = Handler(logging.CRITICAL + 1 if silent else level)
+    handler.addFilter(lambda record: record.name != "nkca.progress")  # which the bar shows
     logger = logging.getLogger("nkca")
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)

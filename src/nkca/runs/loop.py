@@ -1,7 +1,8 @@
 """The training loop: take steps, save, show, evaluate.
 
-Nothing is printed: messages go to the logger "nkca", progress comes as `StepReport`s. In this package, only
-this loop sets ``run.progress``.
+Nothing is printed: messages go to the logger "nkca", a line of progress every minute to "nkca.progress"
+below it (a run's log holds both), and each step comes as a `StepReport`. In this package, only this loop
+sets ``run.progress``.
 """
 
 import logging
@@ -21,8 +22,10 @@ from nkca.runs.run import Run, take_step
 from nkca.training.learner import StepReport
 
 logger = logging.getLogger("nkca")
+progress_logger = logging.getLogger("nkca.progress")
 
 SAVE_SECONDS = 600  # the longest time without a checkpoint
+LOG_SECONDS = 60  # between lines of progress
 MAX_SKIPPED_IN_A_ROW = 20
 
 
@@ -41,7 +44,7 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
         open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
         out_of_memory_advice(advice_on_memory(run.config)),
     ):
-        for report in _steps(run, should_stop):
+        for report in _logged(_steps(run, should_stop), run):
             try:
                 yield report
             except GeneratorExit:
@@ -82,6 +85,30 @@ def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
         report = take_step(run, images, run.progress.step)
         run.progress = replace(report.progress, seconds=before + time.monotonic() - began)
         yield replace(report, progress=run.progress)
+
+
+def _logged(reports: Iterator[StepReport], run: Run) -> Iterator[StepReport]:
+    """The same reports; a line about those since the last one every minute, and at the end."""
+    began, images, losses = time.monotonic(), run.progress.images, []
+
+    def log() -> None:
+        if losses and run.ranks.is_first:
+            progress_logger.info(
+                "step %s, loss %.4g, %.3g images/s, %.3g %% done",
+                f"{run.progress.step:,}",
+                sum(losses) / len(losses),
+                (run.progress.images - images) / max(time.monotonic() - began, 1e-9),
+                100 * run.share,
+            )
+
+    for report in reports:
+        yield report
+        if not report.was_skipped:
+            losses.append(report.loss)
+        if time.monotonic() - began > LOG_SECONDS:
+            log()
+            began, images, losses = time.monotonic(), run.progress.images, []
+    log()
 
 
 def _keep_best(run: Run, score: float | None) -> None:
