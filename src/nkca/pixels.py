@@ -144,6 +144,9 @@ class CategoricalPixels(_SameChannels):
 
     num_classes: int
 
+    def __str__(self) -> str:
+        return f"a model of {self.num_classes} levels"
+
     @property
     def is_lossless(self) -> bool:
         """Whether there is a level for each byte value."""

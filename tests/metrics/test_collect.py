@@ -258,8 +258,8 @@ def test_every_score_that_is_missing_is_explained(measured: dict[str, Statistics
     alone = score(samples)
     assert alone.inception_score is not None
     assert set(alone.missing) == {"fid", "fid_line", "kid", "manifold", "memorisation"}
-    assert alone.missing["fid"] == "there is no reference to compare with"
-    assert alone.missing["memorisation"] == "no training images were named (train)"
+    assert alone.missing["fid"] == "no reference was given"
+    assert alone.missing["memorisation"] == "no training images were given"
     assert set(score(samples, reference).missing) == {"memorisation"}
     assert score(samples, reference, measured["train"]).missing == {}
 
@@ -271,7 +271,7 @@ def test_moments_alone_give_fid_alone(measured: dict[str, Statistics]) -> None:
     assert found.fid == pytest.approx(expected.fid, rel=1e-12)
     assert found.fid_line == expected.fid_line
     assert (found.kid, found.manifold) == (None, None)
-    assert found.missing["kid"] == "the statistics file holds moments only, not features"
+    assert found.missing["kid"] == "the statistics file holds a mean and a covariance, no features"
     swapped = score(moments, samples)
     assert swapped.fid == pytest.approx(expected.fid, rel=1e-9)
     assert set(swapped.missing) == {
@@ -283,7 +283,7 @@ def test_an_extractor_that_does_not_classify() -> None:
     statistics = collect(samples_of(), ToyExtractor(classifies=False), nowhere())
     found = score(statistics, statistics)
     assert found.inception_score is None
-    assert "does not classify" in found.missing["inception_score"]
+    assert "without class probabilities" in found.missing["inception_score"]
     assert set(found.missing) == {"inception_score", "memorisation"}
 
 

@@ -128,7 +128,7 @@ def test_what_is_said_of_files() -> None:
     assert about["depth"] == "the files' own"
     assert about["unreadable"] == 0
     seen = image_files(PICTURES, CategoricalPixels(4)).about
-    assert "num_classes=4" in seen["depth"]
+    assert seen["depth"] == "as seen by a model of 4 levels"
 
 
 def test_the_identity_of_files_is_their_pixels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,12 +143,14 @@ def test_fewer_images_than_dimensions() -> None:
 
     assert warnings(samples=60, reference=12, train=3, held_out=3) == ()
     (hint,) = warnings(samples=59, reference=12)
-    assert hint.startswith("59 samples are fewer than 5 for each of 12 feature dimensions")
+    assert hint.startswith("59 samples are fewer than 5 for each of 12 features")
     (one,) = warnings(samples=11, reference=12)
-    assert one.startswith("11 samples for 12 feature dimensions: FID is far too high")
+    assert one.startswith("11 samples are few for 12 features: FID is far too high")
     (other,) = warnings(samples=60, reference=11)
-    assert other.startswith("11 reference images for 12 feature dimensions")
-    assert len(warnings(samples=2, reference=2)) == 2
+    assert other.startswith("11 reference images are few for 12 features")
+    (both,) = warnings(samples=2, reference=3)
+    assert both.startswith("2 samples and 3 reference images are few for 12 features")
+    assert warnings(samples=2) == (), "there is no FID"
 
 
 def test_moments_of_unknown_origin() -> None:
@@ -157,7 +159,7 @@ def test_moments_of_unknown_origin() -> None:
     unknown = Statistics(None, moments=gaussian)
     for role, other in (("samples", "reference"), ("reference", "samples")):
         (warning,) = warnings_of(**{role: unknown, other: known})
-        assert warning.startswith(f"the {role}'s statistics file does not say which extractor")
+        assert warning.startswith(f"the statistics file of the {role} does not say which extractor")
 
 
 def test_what_the_extractor_and_the_measurement_warn_of() -> None:
@@ -173,7 +175,8 @@ def test_measure_gives_the_warnings_of_the_report() -> None:
     pictures = random_pictures(12, seed=1)
     warnings = measure(pictures, pictures, features="pixels", device="cpu").warnings
     assert SAME_IMAGES in warnings
-    assert any(warning.startswith("12 samples for 192 feature") for warning in warnings), warnings
+    few = "12 samples and 12 reference images are few for 192 features"
+    assert any(few in warning for warning in warnings), warnings
 
 
 def test_measure_takes_arrays_in_this_order() -> None:

@@ -1,6 +1,7 @@
 """What readers see: the table, the files, and the pictures of the closest pairs."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tables import each
 from toys import (
     NOWHERE,
     ToyExtractor,
@@ -22,6 +24,7 @@ from toys import (
 )
 
 import nkca
+from nkca.metrics.caveats import sample_size_warnings
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.contract import Description
 from nkca.metrics.image_sets import ImageSet, ImageSubset, SampleOptions, Samples
@@ -32,6 +35,7 @@ from nkca.metrics.statistics import Statistics
 from nkca.models.build import load_model
 from nkca.sampling.tasks import Schedule
 
+ROLES = ("samples", "reference")
 ALL = {"fid", "fid_line", "kid", "inception_score", "manifold", "memorisation"}
 
 
@@ -98,8 +102,8 @@ def test_the_protocol_of_a_model(tmp_path: Path) -> None:
     assert (about["seeds"], about["lag"], about["num_sampling_steps"]) == ("5-28", 0.25, 2)
     line = table(report).splitlines()[0]
     assert line == (
-        f"samples    {path} (01234567): 24 of 8x8, seeds 5-28, 2 steps from level 1 to 0.01 (chain), "
-        "lag 0.25"
+        f"samples    {path} (01234567): 24 samples of 8x8, seeds 5-28, 2 steps from level 1 to 0.01 "
+        "(chain), lag 0.25"
     )
     guided = Samples(replace(model, weak=model.chain.denoiser), samples.checkpoint, 24, options)
     strong = replace(guided, options=replace(options, schedule=Schedule(num_steps=2, guidance=1.5)))
@@ -170,7 +174,7 @@ def test_the_table_says_what_was_measured_with_what(full: Report) -> None:
         {"samples": 30, "reference": 40, "train": 35, "held_out": 20}.items(),
         strict=False,
     ):
-        assert line.startswith(role)
+        assert line.startswith(role.replace("_", "-"))
         assert full.protocol[role]["sha256"][:8] in line
         assert f"{count} images of 8x8" in line
     assert "features   toy, weights abababab; means of quarters" in lines
@@ -178,11 +182,65 @@ def test_the_table_says_what_was_measured_with_what(full: Report) -> None:
 
 def test_the_table_says_what_is_missing_and_why() -> None:
     report = report_of({"samples": three_sets()["samples"]}, classifies=False)
+    assert report.scores.missing.keys() == ALL
+    assert [line for line in table(report).splitlines() if "not computed" in line] == [
+        "not computed: FID, FID∞, KID, precision, recall, density, coverage (no reference was given)",
+        "not computed: Inception Score (these features come without class probabilities)",
+        "not computed: copies of training images (no training images were given)",
+    ]
+
+
+def test_the_same_is_said_once() -> None:
+    subjects = three_sets()
+    report = report_of(subjects | {"train": subjects["reference"]})
+    report = replace(report, scores=replace(report.scores, warnings=("mind", "the gap", "mind")))
     lines = table(report).splitlines()
-    missing = [line for line in lines if "not computed" in line]
-    assert len(missing) == len(ALL)
-    for name, why in report.scores.missing.items():
-        assert f"{name.replace('_', ' ')}: not computed, {why}" in missing
+    assert lines[2] == "train      the reference"
+    assert lines[-2:] == ["warning: mind", "warning: the gap"]
+
+
+def test_statistics_are_described_in_words() -> None:
+    report, statistics = make_report(measurement_of(three_sets()), ToyExtractor(), NOWHERE)
+    about = {"kind": "statistics", "path": "ref.npz", "of": statistics["reference"].images}
+    unnamed = {"kind": "statistics", "path": "plain.npz", "of": None}
+    protocol = {"samples": unnamed, "reference": about}
+    first, second, *rest = table(replace(report, protocol=protocol)).splitlines()
+    assert first == "samples    plain.npz: statistics of unnamed images"
+    assert second.startswith("reference  ref.npz: statistics of toys (")
+    assert second.endswith("): 40 images of 8x8")
+    assert not re.search(r"[{}]|None", "".join([first, second, *rest]))
+
+
+def test_one_subset_has_no_deviation() -> None:
+    pictures = [image_files(random_pictures(20, seed=seed)) for seed in (1, 2)]
+    report = report_of(dict(zip(("samples", "reference"), pictures, strict=True)))
+    (line,) = (line for line in table(report).splitlines() if line.startswith("KID"))
+    assert report.scores.kid and report.scores.kid.subsets == 1
+    assert f" {1000 * report.scores.kid.mean:.4f}   near 0" in line
+    assert "±" not in line and "subset" not in line
+
+
+def test_names_follow_the_extractor() -> None:
+    report = report_of(three_sets())
+    for name, shown in each(
+        {
+            "inception": ("FID  ", "FID∞  ", "KID x 1000  "),
+            "efficientnet-lite0": ("FID  ", "FID∞  ", "KID x 1000  "),
+            "clip-vit-l-14-336px": ("FID  ", "FID∞  ", "KID x 1000  ", "CMMD  "),
+            "dinov2-vit-l-14": ("FD-DINOv2  ", "FD-DINOv2∞  ", "KD-DINOv2 x 1000  "),
+            "timm:vit_small_patch14_dinov2.lvd142m": ("FD-DINOv2  ", "FD-DINOv2∞  "),
+        }.items()
+    ):
+        about = Description(name, "", "")
+        cmmd = 0.5 if "CMMD  " in shown else None
+        scores = replace(report.scores, cmmd=cmmd, warnings=())
+        lines = table(replace(report, extractor=about, scores=scores)).splitlines()
+        for start in shown:
+            assert sum(line.startswith(start) for line in lines) == 1, start
+        assert ("FID" in "".join(lines)) == ("FID  " in shown)
+        few = {role: Statistics(np.eye(3, 5, dtype=np.float32), extractor=about) for role in ROLES}
+        (warning,) = sample_size_warnings(few, about)
+        assert f"{shown[0].strip()} is far too high" in warning
 
 
 def test_the_table_without_held_out_images() -> None:
@@ -194,7 +252,7 @@ def test_the_table_without_held_out_images() -> None:
 def test_a_part_is_said_to_be_one() -> None:
     images = image_files(random_pictures(30, seed=1))
     report = report_of({"samples": ImageSubset(images, range(5, 25))})
-    assert "20 images of 8x8, part range(5, 25)" in table(report)
+    assert "20 images of 8x8, numbers 5-24" in table(report)
 
 
 # the closest pairs

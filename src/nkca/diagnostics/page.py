@@ -23,6 +23,7 @@ from nkca.metrics.image_sets import ImageFiles
 from nkca.metrics.measurement import Measurement
 from nkca.metrics.scores.frechet import factored_distance, factorise, factorise_features
 from nkca.metrics.scores.kernel_distance import kernel_distance
+from nkca.metrics.scores.names import score_names
 from nkca.metrics.statistics import Statistics
 from nkca.system.files import write_text
 from nkca.version import __version__
@@ -63,12 +64,13 @@ def study_measurement(
 def distances_to(reference: Statistics) -> Callable[[Tensor], Mapping[str, float]]:
     """A function from features (N, D) to their FID and KID x 1000 against the reference's features."""
     target, features = factorise(reference.gaussian()), reference.features
+    names = score_names(reference.extractor)
     assert features is not None
 
     def distances(found: Tensor) -> Mapping[str, float]:
         return {
-            "FID": factored_distance(factorise_features(found.numpy()), target),
-            "KID x 1000": 1000 * kernel_distance(found.numpy(), features).mean,
+            names["fid"]: factored_distance(factorise_features(found.numpy()), target),
+            f"{names['kid']} x 1000": 1000 * kernel_distance(found.numpy(), features).mean,
         }
 
     return distances
@@ -104,8 +106,8 @@ class ChainPage:
         """One block of lines for each level, for a terminal."""
         report = self.report
         head = (
-            f"{report.chains} chains of {report.options.steps} steps, lag {report.lag:g}, from the "
-            f"reference, features of pictures: {report.extractor or 'none'}"
+            f"{report.chains} chains of {report.options.steps} steps from images of the reference, lag "
+            f"{report.lag:g}; features of pictures: {report.extractor or 'none'}"
         )
         return "\n".join([head, *(line for level in report.levels for line in _lines(level))])
 
@@ -113,7 +115,7 @@ class ChainPage:
 def _lines(level: LevelReport) -> Iterator[str]:
     yield f"\nlevel {level.noise_level:g}"
     drift, pictures = level.drift, level.picture_drift
-    yield _line("drift of states", _p(drift.p_value), f"most: {drift.worst}", drift.p_value)
+    yield _line("drift of states", _p(drift.p_value), f"largest: {drift.worst}", drift.p_value)
     if pictures is not None:
         yield _line("drift of pictures", _p(pictures.p_value), "of features", pictures.p_value)
     for name, values in level.scores.items():
@@ -121,7 +123,7 @@ def _lines(level: LevelReport) -> Iterator[str]:
         yield _line(name, f"{values[-1]:.2f}", hint)
     made = level.entropy_production
     if made is None:
-        yield _line("entropy production", "unknown", "steps that average noise have no density")
+        yield _line("entropy production", "unknown", "not defined where steps average noise")
     else:
         yield _line("entropy production", _rate(made), "nats per dimension and step", made.p_value)
     arrow = level.reversibility

@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from nkca.config.image_size import describe
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.contract import Description
+from nkca.metrics.scores.names import score_names
 from nkca.metrics.statistics import Statistics
 
 TRAINED_ON = (
-    "the reference is the training images: a model that copied them would score best; see the rows on "
-    "memorisation, or compare with held-out images"
+    "the reference is the training images: a model that copied them would score best; see the rows about "
+    "copies, or compare with held-out images"
 )
 
 
-SAME_IMAGES = (
-    "the samples are the reference itself: FID is 0, KID and FID∞ are below 0, all without meaning"
-)
+SAME_IMAGES = "the samples are the reference itself: distances of 0 or below mean nothing here"
 
 
 def identity(subject: Subject) -> object:
@@ -54,24 +53,33 @@ def mismatch_warnings(subjects: Mapping[str, Subject]) -> list[str]:
 def sample_size_warnings(roles: Mapping[str, Statistics], extractor: Description) -> list[str]:
     """Warnings about too few images for the number of features, and about the extractor."""
     found = [extractor.note] if extractor.note else []
-    for role, noun in (("samples", "samples"), ("reference", "reference images")):
-        statistics = roles.get(role)
-        if statistics is None:
-            continue
-        if statistics.extractor is None:
-            found.append(
-                f"the {role}'s statistics file does not say which extractor and resize made it: "
-                "trust the score only if they are the same"
-            )
-        count, dimensions = statistics.count, statistics.dimensions
-        if 1 < count < dimensions and "reference" in roles:  # else there is no FID
-            found.append(
-                f"{count:,} {noun} for {dimensions:,} feature dimensions: FID is far too high, compare "
-                "it only with FIDs of the same counts; KID is not affected"
-            )
-        if role == "samples" and dimensions <= count < 5 * dimensions:
-            found.append(
-                f"{count:,} samples are fewer than 5 for each of {dimensions:,} feature dimensions: "
-                "FID is too high, and FID∞ only a rough estimate"
-            )
+    given = {role: roles[role] for role in ("samples", "reference") if role in roles}
+    unsaid = [role for role, statistics in given.items() if statistics.extractor is None]
+    if unsaid:
+        one = len(unsaid) == 1
+        said = "file of the {} does" if one else "files of the {} do"
+        found.append(
+            f"the statistics {said.format(' and the '.join(unsaid))} not say which extractor and resize "
+            f"made {'it' if one else 'them'}: trust the scores only if they are the same"
+        )
+    if "reference" not in given:  # no distance
+        return found
+    names, dimensions = score_names(extractor), given["samples"].dimensions
+    nouns = {"samples": "samples", "reference": "reference images"}
+    few = [
+        f"{statistics.count:,} {nouns[role]}"
+        for role, statistics in given.items()
+        if 1 < statistics.count < dimensions
+    ]
+    if few:
+        found.append(
+            f"{' and '.join(few)} are few for {dimensions:,} features: {names['fid']} is far too high, "
+            f"compare it only with those of the same counts; {names['kid']} is not affected"
+        )
+    count = given["samples"].count
+    if dimensions <= count < 5 * dimensions:
+        found.append(
+            f"{count:,} samples are fewer than 5 for each of {dimensions:,} features: {names['fid']} is "
+            f"too high, and {names['fid_line']} only a rough estimate"
+        )
     return found

@@ -18,6 +18,7 @@ from nkca.sampling.tasks import Schedule, draw_task, from_noise
 
 Tick = Callable[[float], None]
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
+OWN_LEVELS = "the files' own"
 _BYTES_AT_ONCE = 1 << 24
 
 
@@ -77,7 +78,7 @@ class ImageFiles:
         """The path, number, size and content of the images."""
         _, height, width, channels = self.decoded.images.shape
         lossy = sum(name.lower().endswith(LOSSY) for name in self.decoded.names)
-        depth = "the files' own" if self.model_pixels is None else f"as seen by {self.model_pixels}"
+        depth = OWN_LEVELS if self.model_pixels is None else f"as seen by {self.model_pixels}"
         return {
             "kind": "files",
             "path": str(self.path),

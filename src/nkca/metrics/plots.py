@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def plot_fid_line(
-    points: Sequence[tuple[int, float]], intercept: float, slope: float, path: str | Path
+    points: Sequence[tuple[int, float]],
+    intercept: float,
+    slope: float,
+    path: str | Path,
+    name: str = "FID",
 ) -> None:
-    """Write a PNG of FID against 1 / n, n the number of images, with its line, atomically.
+    """Write a PNG of FID, or as ``name`` calls it, against 1 / n, n the number of images, with its line, atomically.
 
     Args:
         points: (n, FID at n); at least one.
@@ -30,7 +34,7 @@ def plot_fid_line(
     x = [1 / n for n, _ in points]
     end = 1.05 * max(x)
     axes.plot([0, end], [intercept, intercept + slope * end], color=COLOURS[1], label="fitted line")
-    axes.plot(x, [fid for _, fid in points], "o", color=COLOURS[0], label="FID of n images")
+    axes.plot(x, [fid for _, fid in points], "o", color=COLOURS[0], label=f"{name} of n images")
     label = f"infinitely many images: {intercept:.3f}"
     axes.plot(0, intercept, "*", color=COLOURS[1], ms=18, clip_on=False, zorder=3, label=label)
     ticks = [0.0]
@@ -41,9 +45,9 @@ def plot_fid_line(
     axes.set_xlim(0, end)
     axes.margins(y=0.15)
     axes.set_xlabel("number of images n, at 1 / n")
-    axes.set_ylabel("FID (lower is better)")
+    axes.set_ylabel(f"{name} (lower is better)")
     add_title(
-        axes, "FID depends on the number of images", "the estimate for infinitely many does not"
+        axes, f"{name} depends on the number of images", "the estimate for infinitely many does not"
     )
     axes.legend(loc="upper left" if slope >= 0 else "lower left")
     save_figure(figure, path)

@@ -5,12 +5,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tables import each
 from toys import column, normal
 
 from nkca.errors import InputError
-from nkca.metrics.extractors.contract import Array
+from nkca.metrics.extractors.contract import Array, Description
 from nkca.metrics.scores import kernel_distance as kernel
-from nkca.metrics.scores.kernel_distance import kernel_distance
+from nkca.metrics.scores.kernel_distance import cmmd, kernel_distance
+from nkca.metrics.scores.score import score
+from nkca.metrics.statistics import Statistics
 
 
 def k(x: Array, y: Array) -> float:
@@ -132,3 +135,48 @@ def test_one_image_is_too_few_in_either_place() -> None:
     for pair in ((one, two), (two, one)):
         with pytest.raises(InputError, match="at least 2 images in each set"):
             kernel_distance(*pair)
+
+
+def test_cmmd_is_the_distance_by_definition() -> None:
+    x, y = normal(30, 4, seed=11), normal(20, 4, seed=12, shift=0.5)
+    a, b = (v / np.linalg.norm(v.astype(float), axis=1, keepdims=True) for v in (x, y))
+
+    def mean(left: Array, right: Array) -> float:
+        squared = np.square(left[:, None] - right[None]).sum(2)
+        return float(np.exp(-squared / 200).mean())
+
+    expected = 1000 * (mean(a, a) + mean(b, b) - 2 * mean(a, b))
+    assert expected > 0.1
+    assert cmmd(x, y) == pytest.approx(expected, rel=1e-9)
+    assert cmmd(y, 3 * x) == pytest.approx(expected, rel=1e-6), "lengths play no part"
+    assert cmmd(x, x) == pytest.approx(0, abs=1e-9)
+
+
+def test_cmmd_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = normal(30, 4, seed=11), normal(20, 4, seed=12, shift=0.5)
+    whole = cmmd(x, y)
+    monkeypatch.setattr(kernel, "_ROWS", 7)
+    assert cmmd(x, y) == pytest.approx(whole, rel=1e-9)
+
+
+def test_cmmd_agrees_with_torch_fidelity() -> None:
+    fidelity = pytest.importorskip("torch_fidelity.metric_kid")
+    x, y = (
+        torch.nn.functional.normalize(torch.from_numpy(normal(n, 4, seed=n)).double()).numpy()
+        for n in (30, 20)
+    )
+    pairs = ((x, x), (y, y), (x, y))
+    kernels = [fidelity.kernel_rbf(*pair, kid_kernel_rbf_sigma=10.0) for pair in pairs]
+    own, other, across = (float(found.mean()) for found in kernels)
+    expected = 1000 * (own + other - 2 * across)
+    assert cmmd(x.astype(np.float32), y.astype(np.float32)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cmmd_is_a_score_of_clip_alone() -> None:
+    x, y = normal(30, 4, seed=11), normal(20, 4, seed=12)
+    for name, has in each([("clip-vit-l-14", True), ("inception", False)]):
+        about = Description(name, "", "")
+        scores = score(Statistics(x, extractor=about), Statistics(y, extractor=about))
+        assert (scores.cmmd is not None) == has
+        assert "cmmd" not in scores.missing
+    assert "cmmd" in score(Statistics(x, extractor=Description("clip", "", ""))).missing

@@ -1,8 +1,13 @@
-"""Kernel distance of two sets of features (KID: Binkowski et al. 2018), unbiased for any size.
+"""Kernel distances of two sets of features.
+
+KID (Binkowski et al. 2018), unbiased for any size:
 
     MMD² = mean_{i≠j} k(xᵢ, xⱼ) + mean_{i≠j} k(yᵢ, yⱼ) - 2 mean k(xᵢ, yⱼ)      k(x, y) = (x·y / D + 1)³
 
 averaged over random subsets. Its expectation is 0 for equal distributions, so an estimate may be negative.
+
+CMMD (Jayasumana et al. 2024), for the features of CLIP: all pairs, i = j too, of features of length 1, with
+k(x, y) = exp(-|x - y|² / (2 σ²)), σ = 10, times 1000. It is never negative.
 """
 
 from dataclasses import dataclass
@@ -10,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.metrics.extractors.contract import Array
 
 _ROWS = 1024
+_CMMD_SIGMA, _CMMD_SCALE = 10.0, 1000.0
 Draws = list[list[npt.NDArray[np.int64]]]
 
 
@@ -86,3 +93,16 @@ def _kernel_sums(x: Tensor, of_x: Tensor, y: Tensor, of_y: Tensor) -> Tensor:
         kernel = (block @ y.T).div_(x.shape[1]).add_(1).pow_(3)
         total += (members * (kernel @ of_y)).sum(0)
     return total
+
+
+def cmmd(samples: Array, reference: Array) -> float:
+    """CMMD of features (N, D) and (M, D)."""
+    x, y = (F.normalize(torch.from_numpy(features).double()) for features in (samples, reference))
+    return _CMMD_SCALE * (_mean_rbf(x, x) + _mean_rbf(y, y) - 2 * _mean_rbf(x, y))
+
+
+def _mean_rbf(x: Tensor, y: Tensor) -> float:
+    """The mean of k(x, y) over all pairs of rows of length 1, block by block."""
+    blocks = (x[first : first + _ROWS] @ y.T for first in range(0, len(x), _ROWS))
+    total = sum(((block - 1) / _CMMD_SIGMA**2).exp().sum().item() for block in blocks)
+    return float(total) / (len(x) * len(y))

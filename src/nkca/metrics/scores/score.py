@@ -8,9 +8,10 @@ from nkca.metrics.collect import OnProgress, T
 from nkca.metrics.extractors.contract import Array
 from nkca.metrics.scores.frechet import FrechetLine, frechet_distance, frechet_line
 from nkca.metrics.scores.inception_score import InceptionScore, inception_score
-from nkca.metrics.scores.kernel_distance import KernelDistance, kernel_distance
+from nkca.metrics.scores.kernel_distance import KernelDistance, cmmd, kernel_distance
 from nkca.metrics.scores.manifold import Manifold, manifold
 from nkca.metrics.scores.memorisation import Memorisation, memorisation
+from nkca.metrics.scores.names import is_clip
 from nkca.metrics.statistics import Statistics
 
 _MAX_VALUE = 1e20  # bound of |feature|: the deviation of KID takes its 12th power
@@ -21,6 +22,7 @@ class Scores:
     """All scores of one measurement.
 
     Args:
+        cmmd: with the features of CLIP alone.
         missing: the name of each score that is None, and why.
         warnings: what a reader must know before trusting the scores; `nkca.measure` and nkca-metrics
             find them, `score` does not.
@@ -29,6 +31,7 @@ class Scores:
     fid: float | None = None
     fid_line: FrechetLine | None = None
     kid: KernelDistance | None = None
+    cmmd: float | None = None
     inception_score: InceptionScore | None = None
     manifold: Manifold | None = None
     memorisation: Memorisation | None = None
@@ -58,7 +61,9 @@ def score(
         if other is not None:
             check_comparable(samples, other)
     missing: dict[str, str] = {}
-    names = [f.name for f in fields(Scores) if f.name not in ("missing", "warnings")]
+    has_cmmd = is_clip(samples.extractor)
+    others = ("missing", "warnings", *(() if has_cmmd else ("cmmd",)))
+    names = [f.name for f in fields(Scores) if f.name not in others]
 
     def attempt(name: str, work: Callable[[], T]) -> T | None:
         progress(names.index(name), len(names))
@@ -76,6 +81,9 @@ def score(
         kid=attempt(
             "kid", lambda: kernel_distance(_features(samples), _features(_required(reference)))
         ),
+        cmmd=attempt("cmmd", lambda: cmmd(_features(samples), _features(_required(reference))))
+        if has_cmmd
+        else None,
         inception_score=attempt("inception_score", lambda: inception_score(_logits(samples))),
         manifold=attempt(
             "manifold", lambda: manifold(_features(samples), _features(_required(reference)))
@@ -106,7 +114,7 @@ def _memorisation(
     samples: Statistics, train: Statistics | None, held_out: Statistics | None
 ) -> Memorisation:
     if train is None:
-        raise InputError("no training images were named (train)")
+        raise InputError("no training images were given")
     return memorisation(
         _features(samples), _features(train), None if held_out is None else _features(held_out)
     )
@@ -114,20 +122,20 @@ def _memorisation(
 
 def _required(reference: Statistics | None) -> Statistics:
     if reference is None:
-        raise InputError("there is no reference to compare with")
+        raise InputError("no reference was given")
     return reference
 
 
 def _features(statistics: Statistics) -> Array:
     if statistics.features is None:
-        raise InputError("the statistics file holds moments only, not features")
+        raise InputError("the statistics file holds a mean and a covariance, no features")
     _check_finite(statistics.features, "features")
     return statistics.features
 
 
 def _logits(statistics: Statistics) -> Array:
     if statistics.logits is None:
-        raise InputError("the extractor does not classify, or its statistics file has no logits")
+        raise InputError("these features come without class probabilities")
     _check_finite(statistics.logits, "logits")
     return statistics.logits
 
