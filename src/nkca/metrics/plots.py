@@ -22,12 +22,13 @@ def plot_fid_line(
     path: str | Path,
     name: str = "FID",
 ) -> None:
-    """Write a PNG of FID, or as ``name`` calls it, against 1 / n, n the number of images, with its line, atomically.
+    """Write a PNG of a Fréchet distance against 1 / n, n the number of images, with its line, atomically.
 
     Args:
         points: (n, FID at n); at least one.
         intercept: of the line: FID of infinitely many images.
         slope: of the line, in FID per 1 / n.
+        name: what the distance is called.
     """
     figure = new_figure(9, 6)
     axes = figure.subplots()
