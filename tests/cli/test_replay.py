@@ -85,8 +85,8 @@ def test_another_model_is_said(call: Call, trained: Path, tmp_path: Path) -> Non
 
 BAD = {
     "no checkpoint": (["--replay=session.json"], "no checkpoint given"),
-    "seeds": (["RUN", "--replay=session.json", "--seeds=3"], "'seeds' is part of it"),
-    "an image": (["RUN", "a.png", "--replay=session.json"], "'images' is part of it"),
+    "seeds": (["RUN", "--replay=session.json", "--seeds=3"], "leave out --seeds"),
+    "an image": (["RUN", "a.png", "--replay=session.json"], "leave out the images"),
     "like": (["RUN", "--replay=session.json", "--like=a.png"], "--replay goes with"),
     "intermediate": (["RUN", "--replay=session.json", "--save-intermediate"], "--replay goes with"),
     "no session": (["RUN", "--replay=none.json"], "no such session: none.json"),

@@ -123,7 +123,7 @@ def test_dry_run_says_everything_and_trains_nothing(
     options = (*TINY, "--epochs=3", f"--dataset={folder}", f"--save-dir={out}", "--dry-run")
     result = call("train", *options)
     said = dict(re.findall(r"^(\w+) +(.+)$", result.stdout, re.MULTILINE))
-    assert said["images"] == "16 of 8x8, 3 channel(s)"
+    assert said["images"] == "16 of 8x8, 3 channels"
     assert said["unreadable"] == "1"
     assert "bad.png: not an image" in result.stdout
     assert said["steps"] == "12 of 4 images, 3 epochs"

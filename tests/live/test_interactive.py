@@ -225,8 +225,8 @@ def test_bad_input_is_one_line_before_the_server_starts(checkpoint: Path, tmp_pa
     session.write_bytes(to_json(SharedExplorer(model, origin_of(model), Setup(2)).session))
     for option in ("--batch-size=3", "--seed=0", "--lag=0.2", "--precision=fp32"):
         name = option[2:].partition("=")[0]
-        assert f"brings its own '{name}'" in bad(checkpoint, f"--session={session}", option)
-    assert "brings its own 'images'" in bad(checkpoint, f"--session={session}", text)
+        assert f"leave out --{name}" in bad(checkpoint, f"--session={session}", option)
+    assert "leave out the images" in bad(checkpoint, f"--session={session}", text)
     assert "the session is of 6x4" in bad(checkpoint, f"--session={session}")
     assert "at most 1024 pictures" in bad(checkpoint, *1025 * [text])
     assert "none.pth" in bad(tmp_path / "none.pth")

@@ -59,8 +59,8 @@ def test_the_card_says_what_is_known(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("model.safetensors", b"half", r"model\.safetensors is not a file of safetensors"),
-        ("config.json", b"{", r"config\.json is not a file of JSON"),
+        ("model.safetensors", b"half", r"model\.safetensors is not a safetensors file"),
+        ("config.json", b"{", r"config\.json is not JSON"),
         ("config.json", b"[]", r"config\.json is not the config of a model"),
         ("config.json", b"{}", "not a checkpoint of nkca"),
         ("config.json", b'{"format": "nkca-checkpoint", "schema": 9}', "newer nkca"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.command import Choice, command, needs
-from nkca.cli.options import device_options
+from nkca.cli.options import as_written, device_options
 from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
@@ -57,7 +57,7 @@ logger = logging.getLogger("nkca")
     "--seed",
     type=click.IntRange(0, 2**53 - 1),
     metavar="INT",
-    help="The same seed and actions, the same pictures.  [default: 0]",
+    help="The same seed and actions give the same pictures.  [default: 0]",
 )
 @click.option(
     "--session",
@@ -77,7 +77,7 @@ logger = logging.getLogger("nkca")
     type=click.IntRange(0, 65535),
     default=0,
     metavar="N",
-    help="[default: 8000, or any other that is free]",
+    help="Port to listen on.  [default: 8000, or another that is free]",
 )
 @click.option(
     "--token", is_flag=True, help="Admit only browsers that have the address with its token."
@@ -143,7 +143,7 @@ def _shared_explorer(
     if loaded is not None:
         for name, value in given.items():
             if value not in (None, ()):
-                raise InputError(f"--session brings its own '{name.replace('_', '-')}'")
+                raise InputError(f"--session has its own settings: leave out {as_written(name)}")
         given |= {"precision": loaded.origin.precision}
     precision = given["precision"] or "fp32"
     read, sha256 = read_checkpoint(checkpoint)
@@ -251,7 +251,7 @@ def _serve(app: "ASGIApp", listener: socket.socket) -> None:
 def _print_saved(saved: "Autosave", checkpoint: str) -> None:
     """Print which files were saved, and that the command ends."""
     for path in saved.written:
-        click.echo(f"\nThe session is in {path}; its pictures again:")
+        click.echo(f"\nThe session is in {path}; to make its pictures again:")
         click.echo(f"  nkca-sample {shlex.quote(checkpoint)} --replay {shlex.quote(str(path))}")
     click.echo("\nnkca-interactive: ended")
 

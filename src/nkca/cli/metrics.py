@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("metrics"),
-    help="Where metrics.json goes; if it holds something, DIR-2 ... is made.  [default: metrics]",
+    help="Where metrics.json goes; if that is not empty, DIR-2 ... is made.  [default: metrics]",
 )
 @click.option(
     "--num-samples",
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     "weights",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The weights, where they cannot be downloaded.  [default: NKCA_INCEPTION_WEIGHTS, caches]",
+    help="Its weights, where they cannot be downloaded.  [default: NKCA_INCEPTION_WEIGHTS, caches]",
 )
 @click.option("--train", metavar="IMAGES", help="Training images, to find copies of them.")
 @click.option(
@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 @click.option(
     "--full-depth",
     is_flag=True,
-    help="Compare with images of all levels, not only of those that a categorical model sees.",
+    help="Compare a categorical model with images as they are, not rounded to its levels.",
 )
 @click.option(
     "--reference",
@@ -121,11 +121,13 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where decoded images and features are kept.  [default: NKCA_CACHE or the user's cache]",
 )
-@click.option("--cache/--no-cache", default=True, help="Keep them for later measurements.")
+@click.option(
+    "--cache/--no-cache", default=True, help="Keep them for later measurements.  [default: --cache]"
+)
 @click.option(
     "--chain",
     is_flag=True,
-    help="Study the chain instead: run it from images, is it stationary, reversible, how fast?",
+    help="Study the chain instead: is it stationary and reversible, and how fast does it move?",
 )
 @click.option(
     "--chain-levels",
@@ -181,7 +183,9 @@ def main(
     wait_briefly()
     keep = check_stats_file(save_stats, stats_only)
     if chain and (keep or not given["reference"]):
-        raise InputError("--chain runs from images, saves no statistics: nkca-metrics CKPT IMAGES")
+        raise InputError(
+            "--chain needs a model and images, and saves no statistics: nkca-metrics CKPT IMAGES --chain"
+        )
     levels = parse_levels(given["chain_levels"])
     request = request_of(given)
     asked = Asked(request, given, features, weights, save_dir)
@@ -265,7 +269,7 @@ def _measure(job: _Job, keep: "Keep | None") -> tuple[str, list[Path]]:
         report, statistics = make_report(job.measurement, job.extractor, job.collecting, job.show)
     except KeyboardInterrupt:
         if job.collecting.cache_dir is not None:
-            click.echo("\nwhat was done is kept; the same command goes on there", err=True)
+            click.echo("\nwhat was done is kept; the same command continues from there", err=True)
         raise
     report = replace(report, command=job.command)
     written = save_report(report, job.directory)

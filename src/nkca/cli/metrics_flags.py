@@ -32,14 +32,14 @@ def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
     """Make sure, before hours of work, that ``path`` can be written and read again."""
     if path is None:
         if stats_only:
-            raise InputError("--stats-only says what --save-stats leaves out: give that too")
+            raise InputError("--stats-only goes with --save-stats: give that too")
         return None
     if path.exists():
         raise InputError(f"{path} exists already; nothing is overwritten")
     if path.suffix != ".npz":
         raise InputError(f"--save-stats={path}: the name must end in .npz")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--save-stats={path}: {path.parent} is no folder that can be written to")
+        raise InputError(f"--save-stats={path}: cannot write into the folder {path.parent}")
     return Keep(path, not stats_only)
 
 

@@ -27,7 +27,9 @@ def config_options() -> Decorator:
                 declaration, metavar, is_flag = f"{flag}/--no-{flag[2:]}", None, True
             else:
                 declaration, metavar, is_flag = flag, _metavar(name), False
-            if default not in (None, "", (), False) or name in RECOMMENDED_VALUES:
+            if (
+                default not in (None, "", ()) and default is not False
+            ) or name in RECOMMENDED_VALUES:
                 text += f"  [default: {_default(name)}]"
             function = click.option(
                 declaration, name, metavar=metavar, is_flag=is_flag, default=None, help=text
@@ -40,14 +42,23 @@ def config_options() -> Decorator:
 def _default(name: str) -> str:
     """As help shows it; of both recipes where they differ."""
     default = OPTIONS[name].default
-    shown = str(list(default) if isinstance(default, tuple) else default)
+    shown = _shown(default)
     if name == "recipe":
         return RECOMMENDED
     if name in ("hidden_size", "dim_mults", "patch_size"):
         return f"chosen; with --recipe=paper {shown}"
     if name not in RECOMMENDED_VALUES:
         return shown
-    return f"{RECOMMENDED_VALUES[name]}; with --recipe=paper {'none' if default is None else shown}"
+    return f"{_shown(RECOMMENDED_VALUES[name])}; with --recipe=paper {shown}"
+
+
+def _shown(value: Any) -> str:
+    """A default as a person would write it."""
+    if isinstance(value, tuple):
+        return str(list(value))
+    if value is None or isinstance(value, bool):
+        return "on" if value else "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _metavar(name: str) -> str:
@@ -105,13 +116,13 @@ def schedule_options() -> Decorator:
             "--guidance",
             type=float,
             metavar="G",
-            help="How far away from the run's earlier, weaker model; 1: not.  [default: the run's]",
+            help="How far to move away from the run's weak model; 1: not at all.  [default: the run's]",
         ),
         click.option(
             "--corrector-steps",
             type=click.IntRange(min=0),
             metavar="K",
-            help="Also K transitions of the chain at one level, on the way.  [default: 0]",
+            help="K transitions of the chain at one level on the way, in addition.  [default: 0]",
         ),
         click.option("--lag", type=float, metavar="NUMBER", help="Lag w.  [default: the run's]"),
         click.option(
@@ -169,6 +180,11 @@ def _options(*options: Decorator) -> Decorator:
         return function
 
     return decorate
+
+
+def as_written(name: str) -> str:
+    """What a parameter is on the command line: its flag, but for images."""
+    return "the images" if name == "images" else f"--{name.replace('_', '-')}"
 
 
 def chosen_directory(save_dir: Path) -> Path:

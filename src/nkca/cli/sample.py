@@ -9,6 +9,7 @@ import click
 
 from nkca.cli.command import Choice, command
 from nkca.cli.options import (
+    as_written,
     chosen_directory,
     computing_options,
     output_directory,
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("samples"),
-    help="Where pictures go; if it holds something, DIR-2 ... is made.  [default: samples]",
+    help="Where pictures go; if that is not empty, DIR-2 ... is made.  [default: samples]",
 )
-@click.option("--overwrite", is_flag=True, help="Write into --save-dir even if it holds something.")
+@click.option("--overwrite", is_flag=True, help="Write into --save-dir even if it is not empty.")
 @click.option(
     "--num-samples",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many; with images, of each.  [default: 16; with images 1]",
+    help="How many samples; with images, of each.  [default: 16; with images 1]",
 )
 @click.option("--seeds", metavar="LIST", help="One for each sample, such as 0-99 or 3,7,20-29.")
 @click.option(
@@ -56,11 +57,15 @@ if TYPE_CHECKING:
     metavar="N",
     help="Take N samples from each walk at --max-sampling-noise (0.6): fewer evaluations.  [default: 1]",
 )
-@click.option("--inpainting-mask", metavar="MASK", help="Picture that is white where to repaint.")
+@click.option(
+    "--inpainting-mask",
+    metavar="MASK",
+    help="Picture that is white where the image is to be repainted.",
+)
 @click.option(
     "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."
 )
-@click.option("--save-grid", is_flag=True, help="Also one sheet of the samples (first 256).")
+@click.option("--save-grid", is_flag=True, help="Also one sheet of the samples (the first 256).")
 @click.option("--save-intermediate", is_flag=True, help="Also a picture after every step.")
 @click.option(
     "--save-animation",
@@ -77,7 +82,7 @@ if TYPE_CHECKING:
     "--replay",
     type=click.Path(path_type=Path),
     metavar="JSON",
-    help="Do a session of nkca-interactive again: its shelf and its last tiles.",
+    help="Repeat a session of nkca-interactive: its shelf and its last tiles.",
 )
 @click.option(
     "--export",
@@ -123,7 +128,7 @@ def main(
         return
     if replay is not None:
         if like is not None or save_intermediate or overwrite:
-            raise InputError("--replay goes with --save-dir, --save-grid, --save-animation only")
+            raise InputError("--replay goes with --save-dir, --save-grid and --save-animation only")
         _replay(replay, outputs, save_dir, computing, quiet, given)
         return
     place = (save_dir, overwrite)
@@ -193,7 +198,9 @@ def _export(checkpoint: str | None, directory: Path, quiet: bool, given: dict[st
         raise InputError("no checkpoint given: nkca-sample CKPT --export=DIR")
     for name, value in given.items():
         if value not in (None, ()):
-            raise InputError(f"--export writes the model and draws nothing; leave out '{name}'")
+            raise InputError(
+                f"--export writes the model and draws nothing: leave out {as_written(name)}"
+            )
     made = export_model(checkpoint, directory)
     if not quiet:
         click.echo(f"{made}: complete its README.md, the model card, before you share it")
@@ -221,7 +228,7 @@ def _replay(
         raise InputError("no checkpoint given: nkca-sample CKPT --replay=JSON")
     for name, value in given.items():
         if value not in (None, ()):
-            raise InputError(f"--replay does a session again as it was; '{name}' is part of it")
+            raise InputError(f"--replay repeats a session as it was: leave out {as_written(name)}")
     session = read_session(replay)
     file = find_checkpoint(checkpoint)
     with messages(quiet), output_directory(save_dir) as directory:
@@ -281,7 +288,9 @@ def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_im
         raise InputError("give --seeds or --seed, not both")
     count = sum(map(len, parse_seeds(seeds)))
     if num_samples not in (None, count):
-        raise InputError(f"--seeds names {count} sample(s), --num-samples says {num_samples}")
+        raise InputError(
+            f"--seeds names {count}, but --num-samples is {num_samples}: leave that out"
+        )
     return seeds
 
 

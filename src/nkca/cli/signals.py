@@ -62,7 +62,7 @@ def stop_on_signal(silent: bool = False) -> Iterator[Callable[[], bool]]:
         if number not in (signal.SIGINT, signal.SIGTERM):
             _silence()
         if not silent:
-            click.echo("\nstopping after this step; once more to stop at once", err=True)
+            click.echo("\nstopping after this step; Ctrl-C again stops at once", err=True)
 
     with _handling(("SIGINT", "SIGTERM", "SIGHUP"), receive):
         yield lambda: bool(received)

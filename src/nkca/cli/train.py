@@ -119,7 +119,7 @@ def main(
     torchrun --nproc-per-node=2 -m nkca.cli.train ...             on several devices (docs/distributed.md)
 
     The run directory holds checkpoints, config.yaml, log.txt, previews/ and tensorboard/. Ctrl-C saves
-    and stops; the same command goes on from there.
+    and stops; the same command continues from there.
     """
     from_file = read_yaml(config_file) if config_file else {}
     options = {field_name(key): value for key, value in from_file.items()}
@@ -178,7 +178,7 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         "--save-dir=samples"
     )
     if not finished:
-        click.echo("  to go on     the same command again")
+        click.echo("  to continue  the same command again")
     elif step == first_step:
         click.echo("  to train on  raise --epochs, --max-steps or --max-time")
 
@@ -244,7 +244,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     capped = (
         "" if limit is None or limit > total else f", stopped by --max-time at {duration(limit)}"
     )
-    size = f"{describe(height, width)}, {channels} channel(s)"
+    size = f"{describe(height, width)}, {channels} channel{'s' * (channels > 1)}"
     click.echo(f"images       {len(run.images):,} of {size}")
     click.echo(f"unreadable   {len(run.images.unreadable)}")
     for name, reason in run.images.unreadable[:10]:

@@ -46,7 +46,7 @@ class ModelConfig:
     )
     augment: float = option(
         0.0,
-        "Probability of each way in which training images, but not samples, are changed: small sets.",
+        "Probability of each random change of the training images, for small sets; samples show none.",
     )
     parametrisation: str = option(
         "paper",
@@ -94,17 +94,17 @@ class DataConfig:
         FITS,
     )
     channels: int | None = option(
-        None, "1 (grey), 3 (colour) or 4 (with alpha); default: from the data.", (1, 3, 4)
+        None, "1 (grey), 3 (colour) or 4 (with alpha).  [default: from the data]", (1, 3, 4)
     )
     background: str = option("white", "Colour behind transparent pixels (name or #rrggbb).")
     data_augmentation: tuple[str, ...] = option((), "Random changes: [fliph], [flipv] or both.")
     strict: bool = option(False, "Stop at unreadable images instead of skipping them.")
     cache: bool = option(True, "Keep decoded images on disk for the next run.")
     cache_dir: str | None = option(
-        None, "Where decoded images are kept; default: NKCA_CACHE or the user's cache folder."
+        None, "Where decoded images are kept.  [default: NKCA_CACHE or the user's cache folder]"
     )
     data_workers: int | None = option(
-        None, "Threads (for 5,000 images and more: processes) that decode; default: all cores."
+        None, "Threads (for 5,000 images and more: processes) that decode.  [default: one a core]"
     )
 
     def __post_init__(self) -> None:
@@ -134,11 +134,12 @@ class TrainingConfig:
     )
     batch_size: int = option(32, "Images of one optimizer step.")
     accumulate: int | Literal["auto"] | None = option(
-        None, "Split each batch in N parts: less memory, same result; auto: what fits. Default: 1."
+        None,
+        "Split each batch into N parts: less memory, same result; auto: what fits.  [default: 1]",
     )
     activation_checkpointing: int | Literal["auto"] | None = option(
         None,
-        "Recompute the N outermost levels: less memory, slower; auto: what fits. Default: 0.",
+        "Recompute the N outermost levels: less memory, slower; auto: what fits.  [default: 0]",
     )
     max_memory: int | None = option(
         None, "Memory for training, such as 8G: what fits is found at start (see --accumulate)."
@@ -148,7 +149,7 @@ class TrainingConfig:
         "What updates the weights; 'muon' has orthogonal updates of the U-Net's matrices.",
         ("adam", "muon"),
     )
-    lr: float = option(1e-4, "Learning rate, of Adam; that of Muon is a fixed multiple of it.")
+    lr: float = option(1e-4, "Adam's learning rate; Muon's is a fixed multiple of it.")
     adam_b1: float = option(0.9, "Adam's decay of the gradient's mean.")
     adam_b2: float = option(0.999, "Adam's decay of the gradient's square.")
     lr_warmup: int = option(0, "Steps in which the learning rate rises linearly from zero.")
@@ -184,7 +185,7 @@ class TrainingConfig:
     level_mean: float = option(-1.2, "Mean of ln(sigma), with --level-draw=log-normal.")
     level_std: float = option(1.2, "Standard deviation of ln(sigma), with --level-draw=log-normal.")
     min_noise: float = option(0.01, "Lowest noise level trained.")
-    lag: float | None = option(None, "Lag w of the chain; default: 0.5, with --discrete 0.95.")
+    lag: float | None = option(None, "Lag w of the chain.  [default: 0.5; with --discrete 0.95]")
     chain_noise: str = option(
         "fresh",
         "Noise of the chain's steps: fresh, or averaged over two, which keeps the data's law better.",
@@ -262,7 +263,7 @@ class SamplingConfig:
     )
     num_sampling_steps: int = option(100, "Transitions on the way from noise to a sample.")
     guidance: float = option(
-        1.0, "How far samples are moved away from the run's weak model (--weak-at); 1: not."
+        1.0, "How far samples are moved away from the run's weak model (--weak-at); 1: not at all."
     )
 
     def __post_init__(self) -> None:
@@ -282,11 +283,11 @@ class CadenceConfig:
     eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
     eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")
     eval_sampling_steps: int | None = option(
-        None, "Transitions on the way to each; default: --num-sampling-steps."
+        None, "Transitions on the way to each.  [default: --num-sampling-steps]"
     )
     eval_time: float | None = option(120.0, "Longest time of one evaluation: 90 (seconds), 5m.")
     eval_dataset: str = option(
-        "", "Images to compare with; default: the training images. At most 2,048 are used."
+        "", "Images to compare with, at most 2,048.  [default: the training images]"
     )
     eval_features: str = option(
         "auto", "Extractor, see nkca-metrics; auto: inception, efficientnet-lite0 or pixels."

@@ -141,7 +141,7 @@ def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
     if name is None or count <= DEMO_SAMPLES:
         return count
     logger.info(
-        "%d samples of %s:model, for a first look: num_samples=%d for as many as the reference has",
+        "%d samples of %s:model do for a first look; num_samples=%d makes as many as the reference has",
         DEMO_SAMPLES,
         name,
         count,

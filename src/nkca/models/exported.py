@@ -70,7 +70,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise InputError(f"{path} is not a file of JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is not the config of a model of nkca")
     return content
@@ -80,7 +80,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
-        raise InputError(f"{path} is not a file of safetensors, or is damaged: {error}") from error
+        raise InputError(f"{path} is not a safetensors file, or is damaged: {error}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 

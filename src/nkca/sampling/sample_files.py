@@ -93,7 +93,7 @@ def _check_walks(request: SampleRequest) -> None:
         raise InputError("samples_per_walk is for new images, without images to start from")
     level = request.max_sampling_noise
     if request.samples_per_walk > 1 and level is not None and level >= 1:
-        raise InputError(f"walks for several samples are below level 1, got {level}")
+        raise InputError(f"walks that give several samples run below level 1, got {level}")
 
 
 def _own_sampling(model: Model, request: SampleRequest) -> dict[str, Any]:

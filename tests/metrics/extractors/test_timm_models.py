@@ -149,7 +149,7 @@ def test_a_file_of_another_network(resnet: Path, tmp_path: Path) -> None:
         open_extractor("timm:resnet18", CPU, weights=resnet)
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"broken.safetensors is no file of safetensors"):
+    with pytest.raises(InputError, match=r"broken.safetensors is not a safetensors file"):
         open_extractor("timm:resnet10t", CPU, weights=broken)
     with pytest.raises(InputError, match=r"timm has no network resnet10.*resnet10t"):
         open_extractor("timm:resnet10", CPU, weights=resnet)

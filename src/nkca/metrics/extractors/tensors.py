@@ -88,5 +88,5 @@ def _parse_safetensors(weights: Weights) -> dict[str, Tensor]:
         return safetensors.torch.load(weights.content)
     except safetensors.SafetensorError as error:
         raise InputError(
-            f"{weights.path} is no file of safetensors, or is damaged: {error}"
+            f"{weights.path} is not a safetensors file, or is damaged: {error}"
         ) from error
