@@ -56,7 +56,9 @@ def test_every_option_has_a_sentence_of_help_and_one_home() -> None:
     for field in fields:
         text = field.metadata["help"]
         assert text[0].isupper() or text[0].isdigit(), field.name
-        assert text.endswith("."), field.name
+        sentence, *default = text.split("  [default: ")
+        assert sentence.endswith("."), field.name
+        assert all(words.endswith("]") for words in default), field.name
         assert 15 < len(text) < 120, field.name
     assert [f.name for f in dataclasses.fields(RunConfig)] == list(SECTIONS)
 
