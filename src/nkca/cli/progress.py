@@ -88,6 +88,7 @@ class ProgressBar:
                 total=total,
                 initial=min(int(done), total),
                 ncols=_columns() - 1,
+                nrows=24,  # some terminals say that they have none, and would show no bar
                 bar_format="{percentage:3.0f}% |{bar}| {desc}",
             )
         elif label:
