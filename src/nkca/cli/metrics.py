@@ -122,7 +122,7 @@ if TYPE_CHECKING:
     help="Where decoded images and features are kept.  [default: NKCA_CACHE or the user's cache]",
 )
 @click.option(
-    "--cache/--no-cache", default=True, help="Keep them for later measurements.  [default: --cache]"
+    "--cache/--no-cache", default=True, help="Keep them for later measurements.  [default: on]"
 )
 @click.option(
     "--chain",

@@ -108,7 +108,7 @@ VALUES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "paper": "original published",
         "recommended": "default best",
         "log-normal": "lognormal edm",
-        "chain": "ddpm ancestral markov",
+        "chain": "ddpm markov",
         "dpm2m": "dpm dpmpp dpm++ dpmpp-2m dpm++2m dpm-solver",
         "heun": "edm",
         "inception": "fid inception-v3 inceptionv3 inception-v3-compat",

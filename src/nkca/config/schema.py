@@ -27,7 +27,9 @@ class ModelConfig:
     """What the weights mean; a run cannot be resumed with another one."""
 
     hidden_size: int = option(128, "Base width of the U-Net, a multiple of 8.")
-    dim_mults: tuple[int, ...] = option((1, 2, 4, 8), "Width of each U-Net level / hidden size.")
+    dim_mults: tuple[int, ...] = option(
+        (1, 2, 4, 8), "Width of each U-Net level, in units of the hidden size."
+    )
     patch_size: int = option(
         1, "Side of the squares of pixels that the U-Net sees as one position: 2 is much faster."
     )
@@ -104,7 +106,7 @@ class DataConfig:
         None, "Where decoded images are kept.  [default: NKCA_CACHE or the user's cache folder]"
     )
     data_workers: int | None = option(
-        None, "Threads (for 5,000 images and more: processes) that decode.  [default: one a core]"
+        None, "Threads (for 5,000 images and more: processes) that decode.  [default: one per core]"
     )
 
     def __post_init__(self) -> None:
