@@ -22,9 +22,9 @@ def test_spellings() -> None:
         ]
     ):
         assert canonical(written) == ours
-    written = {"parametrization": "Preconditioned", "level-draw": "log_normal", "lr": "2e-4"}
-    ours = {"parametrisation": "preconditioned", "level_draw": "log-normal", "lr": 2e-4}
-    assert configure(written) == configure(ours)
+    given = {"parametrization": "Preconditioned", "level-draw": "log_normal", "lr": "2e-4"}
+    meant = {"parametrisation": "preconditioned", "level_draw": "log-normal", "lr": 2e-4}
+    assert configure(given) == configure(meant)
 
 
 def test_a_value_of_another_program_is_answered_with_one_that_works() -> None:
