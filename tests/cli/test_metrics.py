@@ -115,7 +115,7 @@ def test_after_an_interruption_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(Samples, "batch", batch)
         stopped = call(*command, f"--save-dir={tmp_path}/out", code=130)
-    assert "the same command goes on" in stopped.stderr
+    assert "the same command continues" in stopped.stderr
     assert not (tmp_path / "out").exists()
     before, stop_at = list(made), 100
     made.clear()
@@ -177,7 +177,7 @@ def test_categorical_models_are_compared_with_what_they_see_unless_told_otherwis
     call(*command, f"--save-dir={tmp_path}/model")
     call(*command, "--full-depth", f"--save-dir={tmp_path}/original")
     seen, full = read(tmp_path / "model"), read(tmp_path / "original")
-    assert "num_classes=4" in seen["protocol"]["reference"]["depth"]
+    assert "a model of 4 levels" in seen["protocol"]["reference"]["depth"]
     assert full["protocol"]["reference"]["depth"] == "the files' own"
     assert seen["scores"]["fid"] != full["scores"]["fid"]
 
