@@ -203,7 +203,7 @@ def test_statistics_are_described_in_words() -> None:
     report, statistics = make_report(measurement_of(three_sets()), ToyExtractor(), NOWHERE)
     about = {"kind": "statistics", "path": "ref.npz", "of": statistics["reference"].images}
     unnamed = {"kind": "statistics", "path": "plain.npz", "of": None}
-    protocol = {"samples": unnamed, "reference": about}
+    protocol: dict[str, dict[str, Any]] = {"samples": unnamed, "reference": about}
     first, second, *rest = table(replace(report, protocol=protocol)).splitlines()
     assert first == "samples    plain.npz: statistics of unnamed images"
     assert second.startswith("reference  ref.npz: statistics of toys (")

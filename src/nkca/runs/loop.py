@@ -89,7 +89,8 @@ def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
 
 def _logged(reports: Iterator[StepReport], run: Run) -> Iterator[StepReport]:
     """The same reports; a line about those since the last one every minute, and at the end."""
-    began, images, losses = time.monotonic(), run.progress.images, []
+    began, images = time.monotonic(), run.progress.images
+    losses: list[float] = []
 
     def log() -> None:
         if losses and run.ranks.is_first:
