@@ -235,7 +235,7 @@ BAD = {
     "chain of files": ("{photos} {photos} --features=pixels --chain", r"--chain studies a model"),
     "chain from nothing": (
         "{run} --features=pixels --chain",
-        r"--chain needs a model and images.*nkca-metrics CKPT IMAGES --chain",
+        r"--chain needs images.*nkca-metrics CKPT IMAGES --chain",
     ),
     "chain and statistics": (
         "{run} {photos} --features=pixels --chain --save-stats=new.npz",

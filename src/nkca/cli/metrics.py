@@ -121,9 +121,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where decoded images and features are kept.  [default: NKCA_CACHE or the user's cache]",
 )
-@click.option(
-    "--cache/--no-cache", default=True, help="Keep them for later measurements.  [default: on]"
-)
+@click.option("--cache/--no-cache", default=True, help="Keep them for later.  [default: on]")
 @click.option(
     "--chain",
     is_flag=True,
@@ -184,7 +182,7 @@ def main(
     keep = check_stats_file(save_stats, stats_only)
     if chain and (keep or not given["reference"]):
         raise InputError(
-            "--chain needs a model and images, and saves no statistics: nkca-metrics CKPT IMAGES --chain"
+            "--chain needs images, saves no statistics: nkca-metrics CKPT IMAGES --chain"
         )
     levels = parse_levels(given["chain_levels"])
     request = request_of(given)
