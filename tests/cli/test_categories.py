@@ -1,16 +1,19 @@
 """Label maps in, label maps out; a palette with transparency likewise: exact through all commands."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from click.testing import Result
 from PIL import Image
 from tables import each
 
 from nkca.config.parsing import read_yaml
+from nkca.metrics.likelihood import code_length
 from nkca.models.build import load_model
 from nkca.pixels import PalettePixels
 
@@ -171,6 +174,32 @@ def test_metrics_read_label_maps_as_the_model_does(
     assert "0, 1, 2, 5, 6" in refused.stderr
 
 
+def test_likelihood_is_that_of_the_library(
+    call: Call, label_run: Path, grey: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = call("metrics", label_run, grey, "--likelihood", "--no-cache", "--save-dir", out)
+    saved = json.loads((out / "likelihood.json").read_text())
+    table = dict(zip(IDS, COLORS, strict=True))
+    colors = [[[table[pixel] for pixel in row] for row in ids.tolist()] for ids in label_maps()]
+    images = torch.tensor(colors, dtype=torch.uint8).movedim(-1, 1)
+    expected = code_length(load_model(label_run), images)
+    assert saved["bits_per_dimension"] == pytest.approx(expected.bits_per_dimension, rel=1e-4)
+    assert (saved["images"], saved["draws"]) == (8, 16)
+    assert f"{expected.bits_per_dimension:.3f}" in result.stdout
+    for args, said in each(
+        [
+            ((label_run,), "needs images"),
+            ((label_run, grey, "--chain"), "needs images"),
+            ((grey, photos), "need a checkpoint"),
+            (("demo:model", "demo:images"), "not continuous"),
+        ]
+    ):
+        refused = call("metrics", *args, "--likelihood", "--save-dir", tmp_path / "no", code=2)
+        assert said in refused.stderr
+        assert not (tmp_path / "no").exists()
+
+
 def test_the_same_command_resumes(call: Call, label_run: Path, indexed: Path) -> None:
     again = [arg for arg in TINY if not arg.startswith("--max-steps")]
     call(
@@ -263,8 +292,8 @@ def test_levels_of_label_maps_and_of_drawings_come_with_advice(
     """The data lose something, and what is proposed works."""
     for dataset, levels, advice in each(
         [
-            (grey, "--num-classes=128", "--labels=auto"),
-            (sprites, "--num-classes=4", "--palette=auto"),
+            (grey, "--num-classes=128", "labels=auto"),
+            (sprites, "--num-classes=4", "palette=auto"),
         ]
     ):
         run = tmp_path / dataset.name
@@ -274,7 +303,7 @@ def test_levels_of_label_maps_and_of_drawings_come_with_advice(
             "train",
             "--dataset",
             dataset,
-            advice,
+            f"--{advice}",
             "--save-dir",
             tmp_path / f"{dataset.name}-2",
             *TINY,

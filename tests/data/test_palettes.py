@@ -43,7 +43,7 @@ def test_transparent_pixels_are_one_colour_whatever_lies_below() -> None:
 def test_many_colours_are_refused_with_their_number() -> None:
     many = np.arange(300, dtype=np.uint16).view(np.uint8).reshape(1, 10, 30, 2)
     many = np.concatenate([many, many[..., :1]], 3)
-    with pytest.raises(InputError, match=r"300 colours, a palette at most 256: .*--palette=16"):
+    with pytest.raises(InputError, match=r"300 colours, a palette at most 256: .*palette=16"):
         distinct_colors(many)
     with pytest.raises(InputError, match="one colour"):
         distinct_colors(np.zeros((2, 4, 4, 3), np.uint8))

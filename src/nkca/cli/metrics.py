@@ -1,10 +1,12 @@
 """nkca-metrics: scores of samples against images, and tests of the chain."""
 
 import contextlib
+import functools
+import json
 import shlex
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ from nkca.config.parsing import OPTIONS
 from nkca.config.schema import FITS
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
+from nkca.system.files import write_text
 from nkca.system.threads import wait_briefly
 
 if TYPE_CHECKING:
@@ -150,6 +153,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="Chains, each from another image.",
 )
+@click.option(
+    "--likelihood",
+    is_flag=True,
+    help="Measure the bits per dimension of the images under a categorical model instead.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors; no table.")
 def main(
     save_dir: Path,
@@ -158,6 +166,7 @@ def main(
     save_stats: Path | None,
     stats_only: bool,
     chain: bool,
+    likelihood: bool,
     quiet: bool,
     **given: Any,
 ) -> None:
@@ -170,6 +179,7 @@ def main(
     nkca-metrics photos/ --save-stats=ref.npz                statistics, once
     nkca-metrics runs/photos ref.npz                         and used again
     nkca-metrics runs/photos photos/ --chain                 is the chain stationary?
+    nkca-metrics runs/sprites held-out/ --likelihood         bits per dimension, of palettes and labels
 
     After Ctrl-C the same command continues where it stopped.
     """
@@ -180,10 +190,12 @@ def main(
     keep_freed_memory()
     wait_briefly()
     keep = check_stats_file(save_stats, stats_only)
-    if chain and (keep or not given["reference"]):
-        raise InputError(
-            "--chain needs images, saves no statistics: nkca-metrics CKPT IMAGES --chain"
-        )
+    for name in ("chain",) * chain + ("likelihood",) * likelihood:
+        if keep or not given["reference"] or (chain and likelihood):
+            raise InputError(
+                f"--{name} needs images, saves no statistics: nkca-metrics CKPT IMAGES --{name}"
+            )
+    is_of_scores = not chain and not likelihood  # the others are done by one process
     levels = parse_levels(given["chain_levels"])
     request = request_of(given)
     asked = Asked(request, given, features, weights, save_dir)
@@ -195,12 +207,15 @@ def main(
         ProgressBar(quiet or not ranks.is_first) as show,
         contextlib.ExitStack() as stack,
     ):
-        if chain and not ranks.is_first:  # one process studies the chain
+        if not is_of_scores and not ranks.is_first:
             return
-        job = _prepare(asked, ALONE if chain else ranks, show, stack)
+        job = _prepare(asked, ranks if is_of_scores else ALONE, show, stack, not likelihood)
         if not ranks.is_first:
             return
-        text, written = _study(job, levels, given) if chain else _measure(job, keep)
+        if likelihood:
+            text, written = _count_bits(job, given)
+        else:
+            text, written = _study(job, levels, given) if chain else _measure(job, keep)
     if not quiet:
         click.echo(text + "\n\n" + "\n".join(map(str, written)))
 
@@ -217,7 +232,13 @@ class _Job:
     show: ProgressBar
 
 
-def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.ExitStack) -> _Job:
+def _prepare(
+    asked: Asked,
+    ranks: "Ranks",
+    show: ProgressBar,
+    stack: contextlib.ExitStack,
+    has_features: bool = True,
+) -> _Job:
     """Open all that is asked for; of several ranks each extracts its share of the features, too."""
     from nkca.data.dataset import configured_cache_dir
     from nkca.metrics.collect import CollectOptions
@@ -233,7 +254,7 @@ def _prepare(asked: Asked, ranks: "Ranks", show: ProgressBar, stack: contextlib.
     extractor = ranks.first_then_others(
         lambda: (
             None
-            if measurement.has_only_statistics
+            if measurement.has_only_statistics or not has_features
             else open_extractor(
                 name, device, weights=asked.weights, download_progress=not show.quiet
             )
@@ -296,6 +317,18 @@ def _study(job: _Job, levels: tuple[float, ...], given: dict[str, Any]) -> tuple
     page = study_measurement(job.measurement, job.extractor, job.collecting, options, job.show)
     page = replace(page, command=job.command)
     return page.table(), page.save(job.directory)
+
+
+def _count_bits(job: _Job, given: dict[str, Any]) -> tuple[str, list[Path]]:
+    """Measure the bits per dimension and save; returns the line and the file."""
+    from nkca.metrics.likelihood import code_length_of
+
+    show = functools.partial(job.show, "bits per dimension", unit="evaluations")
+    found = code_length_of(job.measurement, given["seed"], given["batch_size"], show)
+    path = job.directory / "likelihood.json"
+    write_text(path, json.dumps({**asdict(found), "command": job.command}, indent=2) + "\n")
+    lines = [str(found), *(f"warning: {warning}" for warning in job.measurement.warnings)]
+    return "\n".join(lines), [path]
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def distinct_colors(images: PixelArray) -> tuple[Color, ...]:
     if len(packed) > MOST_COLORS:
         raise InputError(
             f"the images have {len(packed):,} colours, a palette at most {MOST_COLORS}: choose some of "
-            "them with --palette=16, or as many as you like"
+            "them with palette=16, or as many as you like"
         )
     if len(packed) < 2:
         raise InputError("the images have one colour: there is nothing to learn")

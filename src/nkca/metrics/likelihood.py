@@ -17,9 +17,12 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError, require
+from nkca.metrics.image_sets import Samples
+from nkca.metrics.measurement import Measurement
+from nkca.metrics.statistics import Statistics
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
-from nkca.pixels import CategoricalPixels
+from nkca.pixels import ContinuousPixels
 from nkca.training.masked import masked_cross_entropy
 
 DRAWS = 16  # levels of each image
@@ -33,6 +36,30 @@ class CodeLength:
     standard_error: float
     images: int
     draws: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.bits_per_dimension:.4f} ± {self.standard_error:.4f} bits per dimension, at most: "
+            f"{self.images:,} images, {self.draws} levels each; lower is better"
+        )
+
+
+def code_length_of(
+    measurement: Measurement,
+    seed: int = 0,
+    batch_size: int = 64,
+    tick: Callable[[int, int], None] = lambda _done, _total: None,
+) -> CodeLength:
+    """The bound for the reference of a measurement, under its model; see `code_length`.
+
+    Raises:
+        InputError: without a model, or where the reference is not images.
+    """
+    model, reference = measurement.model, measurement.subjects.get("reference")
+    if model is None or reference is None or isinstance(reference, Statistics | Samples):
+        raise InputError("bits per dimension need a checkpoint, and images to measure")
+    images = reference.batch(range(len(reference)))
+    return code_length(model, images, seed=seed, batch_size=batch_size, tick=tick)
 
 
 @torch.inference_mode()
@@ -54,7 +81,7 @@ def code_length(
     Raises:
         InputError: for a model of continuous pixels, fewer than 2 images, or images of another shape.
     """
-    if not isinstance(model.pixels, CategoricalPixels):
+    if isinstance(model.pixels, ContinuousPixels):
         raise InputError("bits per dimension are for models of discrete pixels, not continuous")
     require(len(images) > 1, "images", "at least 2", len(images))
     require(

@@ -203,18 +203,18 @@ def _check_levels(config: RunConfig, images: DecodedImages) -> list[str]:
     if len(levels) < 2 <= len(present):
         raise InputError(
             f"with {config.model.num_classes} levels all images are equal: they have the values "
-            f"{present[0]} to {present[-1]}; if these are ids of labels, use --labels=auto, else more "
-            "--num-classes"
+            f"{present[0]} to {present[-1]}; if these are ids of labels, use labels=auto, else a larger "
+            "num_classes"
         )
     if images.images.shape[3] == 1:
         if len(levels) < len(present) <= FEW and present[-1] < FEW // 4:
             return [
                 f"the images have the values {present[0]} to {present[-1]}, of which {len(levels)} "
-                "levels are left: if these are ids of labels, use --labels=auto"
+                "levels are left: if these are ids of labels, use labels=auto"
             ]
         return []
     try:
         count = len(distinct_colors(np.asarray(images.images[:1000])))
     except InputError:
         return []
-    return [f"the images have only {count} colours: --palette=auto models these, no others"]
+    return [f"the images have only {count} colours: palette=auto models these, no others"]
