@@ -10,7 +10,7 @@ from typing import Any
 from nkca.errors import InputError
 from nkca.noise import check_seed
 from nkca.pictures.png import read_settings
-from nkca.sampling.tasks import Schedule
+from nkca.sampling.tasks import VARIANTS, Schedule
 from nkca.sampling.walks import WALK_LEVEL
 
 BEFORE_SAMPLERS = {
@@ -18,7 +18,6 @@ BEFORE_SAMPLERS = {
     "ladder": "linear",
     "guidance": 1.0,
 }  # what a PNG without them was made with
-VARIANT_NOISE = 0.5  # default starting level of variants: part of the image survives
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class SampleRequest:
 
     Args:
         seeds: such as "0-99", see `parse_seeds`; with images, every image is used with every seed.
-        max_sampling_noise: in (0, 1]; None is 1 from noise and for inpainting, else `VARIANT_NOISE`.
+        max_sampling_noise: in (0, 1]; None is 1 from noise and for inpainting, else that of `VARIANTS`.
         min_sampling_noise: None is the lowest level the model was trained at.
         num_sampling_steps, sampler, ladder, guidance: None is the run's.
         corrector_steps: see `nkca.sampling.tasks.Schedule`.
@@ -60,8 +59,7 @@ class SampleRequest:
         level = self.max_sampling_noise
         if level is None and self.samples_per_walk > 1:
             level = WALK_LEVEL
-        if level is None:
-            level = VARIANT_NOISE if self.images and self.inpainting_mask is None else 1.0
+        variants = self.images and self.inpainting_mask is None
         return Schedule(
             level,
             self.min_sampling_noise,
@@ -70,7 +68,7 @@ class SampleRequest:
             self.sampler,
             self.corrector_steps,
             self.guidance,
-        )
+        ).completed(VARIANTS if variants else Schedule(max_noise=1.0))
 
     def jobs(self) -> Iterator["Job"]:
         """One job for each sample: all seeds of the first image, then those of the next."""

@@ -14,7 +14,7 @@ from nkca.errors import InputError
 from nkca.models.model import Model
 from nkca.noise import check_seed
 from nkca.pixels import as_array, as_pictures, as_tensor, check_images
-from nkca.sampling.tasks import INPAINTING, Schedule, Task, around, draw_task, from_noise, inpaint
+from nkca.sampling.tasks import Schedule, Task, around, draw_task, from_noise, inpaint
 
 
 def sample(
@@ -32,7 +32,8 @@ def sample(
         seeds: integers in 0..2**63-1, of Python or NumPy; one for each sample.
         images: uint8 (N, H, W, C) to start from, one for each seed, or (H, W, C) for all.
         repaint: bool (H, W), True where the images may change (inpainting).
-        schedule: by default from level 1 to the model's lowest, with the model's own sampler;
+        schedule: what it leaves open is, as in nkca-sample, from level 1 to the model's lowest with the
+            model's own sampler; with images `nkca.sampling.tasks.VARIANTS`, which starts at level 0.5;
             for inpainting `nkca.sampling.tasks.INPAINTING`.
         batch_size: samples computed together; does not change them, up to float rounding.
         sampler: how the levels are passed, in place of the sampler that the schedule names.
@@ -58,7 +59,7 @@ def sample(
             return around(starts[rows], numbers[rows])
         return inpaint(starts[rows], mask, numbers[rows])
 
-    schedule = schedule or (Schedule() if mask is None else INPAINTING)
+    schedule = schedule or Schedule()
     batches = [slice(first, first + batch_size) for first in range(0, len(numbers), batch_size)]
     done = [draw_task(model, task(rows), schedule, sampler=sampler) for rows in batches]
     return as_pictures(torch.cat(done))
@@ -97,4 +98,6 @@ def _mask(model: Model, repaint: npt.ArrayLike) -> Tensor:
     mask, size = as_array(repaint, "repaint"), model.data_shape[1:]
     if mask.dtype != np.bool_ or mask.shape != size:
         raise InputError(f"repaint must be bool of shape {size}, got {mask.dtype} {mask.shape}")
+    if not mask.any():
+        raise InputError("repaint is nowhere True: nothing would change")
     return torch.from_numpy(mask.copy())

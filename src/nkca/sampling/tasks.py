@@ -6,7 +6,7 @@ chains. The picture is the mode of p(z|x) at the last level.
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,16 +27,16 @@ class Schedule:
     """Which levels are passed, and how: from ``max_noise`` to ``min_noise`` in ``num_steps`` transitions.
 
     Args:
-        max_noise: in (0, 1].
+        max_noise: in (0, 1]; None: the task's own, see `VARIANTS`, else 1.
         min_noise: in (0, max_noise]; None: the lowest level that the model was trained at.
-        num_steps, ladder, sampler: None: the model's own. The last two are names in
-            `nkca.sampling.ladders.LADDERS` and `nkca.sampling.samplers.SAMPLERS`.
+        num_steps, ladder, sampler: None: the task's own, see `INPAINTING`, else the model's. The last two
+            are names in `nkca.sampling.ladders.LADDERS` and `nkca.sampling.samplers.SAMPLERS`.
         guidance: away from the model's weak one, see `nkca.denoisers.guidance`; None: the model's own, and
             none where a level repeats, as guided steps would not keep the chain's law there.
         corrector_steps: transitions at one level on the way, the nearest to `CORRECTOR_LEVEL`.
     """
 
-    max_noise: float = 1.0
+    max_noise: float | None = None
     min_noise: float | None = None
     num_steps: int | None = None
     ladder: str | None = None
@@ -44,13 +44,23 @@ class Schedule:
     corrector_steps: int = 0
     guidance: float | None = None
 
+    @property
+    def start(self) -> float:
+        """The first level."""
+        return 1.0 if self.max_noise is None else self.max_noise
+
+    def completed(self, usual: "Schedule") -> "Schedule":
+        """This schedule, with the values of ``usual`` where it leaves them open."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(usual, **given)
+
     def levels(self, model: Model) -> list[float]:
         """The levels of the chain, one more than transitions; raises `InputError` if out of range."""
         own = model.sampling
-        low = min(model.min_noise, self.max_noise) if self.min_noise is None else self.min_noise
+        low = min(model.min_noise, self.start) if self.min_noise is None else self.min_noise
         steps = own.num_sampling_steps if self.num_steps is None else self.num_steps
         ladder = named(LADDERS, self.ladder or own.ladder, "ladder")
-        levels = ladder(self.max_noise, low, steps)
+        levels = ladder(self.start, low, steps)
         nearest = min(levels, key=lambda level: abs(level - CORRECTOR_LEVEL))
         at = levels.index(nearest)
         return levels[:at] + [nearest] * self.corrector_steps + levels[at:]
@@ -68,12 +78,15 @@ class Schedule:
 
     def check_start(self, from_noise: bool) -> None:
         """Raise `InputError` if a chain that starts from noise does not start at level 1."""
-        if from_noise and self.max_noise < 1:
+        if from_noise and self.start < 1:
             raise InputError(
-                f"samples from noise start at level 1, not {self.max_noise}: give an image to start "
+                f"samples from noise start at level 1, not {self.start}: give an image to start "
                 "lower"
             )
 
+
+VARIANTS = Schedule(max_noise=0.5)
+"""How variants of an image are made by default: part of the image survives at the first level."""
 
 INPAINTING = Schedule(num_steps=100, ladder="linear", sampler="chain")
 """How inpainting is done by default: deterministic samplers do not fit new pixels to held ones."""
@@ -88,12 +101,14 @@ class Task:
         start: (model, schedule, noise) -> states x (B, C, H, W) at the first level of the schedule.
         conditions: model -> what is known of the pictures, for all samples of the batch.
         finish: maps decoded states, uint8 (B, C, H, W) on the CPU, to the pictures.
+        usual: the values of the schedule where it leaves them open; the model's come after these.
     """
 
     seeds: Sequence[int]
     start: Callable[[Model, Schedule, Noise], Tensor]
     conditions: Callable[[Model], tuple[Condition, ...]] = lambda _model: ()
     finish: Callable[[Tensor], Tensor] = lambda picture: picture
+    usual: Schedule = Schedule()
 
 
 def from_noise(seeds: Sequence[int]) -> Task:
@@ -115,7 +130,7 @@ def around(images: Tensor, seeds: Sequence[int]) -> Task:
         level = torch.full((len(z),), schedule.levels(model)[0], device=model.device)
         return model.chain.kernel.add_noise(z, level).sample(noise)
 
-    return Task(seeds, start)
+    return Task(seeds, start, usual=VARIANTS)
 
 
 def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
@@ -126,7 +141,11 @@ def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
         return (hold(~repaint.to(model.device), z),)
 
     start = around(images, seeds).start
-    return Task(seeds, start, conditions, lambda picture: torch.where(repaint, picture, images))
+
+    def finish(picture: Tensor) -> Tensor:
+        return torch.where(repaint, picture, images)
+
+    return Task(seeds, start, conditions, finish, INPAINTING)
 
 
 @torch.inference_mode()
@@ -136,12 +155,13 @@ def run_task(
     """Run the chains of a task, yielding the moment at each level of the schedule.
 
     Args:
+        schedule: completed with the task's usual one.
         sampler: None: that of the schedule.
 
     Raises:
         InputError: if the levels of the schedule are out of range.
     """
-    noise = sample_noise(task.seeds)
+    noise, schedule = sample_noise(task.seeds), schedule.completed(task.usual)
     path = schedule.levels(model)
     sampler = sampler or schedule.sample_with(model)
     x = task.start(model, schedule, noise)
@@ -174,7 +194,7 @@ def draw_task(
     Args:
         tick: called after each denoiser evaluation with the share done so far, in (0, 1].
     """
-    count = len(schedule.levels(model))
+    count = len(schedule.completed(task.usual).levels(model))
     for moment in run_task(model, task, schedule, sampler):
         tick((moment.step + 1) / count)
     return show_moment(model, task, moment, visualize)

@@ -49,7 +49,7 @@ def from_walks(
         rows = [(seed % samples_per_walk, walks.index(seed // samples_per_walk)) for seed in seeds]
         return torch.stack([states[number][walk] for number, walk in rows])
 
-    return Task(seeds, start)
+    return Task(seeds, start, usual=Schedule(max_noise=WALK_LEVEL))
 
 
 def _descend(model: Model, schedule: Schedule, level: float, walks: Sequence[int]) -> Tensor:
