@@ -1,5 +1,6 @@
 """What a request means: every pair of places, and the warnings that a reader of scores needs."""
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from toys import ToyExtractor, image_files, random_pictures, save_pictures, writ
 from nkca.config.schema import DataConfig
 from nkca.demo import measured_path
 from nkca.errors import InputError
+from nkca.metrics.caveats import SAME_IMAGES, TRAINED_ON
 from nkca.metrics.collect import CollectOptions, Subject, collect
 from nkca.metrics.image_sets import ImageFiles, ImageSubset, SampleOptions, Samples
 from nkca.metrics.measurement import Measurement, is_checkpoint, open_measurement
@@ -391,3 +393,67 @@ def test_the_demo_model_is_no_set_of_images(role: str) -> None:
     names: dict[str, Any] = {"samples": "demo:images", role: "demo:model"}
     with pytest.raises(InputError, match="expected a folder"):
         open_measurement(MeasureRequest(**names))
+
+
+def statistics_of(place: Path, saved: Path, **data: Any) -> Path:
+    """The statistics that nkca-metrics saves of a folder."""
+    images = opened(place, data=DataConfig(cache=False, **data)).subjects["samples"]
+    assert isinstance(images, ImageFiles)
+    made = collect(images, ToyExtractor(), CollectOptions(torch.device("cpu"), None))
+    save_statistics(saved, made)
+    return saved
+
+
+def test_statistics_of_other_images_than_the_samples(places: Places, tmp_path: Path) -> None:
+    """A statistics file says what its images were: the warnings are those of the images."""
+    wide = save_pictures(tmp_path / "wide", random_pictures(4, seed=5, side=24)[:, :16])
+    jpeg = save_pictures(tmp_path / "jpeg", OTHERS, ".jpg")
+    grey = save_pictures(tmp_path / "grey", random_pictures(4, seed=6, channels=1))
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "broken.png").write_bytes(b"no image")
+    shutil.copy(places.other / "000.png", tmp_path / "odd" / "a.png")
+    shutil.copy(places.other / "001.png", tmp_path / "odd" / "b.png")
+    for folder, words in each(
+        [
+            (wide, "samples have 8x8 pixels, the reference 24x16"),
+            (jpeg, "0% of the samples and 100% of the reference are lossy"),
+            (grey, "samples have 3 channels, the reference 1: where these hold colours"),
+            (tmp_path / "odd", "1 unreadable files are left out of the reference"),
+        ]
+    ):
+        saved = statistics_of(folder, tmp_path / f"{folder.name}.npz")
+        for samples in (places.train, places.model):
+            (warning,) = opened(samples, saved).warnings
+            assert warning.startswith(words)
+        (again,) = opened(places.train, folder).warnings
+        assert again == warning
+    same = statistics_of(places.other, tmp_path / "other.npz")
+    assert opened(places.train, same).warnings == ()
+
+
+def test_statistics_of_the_same_images(places: Places, tmp_path: Path) -> None:
+    saved = statistics_of(places.train, tmp_path / "train.npz")
+    assert opened(places.train, saved).warnings == (SAME_IMAGES,)
+    assert opened(places.model, saved).warnings == (TRAINED_ON,)
+    assert opened(places.other, saved, train=places.train).warnings == (TRAINED_ON,)
+    assert opened(places.other, saved).warnings == ()
+
+
+def test_statistics_of_images_of_more_levels_than_the_model(places: Places, tmp_path: Path) -> None:
+    grey = save_pictures(tmp_path / "grey", random_pictures(4, seed=6, channels=1))
+    saved = statistics_of(grey, tmp_path / "grey.npz")
+    (warning,) = opened(places.discrete, saved).warnings
+    assert warning.startswith("the statistics are of images of other levels than the model's")
+    assert opened(places.discrete, saved, full_depth=True).warnings == ()
+    assert opened(places.discrete, grey).warnings == ()
+
+
+def test_a_damaged_description_in_a_statistics_file(places: Places, tmp_path: Path) -> None:
+    with np.load(places.npz) as whole:
+        arrays = dict(whole)
+    about = json.loads(str(arrays["nkca"]))
+    for images in each(["words", [1], {"size": 8}, {"channels": "3"}, {"path": 7}]):
+        arrays["nkca"] = np.array(json.dumps({**about, "images": images}))
+        np.savez(tmp_path / "damaged.npz", **arrays)
+        with pytest.raises(InputError, match="its description of the images is damaged"):
+            opened(places.train, tmp_path / "damaged.npz")

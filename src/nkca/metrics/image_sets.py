@@ -22,6 +22,16 @@ OWN_LEVELS = "the files' own"
 _BYTES_AT_ONCE = 1 << 24
 
 
+def depth_of(model_pixels: Pixels | None) -> str:
+    """How `ImageFiles.about` describes the levels of images."""
+    return OWN_LEVELS if model_pixels is None else f"as seen by {model_pixels}"
+
+
+def identity_of_part(whole: str, rows: str) -> str:
+    """The identity of some images of a set."""
+    return hashlib.sha256(f"{whole} {rows}".encode()).hexdigest()
+
+
 class ImageSet(Protocol):
     """Images with the numbers 0 ... len - 1."""
 
@@ -78,14 +88,13 @@ class ImageFiles:
         """The path, number, size and content of the images."""
         _, height, width, channels = self.decoded.images.shape
         lossy = sum(name.lower().endswith(LOSSY) for name in self.decoded.names)
-        depth = OWN_LEVELS if self.model_pixels is None else f"as seen by {self.model_pixels}"
         return {
             "kind": "files",
             "path": str(self.path),
             "count": len(self),
             "size": [width, height],
             "channels": channels,
-            "depth": depth,
+            "depth": depth_of(self.model_pixels),
             "lossy": round(lossy / len(self.decoded), 4),
             "unreadable": len(self.decoded.unreadable),
             "sha256": self.identity,
@@ -188,7 +197,7 @@ class ImageSubset:
     @cached_property
     def identity(self) -> str:
         """SHA-256 of the identity of the whole set and the numbers."""
-        return hashlib.sha256(f"{self.whole.identity} {self.rows}".encode()).hexdigest()
+        return identity_of_part(self.whole.identity, str(self.rows))
 
     @property
     def about(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from nkca.data.decode import AS_PICTURES, Reader
 from nkca.data.reading import OnDecode
 from nkca.demo import dataset_path, measured_path, model_name
 from nkca.errors import InputError
-from nkca.metrics.caveats import TRAINED_ON, identity, mismatch_warnings
+from nkca.metrics.caveats import TRAINED_ON, description, identity, mismatch_warnings
 from nkca.metrics.collect import Subject
 from nkca.metrics.extractors.by_name import best_extractor
 from nkca.metrics.image_sets import ImageFiles, ImageSubset, Samples
@@ -123,9 +123,9 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
             subjects[role] = _make_samples(checkpoints[role], count, request)
     warnings = _assume_training_images(request, checkpoint, subjects)
     model = None if checkpoint is None else checkpoint.model
-    return Measurement(
-        subjects, model, (*warnings, *mismatch_warnings(subjects)), _usual_extractor(checkpoint)
-    )
+    pixels = None if model is None or request.full_depth else model.pixels
+    warnings += mismatch_warnings(subjects, pixels)
+    return Measurement(subjects, model, tuple(warnings), _usual_extractor(checkpoint))
 
 
 def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
@@ -284,6 +284,9 @@ def _assume_training_images(
         and _resolved(name) in checkpoint.trained_on
     ):
         subjects["train"] = reference
+    made_of = description(reference).get("path") if isinstance(reference, Statistics) else None
+    if made_of and checkpoint is not None and _resolved(made_of) in checkpoint.trained_on:
+        return [TRAINED_ON]
     train = subjects.get("train")
     if train is not None and identity(train) == identity(reference):
         return [TRAINED_ON]

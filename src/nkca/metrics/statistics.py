@@ -129,6 +129,16 @@ def _from_arrays(arrays: Mapping[str, Any]) -> Statistics:
     if features is not None and features.shape[1] != len(mean):
         raise ValueError(f"{features.shape[1]} features, but a mean of {len(mean)}")
     extractor = about["extractor"] and Description(**about["extractor"])
-    return Statistics(
-        features, logits, Gaussian(mean, covariance), extractor, about.get("images") or {}
-    )
+    images = about.get("images") or {}
+    _check_description(images)
+    return Statistics(features, logits, Gaussian(mean, covariance), extractor, images)
+
+
+def _check_description(images: object) -> None:
+    """Raise `ValueError` unless what is compared of two descriptions is of the right types."""
+    kinds = {"size": list, "channels": int, "lossy": (int, float), "unreadable": int}
+    kinds |= dict.fromkeys(("path", "sha256", "part", "depth"), str)
+    if not isinstance(images, dict) or not all(
+        isinstance(images[name], kind) for name, kind in kinds.items() if name in images
+    ):
+        raise ValueError("its description of the images is damaged")
