@@ -25,7 +25,7 @@ from nkca.metrics.measure import make_report
 from nkca.metrics.measurement import open_measurement
 from nkca.metrics.request import MeasureRequest
 from nkca.models.build import load_model
-from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint
+from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint, save_checkpoint
 from nkca.pictures.grid import contact_sheet
 from nkca.runs import loop
 from nkca.runs.loop import train
@@ -433,9 +433,48 @@ def test_stopping_in_a_streak_of_nan_keeps_the_good_checkpoint(
     before = (tmp_path / LATEST).read_bytes()
     with open_run(asked, tmp_path) as run:
         poison(run)
-        steps = sum(1 for _ in train(run, lambda: run.progress.step >= 5))
-    assert steps == 3
+        with pytest.raises(nkca.InputError, match=r"diverged: the weights after step 5.*not saved"):
+            list(train(run, lambda: run.progress.step >= 5))
     assert (tmp_path / LATEST).read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [{}, {"discrete": True, "num_classes": 4}])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_weights_that_the_last_step_broke_are_not_saved(
+    steps: int, options: dict[str, Any], photos: Path, tmp_path: Path
+) -> None:
+    """The loss of a step is that of the weights before it."""
+    asked = {**TINY, **options, "dataset": str(photos), "max_steps": 2}
+    train_until(asked, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pth")}
+    assert FINAL in before
+    wild = {**asked, "lr": 1e30, "max_steps": 2 + steps, "adam_b1": 0.0}
+    with pytest.raises(nkca.InputError, match=f"diverged: the weights after step {2 + steps} "):
+        train_until(wild, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pth")} == before
+    train_until({**wild, "lr": 1e-4}, tmp_path)
+    assert load_checkpoint(tmp_path / FINAL).progress["step"] == 2 + steps
+
+
+def test_a_caller_who_leaves_saves_no_broken_weights(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, "dataset": str(photos), "max_steps": 9, "lr": 1e30}
+    with open_run(asked, tmp_path) as run:
+        for _ in train(run):
+            break
+    assert list(tmp_path.glob("*.pth")) == []
+
+
+def test_a_checkpoint_of_broken_weights_is_refused(photos: Path, tmp_path: Path) -> None:
+    train_until({**TINY, "dataset": str(photos), "max_steps": 1}, tmp_path)
+    broken = load_checkpoint(tmp_path / FINAL)
+    for value, words in (
+        (float("nan"), "weights in .* are not finite"),
+        (1e30, "pixels that are not"),
+    ):
+        ema = {name: torch.full_like(weight, value) for name, weight in broken.ema.items()}
+        save_checkpoint(tmp_path / "broken.pth", replace(broken, ema=ema))
+        with pytest.raises(nkca.InputError, match=words):
+            nkca.sample(load_model(tmp_path / "broken.pth", device="cpu"), [1])
 
 
 def test_one_nan_step_is_skipped_and_counted(

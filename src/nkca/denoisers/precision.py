@@ -1,5 +1,6 @@
 """The precision of a denoiser: float32, bfloat16 or float16."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,14 +19,13 @@ class HalfPrecision:
         dtype: bfloat16 or float16.
     """
 
-    denoiser: nn.Module
+    denoiser: Callable[..., Posterior]
     dtype: torch.dtype
 
     def __call__(self, x: Tensor, noise_level: Tensor, *conditions: Tensor) -> Posterior:
         """Return p(z|x) for states x (B, C, H, W) at levels (B,); conditions as the network takes them."""
         with torch.autocast(x.device.type, self.dtype):
-            posterior: Posterior = self.denoiser(x, noise_level, *conditions)
-            return posterior
+            return self.denoiser(x, noise_level, *conditions)
 
 
 def dtype_named(name: str, device: torch.device) -> torch.dtype:

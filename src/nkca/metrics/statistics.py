@@ -136,8 +136,13 @@ def _from_arrays(arrays: Mapping[str, Any]) -> Statistics:
 
 def _check_description(images: object) -> None:
     """Raise `ValueError` unless what is compared of two descriptions is of the right types."""
-    kinds = {"size": list, "channels": int, "lossy": (int, float), "unreadable": int}
-    kinds |= dict.fromkeys(("path", "sha256", "part", "depth"), str)
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "size": list,
+        "channels": int,
+        "lossy": (int, float),
+        "unreadable": int,
+    }
+    kinds |= {"path": str, "sha256": str, "part": str, "depth": str}
     if not isinstance(images, dict) or not all(
         isinstance(images[name], kind) for name, kind in kinds.items() if name in images
     ):

@@ -150,9 +150,12 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str)
     """Give ``network`` a copy of ``weights``, as float32.
 
     Raises:
-        InputError: if names or shapes differ; ``source`` is the file that is named.
+        InputError: if names or shapes differ, or a weight is not finite; ``source`` is the file that is
+            named.
     """
     own = {name: t.to(torch.float32, copy=True) for name, t in weights.items()}
+    if not all(bool(t.isfinite().all()) for t in own.values()):
+        raise InputError(f"weights in {source} are not finite numbers: its training has diverged")
     try:
         network.load_state_dict(own, assign=True)
     except RuntimeError as error:

@@ -15,6 +15,7 @@ from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.checkpoint import BEST, FINAL, LATEST
 from nkca.runs.curves import Curves, open_curves
 from nkca.runs.directory import keep_numbered, save
+from nkca.runs.divergence import ADVICE, check_sound, is_sound
 from nkca.runs.evaluation import save_evaluation
 from nkca.runs.memory_fit import advice_on_memory
 from nkca.runs.preview import save_preview
@@ -36,7 +37,8 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     several ranks all call this; they stop together, and the first alone writes.
 
     Raises:
-        InputError: if many steps in a row are not finite, or memory does not suffice.
+        InputError: if many steps in a row are not finite, the weights to be saved have no finite loss,
+            or memory does not suffice.
     """
     first = saved_step = run.progress.step
     cadence, saved_at = run.config.cadence, time.monotonic()
@@ -48,20 +50,20 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
             try:
                 yield report
             except GeneratorExit:
-                if not report.was_skipped:
+                if run.ranks.is_first and is_sound(run):
                     save(run, LATEST)
                 raise
             step = report.progress.step
             curves.add(report)
             _check_finite(report)
-            if report.was_skipped:  # perhaps the weights are broken: keep the last good checkpoint
+            if report.was_skipped:  # perhaps the weights are broken
                 continue
             if cadence.viz_freq and step % cadence.viz_freq == 0:
                 save_preview(run, curves, should_stop)
             if cadence.eval_freq and step % cadence.eval_freq == 0:
                 _keep_best(run, save_evaluation(run, curves, should_stop))
             if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
-                save(run, LATEST)
+                _save_sound(run, LATEST)
                 keep_numbered(run)
                 saved_step, saved_at = step, time.monotonic()
         curves.flush(run.progress.step)
@@ -122,13 +124,20 @@ def _keep_best(run: Run, score: float | None) -> None:
 
 def _finish(run: Run, curves: Curves, moved: bool, saved: bool) -> None:
     """Save what is not yet: ``moved`` in this session, ``saved`` as the latest at this step."""
-    if not saved and (run.is_finished() or not run.progress.skipped_in_a_row):
-        save(run, LATEST)
+    if not saved:
+        _save_sound(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
         viz_freq = run.config.cadence.viz_freq
         if viz_freq and run.progress.step % viz_freq:
             save_preview(run, curves)
         save(run, FINAL)
+
+
+def _save_sound(run: Run, name: str) -> None:
+    """Save the run, unless its weights are broken."""
+    if run.ranks.is_first:
+        check_sound(run)
+    save(run, name)
 
 
 def _check_finite(report: StepReport) -> None:
@@ -148,6 +157,5 @@ def _check_finite(report: StepReport) -> None:
     if report.progress.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         raise InputError(
             f"training diverged: {MAX_SKIPPED_IN_A_ROW} steps in a row had no finite loss or gradient; "
-            "the last checkpoint is intact. Try a lower lr, grad_clip=100, lr_warmup=1000 or "
-            "precision=fp32"
+            f"the last checkpoint is intact. {ADVICE}"
         )

@@ -176,8 +176,16 @@ def show_moment(model: Model, task: Task, moment: Moment, visualize: str = "z") 
 
     Args:
         visualize: "z", the mode of p(z|x), or "x", the noisy state itself.
+
+    Raises:
+        InputError: if it has pixels that are not finite.
     """
     state = moment.p_z.mode() if visualize == "z" else moment.x
+    if not state.isfinite().all():
+        raise InputError(
+            "the model makes pixels that are not finite numbers: its training has diverged, or "
+            "precision=fp32 is needed"
+        )
     return task.finish(model.pixels.to_uint8(state).cpu())
 
 
