@@ -1,7 +1,10 @@
 """A run's directory: what is in it, that stopping costs nothing, and how it fails."""
 
 import logging
+import os
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -702,3 +705,52 @@ def test_the_reports_belong_to_the_steps(photos: Path, tmp_path: Path) -> None:
     stop: Callable[[], bool] = lambda: True  # noqa: E731
     with open_run({**asked, "max_steps": 9}, tmp_path) as run:
         assert list(train(run, stop)) == []
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from nkca.runs.curves import open_curves
+from nkca.runs.directory import log_file
+from nkca.models.checkpoint import load_checkpoint, save_checkpoint
+import logging
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = Path(sys.argv[1])
+checkpoint = load_checkpoint(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+def curves():
+    with open_curves(folder / "tensorboard", 0) as found:
+        for step in range(1000):
+            found.scalar("name", 1.0, step)
+def log():
+    with log_file(folder / "log.txt"):
+        for _ in range(1000):
+            logging.getLogger("nkca").info("words")
+for write in (curves, log, lambda: save_checkpoint(folder / "a.pth", checkpoint)):
+    try:
+        write()
+    except OSError as error:
+        print(error.strerror, Path(error.filename).name)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+def test_a_full_disk_is_an_error_with_a_name_and_nothing_is_printed(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Of TensorBoard's file, of the log, of a checkpoint that PyTorch writes."""
+    run = train_until({**TINY, "dataset": str(photos), "max_steps": 1}, tmp_path / "run")
+    (tmp_path / "full").mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "full"), str(run.directory / FINAL)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(nkca.__file__).parents[1])},
+        timeout=300,
+    )
+    assert ended.stderr == ""
+    curves, log, checkpoint = ended.stdout.splitlines()
+    assert curves.startswith("File too large events.out.tfevents.")
+    assert log == "File too large log.txt"
+    assert checkpoint == "File too large a.pth"
+    assert not list((tmp_path / "full").glob("*a.pth*"))

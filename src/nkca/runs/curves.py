@@ -1,19 +1,21 @@
 """Training curves in TensorBoard, against the step."""
 
+import io
+import os
+import secrets
+import socket
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, Any
 
 import torch
 from torch import Tensor
 
 from nkca.pictures.grid import Pictures
 from nkca.training.learner import StepReport
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard.writer import SummaryWriter
 
 INTERVAL = 20  # steps that one point averages
 LEVEL_BINS = 10
@@ -22,7 +24,7 @@ LEVEL_BINS = 10
 class Curves:
     """Averages reports over `INTERVAL` steps and writes them; without a writer, does nothing."""
 
-    def __init__(self, writer: "SummaryWriter | None" = None) -> None:
+    def __init__(self, writer: "EventFile | None" = None) -> None:
         self._writer = writer
         self._waiting: list[StepReport] = []
 
@@ -64,7 +66,7 @@ class Curves:
     def image(self, name: str, picture: Pictures, step: int) -> None:
         """Write a picture, uint8 (H, W, C)."""
         if self._writer is not None:
-            self._writer.add_image(name, picture, step, dataformats="HWC")
+            self._writer.add_image(name, picture, step)
 
 
 def by_level(name: str, noise_level: Tensor, values: Tensor) -> dict[str, float]:
@@ -82,8 +84,48 @@ def open_curves(directory: Path, first_step: int, is_kept: bool = True) -> Itera
     if not is_kept:
         yield Curves()
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # inside TensorBoard's imports
-        from torch.utils.tensorboard.writer import SummaryWriter
-    with SummaryWriter(str(directory), purge_step=first_step or None) as writer:
-        yield Curves(writer)
+    directory.mkdir(exist_ok=True)
+    name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+    path = directory / f"{name}.{secrets.token_hex(4)}"
+    with path.open("xb", buffering=0) as file:
+        yield Curves(EventFile(file, first_step))
+
+
+class EventFile:
+    """TensorBoard's file of events, written by this thread: a full disk is an `OSError` here and now.
+
+    PyTorch's `SummaryWriter` writes in a thread, which dies of it with a traceback.
+    """
+
+    def __init__(self, file: IO[bytes], first_step: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # inside TensorBoard's imports
+            from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+            from tensorboard.summary.writer.record_writer import RecordWriter
+            from torch.utils.tensorboard import summary
+        self._file, self._event, self._record = file, Event, RecordWriter
+        self._summary: Any = summary
+        self._write(file_version="brain.Event:2")
+        if first_step:
+            start = SessionLog(status=SessionLog.START)
+            self._write(step=first_step, session_log=start)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Write a point of a curve."""
+        self._write(step=step, summary=self._summary.scalar(name, value))
+
+    def add_image(self, name: str, picture: Pictures, step: int) -> None:
+        """Write a picture, uint8 (H, W, C)."""
+        self._write(step=step, summary=self._summary.image(name, picture, dataformats="HWC"))
+
+    def _write(self, **content: Any) -> None:
+        record = io.BytesIO()
+        event = self._event(wall_time=time.time(), **content)
+        self._record(record).write(event.SerializeToString())
+        left = record.getvalue()
+        try:
+            while left:  # a disk that is nearly full takes a part
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            error.filename = self._file.name
+            raise

@@ -9,6 +9,7 @@ tensorboard/            curves
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -66,10 +67,27 @@ def write_config(run: Run) -> None:
     write_yaml(path, run.config)
 
 
+class _LogFile(logging.FileHandler):
+    """Raises what logging would print, a traceback where the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        """Raise the error that is being handled, with the name of the file."""
+        error = sys.exc_info()[1]
+        assert error is not None
+        if isinstance(error, OSError):
+            error.filename = self.baseFilename
+        raise error
+
+    def close(self) -> None:
+        """Close the file; lines that did not fit on the disk have been an error already."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def log_file(path: Path) -> Iterator[None]:
     """Append what "nkca" logs to ``path`` while the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level = logger.level
     logger.addHandler(handler)

@@ -37,8 +37,10 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         _sync_directory(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # of the temporary name, or, where a disk is full, of none
-            error.filename = str(path)
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # PyTorch wraps it
+        if isinstance(cause, OSError):  # of the temporary name, or, where a disk is full, of none
+            cause.filename = str(path)
+            raise cause from None
         raise
 
 
