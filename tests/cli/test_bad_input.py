@@ -219,6 +219,8 @@ CASES = {
         "steps negative": Case(SAMPLE + " --num-sampling-steps=-1", r"--num-sampling-steps"),
         "seeds fall": Case(SAMPLE + " --seeds=9-3", r"seeds must rise.*'9-3'"),
         "seeds words": Case(SAMPLE + " --seeds=abc", r"seeds must look like 0-99.*'abc'"),
+        "seeds twice": Case(SAMPLE + " --seeds=1,1", r"seeds name 1 twice"),
+        "seeds overlap": Case(SAMPLE + " --seeds=5,0-9", r"seeds name 5 twice"),
         "seeds empty": Case(SAMPLE + " --seeds=", r"seeds must look like 0-99"),
         "seeds and seed": Case(SAMPLE + " --seeds=0-3 --seed=1", r"--seeds or --seed, not both"),
         "seeds and another count": Case(

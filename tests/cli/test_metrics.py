@@ -245,6 +245,10 @@ BAD = {
         "{run} {photos} --features=pixels --chain --chain-levels=high",
         r"--chain-levels must look like 0\.1,0\.3,0\.6, got 'high'",
     ),
+    "chain level twice": (
+        "{run} {photos} --features=pixels --chain --chain-levels=0.1,0.10",
+        r"--chain-levels names a level twice",
+    ),
     "chain level 2": (
         "{run} {photos} --features=pixels --chain --chain-levels=2",
         r"levels must be in \(0, 1\], got 2",

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from tables import each
 from torch import Tensor
-from toys import write_checkpoint
+from toys import random_pictures, write_checkpoint
 
 import nkca
 from nkca.cli.sample import main
@@ -613,3 +613,20 @@ def test_memory_does_not_grow_with_the_number_of_steps(
     frame = contact_sheet(np.zeros((1, 8, 8, 3), np.uint8)).nbytes
     assert few > 100 * frame, "the measure sees frames"
     assert many < few + 25 * frame
+
+
+def test_a_sheet_of_variants_begins_each_row_with_its_image(
+    checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    images = [tmp_path / "a.png", tmp_path / "b.png"]
+    for number, image in enumerate(images):
+        save_png(image, random_pictures(1, seed=number)[0])
+    out = tmp_path / "out"
+    sample(checkpoints["continuous"], *images, "--seeds=3-5", "--save-grid", f"--save-dir={out}")
+    rows = [
+        np.asarray(Image.open(path))
+        for image in images
+        for path in (image, *sorted(out.glob(f"{image.stem}_*.png")))
+    ]
+    assert len(rows) == 8
+    assert np.array_equal(np.asarray(Image.open(out / "grid.png")), contact_sheet(rows, columns=4))

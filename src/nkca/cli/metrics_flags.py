@@ -44,11 +44,14 @@ def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
 
 
 def parse_levels(text: str) -> tuple[float, ...]:
-    """Numbers from ``0.1,0.3,0.6``; raises `InputError` for anything else."""
+    """Numbers from ``0.1,0.3,0.6``; raises `InputError` for anything else, or one that comes twice."""
     try:
-        return tuple(map(float, text.split(",")))
+        levels = tuple(map(float, text.split(",")))
     except ValueError:
         raise InputError(f"--chain-levels must look like 0.1,0.3,0.6, got '{text}'") from None
+    if len(set(levels)) < len(levels):
+        raise InputError(f"--chain-levels names a level twice: got '{text}'")
+    return levels
 
 
 def request_of(given: dict[str, Any]) -> "MeasureRequest":

@@ -65,7 +65,11 @@ if TYPE_CHECKING:
 @click.option(
     "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."
 )
-@click.option("--save-grid", is_flag=True, help="Also one sheet of the samples (the first 256).")
+@click.option(
+    "--save-grid",
+    is_flag=True,
+    help="Also one sheet of the samples (the first 256), a row for each image.",
+)
 @click.option("--save-intermediate", is_flag=True, help="Also a picture after every step.")
 @click.option(
     "--save-animation",

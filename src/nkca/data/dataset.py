@@ -22,7 +22,7 @@ from nkca.demo import dataset_path
 from nkca.errors import InputError
 from nkca.noise import Noise, derive_seed
 from nkca.pixels import as_tensor
-from nkca.system.cache_dir import default_cache_dir
+from nkca.system.cache_dir import usable_cache_dir
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
@@ -38,10 +38,13 @@ def parse_color(text: str) -> tuple[int, int, int]:
 
 
 def configured_cache_dir(config: DataConfig) -> Path | None:
-    """The folder of the cache for decoded images and what is computed from them; None: no cache."""
+    """The folder of the cache for decoded images and what is computed from them; None: no cache.
+
+    That is so where none is wanted, and where the user's own cannot be written to, which is warned of.
+    """
     if not config.cache:
         return None
-    return Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
+    return Path(config.cache_dir).expanduser() if config.cache_dir else usable_cache_dir()
 
 
 def load_dataset(

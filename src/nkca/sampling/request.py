@@ -128,7 +128,7 @@ def parse_seeds(text: str) -> list[range]:
     """Parse ``0-99``, ``7`` or ``0-9,50,60-69``: runs of seeds, in order.
 
     Raises:
-        InputError: for anything else, a run that goes down, and seeds out of range.
+        InputError: for anything else, a run that goes down, seeds out of range or named twice.
     """
     runs = []
     for part in text.split(","):
@@ -140,4 +140,7 @@ def parse_seeds(text: str) -> list[range]:
             raise InputError(f"seeds must rise, got '{part.strip()}'")
         check_seed(last)
         runs.append(range(first, last + 1))
+    for one, other in itertools.pairwise(sorted(runs, key=lambda run: run.start)):
+        if other.start < one.stop:
+            raise InputError(f"seeds name {other.start} twice, which is one picture: got '{text}'")
     return runs

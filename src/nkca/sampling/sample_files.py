@@ -135,7 +135,7 @@ def make_samples(
             files = tuple(_save_samples(directory, plan, batch, pictures))
             yield SampleProgress((number + 1) * num_states, total, files)
     if ranks.is_first:
-        yield SampleProgress(total, total, tuple(overview.save(directory, request)))
+        yield SampleProgress(total, total, tuple(overview.save(directory, plan)))
 
 
 def _run_batch(
@@ -207,6 +207,19 @@ def _save_intermediate(
         save_png(folder / name, picture, pixels=plan.model.pixels)
 
 
+def _sheet(plan: SamplePlan, samples: Pictures) -> Pictures:
+    """The samples; with images a row for each image, which is its first tile."""
+    images = plan.request.images
+    if not images:
+        return contact_sheet(samples)
+    each = plan.request.count() // len(images)
+    tiles: list[Pictures] = []
+    for first in range(0, len(samples), each):
+        tiles += [as_pictures(plan.pictures[images[first // each]][None])[0]]
+        tiles += list(samples[first : first + each])
+    return contact_sheet(np.stack(tiles), columns=1 + min(each, len(samples)))
+
+
 @dataclass
 class _Overview:
     """Samples for the grid, and moments of the first batch for the animation."""
@@ -228,11 +241,10 @@ class _Overview:
         if self.outputs.grid and room > 0:
             self.samples.append(pictures[:room])
 
-    def save(self, directory: Path, request: SampleRequest) -> Iterator[Path]:
+    def save(self, directory: Path, plan: SamplePlan) -> Iterator[Path]:
         if self.samples:
-            save_png(
-                directory / "grid.png", contact_sheet(np.concatenate(self.samples)), asdict(request)
-            )
+            sheet = _sheet(plan, np.concatenate(self.samples))
+            save_png(directory / "grid.png", sheet, asdict(plan.request))
             yield directory / "grid.png"
         if self.frames:
             path = directory / f"animation.{self.outputs.animation}"
