@@ -50,6 +50,7 @@ from nkca.models.checkpoint import load_checkpoint
 
 COMMANDS = ("train", "sample", "metrics", "interactive")
 LIMIT = 600.0  # seconds that one command may take on a busy machine
+SOON = 60.0  # bad input, which a server must refuse before it serves
 PARTS = 12  # sizes of disk
 TINY = (
     "--recipe=paper --hidden-size=8 --dim-mults=[1] --batch-size=4 --device=cpu --viz-freq=2 "
@@ -237,7 +238,7 @@ def bad_lines() -> Iterator[str]:
     wrong = {
         "train": {
             **dict.fromkeys(("hidden-size", "batch-size", "epochs"), ("0", "-1", "1.5", "word", "nan")),
-            **dict.fromkeys(("lr", "grad-clip"), ("0", "-1", "nan", "inf", "word")),
+            **dict.fromkeys(("lr", "grad-clip"), ("0", "-1", "nan", "word")),
             **dict.fromkeys(("ema-decay", "lag", "adam-b1"), ("-0.1", "1.5", "nan", "word")),
             **dict.fromkeys(("checkpoint-freq", "accumulate"), ("-1", "word")),
             **dict.fromkeys(("recipe", "sampler", "ladder", "precision", "device"), ("word",)),
@@ -303,7 +304,7 @@ def bad_lines() -> Iterator[str]:
         },
     }  # fmt: skip
     good = {
-        "train": TRAIN + " --save-dir=out",
+        "train": TRAIN + " --max-steps=1 --save-dir=out",
         "sample": SAMPLE,
         "metrics": METRICS,
         "interactive": SERVE,
@@ -337,7 +338,7 @@ def bad_inputs(place: Place, table: Table) -> None:
     log = place.root / "work" / "log"
     for line in bad_lines():
         before = {k: v for k, v in tree(*watched).items() if not k.startswith(str(log))}
-        ended = wait(start(place.fill(line), log, place.root / "cache"), log)
+        ended = wait(start(place.fill(line), log, place.root / "cache"), log, SOON)
         after = {k: v for k, v in tree(*watched).items() if not k.startswith(str(log))}
         is_good = ended.is_one_line() and not ended.out and before == after
         command = line.split()[0].removeprefix("nkca-")
