@@ -71,6 +71,21 @@ def test_a_broken_source_is_compiled_once(
     assert compiled(source).answer() == 42
 
 
+@pytest.mark.parametrize(
+    "ends", ["echo 'ld: final link failed: No space left on device' >&2; exit 1", "kill -9 $$"]
+)
+def test_a_failure_that_passes_is_not_kept(
+    ends: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "compiler"
+    script.write_text(f'#!/bin/sh\n[ "$1" = -v ] && exit 0\n{ends}\n', encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    with pytest.raises(CannotCompileError, match="compiler failed"):
+        compiled(source)
+    assert made(tmp_path / "cache") == []
+
+
 def test_another_version_of_the_compiler_compiles_anew(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,10 @@ FLAGS = (
     "-shared",
 )
 _SECONDS = 120
+_PASSING = (  # what a compiler says of a failure that may be over next time
+    *("No space left on device", "Disk quota exceeded", "Read-only file system"),
+    *("Killed", "Cannot allocate memory", "out of memory", "memory exhausted"),
+)
 
 
 class CannotCompileError(Exception):
@@ -40,7 +44,8 @@ class CannotCompileError(Exception):
 def compiled(source: Path) -> ctypes.CDLL:
     """The shared library made from ``source``; a damaged one is made again.
 
-    A compiler that failed is not asked again: its message is kept beside the libraries.
+    A compiler that failed is not asked again, unless for want of room or memory: its message is kept beside
+    the libraries.
 
     Raises:
         CannotCompileError: if there is no compiler here, it or the loader fails, or others than the user
@@ -118,6 +123,8 @@ def _compile(command: list[str], source: Path, target: Path) -> None:
         if result.returncode:
             first = (result.stderr.strip() or f"exit code {result.returncode}").splitlines()[0]
             message = f"{command[0]} failed: {first[:200]}"
+            if result.returncode < 0 or any(words in result.stderr for words in _PASSING):
+                raise CannotCompileError(message)
             temporary.write_text(message, encoding="utf-8")
             temporary.replace(target.with_suffix(".failed"))
             raise CannotCompileError(message)
