@@ -199,19 +199,19 @@ def pairs(place: Place, table: Table) -> None:
         table.add("pairs", f"nkca-{command}: two at once on all that is shared", passed)
 
 
-def keep_pictures(log: Path, until: float) -> None:
-    """Step and keep pictures in the page of a server that starts, until a time."""
-    while time.monotonic() < until:
+def keep_pictures(log: Path, seconds: float) -> None:
+    """Step and keep pictures in the page of a server, for so long after its start."""
+    deadline, found = time.monotonic() + LIMIT / 2, None
+    while found is None and time.monotonic() < deadline:
         time.sleep(0.02)
         found = re.search(r"http://[^/]+:(\d+)/", Path(f"{log}.out").read_text("utf-8"))
-        if found is None:
-            continue
+    until = time.monotonic() + seconds
+    while found is not None and time.monotonic() < until:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=5)
-            turn = {"events": [{"do": "step"}, {"do": "keep", "tile": 1}]}
-            connection.request(
-                "POST", "/api/turn", json.dumps(turn), {"Content-Type": "application/json"}
-            )
+            turn = {"events": [{"do": "step", "times": 1}, {"do": "keep", "tile": 1}]}
+            head = {"Content-Type": "application/json"}
+            connection.request("POST", "/api/turn", json.dumps(turn), head)
             connection.getresponse().read()
             connection.close()
 
@@ -240,7 +240,7 @@ def kills(place: Place, table: Table, count: int) -> None:
             Path(f"{log}.out").write_text("")
             process = start(filled, log, path / "cache")
             if command == "interactive":
-                keep_pictures(log, time.monotonic() + moments.uniform(0.5, 4.0))
+                keep_pictures(log, moments.uniform(0, 3))
             else:
                 time.sleep(moments.uniform(0, longest))
             with contextlib.suppress(ProcessLookupError):
@@ -272,23 +272,24 @@ PARTS_BY_NAME = {
     "clock": clocks,
     "pairs": pairs,
 }
+PARTS_IN_ORDER = (*PARTS_BY_NAME, "kills")
 BEGIN, END = "<!-- made by benchmarks/endurance.py -->", "<!-- end -->"
 
 
 def write_page(page: Path, table: Table) -> None:
-    """Put the table into the page, between its two marks."""
-    lines = ["| what | case | passed |", "|---|---|---|"]
-    lines += [
-        f"| {part} | {what} | {passed} of {total} |" for part, what, passed, total in table.rows
-    ]
-    for part in dict.fromkeys(row[0] for row in table.rows):
-        rows = [row for row in table.rows if row[0] == part]
-        lines.append(
-            f"| **{part}** | all | **{sum(r[2] for r in rows)} of {sum(r[3] for r in rows)}** |"
-        )
+    """Put the table into the page, between its two marks; rows of other parts there stay."""
     text = page.read_text("utf-8")
     head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
+    old, _, tail = rest.partition(END)
+    new = {row[0] for row in table.rows}
+    found = re.findall(r"^\| (\w+) \| (.*) \| (\d+) of (\d+) \|$", old, re.MULTILINE)
+    rows = [(part, what, int(a), int(b)) for part, what, a, b in found if part not in new]
+    rows = sorted(rows + table.rows, key=lambda row: PARTS_IN_ORDER.index(row[0]))
+    lines = ["| part | case | passed |", "|---|---|---|"]
+    lines += [f"| {part} | {what} | {passed} of {total} |" for part, what, passed, total in rows]
+    for part in dict.fromkeys(row[0] for row in rows):
+        passed, total = (sum(row[k] for row in rows if row[0] == part) for k in (2, 3))
+        lines.append(f"| **{part}** | all | **{passed} of {total}** |")
     page.write_text(f"{head}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{tail}", "utf-8")
 
 
