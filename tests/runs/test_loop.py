@@ -583,7 +583,7 @@ def test_temporary_files_of_a_killed_session_are_removed(photos: Path, tmp_path:
 def events_of(directory: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # inside TensorBoard's imports
-        from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+        from tensorboard.backend.event_processing.event_accumulator import (
             EventAccumulator,
         )
 
