@@ -415,7 +415,7 @@ def test_statistics_of_other_images_than_the_samples(places: Places, tmp_path: P
     shutil.copy(places.other / "001.png", tmp_path / "odd" / "b.png")
     for folder, words in each(
         [
-            (wide, "samples have 8x8 pixels, the reference 24x16"),
+            (wide, "samples have 8x8 pixels, the reference 16x24"),
             (jpeg, "0% of the samples and 100% of the reference are lossy"),
             (grey, "samples have 3 channels, the reference 1: where these hold colours"),
             (tmp_path / "odd", "1 unreadable files are left out of the reference"),
@@ -452,7 +452,17 @@ def test_a_damaged_description_in_a_statistics_file(places: Places, tmp_path: Pa
     with np.load(places.npz) as whole:
         arrays = dict(whole)
     about = json.loads(str(arrays["nkca"]))
-    for images in each(["words", [1], {"size": 8}, {"channels": "3"}, {"path": 7}]):
+    for images in each(
+        [
+            "words",
+            [1],
+            {"size": 8},
+            {"size": [8, 8, 3]},
+            {"size": ["8", 8]},
+            {"channels": "3"},
+            {"path": 7},
+        ]
+    ):
         arrays["nkca"] = np.array(json.dumps({**about, "images": images}))
         np.savez(tmp_path / "damaged.npz", **arrays)
         with pytest.raises(InputError, match="its description of the images is damaged"):

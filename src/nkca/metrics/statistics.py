@@ -147,3 +147,6 @@ def _check_description(images: object) -> None:
         isinstance(images[name], kind) for name, kind in kinds.items() if name in images
     ):
         raise ValueError("its description of the images is damaged")
+    size = images.get("size", [1, 1])
+    if len(size) != 2 or not all(isinstance(side, int) for side in size):
+        raise ValueError("its description of the images is damaged")
