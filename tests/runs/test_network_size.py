@@ -50,8 +50,7 @@ def test_a_new_run_says_what_was_chosen_and_leaves_what_was_named(tmp_path: Path
     model = prepared.run.config.model
     assert (model.hidden_size, model.dim_mults, model.patch_size) == (16, (1, 2), 2)
     assert (
-        "chosen for images of 28x28 on this cpu: dim_mults [1, 2], patch_size 2"
-        in prepared.messages
+        "chosen for images of 28x28 on this cpu: dim_mults=1,2, patch_size=2" in prepared.messages
     )
     levels = prepare({**options, "dim_mults": [1, 1]}, tmp_path / "c").run.config.model
     assert (levels.hidden_size, levels.dim_mults, levels.patch_size) == (64, (1, 1), 1)

@@ -13,7 +13,7 @@ from nkca.errors import InputError, nearest
 from nkca.version import __version__
 
 _EXTRAS = {  # packages that some commands need, and the extra that brings them
-    **dict.fromkeys(("loky", "tensorboard"), "train"),
+    **dict.fromkeys(("loky", "psutil", "tensorboard"), "train"),
     **dict.fromkeys(("matplotlib", "scipy"), "metrics"),
     **dict.fromkeys(("starlette", "uvicorn"), "live"),
 }

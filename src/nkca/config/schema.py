@@ -238,6 +238,11 @@ class TrainingConfig:
         require(memory is None or memory >= 2**20, "max_memory", "at least 1M, as in 8G", memory)
 
     @property
+    def fits_memory(self) -> bool:
+        """Whether steps are to fit into a limit, or into the memory there is, with room to spare."""
+        return self.finds_parts or self.finds_levels or self.max_memory is not None
+
+    @property
     def finds_parts(self) -> bool:
         """Whether the number of parts of a step is found at start, by the memory there is."""
         return self.accumulate == "auto" or (self.accumulate is None and bool(self.max_memory))

@@ -119,6 +119,11 @@ class PreconditionedDenoiser(nn.Module):
         return Normal(a * variance / total * x + c_out * out[:, 0::2], c_out * factor)
 
 
+def _embedding(count: int, width: int) -> nn.Embedding:
+    """With arbitrary weights: to draw them is slow on the meta device (PyTorch imports a compiler)."""
+    return nn.Embedding.from_pretrained(torch.empty(count, width), freeze=False)
+
+
 class CategoricalDenoiser(nn.Module):
     """x int64 (B, C, H, W) in 0..K, levels (B,) in (0, 1] -> Categorical over 0..K-1.
 
@@ -131,8 +136,8 @@ class CategoricalDenoiser(nn.Module):
     ) -> None:
         super().__init__()
         hidden_size = size.hidden_size
-        self.class_embedding = nn.Embedding(num_classes + 1, hidden_size)
-        self.channel_embedding = nn.Embedding(channels, hidden_size)
+        self.class_embedding = _embedding(num_classes + 1, hidden_size)
+        self.channel_embedding = _embedding(channels, hidden_size)
         self.patches = None if size.patch_size == 1 else size.input_layer(hidden_size)
         self.trunk = Trunk(size, channels * num_classes)
         self.channels, self.num_classes, self.carry_over = channels, num_classes, carry_over

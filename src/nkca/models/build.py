@@ -51,6 +51,12 @@ def build_denoiser(spec: ModelSpec) -> nn.Module:
         return state_space(spec.config).build_denoiser(spec.data_shape[0], spec.data_std)
 
 
+def count_weights(spec: ModelSpec) -> int:
+    """The number of weights of the network; none is allocated."""
+    with torch.device("meta"):
+        return sum(weights.numel() for weights in build_denoiser(spec).parameters())
+
+
 def new_denoiser(spec: ModelSpec, seed: int) -> nn.Module:
     """The network with starting weights that depend on ``seed`` alone, on the CPU."""
     denoiser = build_denoiser(spec)

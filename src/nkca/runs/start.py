@@ -25,8 +25,13 @@ from nkca.models.model import Model
 from nkca.networks import compilation
 from nkca.runs.categories import unless_settled, with_categories
 from nkca.runs.directory import log_file, write_config
-from nkca.runs.memory_fit import advice_on_memory, fit_step
-from nkca.runs.network_size import network_size
+from nkca.runs.memory_fit import (
+    StepPlan,
+    advice_on_memory,
+    check_weights,
+    fit_step,
+)
+from nkca.runs.network_size import smaller_network, with_network_size
 from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
@@ -105,6 +110,7 @@ class Prepared:
 
     run: Run
     messages: tuple[str, ...]
+    step: StepPlan
 
 
 def prepare(
@@ -146,25 +152,34 @@ def prepare(
         messages.append(f"resuming {directory} at step {checkpoint.progress['step']}")
         messages.extend(f"changed option {name}: {change}" for name, change in changes.items())
     elif config.training.recipe == RECOMMENDED:
-        config, chosen = _with_size(config, height, width, options)
+        named = {field_name(key) for key in options}
+        config, chosen = with_network_size(config, height, width, named)
         messages.extend(chosen)
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_advice(advice_on_memory(config)):
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
+        weights = build.count_weights(spec)
+        logger.info(
+            f"{len(images):,} images of {width}x{height}, {channels} channel(s); {weights:,} weights; "
+            f"steps of {config.training.batch_size} images"
+        )
+        smaller = smaller_network(spec, device) if checkpoint is None else "use another machine"
+        check_weights(weights, config, device, smaller)
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         method = method or method_of(config, std)
         learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
-        learner, fitted = fit_step(learner, ema_model, config)
-        messages.extend(fitted)
+        learner, step = fit_step(learner, ema_model, config, smaller)
+        if config.training.fits_memory:
+            messages.append(step.describe(config.training.batch_size))
         scorer = None
         if config.cadence.eval_freq:
             scorer = prepare_scorer(ema_model, images, config, learner.part_size, ranks)
             messages.append(scorer.announcement())
     progress = TrainingProgress(**({} if checkpoint is None else _known(checkpoint.progress)))
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
-    return Prepared(run, tuple(messages))
+    return Prepared(run, tuple(messages), step)
 
 
 def _check_batch(images: int, processes: int) -> None:
@@ -184,29 +199,6 @@ def _accepted_sizes(
     if config.training.recipe == RECOMMENDED and is_chosen:
         return Accepted(config.model.patch_size)
     return Accepted(config.model.size_unit)
-
-
-def _with_size(
-    config: RunConfig, height: int, width: int, options: Mapping[str, Any]
-) -> tuple[RunConfig, list[str]]:
-    """The config with a network that fits the images, as far as ``options`` leave it open; what to log.
-
-    Who names the levels of the U-Net means them without patches, unless these are named too.
-    """
-    training = config.training
-    device = choose_device(training.device)
-    named = {field_name(key) for key in options}
-    patch = config.model.patch_size if "patch_size" in named else None
-    size = network_size(height, width, device, training.max_time, patch)
-    settled = named | {"patch_size"} if "dim_mults" in named else named
-    chosen = {name: value for name, value in size.items() if name not in settled}
-    if not chosen:
-        return config, []
-    said = ", ".join(
-        f"{name} {list(v) if isinstance(v, tuple) else v}" for name, v in chosen.items()
-    )
-    message = f"chosen for images of {describe(height, width)} on this {device.type}: {said}"
-    return replace(config, model=replace(config.model, **chosen)), [message]
 
 
 @contextlib.contextmanager

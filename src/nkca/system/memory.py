@@ -1,23 +1,18 @@
-"""How much memory this process may use, and how much a piece of work takes at its peak.
+"""How much memory this process may use, and how much the tensors of a piece of work take."""
 
-On the CPU "memory" is the resident set of the process, as Linux counts it: tensors, but also what the
-libraries take for themselves while they compute and what the allocator cannot give back, often as much
-again. So it is measured, not added up from shapes.
-"""
-
-import ctypes
-import platform
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import torch
-
-from nkca.errors import InputError
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 CGROUPS = Path("/sys/fs/cgroup")
 UNLIMITED = 1 << 60  # cgroup v1 writes a number near 2^63 where there is no limit
-RESET_PEAK = "5"  # proc(5), /proc/PID/clear_refs
 
 
 def as_text(size: float) -> str:
@@ -25,101 +20,69 @@ def as_text(size: float) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def is_measurable(device: torch.device) -> bool:
-    """Whether `peak` works for the device here."""
-    return device.type == "cuda" or (device.type == "cpu" and platform.system() == "Linux")
-
-
 def held(device: torch.device) -> int:
     """Bytes of the device that this process holds now."""
     if device.type == "cuda":
         return torch.cuda.memory_reserved(device)
-    return _field(Path("/proc/self/status"), "VmRSS:")
+    return int(psutil.Process().memory_info().rss)
 
 
 def available(device: torch.device) -> int:
     """Bytes of the device that this process could hold besides those it holds."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = _field(Path("/proc/meminfo"), "MemAvailable:")
+    free = int(psutil.virtual_memory().available)
     return min([free, *_cgroup_headroom(Path("/proc/self/cgroup"), CGROUPS)])
 
 
-@dataclass(frozen=True)
-class Peak:
-    """Bytes held ``before`` a piece of work, and by how much that rose at most."""
+class TensorBytes(TorchDispatchMode):
+    """Within its block: the bytes of tensors made there that exist, ``now`` and at the ``peak``.
 
-    before: int
-    rise: int
-
-
-def peak(work: Callable[[], None], device: torch.device) -> Peak | None:
-    """Do ``work`` and measure its memory; None if the memory of a CUDA device ran out.
-
-    What had been freed before is first given back to the system, so that it does not hide the rise.
-
-    Raises:
-        InputError: where the system does not say.
+    Args:
+        known: tensors from before the block, which are not counted when an operation returns them.
     """
-    release(device)
-    before = held(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        try:
-            work()
-        except torch.cuda.OutOfMemoryError:
-            return None
-        finally:
-            torch.cuda.synchronize(device)
-        return Peak(before, torch.cuda.max_memory_reserved(device) - before)
-    try:
-        Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="ascii")
-    except OSError as error:
-        raise InputError(
-            f"the peak of memory cannot be measured here ({error}): give accumulate=N and "
-            "activation_checkpointing=N, without max_memory"
-        ) from error
-    work()
-    return Peak(before, _field(Path("/proc/self/status"), "VmHWM:") - before)
 
+    def __init__(self, known: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in known}
 
-def release(device: torch.device) -> None:
-    """Give freed memory back to the system."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    def __torch_dispatch__(
+        self, function: Any, _types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call the operation and count the memory of its results."""
+        results = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(results):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return results
 
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        address, size = storage.data_ptr(), storage.nbytes()
+        if address and address not in self._seen:
+            self._seen.add(address)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, address, size)
 
-def _field(path: Path, name: str) -> int:
-    """A line ``name 123 kB`` of a file in /proc, in bytes."""
-    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith(name):
-            return 1024 * int(line.split()[1])
-    raise InputError(f"{path} has no line {name}")
+    def _forget(self, address: int, size: int) -> None:
+        self._seen.discard(address)
+        self.now -= size
 
 
 def _cgroup_headroom(of_process: Path, root: Path) -> Iterator[int]:
     """Bytes left in each memory cgroup of this process and above it, of versions 1 and 2."""
-    try:
-        lines = of_process.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
+    lines = of_process.read_text(encoding="utf-8").splitlines() if of_process.exists() else []
     for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
         if controllers == "":
             folder, limit, usage = root, "memory.max", "memory.current"
         elif "memory" in controllers.split(","):
-            folder, limit, usage = (
-                root / "memory",
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-            )
+            folder = root / "memory"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
         inside = folder / path.lstrip("/")
-        for group in [inside, *inside.parents]:
-            if group != folder and folder not in group.parents:
-                break
+        for group in (g for g in (inside, *inside.parents) if g.is_relative_to(folder)):
             if (headroom := _headroom(group, limit, usage)) is not None:
                 yield headroom
 
@@ -127,11 +90,9 @@ def _cgroup_headroom(of_process: Path, root: Path) -> Iterator[int]:
 def _headroom(group: Path, limit: str, usage: str) -> int | None:
     """Bytes below the limit of one cgroup; file pages that can be dropped count as free."""
     try:
-        at_most, used = (group / limit).read_text().strip(), int((group / usage).read_text())
+        at_most, used = int((group / limit).read_text()), int((group / usage).read_text())
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return None
-    if at_most == "max" or int(at_most) >= UNLIMITED:
+    except (OSError, ValueError):  # there is none here, or it is "max"
         return None
     droppable = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
-    return max(0, int(at_most) - used + droppable)
+    return None if at_most >= UNLIMITED else max(0, at_most - used + droppable)
