@@ -107,8 +107,10 @@ def _columns() -> int:
 
 
 def duration(seconds: float) -> str:
-    """``1:02:03``."""
+    """``1:02:03``; from two days on ``9 days``."""
     whole = max(0, round(seconds))
+    if whole >= 2 * 86400:
+        return f"{round(seconds / 86400):,} days"
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 

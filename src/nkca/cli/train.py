@@ -214,36 +214,35 @@ def _images_at_end(run: "Run", first: "TrainingProgress") -> int:
     return min(run.total_images, done.images + left)
 
 
-def _memory(peak: int | None) -> str:
-    if peak is None:
-        return "not measured: this system does not say"
-    return f"{peak / 2**20:,.0f} MiB at most, measured on a few steps"
-
-
 def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     from nkca.distributed.launch import is_one_of_many
+    from nkca.models.build import count_weights
     from nkca.pictures.png import save_png
+    from nkca.runs.advice import faster, is_long
     from nkca.runs.dry_run import dry_run
     from nkca.runs.fitted_images import describe_fitting, warnings
     from nkca.runs.memory_fit import advice_on_memory
+    from nkca.runs.network_size import as_flags
     from nkca.runs.start import prepare
 
     if is_one_of_many():
         raise InputError("--dry-run is for one process: leave out torchrun")
+    advice = None
     with messages(quiet), ProgressBar(quiet) as show:
-        run = prepare(options, save_dir, show.on_decode).run
+        prepared = prepare(options, save_dir, show.on_decode)
+        run = prepared.run
         with out_of_memory_advice(advice_on_memory(run.config)):
             found = dry_run(run)
+            if is_long(run, found.seconds):
+                flags, less = faster(run, found.seconds_per_step)
+                advice = f"with {as_flags(flags)} it takes {duration(less)}, as measured"
     save_dir.mkdir(parents=True, exist_ok=True)
     sheet = save_dir / "dry_run.png"
     save_png(sheet, found.sheet)
     channels, height, width = run.spec.data_shape
     batch, seconds = run.config.training.batch_size, found.seconds_per_step
-    total = found.steps * seconds
-    limit = run.config.training.max_time
-    capped = (
-        "" if limit is None or limit > total else f", stopped by --max-time at {duration(limit)}"
-    )
+    is_capped = found.seconds < found.steps * seconds
+    capped = ", when --max-time ends it" if is_capped else ""
     size = f"{describe(height, width)}, {channels} channel{'s' * (channels > 1)}"
     click.echo(f"images       {len(run.images):,} of {size}")
     click.echo(f"unreadable   {len(run.images.unreadable)}")
@@ -252,17 +251,16 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     fitted = describe_fitting(run.images, run.config.data)
     for label, said in fitted:
         click.echo(f"{label:<12} {said}")
-    click.echo(f"parameters   {found.parameters:,}")
+    click.echo(f"parameters   {count_weights(run.spec):,}")
     click.echo(f"device       {run.ema_model.device}")
     click.echo(
         f"steps        {found.steps:,} of {batch} images, {run.config.training.epochs} epochs"
     )
-    if run.learner.parts > 1:
-        click.echo(f"parts        {run.learner.parts} of at most {run.learner.part_size} images")
-    click.echo(
-        f"time         {seconds:.3g} s a step ({batch / seconds:.3g} images/s): {duration(total)}{capped}"
-    )
-    click.echo(f"memory       {_memory(found.peak_memory)}")
+    rate = f"{seconds:.3g} s a step ({batch / seconds:.3g} images/s)"
+    click.echo(f"time         {rate}: {duration(found.seconds)}{capped}")
+    if advice is not None:
+        click.echo(f"advice       {advice}")
+    click.echo(f"memory       {prepared.step.describe(batch)}")
     if run.scorer is not None:
         click.echo(f"evaluation   {run.scorer.announcement()}")
     last = "; last, files with what is lost in red, above how they are used" if fitted else ""

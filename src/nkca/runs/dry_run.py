@@ -1,6 +1,5 @@
-"""A dry run: what would be trained, how fast, with how much memory, and what the model will see."""
+"""A dry run: what would be trained, how fast, and what the model will see."""
 
-import sys
 import time
 from dataclasses import dataclass
 
@@ -16,39 +15,42 @@ from nkca.runs.run import Run, take_step
 
 COLUMNS = 8
 SHOWN_LEVELS = (0.1, 0.3, 0.6, 0.9)
+MEASURING = 8.0  # seconds to spend on the measured steps, if one image takes less
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a dry run found; ``peak_memory`` is the peak of the process so far, in bytes.
+    """What a dry run found; ``seconds`` are those of the ``steps`` left, or what `max_time` leaves."""
 
-    It is None on systems that do not report it (Windows).
-    """
-
-    parameters: int
     steps: int
     seconds_per_step: float
-    peak_memory: int | None
+    seconds: float
     sheet: Pictures
 
 
-def dry_run(run: Run, num_steps: int = 3) -> DryRun:
-    """Take one step to warm up and ``num_steps`` to measure; nothing is saved."""
-    training, learner = run.config.training, run.learner
-    steps = -(-max(0, run.total_images - run.progress.images) // training.batch_size)
-    began = 0.0
-    supply = batches(run.images.images, training.batch_size, training.seed)
-    for number in range(num_steps + 1):
-        if number == 1:
-            began = time.monotonic()
-        take_step(run, next(supply), number)
-    return DryRun(
-        parameters=sum(p.numel() for p in learner.weights.parameters()),
-        steps=steps,
-        seconds_per_step=(time.monotonic() - began) / num_steps,
-        peak_memory=_peak_memory(run.ema_model.device),
-        sheet=_sheet(run),
-    )
+def dry_run(run: Run) -> DryRun:
+    """Measure some steps, which change the weights; nothing is saved."""
+    seconds = seconds_per_step(run)
+    return DryRun(run.steps_left, seconds, run.seconds_left(seconds), _sheet(run))
+
+
+def seconds_per_step(run: Run) -> float:
+    """The time of a step, from one image and from as many as `MEASURING` allows; weights change."""
+    training = run.config.training
+    images = next(batches(run.images.images, training.batch_size, training.seed))
+
+    def seconds(count: int) -> float:
+        began = time.monotonic()
+        take_step(run, images[:count], 0)
+        return time.monotonic() - began
+
+    seconds(1)  # warm up
+    one = seconds(1)
+    count = min(len(images), max(1, int(MEASURING / 4 / one)))
+    if count == 1:
+        return one * len(images)
+    several = sorted(seconds(count) for _ in range(4))[1]  # the first warms up
+    return max(several, one + (several - one) * (len(images) - 1) / (count - 1))
 
 
 def _sheet(run: Run) -> Pictures:
@@ -70,14 +72,3 @@ def _sheet(run: Run) -> Pictures:
     pictures = as_pictures(to_rgb(as_tensor(pictures)))
     zoomed = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
     return grid(np.concatenate([zoomed, examples]), COLUMNS)
-
-
-def _peak_memory(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

@@ -49,6 +49,17 @@ class Run:
         return min(by_epochs, done.images + left)
 
     @property
+    def steps_left(self) -> int:
+        """Steps until the epochs or steps asked for are done."""
+        left = max(0, self.total_images - self.progress.images)
+        return -(-left // self.config.training.batch_size)
+
+    def seconds_left(self, seconds_per_step: float) -> float:
+        """Training time until the epochs, steps or time asked for are done."""
+        seconds, limit = self.steps_left * seconds_per_step, self.config.training.max_time
+        return seconds if limit is None else min(seconds, max(0.0, limit - self.progress.seconds))
+
+    @property
     def share(self) -> float:
         """How much of the epochs, steps or time asked for is done, in [0, 1]: of that which ends first."""
         limit, done = self.config.training.max_time, self.progress
@@ -61,12 +72,12 @@ class Run:
 
 
 def take_step(run: Run, images: Tensor, number: int) -> StepReport:
-    """Learn from uint8 images (B, C, H, W), a rank's share, with the randomness of step ``number``.
+    """Learn from uint8 images (B, C, H, W), of a rank's share, with the randomness of step ``number``.
 
     ``run.progress`` does not change; the report has the progress after the step.
     """
     training, model = run.config.training, run.ema_model
     rows = run.ranks.share(training.batch_size)
-    noise = step_noise(training.seed, number, rows.start, len(rows))
+    noise = step_noise(training.seed, number, rows.start, len(images))
     images = augment(send(images, model.device), run.config.data.data_augmentation, noise)
     return run.learner.step(run.progress, model.pixels.to_state(images), noise, run.share)

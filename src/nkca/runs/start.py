@@ -182,6 +182,23 @@ def prepare(
     return Prepared(run, tuple(messages), step)
 
 
+def with_options(run: Run, options: Mapping[str, Any]) -> Run:
+    """A new run in memory, of the same images, whose ``options`` are others.
+
+    Raises:
+        InputError: if an option is wrong or there is no memory for it.
+    """
+    config = configure({**run.config.to_flat(), **options})
+    spec = replace(run.spec, config=config.model)
+    method = method_of(config.training, spec.data_std)
+    learner, ema_model = _assemble(config, spec, None, "", run.ranks, method)
+    learner, _ = fit_step(learner, ema_model, config)
+    progress = TrainingProgress()
+    return replace(
+        run, config=config, spec=spec, learner=learner, ema_model=ema_model, progress=progress
+    )
+
+
 def _check_batch(images: int, processes: int) -> None:
     if images < processes:
         raise InputError(
