@@ -52,8 +52,12 @@ class Need:
     per_image: float
 
 
-def check_weights(weights: int, config: RunConfig, device: torch.device, advice: str) -> None:
-    """Raise `InputError`, which ends with ``advice``, if what training keeps for weights is too much."""
+def check_weights(weights: int, config: RunConfig, device: torch.device, advice: str) -> int:
+    """The bytes that training keeps for weights, averages, gradients and optimizer.
+
+    Raises:
+        InputError: if they are not available; it ends with ``advice``.
+    """
     training = config.training
     moments = 1 if training.optimizer == "muon" else 2
     size = 4 * weights * (3 + bool(training.weak_at) + moments)  # 3: weight, average, gradient
@@ -63,6 +67,7 @@ def check_weights(weights: int, config: RunConfig, device: torch.device, advice:
             f"{weights:,} weights take {as_text(size)} with averages, gradients and optimizer, of "
             f"{as_text(there)} that are available: {advice}"
         )
+    return size
 
 
 def fit_step(

@@ -36,6 +36,7 @@ from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
 from nkca.system.files import locked
+from nkca.system.memory import as_text
 from nkca.training.build import Method, build_learner, method_of
 from nkca.training.learner import Learner, TrainingProgress
 
@@ -161,12 +162,12 @@ def prepare(
         _check_same(ranks, config, images, checkpoint)
         device, choice = choose_device(config.training.device), config.training.compile
         weights = build.count_weights(spec)
-        logger.info(
-            f"{len(images):,} images of {width}x{height}, {channels} channel(s); {weights:,} weights; "
-            f"steps of {config.training.batch_size} images"
-        )
         smaller = smaller_network(spec, device) if checkpoint is None else "use another machine"
-        check_weights(weights, config, device, smaller)
+        size = check_weights(weights, config, device, smaller)
+        logger.info(
+            f"{len(images):,} images of {width}x{height}, {channels} channel(s), in steps of "
+            f"{config.training.batch_size}; {weights:,} weights, {as_text(size)} while they learn"
+        )
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         method = method or method_of(config, std)
         learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
