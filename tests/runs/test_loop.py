@@ -657,6 +657,60 @@ def test_a_resumed_curve_hides_the_points_of_lost_steps(photos: Path, tmp_path: 
     assert steps[-1] == 45
 
 
+class FakeTime:
+    """A clock on which a step takes a second and a preview five."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(loop, "time", self)
+        monkeypatch.setattr(loop, "take_step", self.taking(1.0, loop.take_step))
+        monkeypatch.setattr(loop, "save_preview", self.taking(5.0, lambda *_: None))
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def taking(self, seconds: float, function: Callable[..., Any]) -> Callable[..., Any]:
+        def slow(*args: Any) -> Any:
+            self.now += seconds
+            return function(*args)
+
+        return slow
+
+
+@pytest.mark.parametrize("viz_freq", [10, 1000])
+def test_previews_count_in_max_time(
+    viz_freq: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeTime(monkeypatch)
+    monkeypatch.setattr(loop, "estimated_seconds", lambda *_: 4.0)
+    asked = {**TINY, "dataset": str(photos), "max_time": 62, "viz_freq": viz_freq, "max_steps": 99}
+    run = train_until({**asked, "checkpoint_freq": 10, "keep": 9}, tmp_path / "run")
+    passed = fake.now - 1000
+    assert 60 <= passed <= 64, "the last preview is within the time, too"
+    assert load_checkpoint(tmp_path / "run" / FINAL).progress["seconds"] >= passed
+    at_ten = tmp_path / "run" / "checkpoint_000000010.pth"
+    assert load_checkpoint(at_ten).progress["seconds"] == (15 if viz_freq == 10 else 10)
+    assert run.is_finished()
+
+
+def test_the_log_says_how_long_training_takes_and_what_ends_it_in_an_hour(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeTime(monkeypatch)
+    asked = {**TINY, "dataset": str(photos), "epochs": 30_000}
+    train_until(asked, tmp_path / "run", last=9)
+    said = re.findall(
+        r"1 s a step \(5 images/s\), 26:39:54 left; max_time=(\w+) .*", log_of(tmp_path / "run")
+    )
+    assert said == ["1h1m"]  # six seconds are gone
+    train_until({"max_time": said[0]}, tmp_path / "run", last=18)
+    (again,) = re.findall(r"1 s a step .*\), (\S+) left$", log_of(tmp_path / "run"), re.M)
+    assert again == "1:00:45"
+    short = {**TINY, "dataset": str(photos), "max_steps": 8}
+    train_until(short, tmp_path / "short")
+    assert "1 s a step (5 images/s), 0:00:02 left\n" in log_of(tmp_path / "short")
+
+
 def test_max_time_counts_all_sessions(photos: Path, tmp_path: Path) -> None:
     asked = {**TINY, "dataset": str(photos)}
     run = train_until({**asked, "max_time": 1000}, tmp_path, last=2)

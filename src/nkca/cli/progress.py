@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nkca.config.parsing import duration
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -104,14 +106,6 @@ def _columns() -> int:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
-
-
-def duration(seconds: float) -> str:
-    """``1:02:03``; from two days on ``9 days``."""
-    whole = max(0, round(seconds))
-    if whole >= 2 * 86400:
-        return f"{round(seconds / 86400):,} days"
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 @contextmanager

@@ -10,10 +10,10 @@ import click
 from nkca.cli.command import command, needs
 from nkca.cli.help_sections import SectionedCommand, Sections, help_all_option
 from nkca.cli.options import config_options
-from nkca.cli.progress import ProgressBar, duration, messages
+from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import stop_on_signal
 from nkca.config.image_size import describe
-from nkca.config.parsing import configure, field_name, read_yaml
+from nkca.config.parsing import configure, duration, field_name, read_yaml
 from nkca.demo import path_as_argument
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.system.allocator import keep_freed_memory

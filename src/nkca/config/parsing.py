@@ -69,6 +69,14 @@ def describe(hint: Any) -> str:
     }[hint]
 
 
+def duration(seconds: float) -> str:
+    """``1:02:03``; from two days on ``9 days``."""
+    whole = max(0, round(seconds))
+    if whole >= 2 * 86400:
+        return f"{round(seconds / 86400):,} days"
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
 def parse_duration(value: str | float) -> float:
     """Seconds from ``90``, ``"90"``, ``"45s"``, ``"30m"`` or ``"1h30m"``.
 

@@ -8,17 +8,19 @@ sets ``run.progress``.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from nkca.config.parsing import duration
 from nkca.data.dataset import batches
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.models.checkpoint import BEST, FINAL, LATEST
+from nkca.runs.advice import an_hour_from_now, is_long
 from nkca.runs.curves import Curves, open_curves
 from nkca.runs.directory import keep_numbered, save
 from nkca.runs.divergence import ADVICE, check_sound, is_sound
 from nkca.runs.evaluation import save_evaluation
 from nkca.runs.memory_fit import advice_on_memory
-from nkca.runs.preview import save_preview
+from nkca.runs.preview import estimated_seconds, save_preview
 from nkca.runs.run import Run, take_step
 from nkca.training.learner import StepReport
 
@@ -28,6 +30,30 @@ progress_logger = logging.getLogger("nkca.progress")
 SAVE_SECONDS = 600  # the longest time without a checkpoint
 LOG_SECONDS = 60  # between lines of progress
 MAX_SKIPPED_IN_A_ROW = 20
+PACE_STEPS, PACE_SECONDS = 3, 5.0  # measured at least before the log says how long it takes
+
+
+@dataclass
+class _Clock:
+    """Training time. ``preview``: seconds that the latest preview took, None before there was one."""
+
+    before: float
+    began: float
+    first_image: int
+    preview: float | None = None
+
+    def seconds(self) -> float:
+        """Of all sessions, previews and evaluations included."""
+        return self.before + time.monotonic() - self.began
+
+    def last_preview(self, run: Run) -> float:
+        """What the preview at the end will take, about."""
+        images = run.progress.images - self.first_image
+        if not run.config.cadence.viz_freq or not images:
+            return 0.0
+        if self.preview is not None:
+            return self.preview
+        return estimated_seconds(run, (self.seconds() - self.before) / images)
 
 
 def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
@@ -42,11 +68,12 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
     """
     first = saved_step = run.progress.step
     cadence, saved_at = run.config.cadence, time.monotonic()
+    clock = _Clock(run.progress.seconds, time.monotonic(), run.progress.images)
     with (
         open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
         out_of_memory_advice(advice_on_memory(run.config)),
     ):
-        for report in _logged(_steps(run, should_stop), run):
+        for report in _logged(_with_pace(run, _steps(run, should_stop, clock)), run):
             try:
                 yield report
             except GeneratorExit:
@@ -59,33 +86,38 @@ def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator
             if report.was_skipped:  # perhaps the weights are broken
                 continue
             if cadence.viz_freq and step % cadence.viz_freq == 0:
-                save_preview(run, curves, should_stop)
+                _draw_preview(run, curves, clock, should_stop)
             if cadence.eval_freq and step % cadence.eval_freq == 0:
-                _keep_best(run, save_evaluation(run, curves, should_stop))
+                score = save_evaluation(run, curves, should_stop)
+                run.progress = replace(run.progress, seconds=clock.seconds())
+                _keep_best(run, score)
             if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
                 _save_sound(run, LATEST)
                 keep_numbered(run)
                 saved_step, saved_at = step, time.monotonic()
         curves.flush(run.progress.step)
         last = run.progress.step
-        _finish(run, curves, moved=last > first, saved=last == saved_step)
+        _finish(run, curves, clock, moved=last > first, saved=last == saved_step)
 
 
-def _steps(run: Run, should_stop: Callable[[], bool]) -> Iterator[StepReport]:
-    """The loop itself; all ranks leave it at the same step."""
-    training = run.config.training
-    before, began = run.progress.seconds, time.monotonic()
-    first = run.progress.images
+def _steps(run: Run, should_stop: Callable[[], bool], clock: _Clock) -> Iterator[StepReport]:
+    """The loop itself; all ranks leave it at the same step.
+
+    A run that `max_time` ends stops early enough for its last preview.
+    """
+    training, first = run.config.training, run.progress.images
     rows = run.ranks.share(training.batch_size)
     share = slice(rows.start, rows.stop)
     for images in batches(run.images.images, training.batch_size, training.seed, first, share):
-        passed = before + time.monotonic() - began
+        passed, limit = clock.seconds(), training.max_time
+        if limit is not None and passed + clock.last_preview(run) >= limit:
+            passed = max(passed, limit)
         seconds, stops = run.ranks.maxima(passed, should_stop())
         run.progress = replace(run.progress, seconds=seconds)
         if stops or run.is_finished():
             return
         report = take_step(run, images, run.progress.step)
-        run.progress = replace(report.progress, seconds=before + time.monotonic() - began)
+        run.progress = replace(report.progress, seconds=clock.seconds())
         yield replace(report, progress=run.progress)
 
 
@@ -114,6 +146,40 @@ def _logged(reports: Iterator[StepReport], run: Run) -> Iterator[StepReport]:
     log()
 
 
+def _with_pace(run: Run, reports: Iterator[StepReport]) -> Iterator[StepReport]:
+    """The reports; once a few steps are measured, the log says how fast they are and what is left."""
+    began, first, is_said = None, 0, False
+    for report in reports:
+        step, now = report.progress.step, time.monotonic()
+        if began is None:  # the first step warms up
+            began, first = now, step
+        seconds, steps = now - began, step - first
+        if not is_said and steps >= PACE_STEPS and seconds >= PACE_SECONDS:
+            logger.info(_pace(run, seconds / steps))
+            is_said = True
+        yield report
+
+
+def _pace(run: Run, seconds: float) -> str:
+    left, batch = run.seconds_left(seconds), run.config.training.batch_size
+    advice = ""
+    if is_long(run, left):
+        advice = (
+            f"; max_time={an_hour_from_now(run)} ends it in an hour, nkca-train --dry-run looks for a "
+            "faster network"
+        )
+    return f"{seconds:.3g} s a step ({batch / seconds:.3g} images/s), {duration(left)} left{advice}"
+
+
+def _draw_preview(
+    run: Run, curves: Curves, clock: _Clock, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    began = time.monotonic()
+    save_preview(run, curves, should_stop)
+    clock.preview = time.monotonic() - began
+    run.progress = replace(run.progress, seconds=max(run.progress.seconds, clock.seconds()))
+
+
 def _keep_best(run: Run, score: float | None) -> None:
     """Save the run as the best so far, if the score of its samples is the lowest."""
     best = run.progress.best_score
@@ -122,14 +188,14 @@ def _keep_best(run: Run, score: float | None) -> None:
         save(run, BEST)
 
 
-def _finish(run: Run, curves: Curves, moved: bool, saved: bool) -> None:
+def _finish(run: Run, curves: Curves, clock: _Clock, moved: bool, saved: bool) -> None:
     """Save what is not yet: ``moved`` in this session, ``saved`` as the latest at this step."""
     if not saved:
         _save_sound(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
         viz_freq = run.config.cadence.viz_freq
         if viz_freq and run.progress.step % viz_freq:
-            save_preview(run, curves)
+            _draw_preview(run, curves, clock)
         save(run, FINAL)
 
 

@@ -37,6 +37,12 @@ def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = lam
     logger.info("preview at step %d took %.1f s", step, time.monotonic() - began)
 
 
+def estimated_seconds(run: Run, seconds_per_image: float) -> float:
+    """What a preview takes where an image takes so long in a step: three times an evaluation, about."""
+    evaluations = PREVIEW_SAMPLES * len(Schedule().levels(run.ema_model)) / run.ranks.count
+    return evaluations * seconds_per_image / 3
+
+
 def _preview(run: Run, should_stop: Callable[[], bool]) -> Tensor | None:
     """The first samples, uint8 (N, C, H, W), or None."""
     size = min(PREVIEW_SAMPLES, run.learner.part_size)
