@@ -4,13 +4,20 @@ import contextlib
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+<<<<<<< HEAD
 from tables import each
+=======
+from click.testing import Result
+>>>>>>> ac17fc2 (Announce work of more than a minute or a gigabyte where it starts)
 
 from nkca.cli import progress
-from nkca.cli.progress import ProgressBar, duration, messages
+from nkca.cli.progress import ProgressBar, messages
+from nkca.config.parsing import duration
+from nkca.sampling import sample_files
 
 
 class Terminal(io.StringIO):
@@ -112,3 +119,49 @@ def test_nothing_to_do() -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (-1, 59.6, 3723)] == ["0:00:00", "0:01:00", "1:02:03"]
+
+
+def test_long_work_says_at_its_start_how_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with ProgressBar(quiet=False, long_work="8 pictures take about {}; stop when you like") as show:
+        for label in ("features of x", ""):
+            for second in range(9):
+                now += 1
+                show(label, second, 200)
+        for second in range(9):
+            now += 1
+            show("short", second, 40)
+    said = [line for line in capsys.readouterr().err.splitlines() if "take" in line]
+    assert said == [
+        "features of x: 200 take about 0:03:17",
+        "8 pictures take about 0:03:17; stop when you like",
+    ]
+    with on_terminal() as terminal, ProgressBar(quiet=False) as show:
+        for second in range(5):
+            now += 1
+            show("features", second, 200)
+    assert "\rfeatures: 200 take about 0:03:17\n" in terminal.getvalue()
+
+
+def test_a_billion_samples_say_how_much_they_take(
+    call: Callable[..., Result], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sample_files, "_run_batch", stop)
+    options = (
+        trained,
+        f"--save-dir={tmp_path / 'out'}",
+        "--num-samples=1000000000",
+        "--device=cpu",
+    )
+    said = call("sample", *options, code=130).stderr
+    assert "1,000,000,000 pictures take up to 178.8 GiB on the disk\n" in said
+    said = call(
+        "sample", trained, f"--save-dir={tmp_path / 'two'}", "--num-samples=2", code=130
+    ).stderr
+    assert "GiB" not in said

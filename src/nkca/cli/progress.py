@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 BAR_COLUMNS = 8  # a shorter bar is left out
+FORECAST_SECONDS = 3.0  # of work that are measured before what takes more than `LONG` is announced
+LONG = 60.0
 
 
 class ProgressBar:
     """A bar with the time left on a terminal, a line now and then elsewhere, nothing when quiet."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool, long_work: str = "") -> None:
+        """``long_work``: what is said of unnamed work that takes long, "{}" being the time it takes."""
+        self.quiet, self._long_work = quiet, long_work
         self._label: str | None = None
         self._bar: tqdm[Any] | None = None
         self._first = self._done = self._began = self._last_line = 0.0
+        self._is_announced = False
 
     def __enter__(self) -> "ProgressBar":
         return self
@@ -53,6 +57,11 @@ class ProgressBar:
         rate = (done - self._first) / max(now - self._began, 1e-9)
         left = f"{duration((total - done) / rate)} left" if rate > 0 else None
         speed = (f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}") + (unit and f" {unit}") + "/s"
+        if rate > 0 and now - self._began >= FORECAST_SECONDS and not self._is_announced:
+            self._is_announced = True
+            if (total - done) / rate > LONG:
+                text = f"{label}: {total:,} take about {{}}" if label else self._long_work
+                self._say(text.format(duration((total - done) / rate)))
         count = f"{int(done):,} of {total:,} {unit}".rstrip()
         needed = ", ".join(filter(None, [note or count, left]))
         if self._bar is not None:
@@ -78,12 +87,19 @@ class ProgressBar:
         """Show the decoding of images; ``total`` counts each twice, as two passes read it."""
         self("decoding images", done / 2, total // 2)
 
+    def _say(self, text: str) -> None:
+        from tqdm import tqdm
+
+        if text:
+            tqdm.write(text, file=sys.stderr)
+
     def _begin(self, label: str, done: float, total: int) -> None:
         from tqdm import tqdm
 
         self.__exit__()
         self._label, self._first = label, done
         self._began = self._last_line = time.monotonic()
+        self._is_announced = False
         if sys.stderr.isatty():
             self._bar = tqdm(
                 desc=label,

@@ -21,6 +21,8 @@ from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
 from nkca.version import __version__
 
+GIB = 1 << 30
+
 if TYPE_CHECKING:
     from nkca.sampling.request import Outputs, SampleRequest
     from nkca.sampling.sample_files import SampleProgress
@@ -181,7 +183,11 @@ def _sample(
             )
             plan = plan_samples(model, request, outputs)
             directory = _directory(*place) if ranks.is_first else Path()
-            _files(make_samples(plan, directory, computing.batch_size, ranks), quiet)
+            count = f"{request.count():,} pictures"
+            if not quiet and (size := plan.largest_size()) > GIB:
+                click.echo(f"{count} take up to {size / GIB:,.1f} GiB on the disk", err=True)
+            steps = make_samples(plan, directory, computing.batch_size, ranks)
+            _files(steps, quiet, f"{count} take about {{}}; Ctrl-C keeps those that are done")
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
@@ -305,10 +311,10 @@ def _directory(save_dir: Path, overwrite: bool) -> Path:
     return chosen_directory(save_dir)
 
 
-def _files(steps: Iterator["SampleProgress"], quiet: bool) -> list[Path]:
+def _files(steps: Iterator["SampleProgress"], quiet: bool, long_work: str = "") -> list[Path]:
     """Take the steps, show how far they are; returns the files that they made."""
     files: list[Path] = []
-    with ProgressBar(quiet) as show:
+    with ProgressBar(quiet, long_work) as show:
         for step in steps:
             show("", step.done, step.total, "steps")
             files += step.files

@@ -241,8 +241,12 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
     save_png(sheet, found.sheet)
     channels, height, width = run.spec.data_shape
     batch, seconds = run.config.training.batch_size, found.seconds_per_step
-    is_capped = found.seconds < found.steps * seconds
-    capped = ", when --max-time ends it" if is_capped else ""
+    steps, epochs = f"{found.steps:,}", f"{run.config.training.epochs}"
+    capped = ""
+    if found.seconds < found.steps * seconds:
+        count = found.seconds / seconds
+        steps, epochs = f"about {count:,.0f}", f"{count * batch / len(run.images):,.1f}"
+        capped = ", when --max-time ends it"
     size = f"{describe(height, width)}, {channels} channel{'s' * (channels > 1)}"
     click.echo(f"images       {len(run.images):,} of {size}")
     click.echo(f"unreadable   {len(run.images.unreadable)}")
@@ -253,9 +257,7 @@ def _dry_run(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
         click.echo(f"{label:<12} {said}")
     click.echo(f"parameters   {count_weights(run.spec):,}")
     click.echo(f"device       {run.ema_model.device}")
-    click.echo(
-        f"steps        {found.steps:,} of {batch} images, {run.config.training.epochs} epochs"
-    )
+    click.echo(f"steps        {steps} of {batch} images, {epochs} epochs")
     rate = f"{seconds:.3g} s a step ({batch / seconds:.3g} images/s)"
     click.echo(f"time         {rate}: {duration(found.seconds)}{capped}")
     if advice is not None:

@@ -61,6 +61,11 @@ class SamplePlan:
     repaint: Tensor | None
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
 
+    def largest_size(self) -> int:
+        """The bytes of all picture files, if none could be compressed."""
+        each = len(self.schedule.levels(self.model)) + 1 if self.outputs.intermediate else 1
+        return self.request.count() * each * math.prod(self.model.data_shape)
+
 
 def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> SamplePlan:
     """Check a whole request before anything is written.
