@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_long_work_says_at_its_start_how_long(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     with ProgressBar(quiet=False, long_work="8 pictures take about {}; stop when you like") as show:
         for label in ("features of x", ""):
             for second in range(9):

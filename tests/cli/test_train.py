@@ -172,9 +172,9 @@ def test_a_step_beyond_the_memory_is_refused_and_the_advice_works(
 ) -> None:
     """As the paper's CelebA-HQ run on a laptop, which was killed after minutes of silence."""
     monkeypatch.setattr(memory, "available", lambda _: 4 << 20)
-    options = ("--recipe=paper", "--hidden-size=8", "--dim-mults=1", "--batch-size=32")
-    options = (*options, "--viz-freq=0", "--device=cpu", "--max-steps=1", "--resize=16", *flags)
-    options = (*options, f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}")
+    options = ["--recipe=paper", "--hidden-size=8", "--dim-mults=1", "--batch-size=32"]
+    options += ["--viz-freq=0", "--device=cpu", "--max-steps=1", "--resize=16", *flags]
+    options += [f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}"]
     result = call("train", *options, code=2)
     last = result.stderr.splitlines()[-1]
     pattern = r"nkca-train: error: no step of 32 images fits into .*: use accumulate=(\d+) \(.*\)"
@@ -203,9 +203,9 @@ def test_the_dry_run_advises_what_takes_an_hour_at_most(
     for module in (advice, dry_run):
         seconds = lambda run: run.config.model.hidden_size / 100  # noqa: E731
         monkeypatch.setattr(module, "seconds_per_step", seconds)
-    options = ("--recipe=paper", "--hidden-size=160", "--dim-mults=1", "--resize=32", "--dry-run")
-    options = (*options, f"--max-steps={steps}", "--epochs=1000000", "--device=cpu")
-    options = (*options, f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}")
+    options = ["--recipe=paper", "--hidden-size=160", "--dim-mults=1", "--resize=32", "--dry-run"]
+    options += [f"--max-steps={steps}", "--epochs=1000000", "--device=cpu"]
+    options += [f"--dataset={photos}", f"--save-dir={tmp_path / 'run'}"]
     said = call("train", *options).stdout
     found = re.search(r"^advice +with (.+) it takes ([\d:]+), as measured$", said, re.M)
     assert (found and found[1]) == expected

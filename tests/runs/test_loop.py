@@ -32,7 +32,7 @@ from nkca.models.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpo
 from nkca.pictures.grid import contact_sheet
 from nkca.runs import loop
 from nkca.runs.loop import train
-from nkca.runs.run import Run
+from nkca.runs.run import Run, take_step
 from nkca.runs.start import open_run, prepare
 from nkca.sampling.tasks import Schedule
 from nkca.training.learner import Learner, StepReport, TrainingProgress
@@ -663,7 +663,7 @@ class FakeTime:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
         monkeypatch.setattr(loop, "time", self)
-        monkeypatch.setattr(loop, "take_step", self.taking(1.0, loop.take_step))
+        monkeypatch.setattr(loop, "take_step", self.taking(1.0, take_step))
         monkeypatch.setattr(loop, "save_preview", self.taking(5.0, lambda *_: None))
 
     def monotonic(self) -> float:

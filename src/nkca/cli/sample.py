@@ -183,11 +183,11 @@ def _sample(
             )
             plan = plan_samples(model, request, outputs)
             directory = _directory(*place) if ranks.is_first else Path()
-            count = f"{request.count():,} pictures"
+            many = f"{request.count():,} pictures"
             if not quiet and (size := plan.largest_size()) > GIB:
-                click.echo(f"{count} take up to {size / GIB:,.1f} GiB on the disk", err=True)
+                click.echo(f"{many} take up to {size / GIB:,.1f} GiB on the disk", err=True)
             steps = make_samples(plan, directory, computing.batch_size, ranks)
-            _files(steps, quiet, f"{count} take about {{}}; Ctrl-C keeps those that are done")
+            _files(steps, quiet, f"{many} take about {{}}; Ctrl-C keeps those that are done")
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")

@@ -121,7 +121,7 @@ class PreconditionedDenoiser(nn.Module):
 
 def _embedding(count: int, width: int) -> nn.Embedding:
     """With arbitrary weights: to draw them is slow on the meta device (PyTorch imports a compiler)."""
-    return nn.Embedding.from_pretrained(torch.empty(count, width), freeze=False)
+    return nn.Embedding(count, width, _weight=torch.empty(count, width))
 
 
 class CategoricalDenoiser(nn.Module):

@@ -171,4 +171,4 @@ def _part_bytes(learner: Learner, model: Model, images: int, height: int, width:
     with learner.no_gradient_sync(), TensorBytes(kept) as tensors:
         terms = learner.objective(learner.chain, z, b, sample_noise(range(images)))
         torch.autograd.backward(terms.loss.sum())
-    return tensors.peak
+    return int(tensors.peak)

@@ -35,7 +35,7 @@ def available(device: torch.device) -> int:
     return min([free, *_cgroup_headroom(Path("/proc/self/cgroup"), CGROUPS)])
 
 
-class TensorBytes(TorchDispatchMode):
+class TensorBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within its block: the bytes of tensors made there that exist, ``now`` and at the ``peak``.
 
     Args:
@@ -43,8 +43,9 @@ class TensorBytes(TorchDispatchMode):
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:
-        super().__init__()
-        self.now = self.peak = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now: int = 0
+        self.peak: int = 0
         self._seen = {tensor.untyped_storage().data_ptr() for tensor in known}
 
     def __torch_dispatch__(
