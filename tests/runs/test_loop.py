@@ -522,7 +522,7 @@ def test_out_of_memory_names_the_batch_size_and_the_flags(
         open_run(asked, tmp_path) as run,
         pytest.raises(
             nkca.InputError,
-            match=r"batch size 5 in 2 part.*accumulate=4.*batch_size, resize or hidden_size.*bf16",
+            match=r"batch size 5: try accumulate=auto.*batch_size, resize or hidden_size.*bf16",
         ),
     ):
         list(train(run))

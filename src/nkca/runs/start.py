@@ -191,7 +191,7 @@ def with_options(run: Run, options: Mapping[str, Any]) -> Run:
     """
     config = configure({**run.config.to_flat(), **options})
     spec = replace(run.spec, config=config.model)
-    method = method_of(config.training, spec.data_std)
+    method = method_of(config, spec.data_std)
     learner, ema_model = _assemble(config, spec, None, "", run.ranks, method)
     learner, _ = fit_step(learner, ema_model, config)
     progress = TrainingProgress()
