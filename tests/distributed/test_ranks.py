@@ -260,7 +260,7 @@ def test_a_rank_that_is_killed_ends_the_run(start: Start, photos: Path, tmp_path
 
 @pytest.mark.parametrize(
     "place",
-    ["runs.start.load_dataset", "distributed.ranks.Ranks.parallel", "runs.start._assemble"],
+    ["runs.start.load_dataset", "distributed.ranks.Ranks.parallel", "runs.start.build_run_learner"],
 )
 def test_a_rank_that_dies_before_training_is_told_in_a_line(
     place: str, start: Start, photos: Path, tmp_path: Path
@@ -280,7 +280,7 @@ def test_a_rank_that_torchrun_ends_before_training_says_so_in_a_line(
     start: Start, photos: Path, tmp_path: Path
 ) -> None:
     given = [*flags({**TINY, "dataset": photos}), f"--save-dir={tmp_path / 'run'}", "-q"]
-    codes, _, said = start("signals", "runs.start._assemble", signal.SIGTERM, given)
+    codes, _, said = start("signals", "runs.start.build_run_learner", signal.SIGTERM, given)
     assert codes == [2, 2], said
     (line,) = "".join(said).split("\n")[:-1]
     assert line.startswith(
@@ -293,7 +293,7 @@ def test_what_is_wrong_on_another_rank_alone_is_told_by_that_one(
     start: Start, photos: Path, tmp_path: Path
 ) -> None:
     given = [*flags({**TINY, "dataset": photos}), f"--save-dir={tmp_path / 'run'}", "-q"]
-    codes, _, said = start("signals", "runs.start._assemble", None, given)
+    codes, _, said = start("signals", "runs.start.build_run_learner", None, given)
     assert codes == [2, 2], said
     assert said == ["", "nkca-train: error: wrong here alone\n"]
 

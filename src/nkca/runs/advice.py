@@ -8,9 +8,12 @@ from typing import Any
 from nkca.config.parsing import configure
 from nkca.errors import InputError
 from nkca.runs.dry_run import seconds_per_step
+from nkca.runs.memory_fit import fit_step
 from nkca.runs.network_size import network_size
 from nkca.runs.run import Run
-from nkca.runs.start import with_options
+from nkca.runs.start import build_run_learner
+from nkca.training.build import method_of
+from nkca.training.learner import TrainingProgress
 
 LONG = 3600.0  # seconds
 
@@ -53,7 +56,24 @@ def _with_smaller_network(run: Run) -> tuple[Run, float, dict[str, Any]] | None:
     size = network_size(*run.spec.data_shape[1:], run.ema_model.device, None)
     options = {name: v for name, v in size.items() if getattr(run.config.model, name) != v}
     try:
-        other = with_options(run, options)
+        other = _with_options(run, options)
     except InputError:  # there is no memory for it
         return None
     return (other, seconds_per_step(other), options) if options else None
+
+
+def _with_options(run: Run, options: Mapping[str, Any]) -> Run:
+    """A new run in memory, of the same images, whose ``options`` are others.
+
+    Raises:
+        InputError: if an option is wrong or there is no memory for it.
+    """
+    config = configure({**run.config.to_flat(), **options})
+    spec = replace(run.spec, config=config.model)
+    method = method_of(config, spec.data_std)
+    learner, ema_model = build_run_learner(config, spec, None, "", run.ranks, method)
+    learner, _ = fit_step(learner, ema_model, config)
+    progress = TrainingProgress()
+    return replace(
+        run, config=config, spec=spec, learner=learner, ema_model=ema_model, progress=progress
+    )

@@ -25,12 +25,7 @@ from nkca.models.model import Model
 from nkca.networks import compilation
 from nkca.runs.categories import unless_settled, with_categories
 from nkca.runs.directory import log_file, write_config
-from nkca.runs.memory_fit import (
-    StepPlan,
-    advice_on_memory,
-    check_weights,
-    fit_step,
-)
+from nkca.runs.memory_fit import StepPlan, advice_on_memory, check_weights, fit_step
 from nkca.runs.network_size import smaller_network, with_network_size
 from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
@@ -165,12 +160,14 @@ def prepare(
         smaller = smaller_network(spec, device) if checkpoint is None else "use another machine"
         size = check_weights(weights, config, device, smaller)
         logger.info(
-            f"{len(images):,} images of {width}x{height}, {channels} channel(s), in steps of "
+            f"{len(images):,} images of {describe(height, width)}, {channels} channel(s), in steps of "
             f"{config.training.batch_size}; {weights:,} weights, {as_text(size)} while they learn"
         )
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         method = method or method_of(config, std)
-        learner, ema_model = _assemble(config, spec, checkpoint, str(directory), ranks, method)
+        learner, ema_model = build_run_learner(
+            config, spec, checkpoint, str(directory), ranks, method
+        )
         learner, step = fit_step(learner, ema_model, config, smaller)
         if config.training.fits_memory:
             messages.append(step.describe(config.training.batch_size))
@@ -181,23 +178,6 @@ def prepare(
     progress = TrainingProgress(**({} if checkpoint is None else _known(checkpoint.progress)))
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages), step)
-
-
-def with_options(run: Run, options: Mapping[str, Any]) -> Run:
-    """A new run in memory, of the same images, whose ``options`` are others.
-
-    Raises:
-        InputError: if an option is wrong or there is no memory for it.
-    """
-    config = configure({**run.config.to_flat(), **options})
-    spec = replace(run.spec, config=config.model)
-    method = method_of(config, spec.data_std)
-    learner, ema_model = _assemble(config, spec, None, "", run.ranks, method)
-    learner, _ = fit_step(learner, ema_model, config)
-    progress = TrainingProgress()
-    return replace(
-        run, config=config, spec=spec, learner=learner, ema_model=ema_model, progress=progress
-    )
 
 
 def _check_batch(images: int, processes: int) -> None:
@@ -254,7 +234,7 @@ def open_run(
         yield prepared.run
 
 
-def _assemble(
+def build_run_learner(
     config: RunConfig,
     spec: build.ModelSpec,
     checkpoint: Checkpoint | None,
