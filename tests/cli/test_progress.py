@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-<<<<<<< HEAD
-from tables import each
-=======
 from click.testing import Result
->>>>>>> ac17fc2 (Announce work of more than a minute or a gigabyte where it starts)
+from tables import each
 
 from nkca.cli import progress
 from nkca.cli.progress import ProgressBar, messages
