@@ -160,8 +160,8 @@ def prepare(
         smaller = smaller_network(spec, device) if checkpoint is None else "use another machine"
         size = check_weights(weights, config, device, smaller)
         logger.info(
-            f"{len(images):,} images of {describe(height, width)}, {channels} channel{'s' * (channels > 1)}, in steps of "
-            f"{config.training.batch_size}; {weights:,} weights, {as_text(size)} while they learn"
+            f"{len(images):,} images of {describe(height, width)}, {channels} "
+            f"channel{'s' * (channels > 1)}, in steps of {config.training.batch_size}; {weights:,} weights, {as_text(size)} while they learn"
         )
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         method = method or method_of(config, std)
