@@ -161,7 +161,8 @@ def prepare(
         size = check_weights(weights, config, device, smaller)
         logger.info(
             f"{len(images):,} images of {describe(height, width)}, {channels} "
-            f"channel{'s' * (channels > 1)}, in steps of {config.training.batch_size}; {weights:,} weights, {as_text(size)} while they learn"
+            f"channel{'s' * (channels > 1)}, in steps of {config.training.batch_size}; "
+            f"{weights:,} weights, {as_text(size)} while they learn"
         )
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         method = method or method_of(config, std)
