@@ -163,7 +163,8 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
                 reports = train(run, should_stop)
                 if run.config.training.max_time is not None and ranks.count == 1:
                     reports = with_fastest_threads(reports)
-                _show(reports, run, show)
+                with contextlib.closing(reports):
+                    _show(reports, run, show)
             step, finished = run.progress.step, run.is_finished()
     if quiet:
         return

@@ -7,7 +7,7 @@ sets ``run.progress``.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from nkca.data.dataset import batches
@@ -29,7 +29,9 @@ LOG_SECONDS = 60  # between lines of progress
 MAX_SKIPPED_IN_A_ROW = 20
 
 
-def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
+def train(
+    run: Run, should_stop: Callable[[], bool] = lambda: False
+) -> Generator[StepReport, None, None]:
     """Train until the run is finished or ``should_stop()``.
 
     What was learned is saved in either case, and also when the caller leaves the loop early. Of
