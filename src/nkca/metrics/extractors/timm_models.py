@@ -139,11 +139,9 @@ def open_lite0(device: torch.device) -> TimmExtractor:
 
 def _fold_norms(network: nn.Module) -> None:
     """Fold each batch norm into the convolution before it: 1.25 times as fast."""
-    from timm.layers import BatchNormAct2d
-
     for parent in list(network.modules()):
         for (first, conv), (second, norm) in pairwise(list(parent.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, first, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, second, norm.act)
 
