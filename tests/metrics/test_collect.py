@@ -71,6 +71,7 @@ def assert_same_rows(a: Statistics, b: Statistics) -> None:
 
 def test_moments_of_parts_are_those_of_the_whole() -> None:
     collected = collect(samples_of(), ToyExtractor(), nowhere())
+    assert collected.features is not None
     whole, parts = collected.gaussian(), np.array_split(collected.features, 5)
     moments = [Moments.of(torch.from_numpy(part)) for part in parts]
     for order in (moments, moments[::-1]):
