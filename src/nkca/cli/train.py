@@ -1,5 +1,6 @@
 """nkca-train: a folder of images in, a model out."""
 
+import contextlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
