@@ -92,7 +92,7 @@ BAD = {
     "no session": (["RUN", "--replay=none.json"], "no such session: none.json"),
     "a picture": (["RUN", "--replay=a.png"], "cannot read session a.png: not JSON"),
     "changed by hand": (["RUN", "--replay=bad.json"], "event 0 of the session"),
-    "other size": (["RUN", "--replay=other.json"], "the session is of 9x8 with 3 channels"),
+    "other size": (["RUN", "--replay=other.json"], "the session is of 8x9 (height x width)"),
 }
 
 
