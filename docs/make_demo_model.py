@@ -11,10 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from nkca.demo import DEMO, MODELS
 from nkca.errors import InputError
 from nkca.models.build import restore
-from nkca.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, slimmed
+from nkca.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 MOST_BYTES = 8_000_000
 CARD = {
@@ -31,6 +34,33 @@ def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config without folders that only this machine has: of the data set the name is left."""
     name = Path(config.get("dataset", "")).name
     return {**config, **WALK, "dataset": name, "cache_dir": None, "eval_dataset": ""}
+
+
+def slimmed(checkpoint: Checkpoint, card: Mapping[str, Any]) -> Checkpoint:
+    """What sampling needs of it: the average in half precision, no weights, no optimizer.
+
+    Of a weak model the matrices are in 8 bits, which guidance does not notice (docs/quality.md).
+
+    Raises:
+        InputError: if a weight is not finite or too large for half precision.
+    """
+    weak = {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.ndim > 1 else tensor
+        for name, tensor in _halves(checkpoint.weak).items()
+    }
+    ema = _halves(checkpoint.ema)
+    return replace(checkpoint, model={}, ema=ema, weak=weak, optimizer=None, card=card)
+
+
+def _halves(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    halves = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+    }
+    for name, tensor in halves.items():
+        if not tensor.isfinite().all():
+            raise InputError(f"the weight '{name}' has numbers that half precision does not hold")
+    return halves
 
 
 def card_of(checkpoint: Checkpoint, more: Mapping[str, str]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ CASES = {
             "nkca-sample {bad}/empty --save-dir=out", r"no checkpoint_final\.pth or .*empty"
         ),
         "checkpoint a text": Case(
-            "nkca-sample {bad}/notes.txt --save-dir=out", r"notes\.txt is not a PyTorch checkpoint"
+            "nkca-sample {bad}/notes.txt --save-dir=out", r"notes\.txt is not a PyTorch file"
         ),
         "checkpoint empty": Case("nkca-sample {bad}/zero.pth --save-dir=out", r"zero\.pth is not"),
         "checkpoint truncated": Case(

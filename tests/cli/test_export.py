@@ -5,6 +5,7 @@ from pathlib import Path
 
 from click.testing import Result
 from PIL import Image, ImageChops
+from tables import each
 
 Call = Callable[..., Result]
 
@@ -41,7 +42,26 @@ def test_a_folder_that_the_commands_open(
 
 
 def test_what_does_not_go_with_it(call: Call, trained: Path, tmp_path: Path) -> None:
-    found = call("sample", trained, "--export", tmp_path / "a", "--seeds=3", code=2)
-    assert "leave out 'seeds'" in found.stderr
-    assert "no checkpoint given" in call("sample", "--export", tmp_path / "a", code=2).stderr
-    assert not (tmp_path / "a").exists()
+    target = tmp_path / "a"
+    others = (
+        *(
+            "--seeds=3",
+            "--save-grid",
+            f"--save-dir={tmp_path / 'b'}",
+            "--overwrite",
+            "--sampler=ddim",
+        ),
+        *(
+            "--batch-size=64",
+            "--device=auto",
+            "--precision=bf16",
+            "--replay=a.json",
+            "--like=a.png",
+        ),
+    )
+    for option in each(others):
+        found = call("sample", trained, "--export", target, option, code=2)
+        assert f"draws nothing: leave out {option.partition('=')[0]}\n" in found.stderr
+    assert "leave out the images" in call("sample", trained, "a", "--export", target, code=2).stderr
+    assert "no checkpoint given" in call("sample", "--export", target, code=2).stderr
+    assert list(tmp_path.iterdir()) == []

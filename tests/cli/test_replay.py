@@ -87,12 +87,12 @@ BAD = {
     "no checkpoint": (["--replay=session.json"], "no checkpoint given"),
     "seeds": (["RUN", "--replay=session.json", "--seeds=3"], "leave out --seeds"),
     "an image": (["RUN", "a.png", "--replay=session.json"], "leave out the images"),
-    "like": (["RUN", "--replay=session.json", "--like=a.png"], "--replay goes with"),
-    "intermediate": (["RUN", "--replay=session.json", "--save-intermediate"], "--replay goes with"),
+    "like": (["RUN", "--replay=session.json", "--like=a.png"], "leave out --like"),
+    "intermediate": (["RUN", "--replay=session.json", "--save-intermediate"], "leave out --save-i"),
     "no session": (["RUN", "--replay=none.json"], "no such session: none.json"),
     "a picture": (["RUN", "--replay=a.png"], "cannot read session a.png: not JSON"),
     "changed by hand": (["RUN", "--replay=bad.json"], "event 0 of the session"),
-    "other size": (["RUN", "--replay=other.json"], "the session is of 9x8 with 3 channels"),
+    "other size": (["RUN", "--replay=other.json"], "the session is of 8x9 (height x width)"),
 }
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 import toys
 from click.testing import CliRunner, Result
+from make_demo_model import slimmed
 from PIL import Image
 
 import nkca
@@ -31,7 +32,6 @@ from nkca.models.checkpoint import (
     find_checkpoint,
     load_checkpoint,
     save_checkpoint,
-    slimmed,
 )
 
 MODEL = MODELS[DEMO]

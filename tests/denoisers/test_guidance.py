@@ -9,7 +9,7 @@ from tables import each
 from torch import Tensor
 
 from nkca.chain import Chain
-from nkca.config.schema import SamplingConfig
+from nkca.config.sampling import SamplingConfig
 from nkca.denoisers.exact import GaussianDenoiser
 from nkca.denoisers.guidance import Guided
 from nkca.distributions.categorical import Categorical

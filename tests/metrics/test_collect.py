@@ -1,6 +1,5 @@
 """One pass over the images gives every score; how the pass is made changes none of them."""
 
-import itertools
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from tables import each
 from toys import ToyExtractor, image_files, random_pictures
 
 from nkca.errors import InputError
-from nkca.metrics.collect import CollectOptions, collect, concatenate, shards
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.contract import Description, Features
 from nkca.metrics.image_sets import ImageFiles, ImageSubset
 from nkca.metrics.scores.moments import Gaussian, Moments, merge_all
@@ -53,20 +52,15 @@ def assert_same_scores(found: Scores, expected: Scores) -> None:
 # how the pass is made
 
 
-def test_batches_and_shards_change_no_score() -> None:
+def test_the_batch_size_changes_no_score() -> None:
     extractor = ToyExtractor()
     all_images = samples_of(), reference_of(), reference_of(40)
     whole = [collect(images, extractor, nowhere()) for images in all_images]
     expected = score(whole[0], whole[1], whole[2], whole[1])
     assert expected.missing == {}
-    for batch_size, count in each(itertools.product([1, 7, 60, 1000], [1, 3, 8])):
-        parts = [
-            concatenate(
-                [collect(part, extractor, nowhere(batch_size)) for part in shards(images, count)]
-            )
-            for images in all_images
-        ]
-        assert_same_scores(score(parts[0], parts[1], parts[2], parts[1]), expected)
+    for batch_size in each([1, 7, 60, 1000]):
+        found = [collect(images, extractor, nowhere(batch_size)) for images in all_images]
+        assert_same_scores(score(found[0], found[1], found[2], found[1]), expected)
 
 
 def assert_same_rows(a: Statistics, b: Statistics) -> None:
@@ -75,40 +69,15 @@ def assert_same_rows(a: Statistics, b: Statistics) -> None:
         assert np.array_equal(one, other)
 
 
-def test_shards_hold_each_image_once_and_in_order() -> None:
-    images = samples_of(11)
-    for count in (1, 2, 3, 4, 11):
-        parts = shards(images, count)
-        assert len(parts) == count
-        sizes = [len(part) for part in parts]
-        assert sum(sizes) == 11
-        assert max(sizes) - min(sizes) <= 1
-        together = torch.cat([part.batch(range(len(part))) for part in parts])
-        assert torch.equal(together, images.batch(range(11)))
-
-
-def test_moments_of_shards_are_those_of_the_whole() -> None:
-    extractor, images = ToyExtractor(), samples_of()
-    whole = collect(images, extractor, nowhere()).gaussian()
-    parts = [collect(part, extractor, nowhere(9)) for part in shards(images, 5)]
-    moments = [Moments.of(torch.from_numpy(part.features)) for part in parts]
+def test_moments_of_parts_are_those_of_the_whole() -> None:
+    collected = collect(samples_of(), ToyExtractor(), nowhere())
+    assert collected.features is not None
+    whole, parts = collected.gaussian(), np.array_split(collected.features, 5)
+    moments = [Moments.of(torch.from_numpy(part)) for part in parts]
     for order in (moments, moments[::-1]):
         found = merge_all(order).gaussian()
         assert (found.mean - whole.mean).abs().max() < 1e-12
         assert (found.covariance - whole.covariance).abs().max() < 1e-12
-
-
-def test_shards_of_different_extractors_are_not_put_together() -> None:
-    a = collect(samples_of(4), ToyExtractor(), nowhere())
-    b = collect(samples_of(4), ToyExtractor("another"), nowhere())
-    with pytest.raises(AssertionError, match="different extractors"):
-        concatenate([a, b])
-
-
-def test_shards_without_logits() -> None:
-    extractor = ToyExtractor(classifies=False)
-    parts = [collect(part, extractor, nowhere()) for part in shards(samples_of(), 3)]
-    assert concatenate(parts).logits is None
 
 
 def test_grey_and_transparent_images_reach_the_extractor_as_colour() -> None:

@@ -21,7 +21,7 @@ from toys import random_pictures, write_checkpoint
 
 import nkca
 from nkca.cli.sample import main
-from nkca.config.schema import SamplingConfig
+from nkca.config.sampling import SamplingConfig
 from nkca.models.build import load_model
 from nkca.models.model import Model
 from nkca.pictures.grid import contact_sheet

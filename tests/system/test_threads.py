@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def test_the_number_of_threads_follows_the_time_of_steps(monkeypatch: pytest.Mon
     now = 0.0
     monkeypatch.setattr("nkca.system.threads.time.monotonic", lambda: now)
 
-    def steps() -> Iterator[int]:
+    def steps() -> Generator[int, None, None]:
         """Two of eight cores are free during the first 100 seconds, then all."""
         nonlocal now
         for _ in range(3000):
@@ -74,3 +74,21 @@ def test_the_environment_decides_the_number_of_threads(monkeypatch: pytest.Monke
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     steps = (torch.get_num_threads() for _ in range(100))
     assert set(threads.with_fastest_threads(steps)) == {8}
+
+
+@pytest.mark.usefixtures("_eight_threads")
+def test_steps_are_closed_where_the_caller_leaves_them() -> None:
+    closed = []
+
+    def steps() -> Generator[int, None, None]:
+        try:
+            yield from range(100)
+        finally:
+            closed.append(True)
+
+    inner = steps()  # kept here, so that nothing but a call closes it
+    taken = threads.with_fastest_threads(inner)
+    next(taken)
+    taken.close()
+    assert closed
+    assert torch.get_num_threads() == 8

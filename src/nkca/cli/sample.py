@@ -9,17 +9,16 @@ import click
 
 from nkca.cli.command import Choice, command
 from nkca.cli.options import (
-    as_written,
     chosen_directory,
     computing_options,
     output_directory,
     schedule_options,
 )
 from nkca.cli.progress import ProgressBar, messages
+from nkca.cli.sample_flags import refuse_others, request_of
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
-from nkca.version import __version__
 
 GIB = 1 << 30
 
@@ -130,15 +129,12 @@ def main(
     outputs = Outputs(save_grid, save_intermediate, save_animation)
     computing = _Computing(device, compile, batch_size)
     if export is not None:
-        _export(given.pop("checkpoint"), export, quiet, given)
-        return
-    if replay is not None:
-        if like is not None or save_intermediate or overwrite:
-            raise InputError("--replay goes with --save-dir, --save-grid and --save-animation only")
-        _replay(replay, outputs, save_dir, computing, quiet, given)
-        return
-    place = (save_dir, overwrite)
-    _sample(_request(like, given), like, outputs, place, computing, quiet)
+        _export(given["checkpoint"], export, quiet)
+    elif replay is not None:
+        _replay(given["checkpoint"], replay, outputs, save_dir, computing, quiet)
+    else:
+        place = (save_dir, overwrite)
+        _sample(request_of(like, given), like, outputs, place, computing, quiet)
 
 
 @dataclass(frozen=True)
@@ -200,29 +196,26 @@ def _sample(
             click.echo(f"  {directory / name}")
 
 
-def _export(checkpoint: str | None, directory: Path, quiet: bool, given: dict[str, Any]) -> None:
+def _export(checkpoint: str | None, directory: Path, quiet: bool) -> None:
     """Write the model in a checkpoint as a folder."""
     from nkca.models.checkpoint import export_model
 
     if checkpoint is None:
         raise InputError("no checkpoint given: nkca-sample CKPT --export=DIR")
-    for name, value in given.items():
-        if value not in (None, ()):
-            raise InputError(
-                f"--export writes the model and draws nothing: leave out {as_written(name)}"
-            )
+    because = "--export writes the model and draws nothing"
+    refuse_others("checkpoint", "export", "quiet", because=because)
     made = export_model(checkpoint, directory)
     if not quiet:
         click.echo(f"{made}: complete its README.md, the model card, before you share it")
 
 
 def _replay(
+    checkpoint: str | None,
     replay: Path,
     outputs: "Outputs",
     save_dir: Path,
     computing: _Computing,
     quiet: bool,
-    given: dict[str, Any],
 ) -> None:
     """Replay a session."""
     from nkca.distributed.launch import is_one_of_many
@@ -233,12 +226,13 @@ def _replay(
 
     if is_one_of_many():
         raise InputError("--replay is for one process: leave out torchrun")
-    checkpoint = given.pop("checkpoint")
     if checkpoint is None:
         raise InputError("no checkpoint given: nkca-sample CKPT --replay=JSON")
-    for name, value in given.items():
-        if value not in (None, ()):
-            raise InputError(f"--replay repeats a session as it was: leave out {as_written(name)}")
+    refuse_others(
+        *("checkpoint", "replay", "save_dir", "save_grid", "save_animation"),
+        *("device", "compile", "quiet"),
+        because="--replay repeats a session as it was",
+    )
     session = read_session(replay)
     file = find_checkpoint(checkpoint)
     with messages(quiet), output_directory(save_dir) as directory:
@@ -259,49 +253,6 @@ def _replay(
         files = _files(replay_to_files(model, origin, session, outputs, directory), quiet)
         if not quiet:
             click.echo(f"{len(files)} picture{'s' * (len(files) > 1)} in {directory}")
-
-
-def _request(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
-    """The request of ``--like``, if any, changed by the flags; with the hash of the file that made it."""
-    from nkca.data.listing import IMAGE_EXTENSIONS
-    from nkca.demo import model_name
-    from nkca.models.checkpoint import find_checkpoint
-    from nkca.sampling.request import SampleRequest, read_request_settings
-
-    given = {name: value for name, value in given.items() if value not in (None, ())}
-    if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
-        raise InputError(f"{given['checkpoint']} is a picture; the checkpoint comes first")
-    seeding = {name: given.pop(name, None) for name in ("seeds", "seed", "num_samples")}
-    if "checkpoint" in given:
-        file = find_checkpoint(given["checkpoint"])
-        given["checkpoint"] = model_name(file) or str(file.absolute())
-    if "images" in given:
-        given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
-    if "inpainting_mask" in given:
-        given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
-    before = read_request_settings(like) if like else {}
-    options = {**before, **given}
-    if "checkpoint" not in options:
-        raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
-    if not like or any(value is not None for value in seeding.values()):
-        options["seeds"] = _seeds(**seeding, with_images=bool(options.get("images")))
-    return SampleRequest(**{**options, "version": __version__})
-
-
-def _seeds(seeds: str | None, seed: int | None, num_samples: int | None, with_images: bool) -> str:
-    from nkca.sampling.request import parse_seeds
-
-    if seeds is None:
-        first, count = seed or 0, num_samples or (1 if with_images else 16)
-        return f"{first}-{first + count - 1}" if count > 1 else str(first)
-    if seed is not None:
-        raise InputError("give --seeds or --seed, not both")
-    count = sum(map(len, parse_seeds(seeds)))
-    if num_samples not in (None, count):
-        raise InputError(
-            f"--seeds names {count}, but --num-samples is {num_samples}: leave that out"
-        )
-    return seeds
 
 
 def _directory(save_dir: Path, overwrite: bool) -> Path:

@@ -1,5 +1,6 @@
 """nkca-train: a folder of images in, a model out."""
 
+import contextlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,7 +164,8 @@ def _train(options: dict[str, Any], save_dir: Path, quiet: bool) -> None:
                 reports = train(run, should_stop)
                 if run.config.training.max_time is not None and ranks.count == 1:
                     reports = with_fastest_threads(reports)
-                _show(reports, run, show)
+                with contextlib.closing(reports):
+                    _show(reports, run, show)
             step, finished = run.progress.step, run.is_finished()
     if quiet:
         return

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 import yaml
 
+from nkca.config.cadence import CadenceConfig
 from nkca.config.image_size import EXPECTED, parse_image_size
 from nkca.config.other_names import OPTIONS_ELSEWHERE, canonical, choice_of, instead, names_here
+from nkca.config.sampling import SamplingConfig
 from nkca.config.schema import (
-    CadenceConfig,
     DataConfig,
     ModelConfig,
     RunConfig,
-    SamplingConfig,
     TrainingConfig,
 )
 from nkca.errors import InputError, nearest

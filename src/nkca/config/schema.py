@@ -6,18 +6,15 @@ Precedence: defaults < YAML file < command line. No torch here: `--help` is made
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from nkca.config.cadence import CadenceConfig
 from nkca.config.image_size import MAX_SIDE, is_possible
+from nkca.config.option import option
 from nkca.config.other_names import instead
+from nkca.config.sampling import SamplingConfig
 from nkca.errors import InputError, require
-
-
-def option(default: Any, text: str, choices: tuple[Any, ...] = ()) -> Any:
-    """A dataclass field with its help text and, if any, its only values."""
-    return field(default=default, metadata={"help": text, "choices": choices})
-
 
 FITS = ("crop", "pad", "commonest")
 
@@ -255,71 +252,14 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class SamplingConfig:
-    """How samples are drawn where nothing else is said: previews, evaluations, the commands."""
-
-    sampler: str = option(
-        "chain",
-        "How samples are drawn: the chain's transitions, or a deterministic way (docs/sampling.md).",
-        ("chain", "ancestral", "ddim", "heun", "dpm2m", "ge"),
-    )
-    ladder: str = option(
-        "linear",
-        "Noise levels on the way: linear in b, or in a power of sigma, dense where that is small.",
-        ("linear", "sigma"),
-    )
-    num_sampling_steps: int = option(100, "Transitions on the way from noise to a sample.")
-    guidance: float = option(
-        1.0, "How far samples are moved away from the run's weak model (--weak-at); 1: not at all."
-    )
-
-    def __post_init__(self) -> None:
-        require(math.isfinite(self.guidance), "guidance", "finite", self.guidance)
-        steps = self.num_sampling_steps
-        require(steps >= 0, "num_sampling_steps", "at least 0", steps)
-
-
-@dataclass(frozen=True)
-class CadenceConfig:
-    """How often a run saves and shows itself, in steps; 0 turns it off."""
-
-    checkpoint_freq: int = option(
-        1000, "Steps between checkpoints (and at least every 10 minutes)."
-    )
-    viz_freq: int = option(1000, "Steps between preview pictures; 0: none.")
-    eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
-    eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")
-    eval_sampling_steps: int | None = option(
-        None, "Transitions on the way to each.  [default: --num-sampling-steps]"
-    )
-    eval_time: float | None = option(120.0, "Longest time of one evaluation: 90 (seconds), 5m.")
-    eval_dataset: str = option(
-        "", "Images to compare with, at most 2,048.  [default: the training images]"
-    )
-    eval_features: str = option(
-        "auto", "Extractor, see nkca-metrics; auto: inception, efficientnet-lite0 or pixels."
-    )
-    keep: int = option(0, "Numbered checkpoints to keep beside the latest, final and best.")
-
-    def __post_init__(self) -> None:
-        require(self.checkpoint_freq > 0, "checkpoint_freq", "positive", self.checkpoint_freq)
-        for name in ("viz_freq", "eval_freq", "eval_sampling_steps", "keep"):
-            value = getattr(self, name)
-            require(value is None or value >= 0, name, "at least 0", value)
-        require(self.eval_samples > 1, "eval_samples", "at least 2", self.eval_samples)
-        seconds = self.eval_time
-        require(seconds is None or seconds > 0, "eval_time", "positive", seconds)
-
-
-@dataclass(frozen=True)
 class RunConfig:
     """Everything a training run is made from."""
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
-    sampling: SamplingConfig = SamplingConfig()
-    cadence: CadenceConfig = CadenceConfig()
+    sampling: SamplingConfig = SamplingConfig()  # noqa: RUF009  it is frozen
+    cadence: CadenceConfig = CadenceConfig()  # noqa: RUF009  it is frozen
 
     def __post_init__(self) -> None:
         levels, there = self.training.activation_checkpointing, len(self.model.dim_mults)

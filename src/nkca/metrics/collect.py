@@ -2,10 +2,9 @@
 
 import contextlib
 import hashlib
-import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +15,7 @@ import torch
 from nkca.distributed.ranks import ALONE, Ranks
 from nkca.errors import InputError, out_of_memory_advice
 from nkca.metrics.extractors.contract import Extractor, Features
-from nkca.metrics.image_sets import ImageSet, ImageSubset
+from nkca.metrics.image_sets import ImageSet
 from nkca.metrics.statistics import Statistics
 from nkca.metrics.store import open_store
 from nkca.pixels import to_rgb
@@ -154,28 +153,3 @@ def _store_directory(
         return
     key = json.dumps([FORMAT, images.identity, asdict(extractor.description)])
     yield options.cache_dir / "features" / hashlib.sha256(key.encode()).hexdigest()
-
-
-def shards(images: ImageSet, count: int) -> list[ImageSet]:
-    """Split a set into at most ``count`` consecutive parts; `concatenate` joins their features."""
-    count = min(count, len(images))
-    bounds = [len(images) * k // count for k in range(count + 1)]
-    return [ImageSubset(images, range(*pair)) for pair in itertools.pairwise(bounds)]
-
-
-def concatenate(parts: Sequence[Statistics]) -> Statistics:
-    """Join the features of consecutive shards to those of one set."""
-    first = parts[0]
-    assert all(part.extractor == first.extractor for part in parts), (
-        "shards of different extractors"
-    )
-    about = {name: value for name, value in (first.images or {}).items() if name != "part"}
-    features = [part.features for part in parts if part.features is not None]
-    logits = [part.logits for part in parts if part.logits is not None]
-    return Statistics(
-        np.concatenate(features),
-        np.concatenate(logits) if logits else None,
-        None,
-        first.extractor,
-        {**about, "count": sum(part.count for part in parts)},
-    )

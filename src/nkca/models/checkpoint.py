@@ -20,16 +20,11 @@ exported models (`nkca.models.exported`).
 """
 
 import contextlib
-import errno
 import hashlib
-import io
 import json
 import logging
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +35,7 @@ from nkca.demo import MODELS, model_path
 from nkca.errors import InputError
 from nkca.models import exported, original_checkpoint
 from nkca.system.files import atomic_write
+from nkca.system.tensor_files import load_pytorch
 from nkca.version import __version__
 
 logger = logging.getLogger("nkca")
@@ -64,33 +60,6 @@ class Checkpoint:
     version: str = __version__
     card: Mapping[str, Any] = field(default_factory=dict)
     weak: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-def slimmed(checkpoint: Checkpoint, card: Mapping[str, Any]) -> Checkpoint:
-    """What sampling needs of it: the average in half precision, no weights, no optimizer.
-
-    Of a weak model the matrices are in 8 bits, which guidance does not notice (docs/quality.md).
-
-    Raises:
-        InputError: if a weight is not finite or too large for half precision.
-    """
-    weak = {
-        name: tensor.to(torch.float8_e4m3fn) if tensor.ndim > 1 else tensor
-        for name, tensor in _halves(checkpoint.weak).items()
-    }
-    ema = _halves(checkpoint.ema)
-    return replace(checkpoint, model={}, ema=ema, weak=weak, optimizer=None, card=card)
-
-
-def _halves(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    halves = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in weights.items()
-    }
-    for name, tensor in halves.items():
-        if not tensor.isfinite().all():
-            raise InputError(f"the weight '{name}' has numbers that half precision does not hold")
-    return halves
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -171,7 +140,7 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     Raises:
         InputError: if the file is missing, truncated, foreign, newer, damaged, or holds code.
     """
-    file = find_checkpoint(model_path(name))
+    file = find_checkpoint(name)
     return _checked(name, _content(file))
 
 
@@ -180,14 +149,14 @@ def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
 
     The file is held in memory as well, while it is read.
     """
-    file = find_checkpoint(model_path(name))
+    file = find_checkpoint(name)
     if file.name == exported.WEIGHTS:
         return _checked(name, _content(file)), digest(file)
     try:
         data = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}") from error
-    return _checked(name, _unpickle(file, io.BytesIO(data))), hashlib.sha256(data).hexdigest()
+    return _checked(name, load_pytorch(file, data)), hashlib.sha256(data).hexdigest()
 
 
 def _checked(name: str | Path, content: Any) -> Checkpoint:
@@ -236,36 +205,7 @@ def _content(path: Path) -> Any:
     """What is in a file, of an exported model or of PyTorch."""
     if path.name == exported.WEIGHTS:
         return exported.read_exported(path)
-    return _unpickle(path, path)
-
-
-def _unpickle(path: Path, data: Path | io.BytesIO) -> Any:
-    """What is in ``data``, the file at ``path`` or its bytes."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
-            return torch.load(data, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(data):
-            raise InputError(
-                f"{path} holds something other than weights and plain values; refused, as it could "
-                "run code"
-            ) from error
-        raise InputError(f"{path} is not a PyTorch checkpoint, or holds code") from error
-    except OSError as error:
-        if error.errno == errno.EINVAL:  # a truncated file leads to a place before its start
-            raise InputError(f"{path} is not a checkpoint, or is truncated or damaged") from error
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
-        raise InputError(f"{path} is not a checkpoint, or is truncated or damaged") from error
+    return load_pytorch(path)
 
 
 def _from_content(content: Mapping[str, Any], path: Path) -> Checkpoint:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from nkca.errors import InputError
 from nkca.system.files import atomic_write, claimed_directory, write_text
+from nkca.system.tensor_files import load_safetensors
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 _WEAK = "weak."
@@ -56,7 +57,7 @@ def read_exported(path: Path) -> dict[str, Any]:
     content = _read_config(path.with_name(CONFIG))
     ema: dict[str, Tensor] = {}
     weak: dict[str, Tensor] = {}
-    for name, tensor in _read_weights(path).items():
+    for name, tensor in load_safetensors(path).items():
         if name.startswith(_WEAK):
             weak[name.removeprefix(_WEAK)] = tensor
         else:
@@ -74,15 +75,6 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is not the config of a model of nkca")
     return content
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file, or is damaged: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _card(content: Mapping[str, Any], weights: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from nkca.chain import Chain
-from nkca.config.schema import SamplingConfig
+from nkca.config.sampling import SamplingConfig
 from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.guidance import Guided
 from nkca.errors import InputError, require

@@ -7,7 +7,7 @@ sets ``run.progress``.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 from nkca.config.parsing import duration
@@ -56,7 +56,9 @@ class _Clock:
         return estimated_seconds(run, (self.seconds() - self.before) / images)
 
 
-def train(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Iterator[StepReport]:
+def train(
+    run: Run, should_stop: Callable[[], bool] = lambda: False
+) -> Generator[StepReport, None, None]:
     """Train until the run is finished or ``should_stop()``.
 
     What was learned is saved in either case, and also when the caller leaves the loop early. Of

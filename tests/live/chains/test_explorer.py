@@ -20,7 +20,7 @@ from tables import each
 from torch import Tensor
 
 from nkca.chain import Chain
-from nkca.config.schema import SamplingConfig
+from nkca.config.sampling import SamplingConfig
 from nkca.denoisers.exact import GaussianDenoiser
 from nkca.distributions.normal import Normal
 from nkca.errors import InputError

@@ -29,7 +29,7 @@ from toys import save_pictures
 
 from nkca.cli.metrics import main
 from nkca.config.schema import DataConfig
-from nkca.metrics.collect import CollectOptions, collect, concatenate, shards
+from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors import timm_models
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
@@ -41,7 +41,7 @@ from nkca.metrics.request import MeasureRequest
 from nkca.metrics.scores.frechet import frechet_distance
 from nkca.metrics.scores.moments import Moments
 from nkca.metrics.scores.score import score
-from nkca.metrics.statistics import Statistics, load_statistics
+from nkca.metrics.statistics import load_statistics
 
 CPU = torch.device("cpu")
 SAMPLES, REFERENCE, LARGE = 22, 31, 6  # 22: parts of the Inception Score are not equal in size
@@ -345,19 +345,6 @@ def test_workers(scored: Scored, real: Extractor, place: Path) -> None:
         report, _ = make_report(opened, real, options, lambda what, *_: seen.append(what))
         assert set(seen) == {"scores"}, "no features"
         assert plain(report) == scored
-
-
-@pytest.mark.parametrize("parts", [3, 5])
-def test_shards(parts: int, scored: Scored, real: Extractor) -> None:
-    def of(name: str) -> Statistics:
-        split = shards(ArrayImages(SETS[name]), parts)
-        assert len(split) == parts
-        return concatenate([collect(part, real, CollectOptions(CPU, None)) for part in split])
-
-    samples, reference = of("samples"), of("reference")
-    assert (samples.count, reference.count) == (SAMPLES, REFERENCE)
-    report = Report(score(samples, reference, reference), real.description, {})
-    assert_alike(plain(report), scored)
 
 
 def test_control_other_pictures_have_other_scores(

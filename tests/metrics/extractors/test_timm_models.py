@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from nkca.errors import InputError
 from nkca.metrics.extractors import timm_models
@@ -79,6 +79,7 @@ def test_lite0_as_published(weights: dict[str, Tensor], extractor: TimmExtractor
     torch.testing.assert_close((found.features, found.logits), expected, rtol=1e-4, atol=1e-4)
     assert found.features.shape == (2, 1280)
     assert found.features.std(0).mean() > 0.01  # it tells them apart
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in extractor._network.modules())
 
 
 def test_images_do_not_mix(extractor: TimmExtractor) -> None:

@@ -5,29 +5,15 @@ values are unpickled (`weights_only=True`), so a file of weights cannot run code
 """
 
 import hashlib
-import io
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import safetensors.torch
-import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-
-_UNREADABLE = (  # raised by torch.load for files that are damaged or of another kind
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
+from nkca.system.tensor_files import load_pytorch, load_safetensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,26 +53,10 @@ def parse_weights(weights: Weights) -> dict[str, Tensor]:
         InputError: if the file holds anything else.
     """
     if weights.path.suffix == ".safetensors":
-        return _parse_safetensors(weights)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about pickles, which are refused below
-            found = torch.load(io.BytesIO(weights.content), map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise InputError(
-            f"{weights.path} is not a file of weights, is damaged, or holds code (refused)"
-        ) from error
+        return load_safetensors(weights.path, weights.content)
+    found = load_pytorch(weights.path, weights.content)
     if not isinstance(found, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
     ):
         raise InputError(f"{weights.path} holds more than weights by name (a state dictionary)")
     return cast(dict[str, Tensor], found)
-
-
-def _parse_safetensors(weights: Weights) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(weights.content)
-    except safetensors.SafetensorError as error:
-        raise InputError(
-            f"{weights.path} is not a safetensors file, or is damaged: {error}"
-        ) from error

@@ -1,0 +1,38 @@
+"""How often a run saves, shows and evaluates itself."""
+
+from dataclasses import dataclass
+
+from nkca.config.option import option
+from nkca.errors import require
+
+
+@dataclass(frozen=True)
+class CadenceConfig:
+    """How often a run saves and shows itself, in steps; 0 turns it off."""
+
+    checkpoint_freq: int = option(
+        1000, "Steps between checkpoints (and at least every 10 minutes)."
+    )
+    viz_freq: int = option(1000, "Steps between preview pictures; 0: none.")
+    eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
+    eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")
+    eval_sampling_steps: int | None = option(
+        None, "Transitions on the way to each.  [default: --num-sampling-steps]"
+    )
+    eval_time: float | None = option(120.0, "Longest time of one evaluation: 90 (seconds), 5m.")
+    eval_dataset: str = option(
+        "", "Images to compare with, at most 2,048.  [default: the training images]"
+    )
+    eval_features: str = option(
+        "auto", "Extractor, see nkca-metrics; auto: inception, efficientnet-lite0 or pixels."
+    )
+    keep: int = option(0, "Numbered checkpoints to keep beside the latest, final and best.")
+
+    def __post_init__(self) -> None:
+        require(self.checkpoint_freq > 0, "checkpoint_freq", "positive", self.checkpoint_freq)
+        for name in ("viz_freq", "eval_freq", "eval_sampling_steps", "keep"):
+            value = getattr(self, name)
+            require(value is None or value >= 0, name, "at least 0", value)
+        require(self.eval_samples > 1, "eval_samples", "at least 2", self.eval_samples)
+        seconds = self.eval_time
+        require(seconds is None or seconds > 0, "eval_time", "positive", seconds)
