@@ -13,7 +13,7 @@ from tables import each
 from toys import random_pictures, write_checkpoint
 
 import nkca
-from nkca.config.schema import SamplingConfig
+from nkca.config.sampling import SamplingConfig
 from nkca.denoisers.exact import GaussianDenoiser
 from nkca.errors import InputError
 from nkca.models.model import Model
