@@ -117,7 +117,7 @@ CASES = {
     "the run's directory": {
         "save dir a file": Case(GOOD.replace("=out", "={bad}/notes.txt"), r"notes\.txt.*is a file"),
         "save dir below a file": Case(
-            GOOD.replace("=out", "={bad}/notes.txt/run"), r"[Nn]ot a directory.*notes\.txt/run"
+            GOOD.replace("=out", "={bad}/notes.txt/run"), r"notes\.txt/run.*notes\.txt is a file"
         ),
         "resume another hidden size": Case(
             GOOD.replace("=out", "={run}") + " --hidden-size=16",

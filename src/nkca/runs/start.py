@@ -30,7 +30,7 @@ from nkca.runs.network_size import smaller_network, with_network_size
 from nkca.runs.run import Run
 from nkca.runs.scorer import prepare_scorer
 from nkca.system.device import choose_device
-from nkca.system.files import locked
+from nkca.system.files import check_possible_directory, locked
 from nkca.system.memory import as_text
 from nkca.training.build import Method, build_learner, method_of
 from nkca.training.learner import Learner, TrainingProgress
@@ -130,6 +130,7 @@ def prepare(
     """
     if isinstance(options, RunConfig):
         options = options.to_flat()
+    check_possible_directory(directory)
     config, checkpoint, changes = resolve(options, directory)
     _check_batch(config.training.batch_size, ranks.count)
     accepted = _accepted_sizes(config, checkpoint, options)
@@ -162,7 +163,7 @@ def prepare(
         logger.info(
             f"{len(images):,} images of {describe(height, width)}, {channels} "
             f"channel{'s' * (channels > 1)}, in steps of {config.training.batch_size}; "
-            f"{weights:,} weights, {as_text(size)} while they learn"
+            f"{weights:,} weights, which take {as_text(size)} to train"
         )
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         method = method or method_of(config, std)

@@ -60,6 +60,13 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8", "backslashreplace"))
 
 
+def check_possible_directory(path: Path) -> None:
+    """Raise `InputError` if ``path``, or what it lies in, is a file."""
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"{path} cannot be a directory: {there} is a file")
+
+
 def fresh_directory(path: Path) -> Path:
     """Create and return ``path``, or ``path-2``, ``path-3`` ... where it holds something already."""
     for candidate in _beside(path):

@@ -16,7 +16,9 @@ UNLIMITED = 1 << 60  # cgroup v1 writes a number near 2^63 where there is no lim
 
 
 def as_text(size: float) -> str:
-    """``6.1 GiB`` or ``480 MiB``."""
+    """``6.1 GiB``, ``480 MiB``, or ``less than 1 MiB``."""
+    if size < 2**20:
+        return "less than 1 MiB"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
