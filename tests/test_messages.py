@@ -9,7 +9,15 @@ import nkca
 
 PACKAGE = Path(nkca.__file__).parent
 # Elsewhere a flag belongs to a command that stands before it.
-OF_COMMANDS = ("cli", "live", "config/schema.py", "sampling/request.py", "diagnostics/page.py")
+OF_COMMANDS = (
+    "cli",
+    "live",
+    "config/schema.py",
+    "config/sampling.py",
+    "config/cadence.py",
+    "sampling/request.py",
+    "diagnostics/page.py",
+)
 
 
 def messages(path: Path) -> Iterator[str]:

@@ -102,12 +102,8 @@ class Pixels(Protocol):
         """Whether `to_uint8` of `to_state` returns every image unchanged."""
         ...
 
-    def state_channels(self, channels: int) -> int:
-        """The channels of the states of images with so many."""
-        ...
-
     def to_state(self, image: Tensor) -> Tensor:
-        """Map uint8 (B, C, H, W) to the clean state z, (B, `state_channels`, H, W)."""
+        """Map uint8 (B, C, H, W) to the clean state z, with as many channels or one."""
         ...
 
     def to_uint8(self, state: Tensor) -> Tensor:
@@ -115,16 +111,8 @@ class Pixels(Protocol):
         ...
 
 
-class _SameChannels:
-    """States with a value for each channel of the image."""
-
-    def state_channels(self, channels: int) -> int:
-        """As many as the image has."""
-        return channels
-
-
 @dataclass(frozen=True)
-class ContinuousPixels(_SameChannels):
+class ContinuousPixels:
     """Pixels as real numbers in [-1, 1]."""
 
     is_lossless: ClassVar[bool] = True
@@ -139,7 +127,7 @@ class ContinuousPixels(_SameChannels):
 
 
 @dataclass(frozen=True)
-class CategoricalPixels(_SameChannels):
+class CategoricalPixels:
     """Pixels as one of ``num_classes`` ordered levels."""
 
     num_classes: int
@@ -179,11 +167,6 @@ class PalettePixels:
     def num_classes(self) -> int:
         """K."""
         return len(self.colors)
-
-    def state_channels(self, channels: int) -> int:
-        """One: the colour."""
-        assert channels == len(self.colors[0]), f"{channels} channels, {self.colors[0]}"
-        return 1
 
     def to_state(self, image: Tensor) -> Tensor:
         """Map uint8 (B, C, H, W) to int64 (B, 1, H, W) in 0..K-1: the nearest colour, the first of equals.

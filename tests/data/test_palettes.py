@@ -131,7 +131,6 @@ def test_states_are_exact_for_colours_of_the_palette() -> None:
         state = pixels.to_state(picture)
         assert state.tolist() == [[[list(range(len(colors)))]]]
         assert torch.equal(pixels.to_uint8(state), picture)
-        assert pixels.state_channels(len(colors[0])) == 1
         assert pixels.num_classes == len(colors)
 
 

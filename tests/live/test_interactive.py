@@ -227,7 +227,7 @@ def test_bad_input_is_one_line_before_the_server_starts(checkpoint: Path, tmp_pa
         name = option[2:].partition("=")[0]
         assert f"leave out --{name}" in bad(checkpoint, f"--session={session}", option)
     assert "leave out the images" in bad(checkpoint, f"--session={session}", text)
-    assert "the session is of 6x4" in bad(checkpoint, f"--session={session}")
+    assert "the session is of 4x6" in bad(checkpoint, f"--session={session}")
     assert "at most 1024 pictures" in bad(checkpoint, *1025 * [text])
     assert "none.pth" in bad(tmp_path / "none.pth")
     assert "lag" in bad(checkpoint, "--lag=1")
@@ -252,7 +252,7 @@ def test_pictures_are_fitted_and_a_session_is_continued(checkpoint: Path, tmp_pa
         about.close()
         assert (told["images"], told["show"], told["rescale"]) == (1, "both", False)
         process.send_signal(signal.SIGINT)
-        assert "grey.png: 30x20 fitted to 8x8" in process.communicate()[1]
+        assert "grey.png: 20x30 (height x width) fitted to 8x8" in process.communicate()[1]
     (saved,) = (tmp_path / "sessions").iterdir()
     with command(tmp_path, checkpoint, f"--session={saved}") as (process, address):
         head = head_of(send(port_of(address), {}))

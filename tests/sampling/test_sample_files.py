@@ -22,6 +22,7 @@ from toys import random_pictures, write_checkpoint
 import nkca
 from nkca.cli.sample import main
 from nkca.config.sampling import SamplingConfig
+from nkca.data.decode import Reader
 from nkca.models.build import load_model
 from nkca.models.model import Model
 from nkca.pictures.grid import contact_sheet
@@ -513,9 +514,9 @@ def test_each_picture_is_decoded_once(
 ) -> None:
     read = []
 
-    def counted(path: Path, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+    def counted(path: Path, shape: tuple[int, int, int], reader: Reader) -> tuple[Tensor, str]:
         read.append(path)
-        return fit_picture(path, shape)
+        return fit_picture(path, shape, reader)
 
     monkeypatch.setattr(sample_files, "fit_picture", counted)
     model = load_model(checkpoints["continuous"], device="cpu")

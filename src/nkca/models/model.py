@@ -38,8 +38,9 @@ class Model:
     @property
     def state_shape(self) -> tuple[int, int, int]:
         """Of a state, (C, H, W); with a palette C is 1."""
-        channels, height, width = self.data_shape
-        return self.pixels.state_channels(channels), height, width
+        black = torch.zeros(1, *self.data_shape, dtype=torch.uint8)
+        _, channels, height, width = self.pixels.to_state(black).shape
+        return channels, height, width
 
     @property
     def guidance(self) -> float:
