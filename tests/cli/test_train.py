@@ -398,13 +398,16 @@ assert "torch" not in sys.modules and "numpy" not in sys.modules, "for help"
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_and_import_need_no_torch(name: str) -> None:
-    began = time.monotonic()
+    before = os.times()
     with python("-c", TORCH_FREE.format(name=name)) as process:
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=600)
+    after = os.times()
     assert process.returncode == 0, stderr
     assert stderr == ""
     assert stdout.startswith(f"Usage: nkca-{name} ")
-    assert time.monotonic() - began < 3, "torch alone takes longer than help should"
+    used = after.children_user + after.children_system
+    used -= before.children_user + before.children_system
+    assert used < 3, "torch alone takes longer than help should"  # seconds of the processor
 
 
 @pytest.mark.parametrize("name", COMMANDS)
