@@ -20,7 +20,7 @@ TINY = ("--recipe=paper", "--hidden-size=8", "--dim-mults=[1]", "--viz-freq=0", 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_proposed_flag_is_one_of_the_command(call: Call, name: str) -> None:
     main = importlib.import_module(f"nkca.cli.{name}").main
-    parser = main.make_parser(click.Context(main))
+    parser = main.make_parser(click.Context(main, **main.context_settings))
     words = {word for names in OPTIONS_ELSEWHERE.values() for word in names.split()}
     proposed = 0
     for word in each(sorted(words)):
