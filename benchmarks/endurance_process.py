@@ -25,7 +25,7 @@ LIMIT = 600.0  # seconds that one command may take on a busy machine
 SAID_BEFORE = re.compile(
     r"decoding images: .*|features of .*|scores: .*|compiled for .*|.* holds something .*|saved .*|"
     r"preview at .*|step \d.*|resuming .*|changed option .*|another process is at work in .*|"
-    r"[\d,]+ of [\d,]+ steps.*|warning: .*|\s*"
+    r"[\d,]+ of [\d,]+ steps.*|[\d,]+ images of .*|[\d.]+ m?s a step.*|warning: .*|\s*"
 )
 
 
