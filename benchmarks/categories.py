@@ -14,7 +14,6 @@ Needs Debian's dataset-fashion-mnist.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ import torch
 
 import nkca
 from nkca.chain import Chain
+from nkca.config.recipes import LEARNING
 from nkca.denoisers.exact import PixelPriorDenoiser
 from nkca.diagnostics.record import walk
 from nkca.kernels.categorical import CategoricalKernel
@@ -36,25 +36,16 @@ from nkca.pictures.png import save_png
 from nkca.pixels import CategoricalPixels, as_tensor
 from nkca.runs.start import prepare
 from nkca.sampling.tasks import Schedule
-from nkca.system.allocator import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
 from judges import KINDS, REFERENCE_IMAGES, Judge
-from make_fashion_mnist import SOURCE, png_files, read_split, write_zip
-from quality import CHAINS, EXTRACTOR, ROOT, draw, name_of, train
+from make_fashion_mnist import SOURCE, read_split
+from quality import CHAINS, EXTRACTOR, ROOT, do_rows, draw, name_of, prepare_bench, train
 
 Images = npt.NDArray[np.uint8]
 CLASSES, LEVELS, STEPS, ENTROPY_STEPS = 8, (0.3, 0.6), 100, 8
 PIXELS = CategoricalPixels(CLASSES)
 NETWORK = {"hidden_size": 64, "dim_mults": [1, 2], "patch_size": 2}
-LEARNING = {
-    "optimizer": "muon",
-    "lr": 1.5e-3,
-    "adam_b2": 0.99,
-    "lr_warmup": 100,
-    "lr_decay": 0.5,
-    "ema_length": 0.1,
-}
 SET: dict[str, Any] = {"discrete": True, "num_classes": CLASSES, "recipe": "paper"}
 GOOD = {**SET, **NETWORK, **LEARNING, "carry_over": True}
 ROWS: dict[str, dict[str, Any]] = {
@@ -176,25 +167,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "categories")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    cache = ROOT / "runs" / "quality-cache"
-    images, labels = read_split(SOURCE, "train")
-    judge = Judge(cache / "classifier.pt", images, labels)
+    judge, data = prepare_bench()
+    images, _ = read_split(SOURCE, "train")
     judge.compare_with(levels_of_grey(images[:REFERENCE_IMAGES]))
-    data = cache / "fashion-mnist.zip"
-    if not data.exists():
-        write_zip(data, png_files(images, labels, range(len(images))))
-    results = arguments.out.with_suffix(".json")
-    key = ("row", "seconds", "seed", "samples")
-    for row in arguments.rows.split(";"):
-        done = json.loads(results.read_text()) if results.exists() else []
-        wanted = (row, arguments.seconds, arguments.seed, arguments.samples)
-        if not any(tuple(found[k] for k in key) == wanted for found in done):
-            result = measure(row, judge, arguments, data)
-            done = json.loads(results.read_text()) if results.exists() else []
-            results.write_text(json.dumps([*done, result], indent=1) + "\n")
-            print(json.dumps(result), flush=True)
+    do_rows(arguments, lambda row: measure(row, judge, arguments, data))
     floor = judge(levels_of_grey(read_split(SOURCE, "test")[0][: arguments.samples])).distance
     print(f"{arguments.samples} images of the test split: {floor:.2f}")
 

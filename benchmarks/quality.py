@@ -218,6 +218,33 @@ def name_of(row: str, arguments: argparse.Namespace) -> str:
     return f"{row.replace(', ', '_').replace(' ', '-')}_{arguments.seconds:g}s_seed{arguments.seed}"
 
 
+def prepare_bench() -> tuple[Judge, Path]:
+    """The judge and the archive of training images, both kept for the next time. Sets one thread."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    cache = ROOT / "runs" / "quality-cache"
+    images, labels = read_split(SOURCE, "train")
+    judge = Judge(cache / "classifier.pt", images, labels)
+    data = cache / "fashion-mnist.zip"
+    if not data.exists():
+        write_zip(data, png_files(images, labels, range(len(images))))
+    return judge, data
+
+
+def do_rows(arguments: argparse.Namespace, measure: Callable[[str], dict[str, Any]]) -> None:
+    """Measure the rows that the file of results lacks, and add each to it, beside those of others."""
+    results = arguments.out.with_suffix(".json")
+    key = ("row", "seconds", "seed", "samples")
+    for row in arguments.rows.split(";"):
+        done = json.loads(results.read_text()) if results.exists() else []
+        wanted = (row, arguments.seconds, arguments.seed, arguments.samples)
+        if not any(tuple(found[k] for k in key) == wanted for found in done):
+            result = measure(row)
+            done = json.loads(results.read_text()) if results.exists() else []
+            results.write_text(json.dumps([*done, result], indent=1) + "\n")
+            print(json.dumps(result), flush=True)
+
+
 def main() -> None:
     """Do the rows that are not done, then print all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -228,24 +255,8 @@ def main() -> None:
     parser.add_argument("--chain", action="store_true", help="also measure the chain")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "quality")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    cache = ROOT / "runs" / "quality-cache"
-    images, labels = read_split(SOURCE, "train")
-    judge = Judge(cache / "classifier.pt", images, labels)
-    data = cache / "fashion-mnist.zip"
-    if not data.exists():
-        write_zip(data, png_files(images, labels, range(len(images))))
-    results = arguments.out.with_suffix(".json")
-    done = json.loads(results.read_text()) if results.exists() else []
-    key = ("row", "seconds", "seed", "samples")
-    for row in arguments.rows.split(";"):
-        wanted = (row, arguments.seconds, arguments.seed, arguments.samples)
-        if not any(tuple(found[k] for k in key) == wanted for found in done):
-            result = measure(row, judge, arguments, data)
-            done = json.loads(results.read_text()) if results.exists() else []
-            results.write_text(json.dumps([*done, result], indent=1) + "\n")
-            print(json.dumps(result), flush=True)
+    judge, data = prepare_bench()
+    do_rows(arguments, lambda row: measure(row, judge, arguments, data))
     test, _ = read_split(SOURCE, "test")
     print(
         f"{arguments.samples} images of the test split: {judge(test[: arguments.samples]).distance:.2f}"

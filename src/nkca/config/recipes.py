@@ -14,7 +14,7 @@ from nkca.config.parsing import field_name, parse_value
 
 PAPER, RECOMMENDED = "paper", "recommended"
 
-_LEARNING = {
+LEARNING = {
     "optimizer": "muon",
     "lr": 1.5e-3,
     "adam_b2": 0.99,
@@ -36,7 +36,7 @@ _CONTINUOUS = {
     "guidance": 2.0,
 }
 _TIME = {"max_time": 3600.0, "epochs": 1_000_000}
-RECOMMENDED_VALUES = {"recipe": RECOMMENDED, **_LEARNING, **_CONTINUOUS}  # of continuous pixels
+RECOMMENDED_VALUES = {"recipe": RECOMMENDED, **LEARNING, **_CONTINUOUS}  # of continuous pixels
 _BUDGETS = ("epochs", "max_steps", "max_time")
 
 
@@ -58,4 +58,4 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
         return {**given, "recipe": PAPER}
     budget = {} if any(name in given for name in _BUDGETS) else _TIME
     continuous = {} if is_discrete else _CONTINUOUS
-    return {**_LEARNING, **continuous, **budget, **given, "recipe": recipe}
+    return {**LEARNING, **continuous, **budget, **given, "recipe": recipe}

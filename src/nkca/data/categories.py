@@ -20,7 +20,7 @@ Ids: TypeAlias = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Categories:
+class Categories(Reader):
     """How a file of categories is read.
 
     Args:
@@ -44,7 +44,7 @@ class Categories:
             InputError: if it has other labels.
         """
         if self.labels is None:
-            return read_image(file, channels, background, least)
+            return super().read(file, channels, background, least)
         ids = read_ids(file)
         if ids is None and self.labels:
             return self._with_label_colors(file)
@@ -72,8 +72,7 @@ class Categories:
             raise UnreadableImageError("no label map: it has colours that are no label's")
         return image
 
-    @staticmethod
-    def resampling(image: Image.Image) -> Image.Resampling:
+    def resampling(self, image: Image.Image) -> Image.Resampling:
         """How it is resized: with few colours without mixing them, else antialiased."""
         is_drawn = image.getcolors(MOST_COLORS) is not None
         return Image.Resampling.NEAREST if is_drawn else Image.Resampling.BILINEAR

@@ -6,7 +6,7 @@ into `UnreadableImageError`.
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,12 @@ _TRANSPOSITIONS = {
 }
 
 
-class Reader(Protocol):
-    """How the pixels of a file are understood; equal readers read alike, and say so by their ``repr``."""
+@dataclass(frozen=True)
+class Reader:
+    """How the pixels of a file are understood: as photographs, drawings ..., resized antialiased.
+
+    Others override that; equal readers read alike, and say so by their ``repr``.
+    """
 
     def read(
         self,
@@ -44,34 +48,15 @@ class Reader(Protocol):
         least: tuple[int, int] | None = None,
     ) -> Image.Image:
         """The picture at its own size, in mode L, RGB or RGBA; see `read_image`."""
-        ...
-
-    def resampling(self, image: Image.Image) -> Image.Resampling:
-        """How that picture is resized."""
-        ...
-
-
-@dataclass(frozen=True)
-class AsPictures:
-    """As photographs, drawings ...: see `read_image`; resized antialiased."""
-
-    def read(
-        self,
-        file: ImageSource,
-        channels: Literal[1, 3, 4],
-        background: Color,
-        least: tuple[int, int] | None = None,
-    ) -> Image.Image:
-        """See `read_image`."""
         return read_image(file, channels, background, least)
 
     def resampling(self, image: Image.Image) -> Image.Resampling:
-        """Antialiased."""
+        """How that picture is resized."""
         del image
         return Image.Resampling.BILINEAR
 
 
-AS_PICTURES = AsPictures()
+AS_PICTURES = Reader()
 
 
 @dataclass(frozen=True)

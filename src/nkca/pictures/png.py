@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from nkca.errors import InputError
 from nkca.pictures import METADATA_KEY
 from nkca.pictures.grid import Pictures, to_pillow
-from nkca.pixels import PalettePixels, Pixels, check_image
+from nkca.pixels import PalettePixels, Pixels, as_tensor, check_image
 from nkca.system.files import atomic_write
 
 
@@ -57,8 +57,9 @@ def png_bytes(
 
 def _indexed(image: Pictures, pixels: PalettePixels) -> Image.Image:
     """In mode P, or as it is where it has other colours, as scrambled pixels have."""
-    state = pixels.to_state(torch.from_numpy(image.copy()).movedim(-1, 0)[None])
-    if not torch.equal(pixels.to_uint8(state)[0].movedim(0, -1), torch.from_numpy(image.copy())):
+    bytes_of_image = as_tensor(image[None].copy())
+    state = pixels.to_state(bytes_of_image)
+    if not torch.equal(pixels.to_uint8(state), bytes_of_image):
         return to_pillow(image)
     ids = np.array(pixels.ids or range(pixels.num_classes), np.uint8)
     picture = Image.fromarray(ids[state[0, 0].numpy()])

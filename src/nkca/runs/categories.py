@@ -3,12 +3,14 @@
 The options say "auto", a number or a file; the run's config holds the colours and ids themselves.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from nkca.config.colors import (
@@ -29,7 +31,7 @@ from nkca.errors import InputError
 from nkca.models.state_spaces import state_space
 
 Load = Callable[[DataConfig, Reader], DecodedImages]
-FEW = 256  # colours up to which pictures look drawn, not taken
+LIKE_IDS = 64  # grey values below this may be ids of labels
 
 
 def with_categories(config: RunConfig, load: Load) -> tuple[RunConfig, DecodedImages, list[str]]:
@@ -41,6 +43,7 @@ def with_categories(config: RunConfig, load: Load) -> tuple[RunConfig, DecodedIm
     Raises:
         InputError: if there are too many or too few, or the file that is named is wrong.
     """
+    load = functools.cache(load)  # what is counted and what is trained on may be the same
     model = config.model
     if not model.palette and not model.labels:
         images = load(config.data, AS_PICTURES)
@@ -176,7 +179,7 @@ def _file_colors(config: RunConfig, decoded: DecodedImages) -> dict[int, Color]:
 
 def _different(ids: list[int], colors: dict[int, Color]) -> dict[int, Color]:
     """A colour for each id, no two alike: those given, unless another label has it, else our own."""
-    spare = iter(label_colors(2 * FEW))
+    spare = iter(label_colors(2 * MOST_COLORS))
     result: dict[int, Color] = {}
     for number in ids:
         color = colors.get(number)
@@ -199,7 +202,7 @@ def _check_levels(config: RunConfig, images: DecodedImages) -> list[str]:
     if not config.model.discrete:
         return []
     present = np.flatnonzero(images.histogram)
-    levels = np.unique((2 * present * (config.model.num_classes - 1) + 255) // 510)
+    levels = torch.unique(state_space(config.model).pixels.to_state(torch.from_numpy(present)))
     if len(levels) < 2 <= len(present):
         raise InputError(
             f"with {config.model.num_classes} levels all images are equal: they have the values "
@@ -207,7 +210,7 @@ def _check_levels(config: RunConfig, images: DecodedImages) -> list[str]:
             "num_classes"
         )
     if images.images.shape[3] == 1:
-        if len(levels) < len(present) <= FEW and present[-1] < FEW // 4:
+        if len(levels) < len(present) and present[-1] < LIKE_IDS:
             return [
                 f"the images have the values {present[0]} to {present[-1]}, of which {len(levels)} "
                 "levels are left: if these are ids of labels, use labels=auto"

@@ -16,7 +16,7 @@ from nkca.chain import Chain
 from nkca.distributions.normal import Normal
 from nkca.noise import Noise
 from nkca.training.denoising import DEVIATION_WEIGHT, normal_posterior, weighted_error
-from nkca.training.objective import Objective, Terms
+from nkca.training.objective import Objective, Terms, shown_of_adjustment
 
 
 def deviation_adjustment(data_std: float) -> Objective:
@@ -40,9 +40,7 @@ def deviation_adjustment(data_std: float) -> Objective:
         reverse = -p_x.log_prob(x)
         shown = {
             "squared_error": error.detach() / dimensions,
-            "loss_above_floor": reverse.detach() / dimensions
-            - chain.kernel.loss_floor(b, chain.lag),
-            "entropy_production": (forward + reverse.detach()) / dimensions,
+            **shown_of_adjustment(chain, b, dimensions, forward, reverse),
         }
         return Terms(error / 2 + DEVIATION_WEIGHT * reverse, shown)
 

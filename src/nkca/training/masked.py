@@ -19,7 +19,7 @@ from nkca.distributions.categorical import Categorical
 from nkca.errors import InputError
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.noise import Noise
-from nkca.training.objective import Objective, Terms, reverse_loss
+from nkca.training.objective import Objective, Terms, reverse_loss, shown_of_adjustment
 
 
 def masked_cross_entropy(chain: Chain, z: Tensor, noise_level: Tensor, noise: Noise) -> Terms:
@@ -47,9 +47,7 @@ def adjusted_and_masked(weight: float) -> Objective:
         reverse = reverse_loss(chain, x, y, b)
         shown = {
             "bits_per_dimension": bits,
-            "loss_above_floor": reverse.detach() / dimensions
-            - chain.kernel.loss_floor(b, chain.lag),
-            "entropy_production": (forward + reverse.detach()) / dimensions,
+            **shown_of_adjustment(chain, b, dimensions, forward, reverse),
         }
         return Terms(reverse + weight * clean_loss, shown)
 

@@ -49,12 +49,18 @@ def contrastive_adjustment(chain: Chain, z: Tensor, noise_level: Tensor, noise: 
         y = p_y.sample(noise)
         forward = p_y.log_prob(y)
     loss = reverse_loss(chain, x, y, b)
-    floor = chain.kernel.loss_floor(b, chain.lag)
-    shown = {
-        "loss_above_floor": loss.detach() / dimensions - floor,
-        "entropy_production": (forward + loss.detach()) / dimensions,
+    return Terms(loss, shown_of_adjustment(chain, b, dimensions, forward, loss))
+
+
+def shown_of_adjustment(
+    chain: Chain, noise_level: Tensor, dimensions: int, forward: Tensor, loss: Tensor
+) -> dict[str, Tensor]:
+    """What is shown of log p(y|x), ``forward``, and of the loss -log p(x|y), nats summed over pixels."""
+    loss = loss.detach()
+    return {
+        "loss_above_floor": loss / dimensions - chain.kernel.loss_floor(noise_level, chain.lag),
+        "entropy_production": (forward + loss) / dimensions,
     }
-    return Terms(loss, shown)
 
 
 def reverse_loss(chain: Chain, x: Tensor, y: Tensor, noise_level: Tensor) -> Tensor:
