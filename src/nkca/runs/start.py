@@ -160,11 +160,8 @@ def prepare(
         weights = build.count_weights(spec)
         smaller = smaller_network(spec, device) if checkpoint is None else "use another machine"
         size = check_weights(weights, config, device, smaller)
-        logger.info(
-            f"{len(images):,} images of {describe(height, width)}, {channels} "
-            f"channel{'s' * (channels > 1)}, in steps of {config.training.batch_size}; "
-            f"{weights:,} weights, which take {as_text(size)} to train"
-        )
+        what = _images_in_steps(images, config.training.batch_size)
+        logger.info(f"{what}; {weights:,} weights, which take {as_text(size)} to train")
         messages.extend(filter(None, [compilation.describe_compilation(device, choice)]))
         method = method or method_of(config, std)
         learner, ema_model = build_run_learner(
@@ -180,6 +177,14 @@ def prepare(
     progress = TrainingProgress(**({} if checkpoint is None else _known(checkpoint.progress)))
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages), step)
+
+
+def _images_in_steps(images: DecodedImages, batch_size: int) -> str:
+    count, height, width, channels = images.images.shape
+    return (
+        f"{count:,} images of {describe(height, width)}, {channels} channel{'s' * (channels > 1)}, "
+        f"in steps of {batch_size}"
+    )
 
 
 def _check_batch(images: int, processes: int) -> None:
