@@ -596,9 +596,16 @@ def events_of(directory: Path) -> Any:
 
 
 def scalars_of(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values by tag, as they were written in time.
+
+    TensorBoard reads files by name: seconds, process, then a number of which "10" sorts before "9".
+    """
     events = events_of(directory)
     return {
-        tag: [(point.step, point.value) for point in events.Scalars(tag)]
+        tag: [
+            (point.step, point.value)
+            for point in sorted(events.Scalars(tag), key=lambda point: point.wall_time)
+        ]
         for tag in events.Tags()["scalars"]
     }
 
