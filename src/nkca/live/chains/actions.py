@@ -18,6 +18,8 @@ from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import InputError
 from nkca.live.chains import events, tiles
+from nkca.live.chains.choices import choice_of, offer
+from nkca.live.chains.finish import finish
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.state import ExplorerState, Kept, kept_from, labelled
 from nkca.live.chains.tiles import Tiles
@@ -58,6 +60,10 @@ def act(
             return _start(model, state, event)
         case events.Paint():
             return _paint(model, state, event)
+        case events.Keep():
+            return _keep(model, state, event)
+        case events.Choose():
+            return _choose(model, state, event)
     return _SIMPLE[type(event)](state, event)
 
 
@@ -115,6 +121,15 @@ def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerS
     )
 
 
+def _choose(model: Model, state: ExplorerState, event: events.Choose) -> ExplorerState:
+    present, source = state.moment, state.seen(event.seen)
+    if source is present and (choice := choice_of(present, event)) is not None:
+        state = dataclasses.replace(state, choices=(*state.choices, choice))
+    offered = offer(model, present, source, event.tile, event.steps)
+    acted = state.acted(offered, f"choose tile {event.tile + 1}")
+    return dataclasses.replace(acted, running=False)
+
+
 def _record(state: ExplorerState, on: bool) -> ExplorerState:
     recording = Recording() if on else state.recording and state.recording.ended()
     return dataclasses.replace(state, recording=recording)
@@ -163,11 +178,13 @@ def _back(state: ExplorerState, history: Any, moment: Tiles) -> ExplorerState:
     return dataclasses.replace(state.moved(selected), history=history, running=False)
 
 
-def _keep(state: ExplorerState, event: events.Keep) -> ExplorerState:
+def _keep(model: Model, state: ExplorerState, event: events.Keep) -> ExplorerState:
     if len(state.shelf) >= MAX_KEPT:
         raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
     item = 1 + max((kept.item for kept in state.shelf + state.removed), default=0)
-    kept = kept_from(state.seen(event.seen), event.tile, item)
+    moment = state.seen(event.seen)
+    picture = finish(model, moment, [event.tile])[0] if event.finished else None
+    kept = kept_from(moment, event.tile, item, picture)
     return dataclasses.replace(state, shelf=(*state.shelf, kept))
 
 
@@ -207,7 +224,6 @@ _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]]
     events.Undo: _undo,
     events.Redo: _redo,
     events.Jump: _jump,
-    events.Keep: _keep,
     events.Remove: _remove,
     events.Restore: _restore,
     events.Move: _move,

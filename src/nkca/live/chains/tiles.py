@@ -41,6 +41,8 @@ class Tiles:
         labelled: the version at which it happened.
         stepped: the version that the last step led to.
         only: the one tile that it moved; None: all free ones.
+        offered: the version at which these tiles were offered for a choice, see `nkca.live.chains.choices`.
+        current: the tile with the state from which that offer was made.
     """
 
     version: int
@@ -60,6 +62,8 @@ class Tiles:
     labelled: int = 0
     stepped: int = -1
     only: int | None = None
+    offered: int = -1
+    current: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)
