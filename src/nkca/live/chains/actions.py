@@ -17,7 +17,7 @@ from nkca.config.image_size import describe
 from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import InputError
-from nkca.live.chains import events, tiles
+from nkca.live.chains import arrangements, events, tiles
 from nkca.live.chains.choices import choice_of, offer
 from nkca.live.chains.finish import finish
 from nkca.live.chains.recording import Recording
@@ -42,9 +42,10 @@ def act(
     Raises:
         InputError: if the event cannot be applied.
     """
-    tile = getattr(event, "tile", None)
-    if tile is not None and tile >= len(state.moment):
-        raise InputError(f"there are {len(state.moment)} tiles, counted from 0; got {tile}")
+    for name in ("tile", "other", "source"):
+        tile = getattr(event, name, None)
+        if isinstance(tile, int) and tile >= len(state.moment):
+            raise InputError(f"there are {len(state.moment)} tiles, counted from 0; got {tile}")
     match event:
         case events.RunChains() | events.Pause():
             return dataclasses.replace(state, running=isinstance(event, events.RunChains))
@@ -62,6 +63,12 @@ def act(
             return _paint(model, state, event)
         case events.Keep():
             return _keep(model, state, event)
+        case events.Fan():
+            return _fan(model, state, event)
+        case events.Mix():
+            return _mix(model, state, event)
+        case events.Discard():
+            return _discard(model, state, event)
         case events.Choose():
             return _choose(model, state, event)
     return _SIMPLE[type(event)](state, event)
@@ -93,7 +100,7 @@ def _restart(
 ) -> ExplorerState:
     started = tiles.reseeded(state.moment, event.seed)
     if event.source == "noise":
-        started = tiles.from_noise(model, started)
+        started = tiles.from_noise(model, started, started.free)
     elif images is None:
         raise InputError("no images were given to restart from")
     else:
@@ -109,7 +116,7 @@ def _start(model: Model, state: ExplorerState, event: events.Start) -> ExplorerS
     image = read_exact_image(event.image, model.data_shape, reader_for(model.pixels))
     moved = tiles.from_images(model, present, image_per_tile(image, rows), rows)
     where = "all tiles" if event.tile is None else f"tile {event.tile + 1}"
-    return dataclasses.replace(state.acted(moved, f"a picture to {where}"), running=False)
+    return _stopped(state.acted(moved, f"a picture to {where}"))
 
 
 def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerState:
@@ -126,8 +133,34 @@ def _choose(model: Model, state: ExplorerState, event: events.Choose) -> Explore
     if source is present and (choice := choice_of(present, event)) is not None:
         state = dataclasses.replace(state, choices=(*state.choices, choice))
     offered = offer(model, present, source, event.tile, event.steps)
-    acted = state.acted(offered, f"choose tile {event.tile + 1}")
-    return dataclasses.replace(acted, running=False)
+    return _stopped(state.acted(offered, f"choose tile {event.tile + 1}"))
+
+
+def _fan(model: Model, state: ExplorerState, event: events.Fan) -> ExplorerState:
+    source = state.seen(event.seen)
+    picture = finish(model, source, [event.tile])[0]
+    moved = arrangements.fan(model, state.moment, source, event.tile, picture)
+    return _stopped(state.acted(moved, f"fan of tile {event.tile + 1}"))
+
+
+def _mix(model: Model, state: ExplorerState, event: events.Mix) -> ExplorerState:
+    moved = arrangements.mix(model, state.moment, event.tile, event.other)
+    return _stopped(state.acted(moved, f"mix tiles {event.tile + 1} and {event.other + 1}"))
+
+
+def _discard(model: Model, state: ExplorerState, event: events.Discard) -> ExplorerState:
+    present, tile = state.moment, event.tile
+    rows = [row for row in present.free if (row == tile) != event.rest]
+    if event.source is None:
+        moved = tiles.from_noise(model, present, rows)
+    else:
+        moved = tiles.copy_tile(present, rows, present, event.source)
+    what = f"all but tile {tile + 1}" if event.rest else f"tile {tile + 1}"
+    return state.acted(moved, f"discard {what}")
+
+
+def _stopped(state: ExplorerState) -> ExplorerState:
+    return dataclasses.replace(state, running=False)
 
 
 def _record(state: ExplorerState, on: bool) -> ExplorerState:
@@ -175,7 +208,7 @@ def _jump(state: ExplorerState, event: events.Jump) -> ExplorerState:
 
 def _back(state: ExplorerState, history: Any, moment: Tiles) -> ExplorerState:
     selected = dataclasses.replace(moment, picked=state.moment.picked)
-    return dataclasses.replace(state.moved(selected), history=history, running=False)
+    return _stopped(dataclasses.replace(state.moved(selected), history=history))
 
 
 def _keep(model: Model, state: ExplorerState, event: events.Keep) -> ExplorerState:

@@ -130,6 +130,34 @@ class Choose(Event):
 
 
 @dataclass(frozen=True)
+class Fan(Event):
+    """Show variants of a tile at rising levels on all unlocked tiles."""
+
+    name = "fan"
+    tile: Tile
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True)
+class Mix(Event):
+    """Show mixtures on all unlocked tiles, from one tile to another."""
+
+    name = "mix"
+    tile: Tile
+    other: Tile
+
+
+@dataclass(frozen=True)
+class Discard(Event):
+    """Start a tile, or with ``rest`` all other unlocked ones, again from noise, or from ``source``."""
+
+    name = "discard"
+    tile: Tile
+    rest: bool = False
+    source: Tile | None = None
+
+
+@dataclass(frozen=True)
 class Lock(Event):
     """Lock a tile as it was seen, so that steps do not change it, or unlock it."""
 

@@ -192,7 +192,7 @@ def first_tiles(
         locked=(False,) * batch_size,
     )
     if images is None:
-        started = from_noise(model, moment)
+        started = from_noise(model, moment, moment.free)
     else:
         started = from_images(model, moment, images, range(batch_size))
     return dataclasses.replace(started, version=0)
@@ -205,13 +205,12 @@ def reseeded(moment: Tiles, seed: int) -> Tiles:
     )
 
 
-def from_noise(model: Model, moment: Tiles) -> Tiles:
-    """Start the free tiles anew, keeping masks and held pixels.
+def from_noise(model: Model, moment: Tiles, rows: list[int]) -> Tiles:
+    """Start some tiles anew, keeping masks and held pixels.
 
-    Where the model's own way of sampling is the chain, or a free tile holds pixels, tiles start from the
-    prior at level 1, which costs one evaluation. Else they start from samples.
+    Where the model's own way of sampling is the chain, or one of the tiles holds pixels, they start from
+    the prior at level 1, which costs one evaluation. Else they start from samples.
     """
-    rows = moment.free
     if not rows:
         return moment
     if model.sampling.sampler != "chain" and not set(rows) & set(moment.masked):
