@@ -64,7 +64,7 @@ def test_events_have_their_values() -> None:
     assert parse_event({"do": "restart", "source": "noise", "seed": 3}) == Restart("noise", 3)
     assert parse_event({"do": "pick", "tile": None}) == Pick(None)
     assert parse_event({"do": "level", "level": 0.25}) == Level(0.25)
-    assert len(EVENTS) == 22
+    assert len(EVENTS) == 25
 
 
 @pytest.mark.parametrize(("value", "message"), BAD.values(), ids=BAD.keys())

@@ -17,18 +17,17 @@ from nkca.config.image_size import describe
 from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import InputError
-from nkca.live.chains import arrangements, events, tiles
+from nkca.live.chains import arrangements, events, shelf, tiles
 from nkca.live.chains.choices import choice_of, offer
 from nkca.live.chains.finish import finish
 from nkca.live.chains.recording import Recording
-from nkca.live.chains.state import ExplorerState, Kept, kept_from, labelled
+from nkca.live.chains.state import ExplorerState, labelled
 from nkca.live.chains.tiles import Tiles
 from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
 from nkca.sampling.ladders import LADDERS
 
 DRAG_VERSIONS = 16  # level changes at most so many versions apart are one action, one undo
-MAX_KEPT = 1000
 
 
 def act(
@@ -62,7 +61,7 @@ def act(
         case events.Paint():
             return _paint(model, state, event)
         case events.Keep():
-            return _keep(model, state, event)
+            return shelf.keep(model, state, event)
         case events.Fan():
             return _fan(model, state, event)
         case events.Mix():
@@ -211,44 +210,6 @@ def _back(state: ExplorerState, history: Any, moment: Tiles) -> ExplorerState:
     return _stopped(dataclasses.replace(state.moved(selected), history=history))
 
 
-def _keep(model: Model, state: ExplorerState, event: events.Keep) -> ExplorerState:
-    if len(state.shelf) >= MAX_KEPT:
-        raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
-    item = 1 + max((kept.item for kept in state.shelf + state.removed), default=0)
-    moment = state.seen(event.seen)
-    picture = finish(model, moment, [event.tile])[0] if event.finished else None
-    kept = kept_from(moment, event.tile, item, picture)
-    return dataclasses.replace(state, shelf=(*state.shelf, kept))
-
-
-def _remove(state: ExplorerState, event: events.Remove) -> ExplorerState:
-    kept = _item(state.shelf, event.item, "on the shelf")
-    shelf = tuple(other for other in state.shelf if other is not kept)
-    return dataclasses.replace(state, shelf=shelf, removed=(*state.removed, kept)[-MAX_KEPT:])
-
-
-def _restore(state: ExplorerState, event: events.Restore) -> ExplorerState:
-    kept = _item(state.removed, event.item, "among the removed pictures")
-    if len(state.shelf) >= MAX_KEPT:
-        raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
-    removed = tuple(other for other in state.removed if other is not kept)
-    return dataclasses.replace(state, shelf=(*state.shelf, kept), removed=removed)
-
-
-def _move(state: ExplorerState, event: events.Move) -> ExplorerState:
-    kept = _item(state.shelf, event.item, "on the shelf")
-    shelf = [other for other in state.shelf if other is not kept]
-    shelf.insert(event.to, kept)
-    return dataclasses.replace(state, shelf=tuple(shelf))
-
-
-def _item(shelf: tuple[Kept, ...], item: int, where: str) -> Kept:
-    for kept in shelf:
-        if kept.item == item:
-            return kept
-    raise InputError(f"there is no picture {item} {where}")
-
-
 _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]] = {
     events.Select: _select,
     events.Pick: _pick,
@@ -257,9 +218,9 @@ _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]]
     events.Undo: _undo,
     events.Redo: _redo,
     events.Jump: _jump,
-    events.Remove: _remove,
-    events.Restore: _restore,
-    events.Move: _move,
+    events.Remove: shelf.remove,
+    events.Restore: shelf.restore,
+    events.Move: shelf.move,
 }
 
 
