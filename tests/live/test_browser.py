@@ -138,6 +138,11 @@ class User:
     def until_step(self, step: int) -> None:
         self.wait(lambda: self.state["step"] == step)
 
+    def open_session(self, path: Path) -> None:
+        """Choose a session file in the dialog for it."""
+        self.page.locator("#sessions").click()
+        self.page.locator("#session-load").set_input_files(path)
+
     def download(self, selector: str) -> bytes:
         with self.page.expect_download() as download:
             self.page.locator(selector).click()
@@ -376,7 +381,7 @@ def test_shelf_session_and_replay(
 
         user.page.locator("#restart-noise").click()
         user.wait(lambda: user.state["step"] == 0)
-        user.page.locator("#session-load").set_input_files(tmp_path / "session.json")
+        user.open_session(tmp_path / "session.json")
         user.page.locator("#ask-yes").click()
         user.wait(lambda: user.state["replaying"] is None and all(equal(last, user.tiles())))
         assert user.state["level"] == level
@@ -512,15 +517,14 @@ def test_large_pictures_and_sessions(chromium: Any, address: str, tmp_path: Path
         json.dumps(session | {"batch_size": TILES + 1, "events": [*session["events"], *select]})
     )
     (tmp_path / "larger.json").write_bytes(bytes(33 << 20))
-    chooser = user.page.locator("#session-load")
-    chooser.set_input_files(tmp_path / "larger.json")
+    user.open_session(tmp_path / "larger.json")
     user.page.get_by_text("too large for the page").wait_for()
-    chooser.set_input_files(tmp_path / "large.json")
+    user.open_session(tmp_path / "large.json")
     user.page.locator("#ask-yes").click()
     user.page.get_by_text(f"has {TILES + 1} chains, the command has {TILES}").wait_for()
     user.page.locator("#ask-no").click()
     user.page.get_by_text("The session was not opened.").wait_for()
-    chooser.set_input_files(tmp_path / "large.json")
+    user.open_session(tmp_path / "large.json")
     user.page.locator("#ask-yes").click()
     user.page.get_by_text("Open it all the same").wait_for()
     user.page.locator("#ask-yes").click()

@@ -25,7 +25,8 @@ from nkca.data.decode import fit
 from nkca.distributions.normal import Normal
 from nkca.live.chains.explorer import Setup
 from nkca.live.web.guard import HEADERS, Access
-from nkca.live.web.server import FIT_BYTES, make_app, page_files
+from nkca.live.web.page import page_files
+from nkca.live.web.server import FIT_BYTES, make_app
 from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import FullError, Worker
 from nkca.models.model import Model
@@ -135,8 +136,6 @@ def test_about(ask: Asked) -> None:
 
 def test_the_page_and_its_parts(ask: Asked) -> None:
     assert ask(Ask("/")).headers["content-type"] == "text/html; charset=utf-8"
-    got = ask(Ask("/static/icon.svg"))
-    assert (got.status, got.headers["content-type"]) == (200, "image/svg+xml")
     assert ask(Ask("/static/style.css")).headers["content-type"] == "text/css; charset=utf-8"
     assert ask(Ask("/static/app.js")).headers["content-type"] == "text/javascript; charset=utf-8"
     assert ask(Ask("/static/none.js")).status == 404

@@ -47,6 +47,7 @@
  * @property {boolean} gif
  * @property {string} device
  * @property {string} version
+ * @property {number} max_anneal steps
  * @property {number} max_upload_bytes the limit for a picture
  * @property {number} [max_session_bytes] the limit for a session file
  *
@@ -71,6 +72,25 @@
  * } ChainEvent an event of nkca.live.chains.events
  * @typedef {{seen: number, epoch: number | null, events: ChainEvent[], steps: number, only: number | null, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
  * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
+ *
+ * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean, solo: boolean}} Settings
+ * @typedef {{label: string, run: () => void}} Action what the button of a message does
+ * @typedef {{id: number, text: string, lasting: boolean, action?: Action}} Message
+ *
+ * @typedef {object} Opened a dialog that is open
+ * @property {number} id
+ * @property {(props: any) => any} View
+ * @property {Record<string, any>} props
+ * @property {() => number | null} enlarges the tile that it shows
+ *
+ * @typedef {object} Host of the loop
+ * @property {(events: ChainEvent[], steps: number, signal: AbortSignal) => Promise<Reply>} ask
+ * @property {(reply: Reply) => void} receive draws the frame
+ * @property {() => {stride: number, limit: number}} pace
+ * @property {() => void} changed the pending events have changed
+ * @property {(message: string) => void} refused the server did not apply an event
+ * @property {(message: string) => void} failed a step or a replay failed
+ * @property {(error: import("./loop.js").ServerError | null) => void} lost null: the server is back
  */
 
 export {};

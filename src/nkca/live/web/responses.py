@@ -12,7 +12,7 @@ TYPES = {
     ".json": "application/json",
     ".mp4": "video/mp4",
     ".png": "image/png",
-    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
     ".zip": "application/zip",
 }
 
