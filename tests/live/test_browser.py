@@ -63,6 +63,8 @@ def running(*arguments: object) -> Iterator[tuple[str, "subprocess.Popen[bytes]"
     """As `interactive`, with the process."""
     command = [sys.executable, "-m", "nkca.cli.interactive", *map(str, arguments)]
     command += ["--no-browser", f"--batch-size={TILES}", "--device=cpu"]
+    if not any(str(argument).startswith("--visualize") for argument in arguments):
+        command += ["--visualize=z"]  # so that tiles are the pictures that a replay writes
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -148,6 +150,13 @@ class User:
             self.page.locator(selector).click()
         content: bytes = Path(download.value.path()).read_bytes()
         return content
+
+    def download_bytes(self, path: str) -> bytes:
+        """What the page gets from this address."""
+        content: list[int] = self.page.evaluate(
+            "async (path) => [...new Uint8Array(await (await fetch(path)).arrayBuffer())]", path
+        )
+        return bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -593,3 +602,66 @@ def test_the_token_is_exchanged_for_a_cookie(chromium: Any, checkpoint: Path) ->
         assert typed.page.url == place
         for one in (context, stranger):
             one.close()
+
+
+def test_finished_choose_fan_mix_discard_keep_and_replay(
+    user: User, checkpoint: Path, tmp_path: Path
+) -> None:
+    with interactive(checkpoint, "--visualize=finished") as address:
+        user.open(address)
+        page = user.page
+        finished = "window.nkca.state && window.nkca.state.pictured === window.nkca.state.version"
+
+        def settle(condition: Callable[[], Any] = lambda: True) -> None:
+            user.wait(lambda: page.evaluate(finished) and user.state and condition())
+
+        settle()
+        first = user.tiles()
+        page.locator("#show-z").click()
+        user.wait(lambda: page.evaluate("window.nkca.onScreen") >= 0)
+        page.locator("#show-finished").click()
+        user.wait(lambda: all(equal(first, user.tiles())))
+        user.make_steps(2)
+        settle()
+        assert not any(equal(first, user.tiles()))
+
+        user.press("2", "c")
+        settle(lambda: user.state["choosing"])
+        assert user.state["picked"] is None, "the current picture is not marked"
+        for number in range(10):
+            page.locator(f'[data-tile="{number % TILES}"]').click()
+            settle(lambda done=number: user.state["choices"] == done + 1)
+        user.press("Escape", "4")
+        settle(lambda: user.state["picked"] == 3)
+        assert user.state["choices"] == 10, "after Esc a number picks"
+        lines = user.download("#choices-csv").decode().splitlines()
+        assert len(lines) == 11
+        assert all(int(line.rsplit(",", 1)[1]) > 0 for line in lines[1:]), "the time of each"
+
+        user.press("f")
+        settle(lambda: len(set(user.state["tile_levels"])) == TILES)
+        user.press("6")
+        page.locator("#use-level").click()
+        settle(lambda: user.state["level"] == user.state["tile_levels"][5])
+        user.make_steps(1)
+        settle()
+        before = user.state["version"]
+        user.press("1", "m")
+        page.locator('[data-tile="4"]').click()
+        settle(lambda: user.state["version"] > before)
+        mixed = user.tiles()
+        user.press("2", "x")
+        settle(lambda: not all(equal(mixed, user.tiles())))
+        assert equal(mixed, user.tiles()) == [number != 1 for number in range(TILES)]
+        user.press("Shift+X")
+        settle(lambda: equal(mixed, user.tiles()) == [False] * TILES)
+        shown = user.tile(1)
+        user.press("k")
+        user.wait(lambda: len(user.state["shelf"]["items"]) == 1)
+        (tmp_path / "session.json").write_bytes(user.download("#session-save"))
+        kept = np.asarray(Image.open(io.BytesIO(user.download_bytes("/api/kept/1.png"))))
+        assert np.abs(kept[..., 0].astype(int) - shown[..., 0]).max() <= 1
+    replay(checkpoint, tmp_path)
+    again = np.asarray(Image.open(tmp_path / "again" / "kept_0001.png"))
+    assert np.array_equal(again, kept)
+    assert (tmp_path / "again" / "choices.csv").read_text().splitlines() == lines

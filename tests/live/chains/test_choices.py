@@ -133,6 +133,7 @@ def test_the_current_state_is_offered_once_and_unchanged() -> None:
     assert same == [tile == moment.current for tile in range(5)]
     assert set(moment.levels) == {0.4}
     assert not explorer.state.running
+    assert moment.picked is None, "nothing marks a tile of an offer"
     assert explorer.state.choices == (), "the first offer is no choice"
 
 

@@ -93,7 +93,14 @@ def offer(model: Model, moment: Tiles, source: Tiles, tile: int, steps: int) -> 
     levels = tuple(level if row in rows else old for row, old in enumerate(copied.levels))
     version = moment.version + 1
     offered = dataclasses.replace(
-        copied, x=x, levels=levels, ahead=(), change=None, offered=version, current=place
+        copied,
+        x=x,
+        levels=levels,
+        ahead=(),
+        change=None,
+        picked=None,
+        offered=version,
+        current=place,
     )
     return with_pictures(model, offered, predict(model, offered, rows))
 

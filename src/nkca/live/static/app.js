@@ -151,6 +151,7 @@ function Shelf({ commands }) {
         disabled=${!restorable.length} run=${() => commands.restore(restorable[restorable.length - 1])} />`}
       <a id="shelf-grid" class="button small" href=${count ? "/api/shelf.png" : undefined} aria-disabled=${!count} download="shelf.png" title="Download the shelf as one picture"><${Icon} name="grid" /><span class="label">Sheet</span></a>
       <a id="shelf-zip" class="button small" href=${count ? "/api/shelf.zip" : undefined} aria-disabled=${!count} download="shelf.zip" title="Download the pictures and the session as a zip"><${Icon} name="save" /><span class="label">Zip</span></a>
+      ${commands.store.now("choices") > 0 && html`<a id="choices-csv" class="button small" href="/api/choices.csv" download="choices.csv" title="Download the choices as a table"><${Icon} name="choose" /><span class="label">Choices</span></a>`}
       <${Recorder} commands=${commands} />
     </div>
     <${Lazy} when=${count > 0} load=${load} commands=${commands}><ol id="shelf" class="film"></ol><//>

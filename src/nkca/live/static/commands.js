@@ -2,7 +2,8 @@
 
 /** @import { ChainEvent, Head, Kept } from "./types.js" */
 
-const SHOWS = /** @type {const} */ (["z", "x", "both"]);
+const SHOWS = /** @type {const} */ (["finished", "z", "x", "both"]);
+const CHOICE_STEPS = 4; // of the walk from a picture to its proposals
 const MAX_NEW_SEED = 1_000_000;
 const FIELDS = "input:not([type]), input[type=text], input[type=number], textarea, select, [contenteditable]";
 const PRESSABLE = "button:not(.tile), input[type=radio], input[type=checkbox], input[type=file]";
@@ -64,6 +65,58 @@ export class Commands {
     this.#send(tile === null ? "No tile picked" : `Tile ${tile + 1} picked`, { do: "select", tile });
   }
 
+  /**
+   * What a click on a tile means: a choice, the second tile of a mixture, or the pick.
+   *
+   * @param {number} tile
+   */
+  take(tile) {
+    const { mixing } = this.store;
+    if (mixing.value !== null) this.#mix(mixing.value, tile);
+    else if (this.store.choosing) this.choose(tile);
+    else this.pick(tile);
+  }
+
+  /** @param {number | null} [tile] the current one, or the one that is taken */
+  choose(tile = this.#picked()) {
+    if (tile === null || this.store.loop.pending.some((event) => event.do === "choose")) return;
+    const milliseconds = this.store.choosing ? this.store.looked : null;
+    const said = this.store.choosing ? `Tile ${tile + 1} chosen` : "Choose the picture that you like best";
+    this.#send(said, { do: "choose", tile, steps: CHOICE_STEPS, seen: this.store.onScreen, milliseconds });
+  }
+
+  fan(tile = this.#picked()) {
+    if (tile !== null) this.#send(`Fan of tile ${tile + 1}`, { do: "fan", tile, seen: this.store.onScreen });
+  }
+
+  startMix(tile = this.#picked()) {
+    if (tile === null) return;
+    this.store.mixing.value = tile;
+    this.front.say(`Click the tile to mix with tile ${tile + 1}`);
+  }
+
+  /**
+   * @param {number} tile
+   * @param {number} other
+   */
+  #mix(tile, other) {
+    this.store.mixing.value = null;
+    if (tile !== other) this.#send(`Tiles ${tile + 1} and ${other + 1} mixed`, { do: "mix", tile, other });
+  }
+
+  /** @param {boolean} [rest] all other tiles */
+  discard(rest = false) {
+    const tile = this.#picked();
+    if (tile !== null) this.#send(rest ? "The other tiles start again" : `Tile ${tile + 1} starts again`, { do: "discard", tile, rest, source: null });
+  }
+
+  /** Leave the choice or the mixture, or pick no tile. */
+  escape() {
+    if (this.store.mixing.value !== null) this.store.mixing.value = null;
+    else if (this.store.choosing) this.store.left.value = this.store.now("version");
+    else if (this.store.now("picked") !== null) this.pick(null);
+  }
+
   /** @param {number} tile */
   isPicked(tile) {
     return this.store.now("picked") === tile;
@@ -90,7 +143,7 @@ export class Commands {
 
   /** @param {number | null} [tile] */
   keep(tile = this.#picked()) {
-    if (tile !== null) this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen });
+    if (tile !== null) this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen, finished: this.store.settings.value.show === "finished" });
   }
 
   toggleLock() {
@@ -208,17 +261,21 @@ export const shortcuts = (commands) => [
   ["↑ ↓", "the same; from a tile: the tile above or below", { arrowup: () => commands.nudgeLevel(1), arrowdown: () => commands.nudgeLevel(-1) }],
   ["← →", "move the pick", { arrowleft: () => commands.movePick(-1), arrowright: () => commands.movePick(1) }],
   ["1 … 9, 0", "pick tile 1 to 10; with Shift 11 to 20", {}],
-  ["Esc", "pick no tile; close a dialog", { escape: () => commands.store.now("picked") !== null && commands.pick(null) }],
+  ["Esc", "pick no tile; leave a choice; close a dialog", { escape: () => commands.escape() }],
   ["A", "anneal", { a: () => commands.anneal() }],
   ["S", "spread the picked tile", { s: () => commands.spread() }],
   ["K", "keep it", { k: () => commands.keep() }],
+  ["C", "choose: among proposals made from it", { c: () => commands.choose() }],
+  ["F", "fan: variants of it at rising levels", { f: () => commands.fan() }],
+  ["M", "mix it with the tile that is clicked next", { m: () => commands.startMix() }],
+  ["X", "start it again; with Shift all others", { x: () => commands.discard(), "shift+x": () => commands.discard(true) }],
   ["L", "lock or unlock it", { l: () => commands.toggleLock() }],
   ["P", "paint it", { p: () => commands.paint() }],
   ["E", "enlarge it", { e: () => commands.zoom() }],
   ["O", "start from an image file", { o: () => document.getElementById("open-image")?.click() }],
   ["R", "restart from noise; with Shift a new seed", { r: () => commands.restart("noise"), "shift+r": () => commands.restartWithNewSeed() }],
   ["I", "restart from the given images", { i: () => commands.restart("images") }],
-  ["V", "show clean, noisy or both", { v: () => commands.cycleShow() }],
+  ["V", "show finished, clean, noisy or both", { v: () => commands.cycleShow() }],
   ["H", "hide or show the masks", { h: () => commands.toggleMarks() }],
   ["Z, Ctrl+Z", "undo", { z: () => commands.undo(), "ctrl+z": () => commands.undo() }],
   ["Y, Ctrl+Y, Ctrl+Shift+Z", "redo", { y: () => commands.redo(), "ctrl+y": () => commands.redo(), "shift+z": () => commands.redo(), "ctrl+shift+z": () => commands.redo() }],
@@ -288,7 +345,7 @@ function inGrid({ key, ctrlKey, metaKey, altKey }, target, commands) {
  */
 function digit({ code, key, shiftKey, ctrlKey, metaKey, altKey }, commands) {
   const found = ctrlKey || metaKey || altKey ? null : (/^Digit(\d)$/.exec(code) ?? /^(\d)$/.exec(key));
-  return found && (() => commands.pick(((Number(found[1]) + 9) % 10) + (shiftKey ? 10 : 0)));
+  return found && (() => commands.take(((Number(found[1]) + 9) % 10) + (shiftKey ? 10 : 0)));
 }
 
 /**

@@ -201,6 +201,14 @@ function PickCard({ commands }) {
       <${Button} id="keep" icon="keep" label="Keep" letter="K" disabled=${none} title="Put this picture on the shelf (K)" run=${() => commands.keep()} />
     </div>
     <div class="row">
+      <${Button} id="choose" class="wide" icon="choose" label="Choose" letter="C" disabled=${none} title="Choose the best among this picture and proposals made from it, again and again (C)" run=${() => commands.choose()} />
+      <${Button} id="fan" icon="fan" label="Fan" letter="F" disabled=${none} title="Show variants of this picture at rising noise levels (F)" run=${() => commands.fan()} />
+    </div>
+    <div class="row">
+      <${Button} id="mix" icon="mix" label="Mix" letter="M" disabled=${none} title="Show mixtures of this picture and the one that you click next (M)" run=${() => commands.startMix()} />
+      <${Button} id="discard" icon="close" label="Discard" letter="X" disabled=${none} title="Start this tile again (X); all others with Shift" run=${() => commands.discard()} />
+    </div>
+    <div class="row">
       <${Button} id="lock" icon="lock" label=${locked ? "Unlock" : "Lock"} letter="L" disabled=${none} title="Exclude this tile from steps (L)" run=${() => commands.toggleLock()} />
       <${Button} id="paint" icon="paint" label="Paint" letter="P" disabled=${none} title="Choose which pixels change and which are held (P)" run=${() => commands.paint()} />
       <label class="button wide" title="Start from an image file: the picked tile, or all (O). You can also drop or paste one."><${Icon} name="image" /><span class="label">Image</span><kbd>O</kbd>

@@ -17,6 +17,7 @@ const WALK = 0.3; // where chains walk that an anneal has brought to rest
 
 /** What the tiles show. */
 const MODES = /** @type {const} */ ([
+  ["finished", "Finished", "Where each chain would end if it went down from here (V)"],
   ["z", "Clean", "The model's prediction of the clean picture (V)"],
   ["x", "Noisy", "The noisy state of the chain (V)"],
   ["both", "Both", "Noisy left, clean right (V)"],
@@ -54,6 +55,12 @@ function Replay({ commands: { store } }) {
 /** @param {{commands: Commands}} props what to do next */
 function Hint({ commands }) {
   const { store } = commands;
+  const picked = store.now("picked");
+  const own = picked === null ? 0 : (store.now("tile_levels")[picked] ?? 0);
+  if (!store.choosing && own > store.about.min_level && Math.abs(own - store.now("level")) > 0.005) {
+    return html`<p id="hint">This picture is at level ${own.toFixed(2)}.
+      <button id="use-level" class="small" type="button" onClick=${() => commands.setLevel(own)}>Use level ${own.toFixed(2)}</button></p>`;
+  }
   const resting = !store.now("annealing") && store.now("level") <= store.about.min_level + 0.01;
   if (resting) {
     return html`<p id="hint">At level ${store.now("level").toFixed(2)} a step changes next to nothing.
@@ -65,6 +72,8 @@ function Hint({ commands }) {
 /** @param {import("./store.js").Store} store */
 function hintFor(store) {
   const picked = store.now("picked");
+  if (store.mixing.value !== null) return `Click the tile to mix with tile ${store.mixing.value + 1}. Esc: do not.`;
+  if (store.choosing) return `Click the picture you like best; again and again the walk goes your way (${store.now("choices")} chosen). Esc ends it.`;
   if (store.now("running") && store.now("annealing")) return "Annealing: the level decreases and the pictures settle.";
   if (picked === null) {
     if (!store.now("running") && store.now("step") === 0) return "Press Run to begin. Click a picture you like, then Spread.";
@@ -130,6 +139,7 @@ function Tile({ commands, index, copies, face }) {
   const click = ({ detail }) => {
     clearTimeout(press.unpick);
     if (press.held || detail > 2) return;
+    if (store.choosing || store.mixing.value !== null) return void (detail < 2 && commands.take(index));
     if (detail === 2) commands.spread(index);
     else if (!commands.isPicked(index)) commands.pick(index);
     else if (detail === 0) commands.pick(null);

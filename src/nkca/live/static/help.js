@@ -10,6 +10,8 @@ const IDEAS = [
   ["Spread", "Click a picture you like to pick it; with Spread all others continue from it, each with its own noise. A double click does both."],
   ["Anneal", "Lowers the level slowly, so that the pictures settle."],
   ["Paint", "Mark the pixels that should change. The others are held exactly."],
+  ["Choose", "Click the picture you like best, again and again: the walk samples pictures by how much you like them."],
+  ["Fan, Mix, Discard", "Variants at rising levels; a row between two pictures; start a tile again."],
   ["Lock", "Steps do not change a locked tile."],
   ["Keep", "Puts a picture on the shelf, to download later."],
   ["History", "Undo, or click a past moment to return to it."],

@@ -131,6 +131,7 @@ export class Loop {
     const ready = this.#ended + this.#pause;
     if (this.#stale || !this.#head) return ready - now;
     if (advances(this.#head)) return Math.max(ready, this.#due()) - now;
+    if (this.#head.pictured === null) return ready - now;
     return this.#ended + POLL_MS - now;
   }
 
@@ -183,9 +184,11 @@ export class Loop {
   /** @param {import("./types.js").Reply} reply */
   #accept(reply) {
     this.#queue.finish(true);
+    const { version, pictured } = reply.head;
+    const news = reply.picture !== null || pictured === null || version !== this.#head?.version;
     this.#head = reply.head;
     if (reply.picture) this.#cancelled = false;
-    this.#pause = reply.picture ? 0 : EMPTY_MS;
+    this.#pause = news ? 0 : EMPTY_MS;
     if (this.#lost) this.host.lost(null);
     this.#lost = false;
     this.host.receive(reply);

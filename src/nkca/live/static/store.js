@@ -21,14 +21,15 @@ const NOTHING = {
 /** @type {Head} */
 const UNKNOWN = {
   version: -1, epoch: -1, step: 0, batch: 0, level: 0, annealing: 0, running: false, seed: 0, change: null, picked: null, locked: [], masked: [],
-  can_undo: false, can_redo: false, tile_levels: [], history: null, shelf: null, masks: null, replaying: null, recording: null, step_ms: null,
+  pictured: null, choosing: false, choices: 0, can_undo: false, can_redo: false, tile_levels: [], history: null, shelf: null, masks: null, replaying: null, recording: null, step_ms: null,
 };
 
 export class Store {
   #sessions = 0;
   #uncertain = false; // whether the server may have been restarted
-  /** @type {{version: number, show: string, rescale: boolean} | null} */
+  /** @type {{version: number, pictured: number, show: string, rescale: boolean} | null} */
   #frame = null;
+  #drawn = performance.now(); // when the newest frame was
   /** @type {Set<(picture: ImageBitmap) => void>} */
   #drawers = new Set();
   /** @type {Map<string, {value: any}>} */
@@ -39,6 +40,8 @@ export class Store {
   pending = signal(/** @type {readonly ChainEvent[]} */ ([]));
   stepping = signal(false); // whether single steps take so long that they can be stopped
   columns = signal(1); // of the grid
+  mixing = signal(/** @type {number | null} */ (null)); // the tile that is to be mixed with the next one
+  left = signal(-1); // the version of the offer that the user has left without a choice
   letters = signal(browserMemory.recall(LETTERS) !== "off"); // whether there are shortcuts of one letter
   opening = false; // whether this page is opening a session
 
@@ -99,6 +102,16 @@ export class Store {
     return this.settings.value.solo ? this.front.enlarged : null;
   }
 
+  /** Whether a click on a tile is a choice. */
+  get choosing() {
+    return this.now("choosing") && this.left.value !== this.now("version");
+  }
+
+  /** Milliseconds since the newest frame was drawn. */
+  get looked() {
+    return Math.round(performance.now() - this.#drawn);
+  }
+
   /** Identifies the session; ids and versions are unique only within one. */
   get session() {
     return `${PAGE}-${this.#sessions}`;
@@ -130,7 +143,7 @@ export class Store {
   set(settings) {
     const all = (this.settings.value = { ...this.settings.value, ...settings });
     tabMemory.remember(KEY, JSON.stringify({ ...all, limit: String(all.limit) }));
-    if (this.#seen() < 0) this.loop.refresh();
+    if (this.#pictured() < 0) this.loop.refresh();
     else this.loop.nudge();
   }
 
@@ -156,11 +169,11 @@ export class Store {
     return seconds < 100 ? `about ${Math.round(seconds)} s` : `about ${Math.round(seconds / 60)} min`;
   }
 
-  /** The version of the frame on the screen if it has the wanted settings; -1: none. */
-  #seen() {
+  /** The version of the pictures on the screen if they have the wanted settings; -1: none. */
+  #pictured() {
     const { show, rescale } = this.settings.value;
     const frame = this.#uncertain ? null : this.#frame;
-    return frame && frame.show === show && frame.rescale === rescale ? frame.version : -1;
+    return frame && frame.show === show && frame.rescale === rescale ? frame.pictured : -1;
   }
 
   /**
@@ -173,7 +186,8 @@ export class Store {
     const { history, shelf, masks } = this.#uncertain ? NOTHING : this.lists.value;
     const have = { history: history.version, shelf: shelf.version, masks: masks.version };
     const epoch = this.#uncertain ? null : (this.latest.value?.epoch ?? null);
-    const turn = { seen: this.#seen(), epoch, events, steps, only: this.only, show, rescale, have };
+    const seen = this.#uncertain ? -1 : (this.latest.value?.version ?? -1);
+    const turn = { seen, pictured: this.#pictured(), epoch, events, steps, only: this.only, show, rescale, have };
     const reply = await request("/api/turn", { ...posted(JSON.stringify(turn), "application/json"), signal }, readReply);
     return { ...reply, show, rescale };
   }
@@ -191,7 +205,9 @@ export class Store {
     if (picture) {
       for (const draw of this.#drawers) draw(picture);
       picture.close();
-      this.#frame = { version: head.version, show, rescale };
+      const pictured = head.pictured ?? head.version - 1; // finished pictures are still to come
+      this.#frame = { version: head.version, pictured, show, rescale };
+      this.#drawn = performance.now();
     }
     this.#update();
   }

@@ -21,6 +21,9 @@
  * @property {number | null} picked
  * @property {number[]} locked
  * @property {number[]} masked
+ * @property {number | null} pictured the version whose pictures the page has now; null: they will come
+ * @property {boolean} choosing whether the tiles are offered for a choice
+ * @property {number} choices made so far
  * @property {boolean} can_undo
  * @property {boolean} can_redo
  * @property {number[]} tile_levels
@@ -51,7 +54,7 @@
  * @property {number} max_upload_bytes the limit for a picture
  * @property {number} [max_session_bytes] the limit for a session file
  *
- * @typedef {"z" | "x" | "both"} Show
+ * @typedef {"finished" | "z" | "x" | "both"} Show
  * @typedef {"run" | "pause" | "undo" | "redo" | "stop"} Bare an event without fields
  * @typedef {{do: Bare}
  *   | {do: "step", times: number, only: number | null}
@@ -64,13 +67,17 @@
  *   | {do: "start", tile: number | null, image: string}
  *   | {do: "restart", source: "noise" | "images", seed: number}
  *   | {do: "jump", to: number}
- *   | {do: "keep", tile: number, seen: number}
+ *   | {do: "keep", tile: number, seen: number, finished: boolean}
+ *   | {do: "choose", tile: number, steps: number, seen: number, milliseconds: number | null}
+ *   | {do: "fan", tile: number, seen: number}
+ *   | {do: "mix", tile: number, other: number}
+ *   | {do: "discard", tile: number, rest: boolean, source: number | null}
  *   | {do: "remove", item: number}
  *   | {do: "restore", item: number}
  *   | {do: "move", item: number, to: number}
  *   | {do: "record", on: boolean}
  * } ChainEvent an event of nkca.live.chains.events
- * @typedef {{seen: number, epoch: number | null, events: ChainEvent[], steps: number, only: number | null, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
+ * @typedef {{seen: number, pictured: number, epoch: number | null, events: ChainEvent[], steps: number, only: number | null, show: Show, rescale: boolean, have: Record<keyof Lists, number>}} Turn
  * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
  *
  * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean, solo: boolean}} Settings

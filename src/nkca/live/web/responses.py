@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 TYPES = {
     ".css": "text/css",
+    ".csv": "text/csv",
     ".gif": "image/gif",
     ".html": "text/html",
     ".js": "text/javascript",
