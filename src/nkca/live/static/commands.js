@@ -1,6 +1,6 @@
 // What buttons and keys do: the commands, what each event changes at once, and the keyboard shortcuts.
 
-/** @import { ChainEvent, Head, Kept } from "./types.js" */
+/** @import { ChainEvent, Head } from "./types.js" */
 
 const SHOWS = /** @type {const} */ (["finished", "z", "x", "both"]);
 const CHOICE_STEPS = 4; // of the walk from a picture to its proposals
@@ -56,7 +56,7 @@ export class Commands {
   anneal() {
     const steps = this.annealSteps;
     const time = this.store.timeOf(steps);
-    this.#send(`Annealing in ${steps} steps${time && `, ${time}`}`, { do: "anneal", steps });
+    this.#send(`Annealing in ${steps} steps${time && `, about ${time}`}`, { do: "anneal", steps });
   }
 
   /** @param {number | null} tile */
@@ -212,25 +212,9 @@ export class Commands {
     this.store.set({ marks: !this.store.settings.value.marks });
   }
 
-  /** @param {Kept} kept */
-  async remove({ id, name }) {
-    if (!(await this.store.send({ do: "remove", item: id }))) return;
-    this.front.toast(`${name} removed from the shelf`, { label: "Put back", run: () => this.restore(id) });
-  }
-
   /** @param {number} item */
   restore(item) {
     this.#send("Put back on the shelf", { do: "restore", item });
-  }
-
-  /**
-   * @param {number} item of the shelf
-   * @param {number} way
-   */
-  move(item, way) {
-    const { items } = this.store.lists.value.shelf;
-    const to = items.findIndex(({ id }) => id === item) + way;
-    if (to >= 0 && to < items.length) this.store.send({ do: "move", item, to });
   }
 
   /**
@@ -258,7 +242,7 @@ export const shortcuts = (commands) => [
   ["Space", "run or pause", { " ": () => commands.toggleRun() }],
   [".", "one step", { ".": (repeated) => commands.step(repeated) }],
   ["+ −", "noise level by 0.01", { "+": () => commands.nudgeLevel(1), "=": () => commands.nudgeLevel(1), "-": () => commands.nudgeLevel(-1) }],
-  ["↑ ↓", "the same; from a tile: the tile above or below", { arrowup: () => commands.nudgeLevel(1), arrowdown: () => commands.nudgeLevel(-1) }],
+  ["↑ ↓", "the same, or on a tile a row up or down", { arrowup: () => commands.nudgeLevel(1), arrowdown: () => commands.nudgeLevel(-1) }],
   ["← →", "move the pick", { arrowleft: () => commands.movePick(-1), arrowright: () => commands.movePick(1) }],
   ["1 … 9, 0", "pick tile 1 to 10; with Shift 11 to 20", {}],
   ["Esc", "pick no tile; leave a choice; close a dialog", { escape: () => commands.escape() }],
@@ -329,20 +313,13 @@ function chordOf({ key, ctrlKey, metaKey, altKey, shiftKey }) {
   return held.filter(Boolean).join("") + key.toLowerCase();
 }
 
-/**
- * @param {KeyboardEvent} event
- * @param {Element} target
- * @param {Commands} commands
- */
+/** @param {KeyboardEvent} event @param {Element} target @param {Commands} commands */
 function inGrid({ key, ctrlKey, metaKey, altKey }, target, commands) {
   const rows = { ArrowUp: -1, ArrowDown: 1 }[key];
   return rows && target.matches(".tile") && !(ctrlKey || metaKey || altKey) ? () => commands.moveRow(rows) : undefined;
 }
 
-/**
- * @param {KeyboardEvent} event
- * @param {Commands} commands
- */
+/** @param {KeyboardEvent} event @param {Commands} commands */
 function digit({ code, key, shiftKey, ctrlKey, metaKey, altKey }, commands) {
   const found = ctrlKey || metaKey || altKey ? null : (/^Digit(\d)$/.exec(code) ?? /^(\d)$/.exec(key));
   return found && (() => commands.take(((Number(found[1]) + 9) % 10) + (shiftKey ? 10 : 0)));
@@ -359,19 +336,12 @@ export function withPending(head, events) {
   return events.reduce((state, event) => ({ ...state, ...effect(state, event) }), head);
 }
 
-/**
- * @param {Head} head
- * @param {ChainEvent} event
- * @returns {Partial<Head>} the fields that are known to change
- */
+/** @param {Head} head @param {ChainEvent} event @returns {Partial<Head>} the fields that are known to change */
 function effect({ locked }, event) {
   switch (event.do) {
     case "run":
       return { running: true };
-    case "pause":
-    case "undo":
-    case "redo":
-    case "jump":
+    case "pause": case "undo": case "redo": case "jump":
       return { running: false };
     case "level":
       return { level: event.level, annealing: 0 };

@@ -66,7 +66,7 @@ export function Header({ commands }) {
   const { store } = commands;
   const { limit, stride } = store.settings.value;
   return html`<header class="bar">
-    <span class="brand"><${Icon} name="grid" />nkca</span>
+    <h1 class="brand"><${Icon} name="grid" />nkca</h1>
     <${RunButton} id="run" class="primary" title="Run or pause (space)" commands=${commands} />
     <${Button} id="step" class="" icon="step" label="Step" letter="." title="Make one step (.)" run=${() => commands.step()} />
     <${Choice} id="speed" label="Speed limit" options=${SPEEDS} value=${limit === Infinity ? "max" : String(limit)} set=${(/** @type {string} */ value) => store.set({ limit: value === "max" ? Infinity : Number(value) })} />
@@ -133,6 +133,7 @@ function LevelCard({ commands }) {
   const { store } = commands;
   const [steps, setSteps] = useState(commands.annealSteps);
   const left = store.now("annealing");
+  const time = store.timeOf(left || steps);
   return html`<section class="card level-card">
     <div class="head"><h2><label for="level">Noise level</label></h2><output id="level-value" for="level" aria-live="off">${store.now("level").toFixed(2)}</output></div>
     <${LevelSlider} id="level" commands=${commands} aria-describedby="level-ends" />
@@ -142,7 +143,7 @@ function LevelCard({ commands }) {
       <${Button} id="anneal" class="" icon="anneal" label=${left ? `${left} left` : "Anneal"} letter="A" title="Lower the noise level slowly to its minimum, then pause (A)" run=${() => commands.anneal()} />
       <label>in <${Whole} id="anneal-steps" low=${1} high=${store.about.max_anneal} value=${steps} commands=${commands}
         set=${(/** @type {number} */ value) => setSteps((commands.annealSteps = value))} enter=${() => commands.anneal()} /> steps</label>
-      <span id="anneal-time" class="muted">${store.timeOf(left || steps)}</span>
+      <span id="anneal-time" class="muted">${time && `≈ ${time}`}</span>
     </div>
   </section>`;
 }
@@ -155,7 +156,8 @@ function PlotPlace({ commands: { store } }) {
     if (first.current) setMoved(true);
     else first.current = store.latest.value;
   }), []);
-  return html`<figure class="plot"><${Lazy} when=${moved} load=${() => import("./plot.js")} store=${store} first=${first.current}><canvas></canvas><//></figure>`;
+  return html`<figure class="plot"><${Lazy} when=${moved} load=${() => import("./plot.js")} store=${store} first=${first.current}>
+    <canvas></canvas><figcaption><span class="key key-level">level</span><span class="key key-change">change per step</span></figcaption><//></figure>`;
 }
 
 /** @param {{when: boolean, load: () => Promise<{default: any}>, children?: any} & Record<string, any>} props a part of the page whose module is loaded on first use; until then its children */

@@ -2,10 +2,7 @@
 
 import { withPending } from "./commands.js";
 
-/**
- * @typedef {import("./types.js").ChainEvent} ChainEvent
- * @typedef {import("./types.js").Head} Head
- */
+/** @import { ChainEvent, Head, Host, Reply } from "./types.js" */
 
 const POLL_MS = 1000;
 const RETRY_MS = 2000;
@@ -47,7 +44,7 @@ export class Loop {
   /** @type {number | null} */
   #sent = null; // when the turn in flight began
 
-  /** @param {import("./types.js").Host} host */
+  /** @param {Host} host */
   constructor(host) {
     this.host = host;
   }
@@ -181,7 +178,7 @@ export class Loop {
     return withPending(this.#head, events).running ? this.host.pace().stride : 0;
   }
 
-  /** @param {import("./types.js").Reply} reply */
+  /** @param {Reply} reply */
   #accept(reply) {
     this.#queue.finish(true);
     const { version, pictured } = reply.head;
@@ -268,11 +265,7 @@ export class Queue {
     return this.#inFlight;
   }
 
-  /**
-   * The turn has ended.
-   *
-   * @param {boolean} done whether its events were applied
-   */
+  /** @param {boolean} done whether the events of the turn, which has ended, were applied */
   finish(done) {
     this.#resolve(this.#inFlight.splice(0), done);
   }
@@ -297,10 +290,7 @@ export class Queue {
     return this.#inFlight.some(isStep) && this.#inFlight.every((event) => isStep(event) || event.do === "pause");
   }
 
-  /**
-   * @param {ChainEvent[]} events
-   * @param {boolean} done
-   */
+  /** @param {ChainEvent[]} events @param {boolean} done */
   #resolve(events, done) {
     for (const event of events) this.#resolvers.get(event)?.(done);
   }

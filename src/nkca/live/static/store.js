@@ -166,7 +166,7 @@ export class Store {
   timeOf(steps) {
     const seconds = (steps * Math.max(this.now("step_ms") ?? 0, 1000 / this.settings.value.limit)) / 1000;
     if (!seconds || seconds < 2) return "";
-    return seconds < 100 ? `about ${Math.round(seconds)} s` : `about ${Math.round(seconds / 60)} min`;
+    return seconds < 100 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
   }
 
   /** The version of the pictures on the screen if they have the wanted settings; -1: none. */

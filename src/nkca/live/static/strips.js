@@ -68,6 +68,19 @@ function nameOf({ automatic, step, label }) {
   return automatic ? `step ${step}` : label.replace(/ (from|tile)(?= )/g, "");
 }
 
+/** @param {Commands} commands @param {Kept} kept */
+export async function removeKept(commands, { id, name }) {
+  if (!(await commands.store.send({ do: "remove", item: id }))) return;
+  commands.front.toast(`${name} removed from the shelf`, { label: "Put back", run: () => commands.restore(id) });
+}
+
+/** @param {Commands} commands @param {number} item @param {number} way to the right, or left if negative */
+export function moveKept({ store }, item, way) {
+  const { items } = store.lists.value.shelf;
+  const to = items.findIndex(({ id }) => id === item) + way;
+  if (to >= 0 && to < items.length) store.send({ do: "move", item, to });
+}
+
 /** @param {{commands: Commands}} props */
 export function Shelf({ commands }) {
   const { store } = commands;
@@ -86,8 +99,8 @@ export function Shelf({ commands }) {
     const removes = event.key === "Delete" || event.key === "Backspace";
     if (way === undefined && !removes) return;
     event.preventDefault();
-    if (removes) commands.remove(kept);
-    else commands.move(kept.id, way ?? 0);
+    if (removes) removeKept(commands, kept);
+    else moveKept(commands, kept.id, way ?? 0);
   };
   /** @param {DragEvent} event @param {number} to */
   const drop = (event, to) => {

@@ -4,7 +4,7 @@ import { Button, Icon } from "./controls.js";
 import { closeDialog, Dialog } from "./dialog.js";
 import { startFrom } from "./images.js";
 import { html, useEffect, useState } from "./preact.js";
-import { keptPicture } from "./strips.js";
+import { keptPicture, moveKept, removeKept } from "./strips.js";
 
 const NONE = { id: -1, name: "", tile: 0, step: 0, level: 0 };
 
@@ -28,7 +28,7 @@ export default function Viewer({ commands, kept, closed }) {
     const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (way === undefined) return;
     event.preventDefault();
-    if (event.altKey) commands.move(id, way);
+    if (event.altKey) moveKept(commands, id, way);
     else browse(way);
   };
   const [first, last] = [index <= 0, index === items.length - 1];
@@ -40,11 +40,11 @@ export default function Viewer({ commands, kept, closed }) {
       <${Button} id="viewer-right" class="quiet" icon="right" disabled=${last} aria-label="Next picture" title="Next picture (arrow right)" run=${() => browse(1)} />
     </div>
     <div class="row viewer-actions">
-      <${Button} id="viewer-move-left" class="" label="Move left" disabled=${first} title="Move it to the left on the shelf (Alt and arrow left)" run=${() => commands.move(id, -1)} />
-      <${Button} id="viewer-move-right" class="" label="Move right" disabled=${last} title="Move it to the right on the shelf (Alt and arrow right)" run=${() => commands.move(id, 1)} />
+      <${Button} id="viewer-move-left" class="" label="Move left" disabled=${first} title="Move it to the left on the shelf (Alt and arrow left)" run=${() => moveKept(commands, id, -1)} />
+      <${Button} id="viewer-move-right" class="" label="Move right" disabled=${last} title="Move it to the right on the shelf (Alt and arrow right)" run=${() => moveKept(commands, id, 1)} />
       <span class="spring"></span>
       <${Button} id="viewer-start" class="" icon="image" label="Start from it" title="Start the picked tile, or all, from this picture" run=${leave(() => startFrom(commands, address))} />
-      <${Button} id="viewer-remove" class="" label="Remove" run=${leave(() => commands.remove(item))} />
+      <${Button} id="viewer-remove" class="" label="Remove" run=${leave(() => removeKept(commands, item))} />
       <a id="viewer-download" class="button primary" href=${`${address}&download=1`} download=${`${name}.png`}><${Icon} name="save" />Download</a>
     </div>
   <//>`;
