@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import dataclasses
+import gzip
 import io
 import json
 import os
+import re
 import threading
 import time
 import zipfile
@@ -141,6 +143,35 @@ def test_the_page_and_its_parts(ask: Asked) -> None:
     assert ask(Ask("/static/none.js")).status == 404
     for name in page_files():
         assert ask(Ask(f"/static/{name}")).status == 200, name
+
+
+def test_a_file_of_the_page_is_sent_once_and_compressed(ask: Asked) -> None:
+    plain = ask(Ask("/static/app.js"))
+    assert "content-encoding" not in plain.headers
+    assert plain.headers["cache-control"] == "no-cache", "kept, but asked about again"
+    packed = ask(Ask("/static/app.js", headers=[("Accept-Encoding", "br, gzip")]))
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert gzip.decompress(packed.body) == plain.body
+    tag = packed.headers["etag"]
+    assert tag == plain.headers["etag"] != ask(Ask("/static/loop.js")).headers["etag"]
+    for known in (tag, f'"other", {tag}', "*"):
+        got = ask(Ask("/static/app.js", headers=[("If-None-Match", known)]))
+        assert (got.status, got.body, got.headers["etag"]) == (304, b"", tag), known
+    assert ask(Ask("/static/app.js", headers=[("If-None-Match", '"other"')])).status == 200
+
+
+def test_the_page_holds_the_facts_of_about() -> None:
+    """They save the page a request; a name with markup in it stays text."""
+    model = exact_model()
+    origin = dataclasses.replace(origin_of(model), checkpoint="</script><script>alert(1)")
+    app = make_app(SharedExplorer(model, origin, Setup(4, seed=5)), Worker(), Access())
+    page = answer(app, Ask("/")).body.decode()
+    assert "alert(1)" in page and "<script>alert" not in page
+    (facts,) = re.findall(r'<script type="application/json" id="about">(.*?)</script>', page)
+    assert json.loads(facts) == answer(app, Ask("/api/about")).json
+    packed = answer(app, Ask("/", headers=[("Accept-Encoding", "gzip")]))
+    assert gzip.decompress(packed.body).decode() == page
 
 
 @pytest.mark.parametrize("path", ["/", "/api/about", "/api/none", "/static/x", "/api/turn"])

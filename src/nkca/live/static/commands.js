@@ -2,8 +2,14 @@
 
 /** @import { ChainEvent, Head } from "./types.js" */
 
-const SHOWS = /** @type {const} */ (["finished", "z", "x", "both"]);
 const CHOICE_STEPS = 4; // of the walk from a picture to its proposals
+/** What the tiles show. */
+export const MODES = /** @type {const} */ ([
+  ["finished", "Finished", "Where each chain would end if it went down from here (V)"],
+  ["z", "Clean", "The model's prediction of the clean picture (V)"],
+  ["x", "Noisy", "The noisy state of the chain (V)"],
+  ["both", "Both", "Noisy left, clean right (V)"],
+]);
 const MAX_NEW_SEED = 1_000_000;
 const FIELDS = "input:not([type]), input[type=text], input[type=number], textarea, select, [contenteditable]";
 const PRESSABLE = "button:not(.tile), input[type=radio], input[type=checkbox], input[type=file]";
@@ -153,10 +159,7 @@ export class Commands {
     this.#send(`Tile ${tile + 1} ${locked ? "locked" : "unlocked"}`, { do: "lock", tile, locked, seen: this.store.onScreen });
   }
 
-  /**
-   * @param {number | null} [tile]
-   * @param {import("./mask.js").Mask} [mask] drawn before
-   */
+  /** @param {number | null} [tile] @param {import("./mask.js").Mask} [mask] drawn before */
   paint(tile = this.#picked(), mask) {
     if (tile !== null) this.front.open(import("./paint.js"), { commands: this, tile, mask }, () => tile);
   }
@@ -205,7 +208,8 @@ export class Commands {
   }
 
   cycleShow() {
-    this.store.set({ show: SHOWS[(SHOWS.indexOf(this.store.settings.value.show) + 1) % SHOWS.length] });
+    const shown = MODES.findIndex(([mode]) => mode === this.store.settings.value.show);
+    this.store.set({ show: MODES[(shown + 1) % MODES.length][0] });
   }
 
   toggleMarks() {
@@ -217,10 +221,7 @@ export class Commands {
     this.#send("Put back on the shelf", { do: "restore", item });
   }
 
-  /**
-   * @param {string} text announced when the server has applied the event
-   * @param {ChainEvent} event
-   */
+  /** @param {string} text announced when the server has applied the event @param {ChainEvent} event */
   async #send(text, event) {
     if (await this.store.send(event)) this.front.say(text);
   }

@@ -1,5 +1,6 @@
 // The grid of tiles, the line above it, and its largest fit in the room that there is.
 
+import { MODES } from "./commands.js";
 import { Check, Icon } from "./controls.js";
 import { html, useLayoutEffect, useRef, useState } from "./preact.js";
 
@@ -14,14 +15,6 @@ const WHOLE_PIXELS_WORTH = 0.88; // tiles may shrink to this factor for a whole 
 const DOUBLE_CLICK_MS = 300;
 const LONG_PRESS_MS = 500;
 const WALK = 0.3; // where chains walk that an anneal has brought to rest
-
-/** What the tiles show. */
-const MODES = /** @type {const} */ ([
-  ["finished", "Finished", "Where each chain would end if it went down from here (V)"],
-  ["z", "Clean", "The model's prediction of the clean picture (V)"],
-  ["x", "Noisy", "The noisy state of the chain (V)"],
-  ["both", "Both", "Noisy left, clean right (V)"],
-]);
 
 /** @param {{commands: Commands}} props */
 export function Stage({ commands }) {
@@ -61,7 +54,7 @@ function Hint({ commands }) {
     return html`<p id="hint">This picture is at level ${own.toFixed(2)}.
       <button id="use-level" class="small" type="button" onClick=${() => commands.setLevel(own)}>Use level ${own.toFixed(2)}</button></p>`;
   }
-  const resting = !store.now("annealing") && store.now("level") <= store.about.min_level + 0.01;
+  const resting = store.now("epoch") >= 0 && !store.now("annealing") && store.now("level") <= store.about.min_level + 0.01;
   if (resting) {
     return html`<p id="hint">At level ${store.now("level").toFixed(2)} a step changes next to nothing.
       <button id="walk" class="small" type="button" onClick=${() => commands.walkAt(WALK)}>Walk at ${WALK.toFixed(2)}</button></p>`;
@@ -96,7 +89,7 @@ function Grid({ commands }) {
   const picked = store.now("picked");
   useLayoutEffect(() => store.onFrame((sprite) => {
     setCopies(sprite.width / width);
-    tiles.current.forEach((tile, index) => draw(/** @type {HTMLCanvasElement} */ (tile.firstElementChild), sprite, index, height));
+    tiles.current.forEach((tile, index) => blit(/** @type {HTMLCanvasElement} */ (tile.firstElementChild), sprite, 0, index * height, sprite.width, height));
   }), []);
   useLayoutEffect(() => {
     const element = room.current;
@@ -127,7 +120,9 @@ function Grid({ commands }) {
 /** @param {{commands: Commands, index: number, copies: number, face: (face: HTMLButtonElement) => void}} props */
 function Tile({ commands, index, copies, face }) {
   const { store } = commands;
-  const { picked, locked, masked } = { picked: store.now("picked"), locked: store.now("locked").includes(index), masked: store.now("masked").includes(index) };
+  const picked = store.now("picked");
+  const locked = store.now("locked").includes(index);
+  const masked = store.now("masked").includes(index);
   const press = useRef({ timer: 0, unpick: 0, held: false }).current;
   const release = () => clearTimeout(press.timer);
   /** @param {PointerEvent} event */
@@ -192,16 +187,6 @@ export function TilePicture({ commands: { store }, tile, id, ...rest }) {
 }
 
 /**
- * @param {HTMLCanvasElement} canvas
- * @param {ImageBitmap} sprite
- * @param {number} index
- * @param {number} height
- */
-function draw(canvas, sprite, index, height) {
-  blit(canvas, sprite, 0, index * height, sprite.width, height);
-}
-
-/**
  * Fill a canvas with a part of a picture, pixel by pixel.
  *
  * @param {HTMLCanvasElement} canvas
@@ -212,13 +197,26 @@ function draw(canvas, sprite, index, height) {
  * @param {number} height
  */
 function blit(canvas, source, left, top, width, height) {
-  if (canvas.width !== width) canvas.width = width;
-  if (canvas.height !== height) canvas.height = height;
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  if (!pen) throw new Error("this browser does not support canvas drawing");
+  const pen = penOf(canvas, width, height, { willReadFrequently: true });
   pen.imageSmoothingEnabled = false;
   pen.globalCompositeOperation = "copy";
   pen.drawImage(source, left, top, width, height, 0, 0, width, height);
+}
+
+/**
+ * What draws on a canvas, which gets this size; setting a size, even the same, would clear it and cost a layout.
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} width
+ * @param {number} height
+ * @param {CanvasRenderingContext2DSettings} [settings]
+ */
+export function penOf(canvas, width, height, settings) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const pen = canvas.getContext("2d", settings);
+  if (!pen) throw new Error("this browser does not support canvas drawing");
+  return pen;
 }
 
 /**

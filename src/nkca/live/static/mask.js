@@ -1,5 +1,7 @@
 // A mask over a picture: one bit for each pixel, set where the picture may change; how it is drawn.
 
+import { penOf } from "./grid.js";
+
 const PAINTED = [255, 92, 51];
 const FINE_PX = 512; // approximate resolution of the hatching
 
@@ -128,7 +130,7 @@ export function maskSummary(mask, saved) {
  * @param {number} opacity
  */
 export function drawPainted(element, mask, opacity) {
-  paintCells(element, mask, 1, [...PAINTED, Math.round(255 * opacity)]);
+  paintCells(element, mask, [...PAINTED, Math.round(255 * opacity)]);
 }
 
 /**
@@ -143,15 +145,14 @@ export function drawHeld(element, mask, copies = 1) {
   element.hidden = !held;
   if (!held) return;
   const scale = Math.max(1, Math.round(FINE_PX / Math.max(held.width, held.height)));
-  Object.assign(element, { width: held.width * scale * copies, height: held.height * scale });
-  const context = contextOf(element);
+  const context = penOf(element, held.width * scale * copies, held.height * scale);
   context.globalCompositeOperation = "copy";
   context.fillStyle = hatching(context);
   context.fillRect(0, 0, element.width, element.height);
   context.globalCompositeOperation = "destination-out";
   context.imageSmoothingEnabled = false;
   const cells = document.createElement("canvas");
-  paintCells(cells, held, 1, [0, 0, 0, 255]);
+  paintCells(cells, held, [0, 0, 0, 255]);
   const width = element.width / copies;
   for (let i = 0; i < copies; i++) context.drawImage(cells, i * width, 0, width, element.height);
 }
@@ -159,24 +160,21 @@ export function drawHeld(element, mask, copies = 1) {
 /**
  * @param {HTMLCanvasElement} element
  * @param {Mask} mask
- * @param {number} value
  * @param {number[]} colour
  */
-function paintCells(element, mask, value, colour) {
-  Object.assign(element, { width: mask.width, height: mask.height });
+function paintCells(element, mask, colour) {
   const image = new ImageData(mask.width, mask.height);
   mask.cells.forEach((cell, i) => {
-    if (cell === value) image.data.set(colour, 4 * i);
+    if (cell) image.data.set(colour, 4 * i);
   });
-  contextOf(element).putImageData(image, 0, 0);
+  penOf(element, mask.width, mask.height).putImageData(image, 0, 0);
 }
 
 /** @param {CanvasRenderingContext2D} context */
 function hatching(context) {
   const side = 32;
   const stamp = document.createElement("canvas");
-  Object.assign(stamp, { width: side, height: side });
-  const pen = contextOf(stamp);
+  const pen = penOf(stamp, side, side);
   pen.fillStyle = "rgb(16 20 30 / 28%)";
   pen.fillRect(0, 0, side, side);
   pen.strokeStyle = "rgb(205 216 255 / 30%)";
@@ -188,11 +186,4 @@ function hatching(context) {
     pen.stroke();
   }
   return context.createPattern(stamp, "repeat") ?? "gray";
-}
-
-/** @param {HTMLCanvasElement} element */
-export function contextOf(element) {
-  const context = element.getContext("2d");
-  if (!context) throw new Error("this browser does not support canvas drawing");
-  return context;
 }

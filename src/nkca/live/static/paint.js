@@ -3,8 +3,8 @@
 import { isOff } from "./commands.js";
 import { Button, Check, LevelSlider, RunButton, Slider, Solo } from "./controls.js";
 import { closeDialog, Dialog } from "./dialog.js";
-import { TilePicture } from "./grid.js";
-import { contextOf, drawHeld, drawPainted, Mask, maskSummary } from "./mask.js";
+import { penOf, TilePicture } from "./grid.js";
+import { drawHeld, drawPainted, Mask, maskSummary } from "./mask.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
 
 /** @typedef {{x: number, y: number}} Point in pixels of the model */
@@ -220,9 +220,9 @@ function Strokes({ mask, setMask, begin, size, value, opacity }) {
 function ring(canvas, at, size, across) {
   if (!canvas) return;
   const scale = devicePixelRatio;
-  Object.assign(canvas, { width: Math.round(canvas.clientWidth * scale), height: Math.round(canvas.clientHeight * scale) });
+  const pen = penOf(canvas, Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale));
+  pen.clearRect(0, 0, canvas.width, canvas.height);
   if (!at) return;
-  const pen = contextOf(canvas);
   const pixel = canvas.width / across;
   for (const [colour, width] of /** @type {const} */ ([["rgb(0 0 0 / 70%)", 3], ["white", 1.5]])) {
     pen.strokeStyle = colour;

@@ -1,6 +1,6 @@
 // The plot of noise level and change per step over the last steps.
 
-import { contextOf } from "./mask.js";
+import { penOf } from "./grid.js";
 import { effect, html, useLayoutEffect, useRef, useState } from "./preact.js";
 
 /**
@@ -45,7 +45,7 @@ class Drawing {
   constructor(element, setSpan) {
     this.element = element;
     this.setSpan = setSpan;
-    this.pen = contextOf(element);
+    this.pen = penOf(element, element.width, element.height);
   }
 
   /** @param {Head} head */
@@ -70,7 +70,7 @@ class Drawing {
   #draw() {
     const { clientWidth, clientHeight } = this.element;
     const scale = devicePixelRatio;
-    Object.assign(this.element, { width: Math.round(clientWidth * scale), height: Math.round(clientHeight * scale) });
+    penOf(this.element, Math.round(clientWidth * scale), Math.round(clientHeight * scale));
     this.pen.setTransform(scale, 0, 0, scale, 0, 0);
     this.pen.clearRect(0, 0, clientWidth, clientHeight);
     const frame = { left: 22, top: 6, width: clientWidth - 62, height: clientHeight - 12 };

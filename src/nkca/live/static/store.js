@@ -9,6 +9,7 @@ import { batch, computed, signal } from "./preact.js";
 const PAGE = Date.now();
 const KEY = "nkca-view";
 const LETTERS = "nkca-letters";
+const STEADY = 0.25; // a step that takes longer or shorter by this part changes what is told
 const REPLACED = "Another session has replaced the one shown here. If pictures were kept, Open session lists the old one.";
 
 /** @type {Lists} */
@@ -42,6 +43,7 @@ export class Store {
   columns = signal(1); // of the grid
   mixing = signal(/** @type {number | null} */ (null)); // the tile that is to be mixed with the next one
   left = signal(-1); // the version of the offer that the user has left without a choice
+  stepMs = signal(0); // roughly what a step takes
   letters = signal(browserMemory.recall(LETTERS) !== "off"); // whether there are shortcuts of one letter
   opening = false; // whether this page is opening a session
 
@@ -164,8 +166,8 @@ export class Store {
    * @param {number} steps
    */
   timeOf(steps) {
-    const seconds = (steps * Math.max(this.now("step_ms") ?? 0, 1000 / this.settings.value.limit)) / 1000;
-    if (!seconds || seconds < 2) return "";
+    const seconds = (steps * Math.max(this.stepMs.value, 1000 / this.settings.value.limit)) / 1000;
+    if (seconds < 2) return "";
     return seconds < 100 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
   }
 
@@ -198,6 +200,7 @@ export class Store {
     if (this.#renewed(head)) this.#forget(head.epoch !== this.latest.value?.epoch);
     if (head.notice && head.notice !== this.latest.value?.notice) this.front.notice(head.notice);
     this.latest.value = head;
+    if (head.step_ms && Math.abs(head.step_ms - this.stepMs.value) > STEADY * this.stepMs.value) this.stepMs.value = head.step_ms;
     const { history, shelf, masks } = this.lists.value;
     if (head.history ?? head.shelf ?? head.masks) {
       this.lists.value = { history: head.history ?? history, shelf: head.shelf ?? shelf, masks: head.masks ?? masks };
