@@ -50,13 +50,15 @@ export class Front {
    * @param {Promise<{default: Opened["View"]}>} module
    * @param {Record<string, any>} props
    * @param {() => number | null} [enlarges] the tile that it shows
+   * @returns {Promise<boolean>} false: one of its kind is open already, or it could not be loaded
    */
   async open(module, props, enlarges = () => null) {
     const found = await this.loaded(module);
-    if (!found || this.dialogs.value.some(({ View }) => View === found.default)) return;
+    if (!found || this.dialogs.value.some(({ View }) => View === found.default)) return false;
     const id = ++this.#numbers;
     const closed = () => (this.dialogs.value = this.dialogs.value.filter((dialog) => dialog.id !== id));
     this.dialogs.value = [...this.dialogs.value, { id, View: found.default, props: { ...props, closed }, enlarges }];
+    return true;
   }
 
   /**
@@ -68,7 +70,7 @@ export class Front {
    * @returns {Promise<boolean>}
    */
   ask(question, yes, no) {
-    return new Promise((answer) => this.open(import("./ask.js"), { question, yes, no, answer }));
+    return new Promise(async (answer) => (await this.open(import("./ask.js"), { question, yes, no, answer })) || answer(false));
   }
 
   /** @param {string} text for screen readers */

@@ -143,8 +143,8 @@ function LevelCard({ commands }) {
       <${Button} id="anneal" class="" icon="anneal" label=${left ? `${left} left` : "Anneal"} letter="A" title="Lower the noise level slowly to its minimum, then pause (A)" run=${() => commands.anneal()} />
       <label>in <${Whole} id="anneal-steps" low=${1} high=${store.about.max_anneal} value=${steps} commands=${commands}
         set=${(/** @type {number} */ value) => setSteps((commands.annealSteps = value))} enter=${() => commands.anneal()} /> steps</label>
-      <span id="anneal-time" class="muted">${time && `≈ ${time}`}</span>
     </div>
+    <p id="anneal-time">${time && `about ${time}`}</p>
   </section>`;
 }
 
@@ -175,6 +175,8 @@ export function Lazy({ when, load, children, ...rest }) {
  * @param {{id: string, low: number, high: number, value: number, commands: Commands, set: (value: number) => void, enter: () => void}} props
  */
 function Whole({ id, low, high, value, commands, set, enter }) {
+  const input = /** @type {{current: HTMLInputElement}} */ (useRef(null));
+  useLayoutEffect(() => void (input.current.value = String(value)), [value]); // what is being typed stays
   /** @param {{currentTarget: HTMLInputElement}} event */
   const take = ({ currentTarget: field }) => {
     const given = Math.round(field.valueAsNumber);
@@ -187,7 +189,7 @@ function Whole({ id, low, high, value, commands, set, enter }) {
   const press = (event) => {
     if (event.key === "Enter") take(event), enter();
   };
-  return html`<input id=${id} type="number" min=${low} max=${high} step="1" inputmode="numeric" value=${value} onChange=${take} onKeyDown=${press} />`;
+  return html`<input id=${id} type="number" min=${low} max=${high} step="1" inputmode="numeric" ref=${input} onChange=${take} onKeyDown=${press} />`;
 }
 
 /** @param {{commands: Commands}} props what can be done with the picked tile */

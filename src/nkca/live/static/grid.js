@@ -1,7 +1,7 @@
 // The grid of tiles, the line above it, and its largest fit in the room that there is.
 
 import { MODES } from "./commands.js";
-import { Check, Icon } from "./controls.js";
+import { Button, Check, Icon } from "./controls.js";
 import { html, useLayoutEffect, useRef, useState } from "./preact.js";
 
 /** @import { Commands } from "./commands.js" */
@@ -56,8 +56,8 @@ function Hint({ commands }) {
   }
   const resting = store.now("epoch") >= 0 && !store.now("annealing") && store.now("level") <= store.about.min_level + 0.01;
   if (resting) {
-    return html`<p id="hint">At level ${store.now("level").toFixed(2)} a step changes next to nothing.
-      <button id="walk" class="small" type="button" onClick=${() => commands.walkAt(WALK)}>Walk at ${WALK.toFixed(2)}</button></p>`;
+    return html`<p id="hint">At level ${store.now("level").toFixed(2)} a step changes next to nothing.</p>
+      <${Button} id="walk" class="small" label=${`Walk at ${WALK.toFixed(2)}`} run=${() => commands.walkAt(WALK)} />`;
   }
   return html`<p id="hint">${hintFor(store)}</p>`;
 }
