@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nkca.kernels.continuous import ContinuousKernel
     from nkca.kernels.contract import Kernel
     from nkca.levels import LevelDraw, anneal
+    from nkca.live.experiment import Choices
     from nkca.metrics.measure import measure
     from nkca.models.build import load_model
     from nkca.models.checkpoint import export_model
@@ -53,6 +54,7 @@ _HOME = {
     "CategoricalKernel": "nkca.kernels.categorical",
     "CategoricalPixels": "nkca.pixels",
     "Chain": "nkca.chain",
+    "Choices": "nkca.live.experiment",
     "Condition": "nkca.denoisers.condition",
     "Conditioned": "nkca.denoisers.condition",
     "ContinuousKernel": "nkca.kernels.continuous",
@@ -108,6 +110,7 @@ __all__ = [
     "CategoricalKernel",
     "CategoricalPixels",
     "Chain",
+    "Choices",
     "Condition",
     "Conditioned",
     "ContinuousKernel",

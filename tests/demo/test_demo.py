@@ -106,6 +106,9 @@ def test_the_wheel_holds_it(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("nkca/demo/demo.pt") == MODEL.read_bytes()
+        page = {path.name for path in (ROOT / "src" / "nkca" / "live" / "static").iterdir()}
+        assert {"preact.js", "LICENSES.txt"} <= page
+        assert {f"nkca/live/static/{name}" for name in page} <= set(archive.namelist())
 
 
 def test_halves_that_overflow_are_refused(tmp_path: Path) -> None:

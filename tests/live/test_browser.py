@@ -63,6 +63,8 @@ def running(*arguments: object) -> Iterator[tuple[str, "subprocess.Popen[bytes]"
     """As `interactive`, with the process."""
     command = [sys.executable, "-m", "nkca.cli.interactive", *map(str, arguments)]
     command += ["--no-browser", f"--batch-size={TILES}", "--device=cpu"]
+    if not any(str(argument).startswith("--visualize") for argument in arguments):
+        command += ["--visualize=z"]  # so that tiles are the pictures that a replay writes
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -135,14 +137,32 @@ class User:
     def until_step_after(self, step: int) -> None:
         self.wait(lambda: self.state["step"] > step)
 
+    def until_is(self, name: str, value: object) -> None:
+        self.wait(lambda: self.state[name] == value)
+
+    def until_shown(self, selector: str, count: int) -> None:
+        self.wait(lambda: self.page.locator(selector).count() == count)
+
     def until_step(self, step: int) -> None:
         self.wait(lambda: self.state["step"] == step)
+
+    def open_session(self, path: Path) -> None:
+        """Choose a session file in the dialog for it."""
+        self.page.locator("#sessions").click()
+        self.page.locator("#session-load").set_input_files(path)
 
     def download(self, selector: str) -> bytes:
         with self.page.expect_download() as download:
             self.page.locator(selector).click()
         content: bytes = Path(download.value.path()).read_bytes()
         return content
+
+    def download_bytes(self, path: str) -> bytes:
+        """What the page gets from this address."""
+        content: list[int] = self.page.evaluate(
+            "async (path) => [...new Uint8Array(await (await fetch(path)).arrayBuffer())]", path
+        )
+        return bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +396,7 @@ def test_shelf_session_and_replay(
 
         user.page.locator("#restart-noise").click()
         user.wait(lambda: user.state["step"] == 0)
-        user.page.locator("#session-load").set_input_files(tmp_path / "session.json")
+        user.open_session(tmp_path / "session.json")
         user.page.locator("#ask-yes").click()
         user.wait(lambda: user.state["replaying"] is None and all(equal(last, user.tiles())))
         assert user.state["level"] == level
@@ -512,15 +532,14 @@ def test_large_pictures_and_sessions(chromium: Any, address: str, tmp_path: Path
         json.dumps(session | {"batch_size": TILES + 1, "events": [*session["events"], *select]})
     )
     (tmp_path / "larger.json").write_bytes(bytes(33 << 20))
-    chooser = user.page.locator("#session-load")
-    chooser.set_input_files(tmp_path / "larger.json")
+    user.open_session(tmp_path / "larger.json")
     user.page.get_by_text("too large for the page").wait_for()
-    chooser.set_input_files(tmp_path / "large.json")
+    user.open_session(tmp_path / "large.json")
     user.page.locator("#ask-yes").click()
     user.page.get_by_text(f"has {TILES + 1} chains, the command has {TILES}").wait_for()
     user.page.locator("#ask-no").click()
     user.page.get_by_text("The session was not opened.").wait_for()
-    chooser.set_input_files(tmp_path / "large.json")
+    user.open_session(tmp_path / "large.json")
     user.page.locator("#ask-yes").click()
     user.page.get_by_text("Open it all the same").wait_for()
     user.page.locator("#ask-yes").click()
@@ -589,3 +608,273 @@ def test_the_token_is_exchanged_for_a_cookie(chromium: Any, checkpoint: Path) ->
         assert typed.page.url == place
         for one in (context, stranger):
             one.close()
+
+
+# --------------------------------------------------------------------------------------------
+# The first load, and who uses the page otherwise than with eyes and a mouse
+
+MAX_REQUESTS, MAX_BYTES = 10, 60_000
+
+
+def test_the_first_load_is_small(chromium: Any, address: str) -> None:
+    """All requests until the first frame is on the screen, and their bytes on the network."""
+    context = chromium.new_context()
+    page = context.new_page()
+    network = context.new_cdp_session(page)
+    sent: list[str] = []
+    received: list[float] = []
+    network.on("Network.requestWillBeSent", lambda event: sent.append(event["request"]["url"]))
+    network.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    network.send("Network.enable")
+    user = User(page).open(address)
+    loaded = [url for url in sent if not url.startswith("data:")]
+    user.wait(lambda: len(received) >= len(loaded))
+    assert any(url.endswith("/static/app.js") for url in loaded)
+    assert len(loaded) <= MAX_REQUESTS, loaded
+    assert sum(received) <= MAX_BYTES
+    context.close()
+
+
+def picked_colours(user: User) -> set[str]:
+    """The colours of the frames of a tile that is picked, and of one that is not."""
+    script = """(tile) => getComputedStyle(
+      document.querySelector(`[data-tile="${tile}"]`).parentElement, "::after").borderTopColor"""
+    return {user.page.evaluate(script, tile) for tile in (1, 4)}
+
+
+def test_forced_colours_show_which_tile_is_picked(user: User, address: str) -> None:
+    user.page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    user.open(address)
+    user.press("2")
+    user.wait(lambda: user.state["picked"] == 1)
+    user.wait(lambda: len(picked_colours(user)) == 2)
+    ground = user.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground in picked_colours(user), "the frame of a tile that is not picked is not seen"
+
+
+CONTRAST = """() => {
+  const style = getComputedStyle(document.querySelector(".number"));
+  const [red, green, blue, alpha = 1] = style.backgroundColor.match(/[\\d.]+/g).map(Number);
+  const light = (...rgb) => {
+    const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.map((v) => linear(v / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const over = (colour, part, ground) => colour * part + ground * (1 - part);
+  const opacity = Number(style.opacity);
+  const ground = [red, green, blue].map((v) => over(over(v, alpha, 255), opacity, 255));
+  const text = style.color.match(/[\\d.]+/g).slice(0, 3).map((v, i) => over(Number(v), opacity, 255));
+  const [low, high] = [light(...ground), light(...text)].sort((a, b) => a - b);
+  return (high + .05) / (low + .05);
+}"""
+
+
+def test_tile_numbers_can_be_read_over_white(user: User, address: str) -> None:
+    user.open(address)
+    assert user.page.evaluate(CONTRAST) >= 4.5
+
+
+LISTEN = """() => {
+  window.heard = 0;
+  const live = "[role=status], [role=alert], [aria-live=polite], output:not([aria-live=off])";
+  const hear = (changes) => changes.forEach(({ target }) => {
+    const element = target instanceof Element ? target : target.parentElement;
+    window.heard += Boolean(element?.closest(live));
+  });
+  const all = { subtree: true, childList: true, characterData: true };
+  new MutationObserver(hear).observe(document.body, all);
+}"""
+
+
+def test_an_anneal_speaks_at_its_start_not_at_every_step(user: User, address: str) -> None:
+    user.open(address)
+    user.page.locator("#anneal-steps").fill("30")
+    user.page.evaluate(LISTEN)
+    user.page.locator("#anneal").click()
+    user.until_step(30)
+    user.wait(lambda: "Annealing in 30 steps" in user.page.locator("#status").inner_text())
+    assert user.page.evaluate("window.heard") <= 3
+
+
+def test_after_an_anneal_the_chains_can_walk_again(user: User, address: str) -> None:
+    user.open(address)
+    assert user.page.locator("#walk").count() == 0
+    user.page.locator("#anneal-steps").fill("3")
+    user.page.locator("#anneal").click()
+    user.until_step(3)
+    user.wait(lambda: not user.state["running"])
+    user.page.locator("#walk").click()
+    user.wait(lambda: user.state["running"] and user.state["level"] == 0.3)
+    user.until_step_after(5)
+
+
+def test_an_anneal_of_too_many_steps_is_put_right_and_timed(user: User, address: str) -> None:
+    user.open(address)
+    user.page.locator("#speed").select_option("1")
+    steps = user.page.locator("#anneal-steps")
+    steps.fill("999999")
+    steps.press("Tab")
+    user.page.get_by_text("A whole number from 1 to 10,000 goes here").wait_for()
+    assert steps.input_value() == "10000"
+    assert user.page.locator("#anneal-time").inner_text() == "about 167 min"
+    user.page.locator("#anneal").click()
+    user.wait(lambda: user.state["annealing"] > 9_000)
+    steps.focus()
+    user.press("Control+a", "5")
+    user.until_step_after(user.state["step"] + 1)
+    assert steps.input_value() == "5", "what is being typed stays"
+
+
+def test_arrow_keys_move_by_rows_within_the_grid(user: User, address: str) -> None:
+    user.open(address)
+    user.press("ArrowUp", "+", "+", "-")
+    user.wait(lambda: user.state["level"] == 0.52)
+    columns = len(user.page.evaluate("getComputedStyle(grid).gridTemplateColumns").split())
+    assert columns == 3
+    user.page.locator('[data-tile="1"]').click()
+    user.wait(lambda: user.state["picked"] == 1)
+    for key, tile in (("ArrowDown", 4), ("ArrowDown", 4), ("ArrowRight", 5), ("ArrowUp", 2)):
+        user.press(key)
+        user.until_is("picked", tile)
+        user.until_shown(f'[data-tile="{tile}"]:focus', 1)
+    assert user.state["level"] == 0.52
+
+
+def test_a_picture_of_another_shape_is_not_cropped_silently(
+    user: User, address: str, tmp_path: Path
+) -> None:
+    for name, size in (("square", (40, 40)), ("wide", (60, 40)), ("high", (40, 70))):
+        Image.new("RGB", size, (9, 200, 9)).save(tmp_path / f"{name}.png")
+    user.open(address)
+    chooser, toast = user.page.locator("#open-image"), user.page.locator(".toast")
+    pictures = (
+        ("square", None),
+        ("wide", "60 × 40, the model's are 8 × 8: the left and right edges were cut off"),
+        ("high", "40 × 70, the model's are 8 × 8: the upper and lower edges were cut off"),
+    )
+    for number, (name, words) in enumerate(pictures, 1):
+        chooser.set_input_files(tmp_path / f"{name}.png")
+        user.until_shown("#filmstrip button", number)
+        if words:
+            toast.get_by_text(words).wait_for()
+    assert toast.count() == 2
+
+
+def test_the_shelf_is_one_tab_stop_and_pictures_move_and_go(user: User, address: str) -> None:
+    user.open(address)
+    for number in (1, 2, 3):
+        user.press(str(number), "k")
+        user.until_shown("#shelf .kept", number)
+    shelf = user.page.locator("#shelf .kept")
+
+    def names() -> list[int]:
+        return [kept["tile"] for kept in user.state["shelf"]["items"]]
+
+    def focused() -> str:
+        return str(user.page.evaluate("document.activeElement.ariaLabel"))[:9]
+
+    assert user.page.locator('#shelf [tabindex="0"]').count() == 1
+    shelf.nth(0).drag_to(shelf.nth(2))
+    user.wait(lambda: names() == [1, 2, 0])
+    shelf.nth(0).focus()
+    user.press("ArrowRight", "Alt+ArrowLeft")
+    user.wait(lambda: names() == [2, 1, 0])
+    user.wait(lambda: focused() == "kept_0003")
+    user.press("Delete")
+    user.wait(lambda: names() == [1, 0])
+    user.wait(lambda: focused() == "kept_0002")
+    user.page.get_by_text("Put back", exact=True).click()
+    user.wait(lambda: len(names()) == 3)
+
+
+AXE = Path(__file__).parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
+RUN_AXE = """async () => (await axe.run()).violations.map(
+  ({id, nodes}) => `${id}: ${nodes.map(({target}) => target).join(", ")}`)"""
+VIEWS = {"": None, "p": "#paint-dialog", "e": "#zoom-dialog", "?": "#help-dialog"}
+SIZES = ((1280, 720), (768, 1024), (390, 844))
+
+
+@pytest.mark.skipif(
+    not AXE.exists(), reason=f"axe-core is not installed: npm ci --prefix {AXE.parents[2]}"
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(chromium: Any, address: str, scheme: str) -> None:
+    context = chromium.new_context(color_scheme=scheme, reduced_motion="reduce")
+    user = User(context.new_page()).open(address)
+    user.page.evaluate(AXE.read_text())
+    user.press("2", "k", "s")
+    user.wait(lambda: user.page.locator("#filmstrip button").count() == 1)
+    for width, height in SIZES:
+        user.page.set_viewport_size({"width": width, "height": height})
+        for key, dialog in VIEWS.items():
+            user.press(*key)
+            if dialog:
+                user.page.locator(dialog).wait_for()
+            assert user.page.evaluate(RUN_AXE) == [], (width, scheme, dialog)
+            if dialog:
+                user.press("Escape")
+                user.page.locator(dialog).wait_for(state="hidden")
+    context.close()
+
+
+def test_finished_choose_fan_mix_discard_keep_and_replay(
+    user: User, checkpoint: Path, tmp_path: Path
+) -> None:
+    with interactive(checkpoint, "--visualize=finished") as address:
+        user.open(address)
+        page = user.page
+        finished = "window.nkca.state && window.nkca.state.pictured === window.nkca.state.version"
+
+        def settle(condition: Callable[[], Any] = lambda: True) -> None:
+            user.wait(lambda: page.evaluate(finished) and user.state and condition())
+
+        settle()
+        first = user.tiles()
+        page.locator("#show-z").click()
+        user.wait(lambda: page.evaluate("window.nkca.onScreen") >= 0)
+        page.locator("#show-finished").click()
+        user.wait(lambda: all(equal(first, user.tiles())))
+        user.make_steps(2)
+        settle()
+        assert not any(equal(first, user.tiles()))
+
+        user.press("2", "c")
+        settle(lambda: user.state["choosing"])
+        assert user.state["picked"] is None, "the current picture is not marked"
+        for number in range(10):
+            page.locator(f'[data-tile="{number % TILES}"]').click()
+            settle(lambda done=number: user.state["choices"] == done + 1)
+        user.press("Escape", "4")
+        settle(lambda: user.state["picked"] == 3)
+        assert user.state["choices"] == 10, "after Esc a number picks"
+        lines = user.download("#choices-csv").decode().splitlines()
+        assert len(lines) == 11
+        assert all(int(line.rsplit(",", 1)[1]) > 0 for line in lines[1:]), "the time of each"
+
+        user.press("f")
+        settle(lambda: len(set(user.state["tile_levels"])) == TILES)
+        user.press("6")
+        page.locator("#use-level").click()
+        settle(lambda: user.state["level"] == user.state["tile_levels"][5])
+        user.make_steps(1)
+        settle()
+        before = user.state["version"]
+        user.press("1", "m")
+        page.locator('[data-tile="4"]').click()
+        settle(lambda: user.state["version"] > before)
+        mixed = user.tiles()
+        user.press("2", "x")
+        settle(lambda: not all(equal(mixed, user.tiles())))
+        assert equal(mixed, user.tiles()) == [number != 1 for number in range(TILES)]
+        user.press("Shift+X")
+        settle(lambda: equal(mixed, user.tiles()) == [False] * TILES)
+        shown = user.tile(1)
+        user.press("k")
+        user.wait(lambda: len(user.state["shelf"]["items"]) == 1)
+        (tmp_path / "session.json").write_bytes(user.download("#session-save"))
+        kept = np.asarray(Image.open(io.BytesIO(user.download_bytes("/api/kept/1.png"))))
+        assert np.abs(kept[..., 0].astype(int) - shown[..., 0]).max() <= 1
+    replay(checkpoint, tmp_path)
+    again = np.asarray(Image.open(tmp_path / "again" / "kept_0001.png"))
+    assert np.array_equal(again, kept)
+    assert (tmp_path / "again" / "choices.csv").read_text().splitlines() == lines

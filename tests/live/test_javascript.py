@@ -14,6 +14,7 @@ from nkca.live.chains.events import EVENTS, Pick
 HERE = Path(__file__).parent / "js"
 PAGE = Path(__file__).resolve().parents[2] / "src" / "nkca" / "live" / "static"
 TSC = HERE / "node_modules" / "typescript" / "bin" / "tsc"
+VENDORED = PAGE.resolve() / "preact.js"
 NODE = shutil.which("node") or ""
 
 
@@ -57,12 +58,22 @@ def test_types_of_all_modules_of_the_page(tsc: list[str]) -> None:
     code, output = run(*tsc, "--project", str(HERE), "--listFiles")
     assert code == 0, output
     read = {Path(line).resolve() for line in output.splitlines()}
-    assert set(PAGE.resolve().glob("*.js")) <= read
+    written = {file for file in PAGE.resolve().glob("*.js") if file != VENDORED}
+    assert written and written <= read
+
+
+def test_preact_is_what_its_packages_published(tsc: list[str]) -> None:
+    """The versions and hashes of the packages are in package-lock.json."""
+    made = subprocess.run([tsc[0], "vendor.mjs"], cwd=HERE, capture_output=True, check=True).stdout
+    assert VENDORED.read_bytes() == made
+    licences = (PAGE / "LICENSES.txt").read_text()
+    for name, version in re.findall(r"(\S+) (\d+\.\d+\.\d+)", made.decode().splitlines()[0]):
+        assert f"==== {name} {version} " in licences, name
 
 
 def test_a_wrong_event_is_found(tsc: list[str], tmp_path: Path) -> None:
     """The negative control: the same options find a misspelt field and an argument without a type."""
-    queue = (PAGE / "queue.js").as_posix()
+    queue = (PAGE / "loop.js").as_posix()
     (tmp_path / "wrong.js").write_text(
         f"import {{ Queue }} from {json.dumps(queue)};\n"
         'new Queue().add({ do: "level", value: 0.5 });\n'

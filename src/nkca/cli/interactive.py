@@ -40,10 +40,10 @@ logger = logging.getLogger("nkca")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
 @click.option(
     "--visualize",
-    type=Choice(["z", "x", "both"]),
-    default="z",
+    type=Choice(["finished", "z", "x", "both"]),
+    default="finished",
     show_default=True,
-    help="Show the denoised picture z, the noisy state x, or both.",
+    help="Show where each chain would end, the denoised picture z, the noisy state x, or both.",
 )
 @click.option("--rescale", is_flag=True, help="Stretch the contrast of each picture.")
 @click.option(

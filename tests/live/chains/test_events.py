@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from nkca.errors import InputError
-from nkca.live.chains.events import EVENTS, Level, Lock, Pick, Restart, Spread, as_json, parse_event
+from nkca.live.chains.event_json import as_json, parse_event
+from nkca.live.chains.events import EVENTS, Level, Lock, Pick, Restart, Spread
 
 GOOD: list[dict[str, Any]] = [
     {"do": "run"},
@@ -15,6 +16,8 @@ GOOD: list[dict[str, Any]] = [
     {"do": "anneal", "steps": 10_000},
     {"do": "pick", "tile": None},
     {"do": "spread", "tile": 3, "seen": 41},
+    {"do": "choose", "tile": 3, "steps": 2, "seen": 41, "milliseconds": 900},
+    {"do": "keep", "tile": 3, "seen": 41, "finished": True},
     {"do": "lock", "tile": 3, "locked": False, "seen": None},
     {"do": "paint", "tile": 0, "mask": "", "seen": 0},
     {"do": "start", "tile": None, "image": "aGk="},
@@ -61,7 +64,7 @@ def test_events_have_their_values() -> None:
     assert parse_event({"do": "restart", "source": "noise", "seed": 3}) == Restart("noise", 3)
     assert parse_event({"do": "pick", "tile": None}) == Pick(None)
     assert parse_event({"do": "level", "level": 0.25}) == Level(0.25)
-    assert len(EVENTS) == 21
+    assert len(EVENTS) == 25
 
 
 @pytest.mark.parametrize(("value", "message"), BAD.values(), ids=BAD.keys())

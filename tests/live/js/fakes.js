@@ -1,7 +1,6 @@
 // A loop with a fake clock and a fake server, both controlled by the test.
 
-import { ServerError } from "../../../src/nkca/live/static/api.js";
-import { Loop } from "../../../src/nkca/live/static/loop.js";
+import { Loop, ServerError } from "../../../src/nkca/live/static/loop.js";
 
 const HEAD = { running: false, replaying: null, level: 0.5, annealing: 0, picked: null, locked: [] };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { withPending } from "../../../src/nkca/live/static/optimistic.js";
+import { withPending } from "../../../src/nkca/live/static/commands.js";
 
 const HEAD = Object.freeze({
   version: 7, epoch: 1, step: 40, batch: 4, level: 0.5, annealing: 3, running: false, seed: 1, change: null,

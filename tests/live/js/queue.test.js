@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Queue } from "../../../src/nkca/live/static/queue.js";
+import { Queue } from "../../../src/nkca/live/static/loop.js";
 
 const RUN = { do: "run" };
 const PAUSE = { do: "pause" };

@@ -123,7 +123,7 @@ def good() -> dict[str, Any]:
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "format": ({"format": "other"}, "not a session"),
-    "newer": ({"schema": 3}, "schema 3 is not known here; update nkca"),
+    "newer": ({"schema": 4}, "schema 4 is not known here; update nkca"),
     "unknown": ({"evil": 1}, "unknown field 'evil'"),
     "shape": ({"data_shape": [1, 4]}, "height, width"),
     "shape of text": ({"data_shape": "146"}, "height, width"),
@@ -141,7 +141,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "events": ({"events": {}}, "at most"),
     "event": ({"events": [{"do": "fly"}]}, "unknown event 'fly'"),
     "not recorded": ({"events": [{"do": "step", "times": 1}, {"do": "stop"}]}, "event 1: 'stop'"),
-    "older": ({"schema": 0}, "'schema' must be 1 to 2"),
+    "older": ({"schema": 0}, "'schema' must be 1 to 3"),
     "missing": ({"lag": None}, "'lag' must be"),
 }
 

@@ -408,7 +408,7 @@ SESSIONS: dict[str, tuple[Ask, int]] = {
     "deep session": (load(deep(100_000)), 422),
     "NaN in a session": (load(session().replace(b"0.5", b"NaN")), 422),
     "huge number in a session": (load(session().replace(b"0.5", b"9" * 9999)), 422),
-    "schema of the future": (load(session(schema=3)), 422),
+    "schema of the future": (load(session(schema=4)), 422),
     "unknown field in a session": (load(session(path="/etc/passwd")), 422),
     "another shape": (load(session(data_shape=[3, 4, 6])), 422),
     "no shape": (load(session(data_shape=[1, 4])), 422),

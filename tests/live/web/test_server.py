@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import dataclasses
+import gzip
 import io
 import json
 import os
+import re
 import threading
 import time
 import zipfile
@@ -25,7 +27,8 @@ from nkca.data.decode import fit
 from nkca.distributions.normal import Normal
 from nkca.live.chains.explorer import Setup
 from nkca.live.web.guard import HEADERS, Access
-from nkca.live.web.server import FIT_BYTES, make_app, page_files
+from nkca.live.web.page import page_files
+from nkca.live.web.server import FIT_BYTES, make_app
 from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import FullError, Worker
 from nkca.models.model import Model
@@ -135,13 +138,40 @@ def test_about(ask: Asked) -> None:
 
 def test_the_page_and_its_parts(ask: Asked) -> None:
     assert ask(Ask("/")).headers["content-type"] == "text/html; charset=utf-8"
-    got = ask(Ask("/static/icon.svg"))
-    assert (got.status, got.headers["content-type"]) == (200, "image/svg+xml")
     assert ask(Ask("/static/style.css")).headers["content-type"] == "text/css; charset=utf-8"
     assert ask(Ask("/static/app.js")).headers["content-type"] == "text/javascript; charset=utf-8"
     assert ask(Ask("/static/none.js")).status == 404
     for name in page_files():
         assert ask(Ask(f"/static/{name}")).status == 200, name
+
+
+def test_a_file_of_the_page_is_sent_once_and_compressed(ask: Asked) -> None:
+    plain = ask(Ask("/static/app.js"))
+    assert "content-encoding" not in plain.headers
+    assert plain.headers["cache-control"] == "no-cache", "kept, but asked about again"
+    packed = ask(Ask("/static/app.js", headers=[("Accept-Encoding", "br, gzip")]))
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    assert gzip.decompress(packed.body) == plain.body
+    tag = packed.headers["etag"]
+    assert tag == plain.headers["etag"] != ask(Ask("/static/loop.js")).headers["etag"]
+    for known in (tag, f'"other", {tag}', "*"):
+        got = ask(Ask("/static/app.js", headers=[("If-None-Match", known)]))
+        assert (got.status, got.body, got.headers["etag"]) == (304, b"", tag), known
+    assert ask(Ask("/static/app.js", headers=[("If-None-Match", '"other"')])).status == 200
+
+
+def test_the_page_holds_the_facts_of_about() -> None:
+    """They save the page a request; a name with markup in it stays text."""
+    model = exact_model()
+    origin = dataclasses.replace(origin_of(model), checkpoint="</script><script>alert(1)")
+    app = make_app(SharedExplorer(model, origin, Setup(4, seed=5)), Worker(), Access())
+    page = answer(app, Ask("/")).body.decode()
+    assert "alert(1)" in page and "<script>alert" not in page
+    (facts,) = re.findall(r'<script type="application/json" id="about">(.*?)</script>', page)
+    assert json.loads(facts) == answer(app, Ask("/api/about")).json
+    packed = answer(app, Ask("/", headers=[("Accept-Encoding", "gzip")]))
+    assert gzip.decompress(packed.body).decode() == page
 
 
 @pytest.mark.parametrize("path", ["/", "/api/about", "/api/none", "/static/x", "/api/turn"])
@@ -150,7 +180,13 @@ def test_every_response_has_the_security_headers(ask: Asked, path: str) -> None:
     assert {name: headers[name.lower()] for name in HEADERS} == HEADERS
 
 
-EMPTY = ["/api/shelf.png", "/api/shelf.zip", "/api/recording.gif", "/api/recording.mp4"]
+EMPTY = [
+    "/api/choices.csv",
+    "/api/shelf.png",
+    "/api/shelf.zip",
+    "/api/recording.gif",
+    "/api/recording.mp4",
+]
 
 
 @pytest.mark.parametrize("path", EMPTY)

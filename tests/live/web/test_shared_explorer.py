@@ -27,6 +27,7 @@ from nkca.live.chains.events import (
     Stop,
 )
 from nkca.live.chains.explorer import Setup
+from nkca.live.chains.finish import STEPS, finish
 from nkca.live.session.file import parse_session, to_json
 from nkca.live.web.frames import View
 from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer, Turn, parse_turn
@@ -255,6 +256,67 @@ def test_a_step_that_no_page_waits_for_is_cancelled() -> None:
     assert shared.explorer.state is before, "all or nothing"
 
 
+FINISHED = View("finished")
+
+
+def test_still_tiles_are_finished_in_the_turn_after_an_action() -> None:
+    """The answer to an action costs no finishing; the page goes on showing what it has until then."""
+    shared = shared_of()
+    first = shared.turn(Turn(seen=-1, view=FINISHED))
+    assert (first.head["pictured"], bool(first.png)) == (0, True)
+    calls = calls_of(shared.model)
+    calls.clear()
+    event = shared.turn(Turn(seen=0, pictured=0, events=(MakeSteps(1),), view=FINISHED))
+    assert (event.head["version"], event.head["pictured"], event.png) == (1, None, b"")
+    assert len(calls) <= 2
+    finished = shared.turn(Turn(seen=1, pictured=0, view=FINISHED))
+    assert finished.head["pictured"] == 1
+    moment = shared.explorer.state.moment
+    expected = finish(shared.explorer.model, moment, list(range(TILES)))
+    assert np.array_equal(pixels(finished), expected.flatten(0, 2).numpy())
+    calls.clear()
+    again = shared.turn(Turn(seen=1, pictured=1, view=FINISHED))
+    other_page = shared.turn(Turn(seen=-1, view=FINISHED))
+    assert (again.png, other_page.png) == (b"", finished.png)
+    assert not calls, "finished once, for all pages"
+
+
+def test_a_page_that_shows_nothing_gets_denoised_pictures_at_once() -> None:
+    shared = shared_of()
+    frame = shared.turn(Turn(events=(MakeSteps(2),), view=FINISHED))
+    shown = shared.explorer.state.moment.pictures.flatten(0, 2).numpy()
+    assert frame.head["pictured"] is None
+    assert np.array_equal(pixels(frame), shown)
+
+
+def test_running_chains_are_finished_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the time at most goes into finishing; frames between carry no picture."""
+    clock = [0.0]
+    monkeypatch.setattr("nkca.live.web.finished_view.time.perf_counter", lambda: clock[0])
+    shared = shared_of()
+    denoise = shared.model.chain.denoiser
+
+    def timed(*arguments: Any) -> Any:
+        clock[0] += 1
+        return denoise(*arguments)
+
+    shared._denoiser.denoiser = timed
+    seen = pictured = shared.turn(Turn(view=FINISHED)).head["version"]
+    shared.turn(Turn(seen=seen, events=(Level(0.6), RunChains()), view=FINISHED))
+    seen, finished = shared.explorer.state.moment.version, []
+    for _ in range(60):
+        frame = shared.turn(Turn(seen=seen, pictured=pictured, steps=1, view=FINISHED))
+        seen = frame.head["version"]
+        finished.append(bool(frame.png))
+        assert frame.head["pictured"] == (seen if frame.png else None)
+    each = STEPS * sum(finished)
+    assert 5 < sum(finished) < 30
+    assert each <= (60 + each) / 3 + STEPS
+    last = shared.turn(Turn(seen=seen, pictured=pictured, events=(Pause(),), view=FINISHED))
+    still = shared.turn(Turn(seen=last.head["version"], pictured=pictured, view=FINISHED))
+    assert still.head["pictured"] == still.head["version"]
+
+
 GOOD_TURN: dict[str, Any] = {"seen": 3, "events": [{"do": "run"}], "steps": 2, "show": "both"}
 BAD_TURNS: dict[str, tuple[object, str]] = {
     "no object": ([], "must be an object"),
@@ -265,8 +327,9 @@ BAD_TURNS: dict[str, tuple[object, str]] = {
     "steps": ({**GOOD_TURN, "steps": 65}, "'steps' must be a whole number from 0 to 64"),
     "truth": ({**GOOD_TURN, "seen": True}, "'seen' must be"),
     "only": ({**GOOD_TURN, "only": -1}, "'only' must be a whole number"),
-    "show": ({**GOOD_TURN, "show": "y"}, "'show' must be z, x, both"),
-    "unhashable": ({**GOOD_TURN, "show": ["z"]}, "'show' must be z, x, both"),
+    "show": ({**GOOD_TURN, "show": "y"}, "'show' must be finished, z, x, both"),
+    "pictured": ({**GOOD_TURN, "pictured": -2}, "'pictured' must be a whole number"),
+    "unhashable": ({**GOOD_TURN, "show": ["z"]}, "'show' must be finished, z, x, both"),
     "rescale": ({**GOOD_TURN, "rescale": 1}, "'rescale' true or false"),
     "have": ({**GOOD_TURN, "have": {"secrets": 1}}, "'have' must be an object"),
     "have number": ({**GOOD_TURN, "have": {"shelf": "1"}}, "'shelf' must be a whole number"),

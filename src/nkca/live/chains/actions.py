@@ -17,16 +17,17 @@ from nkca.config.image_size import describe
 from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import InputError
-from nkca.live.chains import events, tiles
+from nkca.live.chains import arrangements, events, shelf, tiles
+from nkca.live.chains.choices import choice_of, offer
+from nkca.live.chains.finish import finish
 from nkca.live.chains.recording import Recording
-from nkca.live.chains.state import ExplorerState, Kept, kept_from, labelled
+from nkca.live.chains.state import ExplorerState, labelled
 from nkca.live.chains.tiles import Tiles
 from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
 from nkca.sampling.ladders import LADDERS
 
 DRAG_VERSIONS = 16  # level changes at most so many versions apart are one action, one undo
-MAX_KEPT = 1000
 
 
 def act(
@@ -40,9 +41,10 @@ def act(
     Raises:
         InputError: if the event cannot be applied.
     """
-    tile = getattr(event, "tile", None)
-    if tile is not None and tile >= len(state.moment):
-        raise InputError(f"there are {len(state.moment)} tiles, counted from 0; got {tile}")
+    for name in ("tile", "other", "source"):
+        tile = getattr(event, name, None)
+        if isinstance(tile, int) and tile >= len(state.moment):
+            raise InputError(f"there are {len(state.moment)} tiles, counted from 0; got {tile}")
     match event:
         case events.RunChains() | events.Pause():
             return dataclasses.replace(state, running=isinstance(event, events.RunChains))
@@ -58,6 +60,16 @@ def act(
             return _start(model, state, event)
         case events.Paint():
             return _paint(model, state, event)
+        case events.Keep():
+            return shelf.keep(model, state, event)
+        case events.Fan():
+            return _fan(model, state, event)
+        case events.Mix():
+            return _mix(model, state, event)
+        case events.Discard():
+            return _discard(model, state, event)
+        case events.Choose():
+            return _choose(model, state, event)
     return _SIMPLE[type(event)](state, event)
 
 
@@ -87,7 +99,7 @@ def _restart(
 ) -> ExplorerState:
     started = tiles.reseeded(state.moment, event.seed)
     if event.source == "noise":
-        started = tiles.from_noise(model, started)
+        started = tiles.from_noise(model, started, started.free)
     elif images is None:
         raise InputError("no images were given to restart from")
     else:
@@ -103,7 +115,7 @@ def _start(model: Model, state: ExplorerState, event: events.Start) -> ExplorerS
     image = read_exact_image(event.image, model.data_shape, reader_for(model.pixels))
     moved = tiles.from_images(model, present, image_per_tile(image, rows), rows)
     where = "all tiles" if event.tile is None else f"tile {event.tile + 1}"
-    return dataclasses.replace(state.acted(moved, f"a picture to {where}"), running=False)
+    return _stopped(state.acted(moved, f"a picture to {where}"))
 
 
 def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerState:
@@ -113,6 +125,41 @@ def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerS
     return state.acted(
         tiles.paint(model, as_seen, event.tile, mask), f"paint on tile {event.tile + 1}"
     )
+
+
+def _choose(model: Model, state: ExplorerState, event: events.Choose) -> ExplorerState:
+    present, source = state.moment, state.seen(event.seen)
+    if source is present and (choice := choice_of(present, event)) is not None:
+        state = dataclasses.replace(state, choices=(*state.choices, choice))
+    offered = offer(model, present, source, event.tile, event.steps)
+    return _stopped(state.acted(offered, f"choose tile {event.tile + 1}"))
+
+
+def _fan(model: Model, state: ExplorerState, event: events.Fan) -> ExplorerState:
+    source = state.seen(event.seen)
+    picture = finish(model, source, [event.tile])[0]
+    moved = arrangements.fan(model, state.moment, source, event.tile, picture)
+    return _stopped(state.acted(moved, f"fan of tile {event.tile + 1}"))
+
+
+def _mix(model: Model, state: ExplorerState, event: events.Mix) -> ExplorerState:
+    moved = arrangements.mix(model, state.moment, event.tile, event.other)
+    return _stopped(state.acted(moved, f"mix tiles {event.tile + 1} and {event.other + 1}"))
+
+
+def _discard(model: Model, state: ExplorerState, event: events.Discard) -> ExplorerState:
+    present, tile = state.moment, event.tile
+    rows = [row for row in present.free if (row == tile) != event.rest]
+    if event.source is None:
+        moved = tiles.from_noise(model, present, rows)
+    else:
+        moved = tiles.copy_tile(present, rows, present, event.source)
+    what = f"all but tile {tile + 1}" if event.rest else f"tile {tile + 1}"
+    return state.acted(moved, f"discard {what}")
+
+
+def _stopped(state: ExplorerState) -> ExplorerState:
+    return dataclasses.replace(state, running=False)
 
 
 def _record(state: ExplorerState, on: bool) -> ExplorerState:
@@ -160,43 +207,7 @@ def _jump(state: ExplorerState, event: events.Jump) -> ExplorerState:
 
 def _back(state: ExplorerState, history: Any, moment: Tiles) -> ExplorerState:
     selected = dataclasses.replace(moment, picked=state.moment.picked)
-    return dataclasses.replace(state.moved(selected), history=history, running=False)
-
-
-def _keep(state: ExplorerState, event: events.Keep) -> ExplorerState:
-    if len(state.shelf) >= MAX_KEPT:
-        raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
-    item = 1 + max((kept.item for kept in state.shelf + state.removed), default=0)
-    kept = kept_from(state.seen(event.seen), event.tile, item)
-    return dataclasses.replace(state, shelf=(*state.shelf, kept))
-
-
-def _remove(state: ExplorerState, event: events.Remove) -> ExplorerState:
-    kept = _item(state.shelf, event.item, "on the shelf")
-    shelf = tuple(other for other in state.shelf if other is not kept)
-    return dataclasses.replace(state, shelf=shelf, removed=(*state.removed, kept)[-MAX_KEPT:])
-
-
-def _restore(state: ExplorerState, event: events.Restore) -> ExplorerState:
-    kept = _item(state.removed, event.item, "among the removed pictures")
-    if len(state.shelf) >= MAX_KEPT:
-        raise InputError(f"the shelf is full: it holds {MAX_KEPT} pictures")
-    removed = tuple(other for other in state.removed if other is not kept)
-    return dataclasses.replace(state, shelf=(*state.shelf, kept), removed=removed)
-
-
-def _move(state: ExplorerState, event: events.Move) -> ExplorerState:
-    kept = _item(state.shelf, event.item, "on the shelf")
-    shelf = [other for other in state.shelf if other is not kept]
-    shelf.insert(event.to, kept)
-    return dataclasses.replace(state, shelf=tuple(shelf))
-
-
-def _item(shelf: tuple[Kept, ...], item: int, where: str) -> Kept:
-    for kept in shelf:
-        if kept.item == item:
-            return kept
-    raise InputError(f"there is no picture {item} {where}")
+    return _stopped(dataclasses.replace(state.moved(selected), history=history))
 
 
 _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]] = {
@@ -207,10 +218,9 @@ _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]]
     events.Undo: _undo,
     events.Redo: _redo,
     events.Jump: _jump,
-    events.Keep: _keep,
-    events.Remove: _remove,
-    events.Restore: _restore,
-    events.Move: _move,
+    events.Remove: shelf.remove,
+    events.Restore: shelf.restore,
+    events.Move: shelf.move,
 }
 
 

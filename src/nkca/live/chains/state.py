@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nkca.errors import InputError
+from nkca.live.chains.choices import Choice
 from nkca.live.chains.events import MAX_TIMES, Event, MakeSteps
 from nkca.live.chains.history import History
 from nkca.live.chains.recording import Recording
@@ -62,9 +63,10 @@ class Kept:
     picture: Tensor
 
 
-def kept_from(moment: Tiles, tile: int, item: int = 0) -> Kept:
-    """A picture for the shelf, from a tile of a moment."""
-    picture = moment.pictures[tile].clone()
+def kept_from(moment: Tiles, tile: int, item: int = 0, picture: Tensor | None = None) -> Kept:
+    """A picture for the shelf, from a tile of a moment; ``picture`` in place of the denoised one."""
+    if picture is None:
+        picture = moment.pictures[tile].clone()
     return Kept(item, tile, moment.step, moment.levels[tile], moment.seed, picture)
 
 
@@ -77,6 +79,7 @@ class ExplorerState:
         removed: pictures removed from the shelf, which can be restored.
         record: the events so far, as the session file stores them; consecutive steps are one event.
         recording: None before the first one.
+        choices: those made so far, undone ones too.
     """
 
     recent: tuple[Tiles, ...]
@@ -86,6 +89,7 @@ class ExplorerState:
     record: Record = Record()
     recording: Recording | None = None
     running: bool = False
+    choices: tuple[Choice, ...] = ()
 
     @property
     def moment(self) -> Tiles:

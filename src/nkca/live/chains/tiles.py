@@ -41,6 +41,8 @@ class Tiles:
         labelled: the version at which it happened.
         stepped: the version that the last step led to.
         only: the one tile that it moved; None: all free ones.
+        offered: the version at which these tiles were offered for a choice, see `nkca.live.chains.choices`.
+        current: the tile with the state from which that offer was made.
     """
 
     version: int
@@ -60,6 +62,8 @@ class Tiles:
     labelled: int = 0
     stepped: int = -1
     only: int | None = None
+    offered: int = -1
+    current: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -188,7 +192,7 @@ def first_tiles(
         locked=(False,) * batch_size,
     )
     if images is None:
-        started = from_noise(model, moment)
+        started = from_noise(model, moment, moment.free)
     else:
         started = from_images(model, moment, images, range(batch_size))
     return dataclasses.replace(started, version=0)
@@ -201,13 +205,12 @@ def reseeded(moment: Tiles, seed: int) -> Tiles:
     )
 
 
-def from_noise(model: Model, moment: Tiles) -> Tiles:
-    """Start the free tiles anew, keeping masks and held pixels.
+def from_noise(model: Model, moment: Tiles, rows: list[int]) -> Tiles:
+    """Start some tiles anew, keeping masks and held pixels.
 
-    Where the model's own way of sampling is the chain, or a free tile holds pixels, tiles start from the
-    prior at level 1, which costs one evaluation. Else they start from samples.
+    Where the model's own way of sampling is the chain, or one of the tiles holds pixels, they start from
+    the prior at level 1, which costs one evaluation. Else they start from samples.
     """
-    rows = moment.free
     if not rows:
         return moment
     if model.sampling.sampler != "chain" and not set(rows) & set(moment.masked):

@@ -1,6 +1,6 @@
 """The session file: JSON with every recorded event, from which a session can be replayed.
 
-format, schema, version     "nkca-session", 2 (1: before `select`), the version of nkca that wrote it
+format, schema, version     "nkca-session", 3 (1: before `select`, 2: before `choose`), of nkca
 checkpoint, checkpoint_sha256, data_shape, lag, precision, device
 batch_size, seed, level     the `Setup` of the session
 images                      the images that it started from, as base64 PNGs of the model's size
@@ -22,14 +22,15 @@ import torch
 from nkca.config.image_size import describe
 from nkca.errors import InputError
 from nkca.live.chains.actions import read_exact_image
-from nkca.live.chains.events import MAX_SEED, Event, MakeSteps, as_json, parse_event
+from nkca.live.chains.event_json import as_json, parse_event
+from nkca.live.chains.events import MAX_SEED, Event, MakeSteps
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.models.model import Model
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 from nkca.version import __version__
 
-FORMAT, SCHEMA = "nkca-session", 2
+FORMAT, SCHEMA = "nkca-session", 3
 MAX_BYTES = 256 << 20
 MAX_EVENTS = 1_000_000
 MAX_BATCH = 1024

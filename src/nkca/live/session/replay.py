@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from nkca.live.chains.choices import choices_csv
 from nkca.live.chains.events import RecordAnimation
 from nkca.live.chains.explorer import Explorer
 from nkca.live.session.export import animation, shelf_files, shelf_grid, tile_files, tile_grid
@@ -44,6 +45,8 @@ def replay_to_files(
     if outputs.animation is not None and state.recording is not None and state.recording.frames:
         name = f"animation.{outputs.animation}"
         contents.append((name, animation(state.recording, outputs.animation)))
+    if state.choices:
+        contents.append(("choices.csv", choices_csv(state.choices)))
     for name, content in contents:
         with atomic_write(directory / name) as file:
             file.write(content)

@@ -1,129 +1,278 @@
-// Builds the page from its parts.
+// Starts the page: its layout, and what lies in front of it, dialogs and messages.
 
-import { about, keptPicture, ServerError } from "./api.js";
-import { startAsk } from "./ask.js";
-import { Commands } from "./commands.js";
-import { Store } from "./store.js";
-import { startDialogs } from "./dialogs.js";
-import { Filmstrip } from "./filmstrip.js";
-import { startFocus } from "./focus.js";
-import { Grid } from "./grid.js";
-import { startHelp } from "./help.js";
-import { Hint } from "./hint.js";
-import { startFrom, startImages } from "./images.js";
-import { startKeys } from "./keys.js";
-import { LevelSlider } from "./level.js";
-import { Viewer } from "./viewer.js";
-import { banner, carryNotices, notice, showCarriedNotices, toast } from "./messages.js";
-import { PaintDialog } from "./paint_dialog.js";
-import { annealSteps, Panel, seed } from "./panel.js";
-import { Recorder } from "./record.js";
-import { Running } from "./running.js";
-import { Session } from "./session.js";
-import { Shelf } from "./shelf.js";
-import { Plot } from "./plot.js";
-import { startTheme } from "./theme.js";
-import { Thumbnails } from "./thumbnails.js";
-import { Zoom } from "./zoom.js";
+import { Commands, startKeys } from "./commands.js";
+import { applyTheme, Button, Header, Icon, Lazy, Panel } from "./controls.js";
+import { Stage } from "./grid.js";
+import { effect, html, render, signal, useEffect, useRef } from "./preact.js";
+import { request, Store, tabMemory } from "./store.js";
 
-const RETRY_MS = 2000;
-const REPLACED = "Another session has replaced the one shown here. If pictures were kept, Open session lists the old one.";
+/** @import { About, Action, Message, Opened } from "./types.js" */
+
+const CARRIED = "nkca-messages";
+const TOAST_MS = 6000;
+const ACTION_MS = 15_000;
+const MAX_MESSAGES = 4;
+const NOT_LOADED = "The server does not respond: this part of the page could not be loaded.";
+const BROKEN = "An error occurred in this page. Please reload it.";
+const DROPS = "The last recording was not downloaded. A new one replaces it at once, even if it stays empty.";
 const ERRORS = new Map([
   [0, "The server does not respond. This page continues automatically when it does."],
   [401, "This page no longer has access. Open the address with the token again."],
   [503, "The server is busy. Retrying."],
 ]);
+const RELEASED = "button:not(.tile), select, label, a, input[type=range], input[type=radio], input[type=checkbox], input[type=file]";
 
-startTheme();
-showCarriedNotices();
-start();
+/** The dialogs and messages in front of the page. */
+export class Front {
+  #numbers = 0;
+  dialogs = signal(/** @type {Opened[]} */ ([]));
+  messages = signal(/** @type {Message[]} */ ([]));
+  banner = signal(/** @type {string | null} */ (null));
+  said = signal(""); // to screen readers
 
-async function start() {
-  const facts = await fetchFacts();
-  const store = new Store(facts, {
-    refused: toast,
-    failed: notice,
-    lost: showLost,
-    renewed: () => reloadIfChanged(facts),
-    replaced: () => notice(REPLACED),
+  /** The tile that a dialog shows; null: none does. */
+  get enlarged() {
+    return this.dialogs.value.reduce((tile, dialog) => dialog.enlarges() ?? tile, /** @type {number | null} */ (null));
+  }
+
+  /**
+   * @template T
+   * @param {Promise<T>} module
+   * @returns {Promise<T | null>} null: the server does not respond, and that was said
+   */
+  loaded(module) {
+    return module.catch(() => (this.toast(NOT_LOADED), null));
+  }
+
+  /**
+   * Open a dialog, whose module is loaded on first use.
+   *
+   * @param {Promise<{default: Opened["View"]}>} module
+   * @param {Record<string, any>} props
+   * @param {() => number | null} [enlarges] the tile that it shows
+   * @returns {Promise<boolean>} false: one of its kind is open already, or it could not be loaded
+   */
+  async open(module, props, enlarges = () => null) {
+    const found = await this.loaded(module);
+    if (!found || this.dialogs.value.some(({ View }) => View === found.default)) return false;
+    const id = ++this.#numbers;
+    const closed = () => (this.dialogs.value = this.dialogs.value.filter((dialog) => dialog.id !== id));
+    this.dialogs.value = [...this.dialogs.value, { id, View: found.default, props: { ...props, closed }, enlarges }];
+    return true;
+  }
+
+  /**
+   * Ask before something is lost.
+   *
+   * @param {string} question
+   * @param {string} yes
+   * @param {string} no
+   * @returns {Promise<boolean>}
+   */
+  ask(question, yes, no) {
+    return new Promise(async (answer) => (await this.open(import("./ask.js"), { question, yes, no, answer })) || answer(false));
+  }
+
+  /** @param {string} text for screen readers */
+  say(text) {
+    this.said.value = text;
+  }
+
+  /**
+   * @param {string} text
+   * @param {Action} [action]
+   */
+  toast(text, action) {
+    const id = this.#tell({ text, action, lasting: false });
+    setTimeout(() => this.untell(id), action ? ACTION_MS : TOAST_MS);
+  }
+
+  /** @param {string} text of a message that stays until it is closed */
+  notice(text) {
+    this.#tell({ text, lasting: true });
+  }
+
+  /** @param {Omit<Message, "id">} message */
+  #tell(message) {
+    const id = ++this.#numbers;
+    const others = this.messages.value.filter(({ text }) => text !== message.text);
+    const oldest = others.length < MAX_MESSAGES ? undefined : others.find(({ lasting }) => !lasting);
+    this.messages.value = [...others.filter((other) => other !== oldest), { id, ...message }];
+    return id;
+  }
+
+  /** @param {number} id of a message */
+  untell(id) {
+    this.messages.value = this.messages.value.filter((message) => message.id !== id);
+  }
+
+  /** Store the notices that are not closed, to show them again after a reload. */
+  carryNotices() {
+    const texts = this.messages.value.filter(({ lasting }) => lasting).map(({ text }) => text);
+    tabMemory.remember(CARRIED, JSON.stringify(texts));
+  }
+
+  showCarriedNotices() {
+    for (const text of JSON.parse(tabMemory.recall(CARRIED) ?? "[]")) this.notice(text);
+    tabMemory.remember(CARRIED, "[]");
+  }
+}
+
+/** @param {{commands: Commands}} props */
+function Page({ commands }) {
+  const { dialogs } = commands.front;
+  return html`
+    <${Header} commands=${commands} />
+    <main><${Stage} commands=${commands} /><${Panel} commands=${commands} /></main>
+    <footer><${History} commands=${commands} /><${Shelf} commands=${commands} /></footer>
+    ${dialogs.value.map(({ id, View, props }) => html`<${View} key=${id} ...${props} />`)}
+    <${Messages} front=${commands.front} />`;
+}
+
+/** @param {{commands: Commands}} props */
+function History({ commands }) {
+  const { store } = commands;
+  const load = () => import("./strips.js").then(({ FilmStrip }) => ({ default: FilmStrip }));
+  return html`<section class="drawer" aria-label="History">
+    <div class="head"><h2>History</h2>
+      <${Button} id="undo" class="small" icon="undo" label="Undo" title="Undo (Z)" disabled=${!store.now("can_undo")} run=${() => commands.undo()} />
+      <${Button} id="redo" class="small" icon="redo" label="Redo" title="Redo (Y)" disabled=${!store.now("can_redo")} run=${() => commands.redo()} />
+    </div>
+    <${Lazy} when=${store.lists.value.history.entries.length > 0} load=${load} commands=${commands}><ol id="filmstrip" class="film"><li class="now"><span>now</span></li></ol><//>
+  </section>`;
+}
+
+/** @param {{commands: Commands}} props */
+function Shelf({ commands }) {
+  const { items, removed, removed_items: restorable = [] } = commands.store.lists.value.shelf;
+  const load = () => import("./strips.js").then((strips) => ({ default: strips.Shelf }));
+  const count = items.length;
+  return html`<section class="drawer" aria-label="Shelf">
+    <div class="head"><h2>Shelf</h2><span id="shelf-count" class="count">${count || ""}</span>
+      ${removed > 0 && html`<${Button} id="shelf-restore" class="small" icon="undo" label=${`${removed} removed · put back`} title=${`${removed} removed: put back the last one`}
+        disabled=${!restorable.length} run=${() => commands.restore(restorable[restorable.length - 1])} />`}
+      <a id="shelf-grid" class="button small" href=${count ? "/api/shelf.png" : undefined} aria-disabled=${!count} download="shelf.png" title="Download the shelf as one picture"><${Icon} name="grid" /><span class="label">Sheet</span></a>
+      <a id="shelf-zip" class="button small" href=${count ? "/api/shelf.zip" : undefined} aria-disabled=${!count} download="shelf.zip" title="Download the pictures and the session as a zip"><${Icon} name="save" /><span class="label">Zip</span></a>
+      ${commands.store.now("choices") > 0 && html`<a id="choices-csv" class="button small" href="/api/choices.csv" download="choices.csv" title="Download the choices as a table"><${Icon} name="choose" /><span class="label">Choices</span></a>`}
+      <${Recorder} commands=${commands} />
+    </div>
+    <${Lazy} when=${count > 0} load=${load} commands=${commands}><ol id="shelf" class="film"></ol><//>
+  </section>`;
+}
+
+/** @param {{commands: Commands}} props */
+function Recorder({ commands: { store, front } }) {
+  const { on, frames } = store.now("recording") ?? { on: false, frames: 0 };
+  const downloaded = useRef(false);
+  if (on) downloaded.current = false;
+  const toggle = async () => {
+    const loses = !on && frames > 0 && !downloaded.current;
+    if (!loses || (await front.ask(DROPS, "Record", "Keep the last"))) store.send({ do: "record", on: !on });
+  };
+  const kinds = on || !frames ? [] : /** @type {const} */ (["gif", "mp4"]).filter((kind) => store.about[kind]);
+  return html`<${Button} id="record" class="small" icon="record" label=${on ? `Stop (${frames})` : "Record"} aria-pressed=${on} title="Record what the grid shows" run=${toggle} />
+    ${kinds.map((kind) => html`<a id=${`recording-${kind}`} class="button small" href=${`/api/recording.${kind}`} download=${`recording.${kind}`} onClick=${() => (downloaded.current = true)}>${kind.toUpperCase()}</a>`)}`;
+}
+
+/** @param {{front: Front}} props */
+function Messages({ front }) {
+  const { banner, messages, dialogs, said } = front;
+  useEffect(() => raise("banner", banner.value !== null), [banner.value, dialogs.value]);
+  useEffect(() => raise("toasts", messages.value.length > 0), [messages.value, dialogs.value]);
+  return html`
+    <div id="banner" popover="manual" role="alert">${banner.value}</div>
+    <p id="status" class="unseen" role="status" aria-live="polite">${said.value}</p>
+    <div id="toasts" popover="manual" role="region" aria-label="Messages">${messages.value.map(({ id, text, lasting, action }) => {
+      const close = () => front.untell(id);
+      return html`<div key=${id} class=${lasting ? "toast lasting" : "toast"} role="status" onClick=${!lasting && !action && close}><span>${text}</span>
+        ${action && html`<${Button} class="small" label=${action.label} run=${() => (close(), action.run())} />`}
+        ${lasting && html`<${Button} class="quiet" icon="close" aria-label="Close the message" run=${close} />`}
+      </div>`;
+    })}</div>`;
+}
+
+/**
+ * Show a popover in front of all dialogs, or hide it.
+ *
+ * @param {string} id
+ * @param {boolean} shown
+ */
+function raise(id, shown) {
+  const box = document.getElementById(id);
+  if (box?.matches(":popover-open")) box.hidePopover();
+  if (shown) box?.showPopover();
+}
+
+/** Releases the focus from a control after a click, so that the keys still control the whole page. */
+function startFocus() {
+  let byPointer = false;
+  document.addEventListener("pointerdown", () => (byPointer = true), true);
+  document.addEventListener("keydown", () => (byPointer = false), true);
+  const release = () => {
+    const focused = document.activeElement;
+    if (!byPointer || !(focused instanceof HTMLElement) || !focused.matches(RELEASED)) return;
+    const dialog = focused.closest("dialog");
+    const next = dialog?.querySelector("[autofocus]");
+    if (next instanceof HTMLElement) next.focus();
+    else if (!dialog) focused.blur();
+  };
+  document.addEventListener("change", release);
+  document.addEventListener("click", ({ target }) => {
+    const control = target instanceof Element ? target.closest(RELEASED) : null;
+    if (control && !control.matches("select")) release();
   });
-  expose(store);
-  assemble(store);
-  document.addEventListener("visibilitychange", () => document.hidden || reloadIfChanged(facts));
+}
+
+/** @param {Commands} commands files that are dropped on the page or pasted into it */
+function startFiles(commands) {
+  const covered = () => document.querySelector("dialog[open]") !== null;
+  /** @param {Event} event */
+  const cellUnder = ({ target }) => (target instanceof Element ? target.closest(".cell") : null);
+  /** @param {Element | null} cell */
+  const mark = (cell) => document.querySelectorAll(".cell").forEach((other) => other.classList.toggle("target", other === cell));
+  document.addEventListener("paste", ({ clipboardData }) => covered() || commands.openFiles([...(clipboardData?.files ?? [])]));
+  document.addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    if (!covered()) mark(cellUnder(event));
+  });
+  document.addEventListener("dragleave", (event) => event.relatedTarget || mark(null));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    mark(null);
+    const face = /** @type {HTMLElement | null | undefined} */ (cellUnder(event)?.querySelector(".tile"));
+    if (!covered()) commands.openFiles([...(event.dataTransfer?.files ?? [])], face ? Number(face.dataset.tile) : null);
+  });
+}
+
+/** @param {About} facts when the page was loaded */
+function start(facts) {
+  const front = new Front();
+  const about = () => request("/api/about", {}, (response) => response.json());
+  /** Reload the page if the server now has another model or other settings. */
+  const reloadIfChanged = async () => {
+    if (JSON.stringify(await about().catch(() => facts)) === JSON.stringify(facts)) return;
+    front.carryNotices();
+    location.reload();
+  };
+  const lost = (/** @type {{status: number, message: string} | null} */ error) => (front.banner.value = error && (ERRORS.get(error.status) ?? error.message));
+  const store = new Store(facts, front, { lost, renewed: reloadIfChanged });
+  const commands = new Commands(store);
+  Object.defineProperty(window, "nkca", { value: Object.freeze({ get state() { return store.state; }, get onScreen() { return store.onScreen; } }) });
+  document.title = `nkca: ${facts.checkpoint}`;
+  applyTheme();
+  front.showCarriedNotices();
+  effect(() => void document.body.classList.toggle("unmarked", !store.settings.value.marks));
+  effect(() => void document.body.classList.toggle("no-letters", !store.letters.value));
+  render(html`<${Page} commands=${commands} />`, /** @type {Element} */ (document.getElementById("page")));
+  startKeys(commands);
+  startFocus();
+  startFiles(commands);
+  document.addEventListener("visibilitychange", () => document.hidden || reloadIfChanged());
   store.loop.start().catch((error) => {
-    banner("An error occurred in this page. Please reload it.");
+    front.banner.value = BROKEN;
     throw error;
   });
 }
 
-async function fetchFacts() {
-  for (;;) {
-    try {
-      const facts = await about();
-      banner(null);
-      return facts;
-    } catch (error) {
-      if (!(error instanceof ServerError)) throw error;
-      showLost(error);
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    }
-  }
-}
-
-/** @param {Store} store */
-function assemble(store) {
-  const commands = new Commands(store, { seed, annealSteps, paint: (tile) => paintDialog.open(tile), zoom: () => zoom.open() });
-  const grid = new Grid(store, commands);
-  const paintDialog = new PaintDialog(store, commands, grid);
-  const zoom = new Zoom(store, commands, grid);
-  store.enlarged = () => paintDialog.tile ?? zoom.tile;
-  const viewer = new Viewer({
-    items: () => store.lists.shelf.items,
-    address: (id) => keptPicture(id, store.session),
-    move: (id, way) => shelf.move(id, way),
-    remove: (kept) => commands.remove(kept),
-    start: (address) => startFrom(store, address),
-  });
-  const thumbnails = new Thumbnails(() => store.loop.pending.length > 0);
-  const shelf = new Shelf(store, commands, viewer, thumbnails);
-  const sliders = ["level", "paint-level"].map((id) => new LevelSlider(id, store, commands));
-  store.subscribe(grid, zoom, paintDialog, shelf, ...sliders, new Plot(), new Running(store, commands), new Panel(store, commands));
-  store.subscribe(new Hint(), new Filmstrip(store, thumbnails), new Recorder(store), new Session(store), thumbnails);
-  startImages(store);
-  startKeys(commands);
-  startFocus();
-  startHelp(store.about);
-  startDialogs();
-  startAsk();
-}
-
-/** @param {ServerError | null} error */
-function showLost(error) {
-  banner(error && (ERRORS.get(error.status) ?? error.message));
-}
-
-/**
- * Reload the page if the server now has another model or other settings.
- *
- * @param {import("./types.js").About} facts when the page was loaded
- */
-async function reloadIfChanged(facts) {
-  const now = await about().catch(() => facts);
-  if (JSON.stringify(now) === JSON.stringify(facts)) return;
-  carryNotices();
-  location.reload();
-}
-
-/** @param {Store} store */
-function expose(store) {
-  document.title = `nkca: ${store.about.checkpoint}`;
-  const view = {
-    get state() {
-      return store.state;
-    },
-    get onScreen() {
-      return store.onScreen;
-    },
-  };
-  Object.defineProperty(window, "nkca", { value: Object.freeze(view) });
-}
+start(JSON.parse(document.getElementById("about")?.textContent ?? ""));

@@ -1,26 +1,25 @@
 // A dialog that asks for confirmation before something is lost.
 
-import { block, button, dialog, setText } from "./dom.js";
+import { Button } from "./controls.js";
+import { closeDialog, Dialog } from "./dialog.js";
+import { html, useRef } from "./preact.js";
 
-/**
- * @param {string} question
- * @param {string} yes
- * @param {string} no
- * @returns {Promise<boolean>}
- */
-export function ask(question, yes, no) {
-  const box = dialog("ask-dialog");
-  if (box.open) return Promise.resolve(false);
-  setText(block("ask-question"), question);
-  setText(button("ask-yes"), yes);
-  setText(button("ask-no"), no);
-  box.returnValue = "";
-  box.showModal();
-  return new Promise((resolve) => box.addEventListener("close", () => resolve(box.returnValue === "yes"), { once: true }));
-}
-
-export function startAsk() {
-  for (const answer of ["yes", "no"]) {
-    button(`ask-${answer}`).addEventListener("click", () => dialog("ask-dialog").close(answer));
-  }
+/** @param {{question: string, yes: string, no: string, answer: (yes: boolean) => void, closed: () => void}} props */
+export default function Ask({ question, yes, no, answer, closed }) {
+  const agreed = useRef(false);
+  const end = () => {
+    closed();
+    answer(agreed.current);
+  };
+  const agree = () => {
+    agreed.current = true;
+    closeDialog("ask-dialog");
+  };
+  return html`<${Dialog} id="ask-dialog" label="ask-question" closed=${end}>
+    <p id="ask-question">${question}</p>
+    <div class="row"><span class="spring"></span>
+      <${Button} id="ask-no" class="" label=${no} autofocus=${true} run=${() => closeDialog("ask-dialog")} />
+      <${Button} id="ask-yes" class="primary" label=${yes} run=${agree} />
+    </div>
+  <//>`;
 }

@@ -1,25 +1,34 @@
-// The commands of buttons and keys.
+// What buttons and keys do: the commands, what each event changes at once, and the keyboard shortcuts.
 
-import { say, toast } from "./messages.js";
+/** @import { ChainEvent, Head } from "./types.js" */
 
-/** @typedef {import("./store.js").Store} Store */
-
-const SHOWS = /** @type {const} */ (["z", "x", "both"]);
+const CHOICE_STEPS = 4; // of the walk from a picture to its proposals
+/** What the tiles show. */
+export const MODES = /** @type {const} */ ([
+  ["finished", "Finished", "Where each chain would end if it went down from here (V)"],
+  ["z", "Clean", "The model's prediction of the clean picture (V)"],
+  ["x", "Noisy", "The noisy state of the chain (V)"],
+  ["both", "Both", "Noisy left, clean right (V)"],
+]);
 const MAX_NEW_SEED = 1_000_000;
+const FIELDS = "input:not([type]), input[type=text], input[type=number], textarea, select, [contenteditable]";
+const PRESSABLE = "button:not(.tile), input[type=radio], input[type=checkbox], input[type=file]";
+const REPEATING = new Set(["arrowup", "arrowdown", "arrowleft", "arrowright", "+", "-", "."]);
 
 export class Commands {
-  /**
-   * @param {Store} store
-   * @param {{seed: () => number, annealSteps: () => number, paint: (tile: number) => void, zoom: () => void}} forms
-   */
-  constructor(store, forms) {
+  annealSteps = 100;
+  /** @type {number | null} */
+  seed = null; // null: that of the present chains
+
+  /** @param {import("./store.js").Store} store */
+  constructor(store) {
     this.store = store;
-    this.forms = forms;
+    this.front = store.front;
   }
 
   toggleRun() {
-    const { head, loop } = this.store;
-    const active = head?.running || loop.stepping;
+    const { loop, stepping } = this.store;
+    const active = this.store.now("running") || stepping.value;
     if (active) loop.dropSteps();
     this.#send(active ? "Paused" : "Running", { do: active ? "pause" : "run" });
   }
@@ -28,7 +37,7 @@ export class Commands {
   step(repeated = false) {
     if (repeated && this.store.loop.pending.some((event) => event.do === "step")) return;
     const one = /** @type {const} */ ({ do: "step", times: 1, only: this.store.only });
-    if (this.store.head?.running) this.store.send({ do: "pause" }, one);
+    if (this.store.now("running")) this.store.send({ do: "pause" }, one);
     else this.store.send(one);
   }
 
@@ -40,15 +49,20 @@ export class Commands {
 
   /** @param {number} hundredths */
   nudgeLevel(hundredths) {
-    const { head } = this.store;
-    if (!head) return;
-    this.setLevel((Math.round(head.level * 100) + hundredths) / 100);
-    say(`Noise level ${this.store.head?.level.toFixed(2)}`);
+    this.setLevel((Math.round(this.store.now("level") * 100) + hundredths) / 100);
+    this.front.say(`Noise level ${this.store.now("level").toFixed(2)}`);
+  }
+
+  /** @param {number} level where the chains go on */
+  walkAt(level) {
+    this.setLevel(level);
+    this.#send(`Running at level ${level}`, { do: "run" });
   }
 
   anneal() {
-    const steps = this.forms.annealSteps();
-    this.#send(`Annealing in ${steps} steps`, { do: "anneal", steps });
+    const steps = this.annealSteps;
+    const time = this.store.timeOf(steps);
+    this.#send(`Annealing in ${steps} steps${time && `, about ${time}`}`, { do: "anneal", steps });
   }
 
   /** @param {number | null} tile */
@@ -57,27 +71,73 @@ export class Commands {
     this.#send(tile === null ? "No tile picked" : `Tile ${tile + 1} picked`, { do: "select", tile });
   }
 
+  /**
+   * What a click on a tile means: a choice, the second tile of a mixture, or the pick.
+   *
+   * @param {number} tile
+   */
+  take(tile) {
+    const { mixing } = this.store;
+    if (mixing.value !== null) this.#mix(mixing.value, tile);
+    else if (this.store.choosing) this.choose(tile);
+    else this.pick(tile);
+  }
+
+  /** @param {number | null} [tile] the current one, or the one that is taken */
+  choose(tile = this.#picked()) {
+    if (tile === null || this.store.loop.pending.some((event) => event.do === "choose")) return;
+    const milliseconds = this.store.choosing ? this.store.looked : null;
+    const said = this.store.choosing ? `Tile ${tile + 1} chosen` : "Choose the picture that you like best";
+    this.#send(said, { do: "choose", tile, steps: CHOICE_STEPS, seen: this.store.onScreen, milliseconds });
+  }
+
+  fan(tile = this.#picked()) {
+    if (tile !== null) this.#send(`Fan of tile ${tile + 1}`, { do: "fan", tile, seen: this.store.onScreen });
+  }
+
+  startMix(tile = this.#picked()) {
+    if (tile === null) return;
+    this.store.mixing.value = tile;
+    this.front.say(`Click the tile to mix with tile ${tile + 1}`);
+  }
+
+  /**
+   * @param {number} tile
+   * @param {number} other
+   */
+  #mix(tile, other) {
+    this.store.mixing.value = null;
+    if (tile !== other) this.#send(`Tiles ${tile + 1} and ${other + 1} mixed`, { do: "mix", tile, other });
+  }
+
+  /** @param {boolean} [rest] all other tiles */
+  discard(rest = false) {
+    const tile = this.#picked();
+    if (tile !== null) this.#send(rest ? "The other tiles start again" : `Tile ${tile + 1} starts again`, { do: "discard", tile, rest, source: null });
+  }
+
+  /** Leave the choice or the mixture, or pick no tile. */
+  escape() {
+    if (this.store.mixing.value !== null) this.store.mixing.value = null;
+    else if (this.store.choosing) this.store.left.value = this.store.now("version");
+    else if (this.store.now("picked") !== null) this.pick(null);
+  }
+
   /** @param {number} tile */
   isPicked(tile) {
-    return this.store.head?.picked === tile;
-  }
-
-  /** @param {number} tile */
-  unpick(tile) {
-    if (this.isPicked(tile)) this.pick(null);
-  }
-
-  /** @param {number} tile */
-  togglePick(tile) {
-    this.pick(this.isPicked(tile) ? null : tile);
+    return this.store.now("picked") === tile;
   }
 
   /** @param {number} way */
   movePick(way) {
     const { batch } = this.store.about;
-    const picked = this.store.head?.picked;
-    const start = way > 0 ? -1 : batch;
-    this.pick(((picked ?? start) + way + batch) % batch);
+    this.pick(((this.store.now("picked") ?? (way > 0 ? -1 : batch)) + way + batch) % batch);
+  }
+
+  /** @param {number} rows down, or up if negative */
+  moveRow(rows) {
+    const to = (this.store.now("picked") ?? 0) + rows * this.store.columns.value;
+    if (to >= 0 && to < this.store.about.batch) this.pick(to);
   }
 
   /** @param {number | null} [tile] */
@@ -89,34 +149,48 @@ export class Commands {
 
   /** @param {number | null} [tile] */
   keep(tile = this.#picked()) {
-    if (tile === null) return;
-    this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen });
+    if (tile !== null) this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen, finished: this.store.settings.value.show === "finished" });
   }
 
   toggleLock() {
     const tile = this.#picked();
     if (tile === null) return;
-    const locked = !this.store.head?.locked.includes(tile);
+    const locked = !this.store.now("locked").includes(tile);
     this.#send(`Tile ${tile + 1} ${locked ? "locked" : "unlocked"}`, { do: "lock", tile, locked, seen: this.store.onScreen });
   }
 
-  paint() {
-    const tile = this.#picked();
-    if (tile !== null) this.forms.paint(tile);
+  /** @param {number | null} [tile] @param {import("./mask.js").Mask} [mask] drawn before */
+  paint(tile = this.#picked(), mask) {
+    if (tile !== null) this.front.open(import("./paint.js"), { commands: this, tile, mask }, () => tile);
   }
 
   /** @param {number | null} [tile] */
   zoom(tile = this.#picked()) {
     if (tile === null) return;
     if (!this.isPicked(tile)) this.pick(tile);
-    this.forms.zoom();
+    this.front.open(import("./zoom.js"), { commands: this }, () => this.store.now("picked"));
+  }
+
+  /**
+   * Open a session file, or start tiles from pictures.
+   *
+   * @param {File[]} files
+   * @param {number | null} [tile] where they were dropped
+   */
+  async openFiles(files, tile = null) {
+    const images = files.length ? await this.front.loaded(import("./images.js")) : null;
+    images?.openFiles(this, files, tile);
+  }
+
+  help() {
+    this.front.open(import("./help.js"), { commands: this });
   }
 
   /**
    * @param {"noise" | "images"} source
    * @param {number} [seed]
    */
-  restart(source, seed = this.forms.seed()) {
+  restart(source, seed = this.seed ?? this.store.now("seed")) {
     if (source === "images" && !this.store.about.images) return;
     this.#send(`Restarted from ${source}`, { do: "restart", source, seed });
   }
@@ -126,26 +200,20 @@ export class Commands {
   }
 
   undo() {
-    if (this.store.head?.can_undo) this.store.send({ do: "undo" });
+    if (this.store.now("can_undo")) this.store.send({ do: "undo" });
   }
 
   redo() {
-    if (this.store.head?.can_redo) this.store.send({ do: "redo" });
+    if (this.store.now("can_redo")) this.store.send({ do: "redo" });
   }
 
   cycleShow() {
-    const next = (SHOWS.indexOf(this.store.settings.show) + 1) % SHOWS.length;
-    this.store.set({ show: SHOWS[next] });
+    const shown = MODES.findIndex(([mode]) => mode === this.store.settings.value.show);
+    this.store.set({ show: MODES[(shown + 1) % MODES.length][0] });
   }
 
   toggleMarks() {
-    this.store.set({ marks: !this.store.settings.marks });
-  }
-
-  /** @param {import("./types.js").Kept} kept */
-  async remove({ id, name }) {
-    if (!(await this.store.send({ do: "remove", item: id }))) return;
-    toast(`${name} removed from the shelf`, { label: "Put back", run: () => this.restore(id) });
+    this.store.set({ marks: !this.store.settings.value.marks });
   }
 
   /** @param {number} item */
@@ -153,17 +221,138 @@ export class Commands {
     this.#send("Put back on the shelf", { do: "restore", item });
   }
 
-  /**
-   * @param {string} text announced when the server has applied the event
-   * @param {import("./types.js").ChainEvent} event
-   */
+  /** @param {string} text announced when the server has applied the event @param {ChainEvent} event */
   async #send(text, event) {
-    if (await this.store.send(event)) say(text);
+    if (await this.store.send(event)) this.front.say(text);
   }
 
   #picked() {
-    const picked = this.store.head?.picked ?? null;
-    if (picked === null) toast("Pick a tile first: click it, or press its number.");
+    const picked = this.store.now("picked");
+    if (picked === null) this.front.toast("Pick a tile first: click it, or press its number.");
     return picked;
+  }
+}
+
+/**
+ * The shortcuts: how the help shows a key, what it does, and what it runs.
+ *
+ * @param {Commands} commands
+ * @returns {[string, string, Record<string, (repeated: boolean) => void>][]}
+ */
+export const shortcuts = (commands) => [
+  ["Space", "run or pause", { " ": () => commands.toggleRun() }],
+  [".", "one step", { ".": (repeated) => commands.step(repeated) }],
+  ["+ −", "noise level by 0.01", { "+": () => commands.nudgeLevel(1), "=": () => commands.nudgeLevel(1), "-": () => commands.nudgeLevel(-1) }],
+  ["↑ ↓", "the same, or on a tile a row up or down", { arrowup: () => commands.nudgeLevel(1), arrowdown: () => commands.nudgeLevel(-1) }],
+  ["← →", "move the pick", { arrowleft: () => commands.movePick(-1), arrowright: () => commands.movePick(1) }],
+  ["1 … 9, 0", "pick tile 1 to 10; with Shift 11 to 20", {}],
+  ["Esc", "pick no tile; leave a choice; close a dialog", { escape: () => commands.escape() }],
+  ["A", "anneal", { a: () => commands.anneal() }],
+  ["S", "spread the picked tile", { s: () => commands.spread() }],
+  ["K", "keep it", { k: () => commands.keep() }],
+  ["C", "choose: among proposals made from it", { c: () => commands.choose() }],
+  ["F", "fan: variants of it at rising levels", { f: () => commands.fan() }],
+  ["M", "mix it with the tile that is clicked next", { m: () => commands.startMix() }],
+  ["X", "start it again; with Shift all others", { x: () => commands.discard(), "shift+x": () => commands.discard(true) }],
+  ["L", "lock or unlock it", { l: () => commands.toggleLock() }],
+  ["P", "paint it", { p: () => commands.paint() }],
+  ["E", "enlarge it", { e: () => commands.zoom() }],
+  ["O", "start from an image file", { o: () => document.getElementById("open-image")?.click() }],
+  ["R", "restart from noise; with Shift a new seed", { r: () => commands.restart("noise"), "shift+r": () => commands.restartWithNewSeed() }],
+  ["I", "restart from the given images", { i: () => commands.restart("images") }],
+  ["V", "show finished, clean, noisy or both", { v: () => commands.cycleShow() }],
+  ["H", "hide or show the masks", { h: () => commands.toggleMarks() }],
+  ["Z, Ctrl+Z", "undo", { z: () => commands.undo(), "ctrl+z": () => commands.undo() }],
+  ["Y, Ctrl+Y, Ctrl+Shift+Z", "redo", { y: () => commands.redo(), "ctrl+y": () => commands.redo(), "shift+z": () => commands.redo(), "ctrl+shift+z": () => commands.redo() }],
+  ["Alt+← →", "move a shelf picture that has the focus", {}],
+  ["Delete", "remove a shelf picture that has the focus", {}],
+  ["?", "this help", { "?": () => commands.help() }],
+];
+
+/** @param {Commands} commands */
+export function startKeys(commands) {
+  const table = Object.assign({}, ...shortcuts(commands).map(([, , runs]) => runs));
+  document.addEventListener("keydown", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.defaultPrevented || document.querySelector("dialog[open]:not(#zoom-dialog)")) return;
+    if (target.matches(FIELDS)) return void (event.key === "Escape" && target.blur());
+    if (isOff(commands, event) || isTheirs(event, target)) return;
+    const run = inGrid(event, target, commands) ?? table[chordOf(event)] ?? table[event.ctrlKey || event.metaKey || event.altKey ? "" : event.key.toLowerCase()] ?? digit(event, commands);
+    if (!run) return;
+    event.preventDefault();
+    if (!event.repeat || REPEATING.has(event.key.toLowerCase())) run(event.repeat);
+  });
+  document.addEventListener("keyup", (event) => {
+    if (event.key === " " && event.target instanceof Element && event.target.matches(".tile")) event.preventDefault();
+  });
+}
+
+/**
+ * Whether the event is of a shortcut of a single letter, digit or sign, and these are turned off.
+ *
+ * @param {Commands} commands
+ * @param {KeyboardEvent} event
+ */
+export function isOff({ store }, { key, ctrlKey, metaKey }) {
+  return key.length === 1 && key !== " " && !ctrlKey && !metaKey && !store.letters.value;
+}
+
+/**
+ * Whether the key means something to the focused control, or to the dialog that is open.
+ *
+ * @param {KeyboardEvent} event
+ * @param {Element} target
+ */
+function isTheirs({ key }, target) {
+  if (key === "Escape") return document.querySelector("dialog[open]") !== null;
+  return key === " " ? target.matches(PRESSABLE) : (key === "ArrowLeft" || key === "ArrowRight") && target.matches("input");
+}
+
+/** @param {KeyboardEvent} event */
+function chordOf({ key, ctrlKey, metaKey, altKey, shiftKey }) {
+  const held = [(ctrlKey || metaKey) && "ctrl+", altKey && "alt+", shiftKey && /^[a-z]$/i.test(key) && "shift+"];
+  return held.filter(Boolean).join("") + key.toLowerCase();
+}
+
+/** @param {KeyboardEvent} event @param {Element} target @param {Commands} commands */
+function inGrid({ key, ctrlKey, metaKey, altKey }, target, commands) {
+  const rows = { ArrowUp: -1, ArrowDown: 1 }[key];
+  return rows && target.matches(".tile") && !(ctrlKey || metaKey || altKey) ? () => commands.moveRow(rows) : undefined;
+}
+
+/** @param {KeyboardEvent} event @param {Commands} commands */
+function digit({ code, key, shiftKey, ctrlKey, metaKey, altKey }, commands) {
+  const found = ctrlKey || metaKey || altKey ? null : (/^Digit(\d)$/.exec(code) ?? /^(\d)$/.exec(key));
+  return found && (() => commands.take(((Number(found[1]) + 9) % 10) + (shiftKey ? 10 : 0)));
+}
+
+/**
+ * The head as it will be once the pending events are applied.
+ *
+ * @param {Head} head
+ * @param {readonly ChainEvent[]} events
+ * @returns {Head}
+ */
+export function withPending(head, events) {
+  return events.reduce((state, event) => ({ ...state, ...effect(state, event) }), head);
+}
+
+/** @param {Head} head @param {ChainEvent} event @returns {Partial<Head>} the fields that are known to change */
+function effect({ locked }, event) {
+  switch (event.do) {
+    case "run":
+      return { running: true };
+    case "pause": case "undo": case "redo": case "jump":
+      return { running: false };
+    case "level":
+      return { level: event.level, annealing: 0 };
+    case "anneal":
+      return { running: true, annealing: event.steps };
+    case "select":
+      return { picked: event.tile };
+    case "lock":
+      return { locked: [...locked.filter((tile) => tile !== event.tile), ...(event.locked ? [event.tile] : [])] };
+    default:
+      return {};
   }
 }

@@ -1,108 +1,86 @@
-// Starting tiles from image files: chosen, dropped or pasted.
+// Starting tiles from image files, chosen, dropped or pasted, and from pictures of the shelf.
 
-import { base64, fit, ServerError } from "./api.js";
-import { input } from "./dom.js";
-import { say, toast } from "./messages.js";
-import { openSession } from "./session.js";
+import { ServerError } from "./loop.js";
+import { bytesToBase64 } from "./mask.js";
+import { openSession } from "./sessions.js";
+import { posted, request } from "./store.js";
 
-/** @typedef {import("./store.js").Store} Store */
+/** @import { Commands } from "./commands.js" */
 
-/** @param {Store} store */
-export function startImages(store) {
-  const chooser = input("open-image");
-  chooser.addEventListener("change", () => {
-    openFiles(store, chooser.files, null);
-    chooser.value = "";
-  });
-  document.addEventListener("paste", (event) => isCovered() || openFiles(store, event.clipboardData?.files, null));
-  document.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault();
-    if (!isCovered()) markTarget(tileUnder(event));
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) markTarget(null);
-  });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    markTarget(null);
-    if (!isCovered()) openFiles(store, event.dataTransfer?.files, tileUnder(event));
-  });
+const SAME_SHAPE = 1.02; // ratios of width to height that differ by less than this factor
+
+/**
+ * Open a session file, or start tiles from pictures, one after another.
+ *
+ * @param {Commands} commands
+ * @param {File[]} files
+ * @param {number | null} dropped the tile that they were dropped on
+ */
+export async function openFiles(commands, files, dropped) {
+  const session = files.find(({ name, type }) => type === "application/json" || name.toLowerCase().endsWith(".json"));
+  if (session) return openSession(commands, session);
+  const first = dropped ?? commands.store.now("picked");
+  if (files.length === 1) return startTiles(commands, files[0], first);
+  const tiles = tilesFrom(commands, first ?? 0).slice(0, files.length);
+  for (const [i, tile] of tiles.entries()) await startTiles(commands, files[i], tile);
 }
 
 /**
  * Start the picked tile, or all, from a picture on the server.
  *
- * @param {Store} store
+ * @param {Commands} commands
  * @param {string} address
  */
-export async function startFrom(store, address) {
+export async function startFrom(commands, address) {
   const response = await fetch(address).catch(() => null);
-  if (response?.ok) await startTiles(store, await response.blob(), store.head?.picked ?? null);
-  else toast("This picture could not be read.");
-}
-
-/**
- * Open a session file, or start tiles from pictures, one after another.
- *
- * @param {Store} store
- * @param {FileList | null | undefined} files
- * @param {Element | null} cell where the files were dropped
- */
-async function openFiles(store, files, cell) {
-  const all = [...(files ?? [])];
-  const session = all.find(isSession);
-  if (session) return openSession(store, session);
-  const face = cell?.querySelector(".tile");
-  const first = face instanceof HTMLElement ? Number(face.dataset.tile) : (store.head?.picked ?? null);
-  if (all.length === 1) return startTiles(store, all[0], first);
-  const tiles = tilesFrom(store, first ?? 0).slice(0, all.length);
-  for (const [i, tile] of tiles.entries()) await startTiles(store, all[i], tile);
-}
-
-/** @param {File} file */
-function isSession({ name, type }) {
-  return type === "application/json" || name.toLowerCase().endsWith(".json");
+  if (response?.ok) await startTiles(commands, await response.blob(), commands.store.now("picked"));
+  else commands.front.toast("This picture could not be read.");
 }
 
 /**
  * A tile and all unlocked ones, in cyclic order from that tile.
  *
- * @param {Store} store
+ * @param {Commands} commands
  * @param {number} first
  */
-function tilesFrom({ about: { batch }, head }, first) {
+function tilesFrom({ store }, first) {
+  const { batch } = store.about;
   const tiles = Array.from({ length: batch }, (_, i) => (first + i) % batch);
-  return tiles.filter((tile) => tile === first || !head?.locked.includes(tile));
+  return tiles.filter((tile) => tile === first || !store.now("locked").includes(tile));
 }
 
 /**
- * @param {Store} store
+ * @param {Commands} commands
  * @param {Blob} file
  * @param {number | null} tile null: all unlocked ones
  */
-async function startTiles(store, file, tile) {
-  if (file.size > store.about.max_upload_bytes) return toast("This file is too large.");
+async function startTiles({ store, front }, file, tile) {
+  if (file.size > store.about.max_upload_bytes) return front.toast("This file is too large.");
   try {
-    const done = await store.send({ do: "start", tile, image: await base64(await fit(file)) });
-    if (done) say(tile === null ? "All unlocked tiles start from this picture." : `Tile ${tile + 1} starts from this picture.`);
+    const fitted = await request("/api/fit", posted(file, "application/octet-stream"), (response) => response.arrayBuffer());
+    if (!(await store.send({ do: "start", tile, image: bytesToBase64(new Uint8Array(fitted)) }))) return;
+    front.say(tile === null ? "All unlocked tiles start from this picture." : `Tile ${tile + 1} starts from this picture.`);
+    const cropped = await cropOf(file, store.about.data_shape);
+    if (cropped) front.toast(cropped);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
-    toast(error.message);
+    front.toast(error.message);
   }
 }
 
-function isCovered() {
-  return document.querySelector("dialog[open]") !== null;
-}
-
-/** @param {Event} event */
-function tileUnder(event) {
-  return event.target instanceof Element ? event.target.closest(".cell") : null;
-}
-
-/** @param {Element | null} cell */
-function markTarget(cell) {
-  for (const old of document.querySelectorAll(".cell.target")) if (old !== cell) old.classList.remove("target");
-  cell?.classList.add("target");
+/**
+ * @param {Blob} file
+ * @param {[number, number, number]} shape of the model's pictures: channels, height, width
+ * @returns {Promise<string>} what the server cuts off to make the picture fit; "" if nothing
+ */
+async function cropOf(file, [, height, width]) {
+  const image = new Image();
+  const address = (image.src = URL.createObjectURL(file));
+  await image.decode().catch(() => {});
+  URL.revokeObjectURL(address);
+  const { naturalWidth, naturalHeight } = image;
+  const ratio = naturalWidth / naturalHeight / (width / height);
+  if (!(Math.max(ratio, 1 / ratio) > SAME_SHAPE)) return "";
+  const lost = ratio > 1 ? "the left and right edges were" : "the upper and lower edges were";
+  return `The picture is ${naturalWidth} × ${naturalHeight}, the model's are ${width} × ${height}: ${lost} cut off.`;
 }

@@ -1,23 +1,8 @@
-// Requests frames from the server, with at most one turn in flight.
+// Requests frames from the server, with at most one turn in flight; the queue of events that turns carry.
 
-import { ServerError } from "./api.js";
-import { withPending } from "./optimistic.js";
-import { Queue } from "./queue.js";
+import { withPending } from "./commands.js";
 
-/**
- * @typedef {import("./types.js").ChainEvent} ChainEvent
- * @typedef {import("./types.js").Head} Head
- * @typedef {import("./types.js").Reply} Reply
- *
- * @typedef {object} Host
- * @property {(events: ChainEvent[], steps: number, signal: AbortSignal) => Promise<Reply>} ask
- * @property {(reply: Reply) => void} receive draws the frame
- * @property {() => {stride: number, limit: number}} pace
- * @property {() => void} changed the pending events have changed
- * @property {(message: string) => void} refused the server did not apply an event
- * @property {(message: string) => void} failed a step or a replay failed
- * @property {(error: ServerError | null) => void} lost null: the server is back
- */
+/** @import { ChainEvent, Head, Host, Reply } from "./types.js" */
 
 const POLL_MS = 1000;
 const RETRY_MS = 2000;
@@ -27,6 +12,20 @@ const REPLAY_STRIDE = 16;
 const REFUSED = [409, 413, 422];
 const AWAY = "Not done: the server does not respond.";
 const UNSURE = "The server does not respond: what you did last may not be done.";
+const MAX_EVENTS = 64;
+const NEWEST_COUNTS = new Set(["level", "select"]);
+const ALONE = new Set(["undo", "redo", "jump"]); // these may be refused, so each gets a turn of its own
+
+export class ServerError extends Error {
+  /**
+   * @param {number} status 0: no response
+   * @param {string} message
+   */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
 
 export class Loop {
   /** @type {Head | null} */
@@ -129,6 +128,7 @@ export class Loop {
     const ready = this.#ended + this.#pause;
     if (this.#stale || !this.#head) return ready - now;
     if (advances(this.#head)) return Math.max(ready, this.#due()) - now;
+    if (this.#head.pictured === null) return ready - now;
     return this.#ended + POLL_MS - now;
   }
 
@@ -181,9 +181,11 @@ export class Loop {
   /** @param {Reply} reply */
   #accept(reply) {
     this.#queue.finish(true);
+    const { version, pictured } = reply.head;
+    const news = reply.picture !== null || pictured === null || version !== this.#head?.version;
     this.#head = reply.head;
     if (reply.picture) this.#cancelled = false;
-    this.#pause = reply.picture ? 0 : EMPTY_MS;
+    this.#pause = news ? 0 : EMPTY_MS;
     if (this.#lost) this.host.lost(null);
     this.#lost = false;
     this.host.receive(reply);
@@ -213,4 +215,88 @@ export class Loop {
 /** @param {Head} head */
 function advances(head) {
   return head.running || head.replaying !== null;
+}
+
+export class Queue {
+  /** @type {ChainEvent[]} */
+  #waiting = [];
+  /** @type {ChainEvent[]} */
+  #inFlight = [];
+  /** @type {WeakMap<ChainEvent, (done: boolean) => void>} */
+  #resolvers = new WeakMap();
+
+  get inFlight() {
+    return this.#inFlight;
+  }
+
+  /** The events that the newest head does not yet include. */
+  get pending() {
+    return [...this.#inFlight, ...this.#waiting];
+  }
+
+  /** The number of waiting events. */
+  get length() {
+    return this.#waiting.length;
+  }
+
+  /** Whether single steps are pending. */
+  get steps() {
+    return this.pending.some(isStep);
+  }
+
+  /**
+   * @param {ChainEvent[]} events
+   * @returns {Promise<boolean>} whether the server has applied them
+   */
+  add(...events) {
+    for (const event of events) {
+      const last = this.#waiting.at(-1);
+      if (last && last.do === event.do && NEWEST_COUNTS.has(event.do)) this.#resolve(this.#waiting.splice(-1), false);
+      this.#waiting.push(event);
+    }
+    return new Promise((resolve) => this.#resolvers.set(events[events.length - 1], resolve));
+  }
+
+  /** @returns {ChainEvent[]} the events for the next turn */
+  take() {
+    const barrier = this.#waiting.findIndex((event) => ALONE.has(event.do));
+    const count = barrier < 0 ? MAX_EVENTS : Math.max(1, barrier);
+    this.#inFlight = this.#waiting.splice(0, Math.min(count, MAX_EVENTS));
+    return this.#inFlight;
+  }
+
+  /** @param {boolean} done whether the events of the turn, which has ended, were applied */
+  finish(done) {
+    this.#resolve(this.#inFlight.splice(0), done);
+  }
+
+  /** Return the events in flight to the queue, to retry the turn. */
+  putBack() {
+    this.#waiting.unshift(...this.#inFlight.splice(0));
+  }
+
+  clear() {
+    this.#resolve([...this.#inFlight.splice(0), ...this.#waiting.splice(0)], false);
+  }
+
+  /**
+   * Drop the waiting single steps.
+   *
+   * @returns {boolean} whether the turn in flight is for single steps alone
+   */
+  dropSteps() {
+    this.#resolve(this.#waiting.filter(isStep), false);
+    this.#waiting = this.#waiting.filter((event) => !isStep(event));
+    return this.#inFlight.some(isStep) && this.#inFlight.every((event) => isStep(event) || event.do === "pause");
+  }
+
+  /** @param {ChainEvent[]} events @param {boolean} done */
+  #resolve(events, done) {
+    for (const event of events) this.#resolvers.get(event)?.(done);
+  }
+}
+
+/** @param {ChainEvent} event */
+function isStep(event) {
+  return event.do === "step";
 }

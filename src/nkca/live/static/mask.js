@@ -1,6 +1,9 @@
-// A mask over a picture: one bit for each pixel, set where the picture may change.
+// A mask over a picture: one bit for each pixel, set where the picture may change; how it is drawn.
 
-import { bytesToBase64 } from "./api.js";
+import { penOf } from "./grid.js";
+
+const PAINTED = [255, 92, 51];
+const FINE_PX = 512; // approximate resolution of the hatching
 
 export class Mask {
   /**
@@ -98,4 +101,89 @@ export class Mask {
   #set(x, y, value) {
     if (x >= 0 && y >= 0 && x < this.width && y < this.height) this.cells[y * this.width + x] = value;
   }
+}
+
+/** @param {Uint8Array} bytes */
+export function bytesToBase64(bytes) {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}
+
+/**
+ * The line of the paint dialog that describes the mask.
+ *
+ * @param {Mask} mask
+ * @param {boolean} saved
+ */
+export function maskSummary(mask, saved) {
+  if (!mask.holds) return mask.painted ? "Everything is painted: the whole tile changes." : "Nothing is painted: the whole tile changes.";
+  const percent = Math.max(1, Math.round((100 * mask.painted) / mask.cells.length));
+  return `${percent}% painted. ${saved ? "In use." : "Not in use yet."}`;
+}
+
+/**
+ * Tint the painted pixels, one canvas pixel for each pixel of the model.
+ *
+ * @param {HTMLCanvasElement} element
+ * @param {Mask} mask
+ * @param {number} opacity
+ */
+export function drawPainted(element, mask, opacity) {
+  paintCells(element, mask, [...PAINTED, Math.round(255 * opacity)]);
+}
+
+/**
+ * Hatch the held pixels.
+ *
+ * @param {HTMLCanvasElement} element
+ * @param {Mask | null} mask
+ * @param {number} copies side by side
+ */
+export function drawHeld(element, mask, copies = 1) {
+  const held = mask?.holds ? mask : null;
+  element.hidden = !held;
+  if (!held) return;
+  const scale = Math.max(1, Math.round(FINE_PX / Math.max(held.width, held.height)));
+  const context = penOf(element, held.width * scale * copies, held.height * scale);
+  context.globalCompositeOperation = "copy";
+  context.fillStyle = hatching(context);
+  context.fillRect(0, 0, element.width, element.height);
+  context.globalCompositeOperation = "destination-out";
+  context.imageSmoothingEnabled = false;
+  const cells = document.createElement("canvas");
+  paintCells(cells, held, [0, 0, 0, 255]);
+  const width = element.width / copies;
+  for (let i = 0; i < copies; i++) context.drawImage(cells, i * width, 0, width, element.height);
+}
+
+/**
+ * @param {HTMLCanvasElement} element
+ * @param {Mask} mask
+ * @param {number[]} colour
+ */
+function paintCells(element, mask, colour) {
+  const image = new ImageData(mask.width, mask.height);
+  mask.cells.forEach((cell, i) => {
+    if (cell) image.data.set(colour, 4 * i);
+  });
+  penOf(element, mask.width, mask.height).putImageData(image, 0, 0);
+}
+
+/** @param {CanvasRenderingContext2D} context */
+function hatching(context) {
+  const side = 32;
+  const stamp = document.createElement("canvas");
+  const pen = penOf(stamp, side, side);
+  pen.fillStyle = "rgb(16 20 30 / 28%)";
+  pen.fillRect(0, 0, side, side);
+  pen.strokeStyle = "rgb(205 216 255 / 30%)";
+  pen.lineWidth = 3;
+  for (const shift of [-side, 0, side]) {
+    pen.beginPath();
+    pen.moveTo(shift - 4, side + 4);
+    pen.lineTo(shift + side + 4, -4);
+    pen.stroke();
+  }
+  return context.createPattern(stamp, "repeat") ?? "gray";
 }

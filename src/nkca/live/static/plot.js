@@ -1,6 +1,7 @@
 // The plot of noise level and change per step over the last steps.
 
-import { block, contextOf, canvas, resize, setText } from "./dom.js";
+import { penOf } from "./grid.js";
+import { effect, html, useLayoutEffect, useRef, useState } from "./preact.js";
 
 /**
  * @typedef {import("./types.js").Head} Head
@@ -12,41 +13,64 @@ const MAX_POINTS = 300;
 const MIN_POINTS = 60; // the fewest points that fill the width
 const NICE = [1, 2, 5, 10];
 
-export class Plot {
-  constructor() {
-    this.element = canvas("plot");
-    this.pen = contextOf(this.element);
-    /** @type {Point[]} */
-    this.points = [];
-    this.waiting = false;
-    new ResizeObserver(() => this.#schedule()).observe(this.element);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#schedule());
-    new MutationObserver(() => this.#schedule()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+/** @param {{store: import("./store.js").Store, first: Head}} props `first`: the head where the plot begins */
+export default function Plot({ store, first }) {
+  const canvas = /** @type {{current: HTMLCanvasElement}} */ (useRef(null));
+  const [span, setSpan] = useState("");
+  useLayoutEffect(() => {
+    const plot = new Drawing(canvas.current, setSpan);
+    plot.add(first);
+    const stop = effect(() => void (store.latest.value && plot.add(store.latest.value)));
+    const resized = new ResizeObserver(() => plot.schedule());
+    resized.observe(canvas.current);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", plot.schedule);
+    const themed = new MutationObserver(plot.schedule);
+    themed.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    return () => (stop(), resized.disconnect(), themed.disconnect(), dark.removeEventListener("change", plot.schedule));
+  }, []);
+  return html`<canvas id="plot" role="img" aria-label="Noise level and change per step over the last steps" ref=${canvas}></canvas>
+    <figcaption><span class="key key-level">level</span><span class="key key-change">change per step</span><span id="plot-span">${span}</span></figcaption>`;
+}
+
+class Drawing {
+  /** @type {Point[]} */
+  points = [];
+  waiting = false;
+
+  /**
+   * @param {HTMLCanvasElement} element
+   * @param {(text: string) => void} setSpan
+   */
+  constructor(element, setSpan) {
+    this.element = element;
+    this.setSpan = setSpan;
+    this.pen = penOf(element, element.width, element.height);
   }
 
   /** @param {Head} head */
-  receive({ step, level, change }) {
+  add({ step, level, change }) {
     const last = this.points.at(-1);
     if (last && last.step === step && last.level === level) return;
     if (last && last.step === step) this.points.pop();
     this.points.push({ step, level, change });
     if (this.points.length > MAX_POINTS) this.points.shift();
-    this.#schedule();
+    this.schedule();
   }
 
-  #schedule() {
+  schedule = () => {
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
       this.#draw();
     });
-  }
+  };
 
   #draw() {
     const { clientWidth, clientHeight } = this.element;
     const scale = devicePixelRatio;
-    resize(this.element, Math.round(clientWidth * scale), Math.round(clientHeight * scale));
+    penOf(this.element, Math.round(clientWidth * scale), Math.round(clientHeight * scale));
     this.pen.setTransform(scale, 0, 0, scale, 0, 0);
     this.pen.clearRect(0, 0, clientWidth, clientHeight);
     const frame = { left: 22, top: 6, width: clientWidth - 62, height: clientHeight - 12 };
@@ -54,7 +78,7 @@ export class Plot {
     this.#axes(frame, top);
     this.#line(frame, colourOf(".key-change"), ({ change }) => (change === null ? null : change / top));
     this.#line(frame, colourOf(".key-level"), ({ level }) => level);
-    setText(block("plot-span"), spanOf(this.points));
+    this.setSpan(spanOf(this.points));
   }
 
   /**

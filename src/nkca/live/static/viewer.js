@@ -1,73 +1,51 @@
 // The dialog that shows a kept picture in full size.
 
-import { block, button, dialog, find, setText } from "./dom.js";
+import { Button, Icon } from "./controls.js";
+import { closeDialog, Dialog } from "./dialog.js";
+import { startFrom } from "./images.js";
+import { html, useEffect, useState } from "./preact.js";
+import { keptPicture, moveKept, removeKept } from "./strips.js";
 
-/** @typedef {import("./types.js").Kept} Kept */
+const NONE = { id: -1, name: "", tile: 0, step: 0, level: 0 };
 
-export class Viewer {
-  /** @param {{items: () => Kept[], address: (id: number) => string, move: (id: number, way: number) => void, remove: (kept: Kept) => void, start: (address: string) => void}} actions */
-  constructor(actions) {
-    this.actions = actions;
-    this.dialog = dialog("viewer-dialog");
-    this.id = 0;
-    button("viewer-left").addEventListener("click", () => this.#browse(-1));
-    button("viewer-right").addEventListener("click", () => this.#browse(1));
-    button("viewer-move-left").addEventListener("click", () => actions.move(this.id, -1));
-    button("viewer-move-right").addEventListener("click", () => actions.move(this.id, 1));
-    button("viewer-remove").addEventListener("click", () => this.#remove());
-    button("viewer-start").addEventListener("click", () => this.#leave(() => actions.start(actions.address(this.id))));
-    this.dialog.addEventListener("keydown", (event) => this.#key(event));
-  }
-
-  /** @param {number} id */
-  open(id) {
-    this.id = id;
-    this.update(this.actions.items());
-    if (!this.dialog.open) this.dialog.showModal();
-  }
-
-  /** @param {Kept[]} items */
-  update(items) {
-    const index = items.findIndex((item) => item.id === this.id);
-    if (index < 0) return this.dialog.close();
-    const { id, name, tile, step, level } = items[index];
-    setText(block("viewer-name"), name);
-    setText(block("viewer-about"), `Tile ${tile + 1}, step ${step}, noise level ${level.toFixed(2)}. ${index + 1} of ${items.length} on the shelf.`);
-    const picture = find("viewer-picture", HTMLImageElement);
-    const address = this.actions.address(id);
-    if (picture.getAttribute("src") !== address) picture.src = address;
-    picture.alt = name;
-    const link = find("viewer-download", HTMLAnchorElement);
-    link.href = `${address}&download=1`;
-    link.download = `${name}.png`;
-    for (const id of ["viewer-left", "viewer-move-left"]) button(id).disabled = index === 0;
-    for (const id of ["viewer-right", "viewer-move-right"]) button(id).disabled = index === items.length - 1;
-  }
-
-  #remove() {
-    const kept = this.actions.items().find((item) => item.id === this.id);
-    if (kept) this.#leave(() => this.actions.remove(kept));
-  }
-
+/** @param {{commands: import("./commands.js").Commands, kept: number, closed: () => void}} props */
+export default function Viewer({ commands, kept, closed }) {
+  const { items } = commands.store.lists.value.shelf;
+  const [shown, show] = useState(kept);
+  const index = items.findIndex(({ id }) => id === shown);
+  const item = items[index] ?? NONE;
+  const { id, name, tile, step, level } = item;
+  useEffect(() => {
+    if (index < 0) closeDialog("viewer-dialog");
+  }, [index]);
+  const address = keptPicture(id, commands.store.session);
   /** @param {number} way */
-  #browse(way) {
-    const items = this.actions.items();
-    const next = items[items.findIndex((item) => item.id === this.id) + way];
-    if (next) this.open(next.id);
-  }
-
+  const browse = (way) => index + way in items && show(items[index + way].id);
   /** @param {() => void} run */
-  #leave(run) {
-    this.dialog.close();
-    run();
-  }
-
+  const leave = (run) => () => (closeDialog("viewer-dialog"), run());
   /** @param {KeyboardEvent} event */
-  #key(event) {
+  const press = (event) => {
     const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (way === undefined) return;
     event.preventDefault();
-    if (event.altKey) this.actions.move(this.id, way);
-    else this.#browse(way);
-  }
+    if (event.altKey) moveKept(commands, id, way);
+    else browse(way);
+  };
+  const [first, last] = [index <= 0, index === items.length - 1];
+  return html`<${Dialog} id="viewer-dialog" label="viewer-name" closed=${closed} onKeyDown=${press} head=${html`<h2 id="viewer-name">${name}</h2>`}>
+    <img id="viewer-picture" src=${index < 0 ? undefined : address} alt=${name} />
+    <div class="row">
+      <${Button} id="viewer-left" class="quiet" icon="left" disabled=${first} aria-label="Previous picture" title="Previous picture (arrow left)" run=${() => browse(-1)} />
+      <p class="muted" id="viewer-about">Tile ${tile + 1}, step ${step}, noise level ${level.toFixed(2)}. ${index + 1} of ${items.length} on the shelf.</p>
+      <${Button} id="viewer-right" class="quiet" icon="right" disabled=${last} aria-label="Next picture" title="Next picture (arrow right)" run=${() => browse(1)} />
+    </div>
+    <div class="row viewer-actions">
+      <${Button} id="viewer-move-left" class="" label="Move left" disabled=${first} title="Move it to the left on the shelf (Alt and arrow left)" run=${() => moveKept(commands, id, -1)} />
+      <${Button} id="viewer-move-right" class="" label="Move right" disabled=${last} title="Move it to the right on the shelf (Alt and arrow right)" run=${() => moveKept(commands, id, 1)} />
+      <span class="spring"></span>
+      <${Button} id="viewer-start" class="" icon="image" label="Start from it" title="Start the picked tile, or all, from this picture" run=${leave(() => startFrom(commands, address))} />
+      <${Button} id="viewer-remove" class="" label="Remove" run=${leave(() => removeKept(commands, item))} />
+      <a id="viewer-download" class="button primary" href=${`${address}&download=1`} download=${`${name}.png`}><${Icon} name="save" />Download</a>
+    </div>
+  <//>`;
 }

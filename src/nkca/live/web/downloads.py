@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nkca.live.chains.choices import choices_csv
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.state import ExplorerState, Kept
 from nkca.live.session.export import animation, shelf_grid, shelf_zip
@@ -54,10 +55,17 @@ def _animation(now: Snapshot, kind: str) -> bytes:
     return animation(recording, kind)
 
 
+def _choices(now: Snapshot) -> bytes:
+    if not now.state.choices:
+        raise BusyError("nothing has been chosen yet")
+    return choices_csv(now.state.choices)
+
+
 DOWNLOADS: Mapping[str, Callable[[Snapshot, Pixels], bytes]] = {
     "session.json": lambda now, _pixels: to_json(now.session),
     "shelf.png": lambda now, _pixels: shelf_grid(_shelf(now)),
     "shelf.zip": lambda now, pixels: shelf_zip(now.session, _shelf(now), pixels),
+    "choices.csv": lambda now, _pixels: _choices(now),
     "recording.gif": lambda now, _pixels: _animation(now, "gif"),
     "recording.mp4": lambda now, _pixels: _animation(now, "mp4"),
 }

@@ -18,7 +18,7 @@ from nkca.pictures.grid import Pictures, grid, to_pillow
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
-SHOWS = ("z", "x", "both")
+SHOWS = ("finished", "z", "x", "both")
 THUMBNAIL = 128
 QUICK = 1  # zlib level: speed matters more than size
 
@@ -28,7 +28,8 @@ class View:
     """How tiles are shown.
 
     Args:
-        show: "z", the denoised picture, "x", the noisy state, or "both", x on the left.
+        show: "finished", where the state would end (`nkca.live.chains.finish`), "z", the denoised picture,
+            "x", the noisy state, or "both", x on the left.
         rescale: stretch the contrast of each tile to the full range.
     """
 
@@ -36,10 +37,18 @@ class View:
     rescale: bool = False
 
 
-def tile_images(model: Model, moment: Tiles, view: View) -> Pictures:
-    """The tiles as shown, uint8 (B, H, W or 2 W, C); held pixels are those of the picture in every view."""
+def tile_images(
+    model: Model, moment: Tiles, view: View, finished: Tensor | None = None
+) -> Pictures:
+    """The tiles as shown, uint8 (B, H, W or 2 W, C); held pixels are those of the picture in every view.
+
+    Args:
+        finished: the finished pictures, uint8 (B, C, H, W); None: z is shown in their place.
+    """
     z = moment.pictures
-    if view.show == "z":
+    if view.show == "finished":
+        parts = [z if finished is None else finished]
+    elif view.show == "z":
         parts = [z]
     else:
         x = torch.where(moment.repaint, model.pixels.to_uint8(moment.x).cpu(), z)
@@ -49,9 +58,9 @@ def tile_images(model: Model, moment: Tiles, view: View) -> Pictures:
     return as_pictures(torch.cat(parts, 3))
 
 
-def sprite(model: Model, moment: Tiles, view: View) -> bytes:
-    """A PNG of the tiles, one below the other."""
-    shown = tile_images(model, moment, view)
+def sprite(model: Model, moment: Tiles, view: View, finished: Tensor | None = None) -> bytes:
+    """A PNG of the tiles, one below the other; arguments as of `tile_images`."""
+    shown = tile_images(model, moment, view, finished)
     return png_bytes(shown.reshape(-1, *shown.shape[2:]), compress_level=QUICK)
 
 
@@ -79,6 +88,8 @@ def state_fields(state: ExplorerState) -> dict[str, Any]:
         "locked": [tile for tile, locked in enumerate(moment.locked) if locked],
         "masked": moment.masked,
         "tile_levels": list(moment.levels),
+        "choosing": moment.offered == moment.version,
+        "choices": len(state.choices),
         "can_undo": state.history.can_undo,
         "can_redo": state.history.can_redo,
         "recording": recording and {"frames": len(recording.frames), "on": recording.on},

@@ -6,13 +6,14 @@ from starlette.responses import Response
 
 TYPES = {
     ".css": "text/css",
+    ".csv": "text/csv",
     ".gif": "image/gif",
     ".html": "text/html",
     ".js": "text/javascript",
     ".json": "application/json",
     ".mp4": "video/mp4",
     ".png": "image/png",
-    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
     ".zip": "application/zip",
 }
 

@@ -6,11 +6,10 @@ GET  /api/about, and files to download      read only
 GET  /, /static/...                         the page
 """
 
-import importlib.resources
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,7 +22,7 @@ from nkca.config.image_size import MAX_SIDE, describe
 from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import out_of_memory_advice
-from nkca.live.chains.events import Keep, Move, Remove, Restore
+from nkca.live.chains.events import MAX_ANNEAL, Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
 from nkca.live.session.file import Session, caveat, parse_session, read_session
 from nkca.live.web.autosave import saved_sessions
@@ -31,6 +30,7 @@ from nkca.live.web.downloads import DOWNLOADS, Snapshot, about_fields
 from nkca.live.web.errors import ERRORS, UnexpectedErrors
 from nkca.live.web.frames import View, thumbnail
 from nkca.live.web.guard import Access, Guard
+from nkca.live.web.page import file_or_unchanged, first_page, page_files
 from nkca.live.web.requests import (
     JSON,
     OCTETS,
@@ -50,7 +50,11 @@ from nkca.system.allocator import release_freed_memory
 
 T = TypeVar("T")
 TURN_BYTES, FIT_BYTES, SESSION_BYTES = 8 << 20, 32 << 20, 32 << 20
-LIMITS = {"max_upload_bytes": FIT_BYTES, "max_session_bytes": SESSION_BYTES}
+LIMITS = {
+    "max_upload_bytes": FIT_BYTES,
+    "max_session_bytes": SESSION_BYTES,
+    "max_anneal": MAX_ANNEAL,
+}
 MAX_PIXELS = 64_000_000  # of a picture to resize
 SHELF_EVENTS = (Keep, Remove, Restore, Move)
 
@@ -112,19 +116,21 @@ class _Endpoints:
         self.batch_size = shared.explorer.setup.batch_size
         self.now = Snapshot(shared.session, shared.explorer.state)
 
-    async def page(self, _: Request) -> Response:
-        return file_response("index.html", self.files["index.html"])
+    async def page(self, request: Request) -> Response:
+        return first_page(request, self.files["index.html"], self._facts())
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in self.files:
             raise HTTPException(404, "there is no such file")
-        return file_response(name, self.files[name])
+        return file_or_unchanged(request, self.files[name])
 
     async def about(self, _: Request) -> Response:
+        return json_response(self._facts())
+
+    def _facts(self) -> dict[str, Any]:
         about = about_fields(self.shared.model, self.shared.origin, self.now.session.setup)
-        view = {"show": self.view.show, "rescale": self.view.rescale}
-        return json_response(about | view | LIMITS)
+        return about | {"show": self.view.show, "rescale": self.view.rescale} | LIMITS
 
     async def turn(self, request: Request) -> Response:
         async with self.bodies.read(request, JSON, TURN_BYTES) as content:
@@ -248,9 +254,3 @@ def fitted_png(
     with out_of_memory_advice("(the picture is too large)"):
         picture, _ = fit_content(content, data_shape, reader, reduced=True)
     return png_bytes(as_pictures(picture.unsqueeze(0))[0])
-
-
-def page_files() -> dict[str, bytes]:
-    """The files of the page by name, read once, so that no name in a request reaches the file system."""
-    folder = importlib.resources.files("nkca.live") / "static"
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nkca.errors import InputError
+from nkca.live.chains.event_json import parse_event
 from nkca.live.chains.events import (
     MAX_COUNT,
     MAX_TIMES,
@@ -20,12 +21,12 @@ from nkca.live.chains.events import (
     Pause,
     RunChains,
     Stop,
-    parse_event,
 )
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.chains.state import ExplorerState
 from nkca.live.session.file import Origin, Session, check_model, replay, session_of
 from nkca.live.web.cancellation import CancellableDenoiser, Cancelled
+from nkca.live.web.finished_view import FinishedView
 from nkca.live.web.frames import (
     SHOWS,
     View,
@@ -48,6 +49,9 @@ LISTS: Mapping[
 }
 
 
+_FIELDS = {"seen", "pictured", "epoch", "events", "steps", "only", "show", "rescale", "have"}
+
+
 class BusyError(InputError):
     """The request cannot be carried out now."""
 
@@ -62,6 +66,7 @@ class Turn:
         steps: how many steps to make if the chains are running.
         have: for each list (history, shelf, masks) the number of the version that the page has.
         only: the one tile that the steps move; None: all unlocked ones.
+        pictured: the version whose tiles the page shows, as the head of a frame said; None: ``seen``.
     """
 
     seen: int = -1
@@ -71,6 +76,7 @@ class Turn:
     view: View = field(default_factory=View)
     have: Mapping[str, int] = field(default_factory=dict)
     only: int | None = None
+    pictured: int | None = None
 
 
 def parse_turn(value: object) -> Turn:
@@ -81,7 +87,7 @@ def parse_turn(value: object) -> Turn:
     """
     if not isinstance(value, dict):
         raise InputError("a turn must be an object")
-    unknown = value.keys() - {"seen", "epoch", "events", "steps", "only", "show", "rescale", "have"}
+    unknown = value.keys() - _FIELDS
     if unknown:
         raise InputError(f"turn: unknown field '{min(unknown)[:40]}'")
     events, have = value.get("events", []), value.get("have", {})
@@ -93,13 +99,14 @@ def parse_turn(value: object) -> Turn:
     if show not in SHOWS or not isinstance(rescale, bool):
         raise InputError(f"turn: 'show' must be {', '.join(SHOWS)} and 'rescale' true or false")
     return Turn(
-        seen=_whole("seen", value.get("seen", -1), -1, MAX_COUNT),
+        seen=_seen("seen", value),
         epoch=_count("epoch", value),
         events=tuple(map(parse_event, events)),
         steps=_whole("steps", value.get("steps", 0), 0, MAX_TIMES),
         view=View(show, rescale),
         have={name: _whole(name, number, 0, MAX_COUNT) for name, number in have.items()},
         only=_count("only", value),
+        pictured=None if value.get("pictured") is None else _seen("pictured", value),
     )
 
 
@@ -139,6 +146,7 @@ class SharedExplorer:
         self.notice: str | None = None
         self._replay: _Replay | None = None
         self._numbers = {name: _Number() for name in LISTS}
+        self._finished = FinishedView()
         self._step_ms: float | None = None
 
     @property
@@ -162,15 +170,19 @@ class SharedExplorer:
         if turn.events and not same:
             raise BusyError("another session has been loaded")
         seen = turn.seen if same else -1
+        pictured = turn.pictured if same and turn.pictured is not None else seen
         may_step = bool(turn.events) or seen == self.explorer.state.moment.version
         with self._denoiser.cancel_when(unwanted), contextlib.suppress(Cancelled):
             self._apply(turn.events)
             if may_step and self._replay is None:
                 self._advance(turn.steps, turn.only)
+            if turn.view.show == "finished" and not turn.events:
+                state = self.explorer.state
+                self._finished.make(self.explorer.model, state.moment, state.running)
         if may_step and turn.steps and self._replay is not None:
             self._continue_replay(self._replay)
-        changed = bool(turn.events) or seen != self.explorer.state.moment.version
-        return self._frame(turn, changed)
+        changed = bool(turn.events) or pictured != self.explorer.state.moment.version
+        return self._frame(turn, changed, pictured >= 0)
 
     def load(self, session: Session) -> None:
         """Start the replay of a session; the following turns advance it.
@@ -221,7 +233,8 @@ class SharedExplorer:
         self._replay = None
         self.explorer.apply([Pause()])
 
-    def _frame(self, turn: Turn, changed: bool) -> Frame:
+    def _frame(self, turn: Turn, changed: bool, shows_tiles: bool) -> Frame:
+        """The frame; pages that wait for finished pictures go on showing the tiles that they have."""
         state = self.explorer.state
         head = state_fields(state)
         head |= {"epoch": self.epoch, "step_ms": self._step_ms, "notice": self.notice}
@@ -232,7 +245,12 @@ class SharedExplorer:
                 head[name] = {"version": number, **fields_of(state)}
         on = self._replay
         head["replaying"] = on and {"done": on.done, "total": on.total}
-        png = sprite(self.model, state.moment, turn.view) if changed else b""
+        finished = self._finished.of(state.moment)
+        waits = turn.view.show == "finished" and finished is None
+        head["pictured"] = None if waits else state.moment.version
+        if waits and shows_tiles and (state.running or not self._finished.is_slow):
+            changed = False
+        png = sprite(self.model, state.moment, turn.view, finished) if changed else b""
         return Frame(head, png)
 
 
@@ -252,6 +270,10 @@ class _Number:
 
 def _count(name: str, value: Mapping[str, object]) -> int | None:
     return None if value.get(name) is None else _whole(name, value[name], 0, MAX_COUNT)
+
+
+def _seen(name: str, value: Mapping[str, object]) -> int:
+    return _whole(name, value.get(name, -1), -1, MAX_COUNT)
 
 
 def _whole(name: str, value: object, low: int, high: int) -> int:
