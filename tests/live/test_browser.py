@@ -416,6 +416,26 @@ def replay(checkpoint: Path, folder: Path) -> Result:
     return result
 
 
+def test_an_abandoned_future_is_a_branch_and_comes_back(user: User, address: str) -> None:
+    user.open(address)
+    user.make_steps(1)
+    user.press("2", "s")
+    user.make_steps(1)
+    abandoned = user.tiles()
+    user.press("z")
+    user.wait(lambda: user.state["can_redo"])
+    user.press("5", "s")
+    branch = user.page.locator("#filmstrip .branch button")
+    user.wait(lambda: branch.count() == 1)
+    user.make_steps(1)
+    other = user.tiles()
+    branch.click()
+    user.wait(lambda: all(equal(abandoned, user.tiles())))
+    user.wait(lambda: branch.count() == 1)
+    branch.click()
+    user.wait(lambda: all(equal(other, user.tiles())))
+
+
 def test_looking_at_a_past_moment_loses_nothing(user: User, address: str) -> None:
     user.open(address)
     user.make_steps(1)

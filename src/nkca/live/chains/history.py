@@ -1,7 +1,8 @@
-"""Undo and redo: past and future moments as a value, in bounded memory.
+"""Undo and redo: a tree of moments as a value, in bounded memory.
 
-Past, present and future are one sequence, oldest first. Undo and redo move the present along it from
-action to action, a jump moves it to any entry; only a new action discards the future.
+Past, present and future are one line, oldest first. Undo and redo move the present along it from action to
+action. An action after an undo goes on from there, and the future that it leaves becomes a branch. A jump
+moves the present to any entry; to one of a branch, whose line then is the line.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ MAX_BYTES = 256 << 20
 MAX_ENTRIES, MIN_ENTRIES = 200, 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A stored moment; an ``automatic`` one was stored by itself, not because of an action."""
 
@@ -23,21 +24,41 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class History:
-    """The entries before and after the present, which is not among them.
+class Branch:
+    """A future that was left: entries, oldest first, that followed the last moment of an action.
 
     Args:
-        capacity: the most entries; beyond it, automatic ones are dropped first, then the oldest.
+        root: the version at which that action happened (`Tiles.labelled`); if no moment of it is stored any
+            more, the entries followed the beginning of the line.
+    """
+
+    root: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """The entries before and after the present, which is not among them, and the branches.
+
+    Args:
+        capacity: the most entries; beyond it, automatic ones are dropped first, then the oldest, but none
+            of the future.
     """
 
     capacity: int
     past: tuple[Entry, ...] = ()
     future: tuple[Entry, ...] = ()
+    branches: tuple[Branch, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All entries, oldest first; the present comes after the first ``len(past)``."""
+        """Those of the line, oldest first; the present comes after the first ``len(past)``."""
         return self.past + self.future
+
+    @property
+    def stored(self) -> tuple[Entry, ...]:
+        """All entries, those of branches too."""
+        return (*self.entries, *(entry for branch in self.branches for entry in branch.entries))
 
     @property
     def can_undo(self) -> bool:
@@ -50,12 +71,15 @@ class History:
         return any(not entry.automatic for entry in self.future)
 
     def act(self, present: Tiles) -> "History":
-        """Store ``present`` because an action follows; discards the future."""
-        return self._bounded((*self.past, Entry(present)), ())
+        """Store ``present`` because an action follows; the future becomes a branch."""
+        left = (Branch(present.labelled, self.future),) if self.future else ()
+        past = (*self.past, Entry(present))
+        return History(self.capacity, past, (), self.branches + left)._bounded()
 
     def note(self, present: Tiles) -> "History":
         """Store ``present`` automatically, without an action."""
-        return self._bounded((*self.past, Entry(present, automatic=True)), self.future)
+        past = (*self.past, Entry(present, automatic=True))
+        return dataclasses.replace(self, past=past)._bounded()
 
     def undo(self, present: Tiles) -> tuple["History", Tiles]:
         """Return to the moment before the last action. Raises `InputError` if there is none."""
@@ -75,6 +99,10 @@ class History:
         for index, entry in enumerate(self.entries):
             if entry.moment.version == version:
                 return self._go(present, index)
+        for branch in self.branches:
+            for entry in branch.entries:
+                if entry.moment.version == version:
+                    return self._enter(present, branch, entry)
         raise InputError("that moment is no longer in the history")
 
     def _go(self, present: Tiles, index: int) -> tuple["History", Tiles]:
@@ -83,11 +111,45 @@ class History:
         moved = dataclasses.replace(self, past=sequence[:place], future=sequence[place + 1 :])
         return moved, sequence[place].moment
 
-    def _bounded(self, past: tuple[Entry, ...], future: tuple[Entry, ...]) -> "History":
-        while len(past) + len(future) > self.capacity and past:
-            dropped = next((i for i, entry in enumerate(past) if entry.automatic), 0)
-            past = past[:dropped] + past[dropped + 1 :]
-        return dataclasses.replace(self, past=past, future=future)
+    def _enter(self, present: Tiles, branch: Branch, entry: Entry) -> tuple["History", Tiles]:
+        """Go to an entry of a branch, whose line then is the line."""
+        line = (*self.past, Entry(present), *self.future)
+        line, branches = _through(line, self.branches, branch)
+        place = line.index(entry)
+        moved = History(self.capacity, line[:place], line[place + 1 :], branches)
+        return moved, entry.moment
+
+    def _bounded(self) -> "History":
+        """Without the entries that are too many."""
+        many = len(self.stored) - self.capacity
+        droppable = [entry for entry in self.stored if entry not in self.future]
+        droppable.sort(key=lambda entry: (not entry.automatic, entry.moment.version))
+        dropped = droppable[: max(0, many)]
+        kept = [Branch(branch.root, _without(branch.entries, dropped)) for branch in self.branches]
+        branches = tuple(branch for branch in kept if branch.entries)
+        return History(self.capacity, _without(self.past, dropped), self.future, branches)
+
+
+def _through(
+    line: tuple[Entry, ...], branches: tuple[Branch, ...], branch: Branch
+) -> tuple[tuple[Entry, ...], tuple[Branch, ...]]:
+    """The line that leads through a branch, and the branches beside it."""
+    others = tuple(other for other in branches if other is not branch)
+    for other in others:
+        if _last(line, branch.root) < 0 <= _last(other.entries, branch.root):
+            line, others = _through(line, others, other)
+    place = _last(line, branch.root) + 1
+    left = (Branch(branch.root, line[place:]),) if line[place:] else ()
+    return line[:place] + branch.entries, others + left
+
+
+def _last(entries: tuple[Entry, ...], root: int) -> int:
+    """The index of the last moment of an action; -1: there is none."""
+    return max((i for i, entry in enumerate(entries) if entry.moment.labelled == root), default=-1)
+
+
+def _without(entries: tuple[Entry, ...], dropped: list[Entry]) -> tuple[Entry, ...]:
+    return tuple(entry for entry in entries if entry not in dropped)
 
 
 def empty_history(moment: Tiles) -> History:

@@ -14,7 +14,7 @@ const IDEAS = [
   ["Fan, Mix, Discard", "Variants at rising levels; a row between two pictures; start a tile again."],
   ["Lock", "Steps do not change a locked tile."],
   ["Keep", "Puts a picture on the shelf, to download later."],
-  ["History", "Undo, or click a past moment to return to it."],
+  ["History", "Undo, or click a moment to return to it. What you leave by going on differently stays as a branch."],
 ];
 
 /** @param {{commands: import("./commands.js").Commands, closed: () => void}} props */

@@ -14,7 +14,7 @@ const REPLACED = "Another session has replaced the one shown here. If pictures w
 
 /** @type {Lists} */
 const NOTHING = {
-  history: { version: 0, position: 0, entries: [] },
+  history: { version: 0, position: 0, entries: [], branches: [] },
   shelf: { version: 0, items: [], removed: 0 },
   masks: { version: 0, tiles: {} },
 };

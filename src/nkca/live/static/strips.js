@@ -43,24 +43,52 @@ function useRoving(items) {
   return { list, press, tabOf: (/** @type {number} */ id) => ({ tabindex: items[index]?.id === id ? 0 : -1, onFocus: () => setCurrent(id) }) };
 }
 
-/** @param {{commands: Commands}} props */
+/** @param {{commands: Commands}} props the line of moments, with each branch behind the moment that it left */
 export function FilmStrip({ commands: { store } }) {
-  const { entries, position } = store.lists.value.history;
-  const { list, press, tabOf } = useRoving(entries);
+  const { entries, position, branches } = store.lists.value.history;
+  const order = useMemo(() => inOrder(entries, position, branches), [entries, position, branches]);
+  const shown = order.filter(({ entry }) => entry !== null).map(({ entry }) => /** @type {Entry} */ (entry));
+  const { list, press, tabOf } = useRoving(shown);
   const loader = useLoader(store);
+  const now = order.findIndex(({ entry }) => entry === null);
   useLayoutEffect(() => {
-    const { offsetLeft, offsetWidth } = /** @type {HTMLElement} */ (list.current.children[position]);
-    list.current.scrollLeft = Math.max(0, offsetLeft + offsetWidth - list.current.clientWidth * (entries.length > position ? NOW_AT : 1));
-  }, [entries, position]);
-  const frames = entries.map((entry, i) => {
+    const { offsetLeft, offsetWidth } = /** @type {HTMLElement} */ (list.current.children[now]);
+    list.current.scrollLeft = Math.max(0, offsetLeft + offsetWidth - list.current.clientWidth * (order.length > now + 1 ? NOW_AT : 1));
+  }, [order]);
+  const frames = order.map(({ entry, kind }) => {
+    if (!entry) return html`<li key="now" class="now" aria-current="step"><span>now</span></li>`;
     const text = `${entry.label}, step ${entry.step}, level ${entry.level.toFixed(2)}`;
-    return html`<li key=${`${store.session} ${entry.id}`} class=${[entry.automatic && "minor", i >= position && "future"].filter(Boolean).join(" ")}>
-      <button type="button" class="frame" ...${tabOf(entry.id)} title=${text} aria-label=${`Go to: ${text}${i >= position ? " (undone)" : ""}`} onClick=${() => store.send({ do: "jump", to: entry.id })}>
+    const aside = { past: "", future: " (undone)", branch: " (a branch)" }[kind];
+    return html`<li key=${`${store.session} ${entry.id}`} class=${[entry.automatic && "minor", kind].filter(Boolean).join(" ")}>
+      <button type="button" class="frame" ...${tabOf(entry.id)} title=${text + aside} aria-label=${`Go to: ${text}${aside}`} onClick=${() => store.send({ do: "jump", to: entry.id })}>
         <${Thumbnail} address=${`/api/moments/${entry.id}.png?session=${store.session}`} loader=${loader} /><span>${nameOf(entry)}</span>
       </button></li>`;
   });
-  const now = html`<li key="now" class="now" aria-current="step"><span>now</span></li>`;
-  return html`<ol id="filmstrip" class="film" aria-label="Past moments" ref=${list} onKeyDown=${press}>${[...frames.slice(0, position), now, ...frames.slice(position)]}</ol>`;
+  return html`<ol id="filmstrip" class="film" aria-label="Past moments" ref=${list} onKeyDown=${press}>${frames}</ol>`;
+}
+
+/**
+ * The moments from left to right, null for the present. A branch comes behind the last moment of the action that it followed; if there is none, behind the present.
+ *
+ * @param {Entry[]} entries
+ * @param {number} position
+ * @param {import("./types.js").Branch[]} branches
+ * @returns {{entry: Entry | null, kind: "past" | "future" | "branch"}[]}
+ */
+export function inOrder(entries, position, branches) {
+  const stored = [...entries, ...branches.flatMap((branch) => branch.entries)];
+  const lastOf = new Map(stored.map(({ action, id }) => [action, id]));
+  /** @param {Entry} entry */
+  const behind = (entry) => (lastOf.get(entry.action) === entry.id ? of(branches.filter(({ root }) => root === entry.action)) : []);
+  /**
+   * @param {import("./types.js").Branch[]} some
+   * @returns {{entry: Entry | null, kind: "past" | "future" | "branch"}[]}
+   */
+  const of = (some) => some.flatMap((branch) => branch.entries.flatMap((entry) => [{ entry, kind: /** @type {const} */ ("branch") }, ...behind(entry)]));
+  /** @param {Entry[]} part @param {"past" | "future"} kind */
+  const line = (part, kind) => part.flatMap((entry) => [{ entry, kind }, ...behind(entry)]);
+  const rootless = branches.filter(({ root }) => !lastOf.has(root));
+  return [...line(entries.slice(0, position), "past"), { entry: null, kind: "past" }, ...of(rootless), ...line(entries.slice(position), "future")];
 }
 
 /** @param {Entry} entry */

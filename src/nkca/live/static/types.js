@@ -1,9 +1,10 @@
 // The types of the server's messages.
 
 /**
- * @typedef {{id: number, label: string, step: number, level: number, automatic: boolean}} Entry
+ * @typedef {{id: number, action: number, label: string, step: number, level: number, automatic: boolean}} Entry
+ * @typedef {{root: number, entries: Entry[]}} Branch a future that was left; root: the action that it followed
  * @typedef {{id: number, name: string, tile: number, step: number, level: number}} Kept
- * @typedef {{version: number, position: number, entries: Entry[]}} History
+ * @typedef {{version: number, position: number, entries: Entry[], branches: Branch[]}} History
  * @typedef {{version: number, items: Kept[], removed: number, removed_items?: number[]}} Shelf
  * @typedef {{version: number, tiles: Record<string, string>}} Masks
  * @typedef {{history: History, shelf: Shelf, masks: Masks}} Lists

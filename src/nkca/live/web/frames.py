@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nkca.live.chains.history import History
+from nkca.live.chains.history import Entry, History
 from nkca.live.chains.state import ExplorerState
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.export import name_of
@@ -97,19 +97,25 @@ def state_fields(state: ExplorerState) -> dict[str, Any]:
 
 
 def history_fields(history: History) -> dict[str, Any]:
-    """The film strip: the position of the present and the entries, oldest first."""
+    """The film strip: the position of the present, the entries, oldest first, and the branches."""
     return {
         "position": len(history.past),
-        "entries": [
-            {
-                "id": entry.moment.version,
-                "label": entry.moment.label,
-                "step": entry.moment.step,
-                "level": entry.moment.noise_level,
-                "automatic": entry.automatic,
-            }
-            for entry in history.entries
+        "entries": list(map(_entry_fields, history.entries)),
+        "branches": [
+            {"root": branch.root, "entries": list(map(_entry_fields, branch.entries))}
+            for branch in history.branches
         ],
+    }
+
+
+def _entry_fields(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.moment.version,
+        "action": entry.moment.labelled,
+        "label": entry.moment.label,
+        "step": entry.moment.step,
+        "level": entry.moment.noise_level,
+        "automatic": entry.automatic,
     }
 
 

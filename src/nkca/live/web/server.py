@@ -176,7 +176,7 @@ class _Endpoints:
         return json_response({"ok": True, "warning": warning})
 
     async def moment(self, request: Request) -> Response:
-        entries = self.now.state.history.entries
+        entries = self.now.state.history.stored
         found = {str(entry.moment.version): entry.moment for entry in entries}
         moment = found.get(request.path_params["version"])
         if moment is None:
