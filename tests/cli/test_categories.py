@@ -1,6 +1,7 @@
 """Label maps in, label maps out; a palette with transparency likewise: exact through all commands."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -311,6 +312,28 @@ def test_names_and_colours_come_from_a_file(call: Call, grey: Path, tmp_path: Pa
     assert len(set(config["palette"])) == 6
 
 
+def test_palettes_that_disagree_about_a_label_are_said(
+    call: Call, indexed: Path, tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(indexed, mixed)
+    with Image.open(mixed / "5.png") as image:
+        table = image.getpalette("RGB")
+        image.load()
+    assert table is not None
+    table[3:6] = [1, 2, 3]
+    image.putpalette(table)
+    image.save(mixed / "5.png", transparency=0)  # indexed, with alpha: ids all the same
+    for folder, expected in each(
+        {mixed: "0.png and 5.png have different colours for label 1", indexed: ""}.items()
+    ):
+        run = tmp_path / f"run-{folder.name}"
+        result = call("train", "--dataset", folder, "--labels=auto", "--save-dir", run, *TINY)
+        assert ("have different colours" in result.stderr) == bool(expected)
+        assert expected in result.stderr
+        assert list(read_yaml(run / "config.yaml")["labels"]) == [str(number) for number in IDS]
+
+
 def write(folder: Path, picture: npt.NDArray[np.uint8]) -> Path:
     folder.mkdir()
     for number in range(4):
@@ -350,6 +373,7 @@ def test_bad_input_is_one_line(call: Call, grey: Path, tmp_path: Path) -> None:
         (grey, f"--labels={tmp_path / 'missing.yaml'}", "cannot be read as YAML"),
         (grey, "--labels=auto --fit=pad", "fit=pad is not for labels"),
         (grey, "--discrete --num-classes=2", "all images are equal"),
+        (grey, "--discrete --num-classes=1", "num_classes must be 2 to 256"),
         (
             grey,
             "--labels=auto --parametrisation=preconditioned",
