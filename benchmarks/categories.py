@@ -1,15 +1,17 @@
-"""What makes pictures of categories better: rows of settings, at equal CPU time, Fashion-MNIST of 8 levels.
+"""What makes pictures of categories better: rows of settings, at equal CPU time.
 
-    python benchmarks/categories.py [--rows "paper;masked"] [--seconds 600] [--seed 0] [--samples 1000]
-                                    [--ways "chain 100;ancestral 20"] [--out benchmarks/categories]
+    python benchmarks/categories.py [--set fashion8|pixels|labels] [--rows "paper;masked"] [--seconds 600]
+                                    [--seed 0] [--samples 1000] [--ways "chain 100;ancestral 20"]
+                                    [--out benchmarks/categories]
 
-Each row trains in one thread until it has used --seconds of CPU time, on all 60,000 images. Then, for each
-of the ways to sample, --samples pictures are drawn and judged as in `quality.py`, against real images of 8
-levels. A way is "SAMPLER STEPS", or "SAMPLER STEPS+N": N more transitions at one level on the way. Every
-row also gets its bits per dimension on 1,000 test images (`nkca.metrics.likelihood`), and its chain at two
-levels: how far the share of each level of grey drifts in 100 steps,
-and entropy production. "independent pixels" has no network: each pixel by its own frequencies.
-Results are in OUT.json, sheets of the same seeds in OUT/; what is done already is not done again.
+Each row trains in one thread until it has used --seconds of CPU time, on one of the sets of
+`category_sets.py`. Then, for each of the ways to sample, --samples pictures are drawn and measured against
+1,000 test images; of fashion8 they are also judged as in `quality.py`, against real images of 8 levels. A
+way is "SAMPLER STEPS", or "SAMPLER STEPS+N": N more transitions at one level on the way. Every row also
+gets its bits per dimension on the test images (`nkca.metrics.likelihood`), and its chain at two levels: how
+far the share of each category drifts in 100 steps, and entropy production. "independent pixels" has no
+network: each pixel by its own frequencies. Results are in OUT.json, of other sets than fashion8 in
+OUT-SET.json, sheets of the same seeds in a folder of that name; what is done already is not done again.
 Needs Debian's dataset-fashion-mnist.
 """
 
@@ -19,8 +21,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 import nkca
@@ -33,25 +33,23 @@ from nkca.metrics.likelihood import code_length
 from nkca.models.model import Model
 from nkca.noise import sample_noise
 from nkca.pictures.png import save_png
-from nkca.pixels import CategoricalPixels, as_tensor
+from nkca.pixels import as_tensor
 from nkca.runs.start import prepare
 from nkca.sampling.tasks import Schedule
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
+from category_sets import SETS, CategorySet, Images
 from judges import KINDS, REFERENCE_IMAGES, Judge
-from make_fashion_mnist import SOURCE, read_split
-from quality import CHAINS, EXTRACTOR, ROOT, do_rows, draw, name_of, prepare_bench, train
+from quality import CHAINS, EXTRACTOR, ROOT, do_rows, name_of, prepare_bench, prepare_process, train
 
-Images = npt.NDArray[np.uint8]
-CLASSES, LEVELS, STEPS, ENTROPY_STEPS = 8, (0.3, 0.6), 100, 8
-PIXELS = CategoricalPixels(CLASSES)
+LEVELS, STEPS, ENTROPY_STEPS = (0.3, 0.6), 100, 8
+SMALL: dict[str, Any] = {"hidden_size": 32, "dim_mults": [1, 2, 2]}
 NETWORK = {"hidden_size": 64, "dim_mults": [1, 2], "patch_size": 2}
-SET: dict[str, Any] = {"discrete": True, "num_classes": CLASSES, "recipe": "paper"}
-GOOD = {**SET, **NETWORK, **LEARNING, "carry_over": True}
+GOOD = {**NETWORK, **LEARNING, "carry_over": True}
 ROWS: dict[str, dict[str, Any]] = {
-    "paper": {**SET, "hidden_size": 32, "dim_mults": [1, 2, 2]},
-    "paper, carry-over": {**SET, "hidden_size": 32, "dim_mults": [1, 2, 2], "carry_over": True},
-    "contrastive, network and optimizer of the recipe": {**SET, **NETWORK, **LEARNING},
+    "paper": SMALL,
+    "paper, carry-over": {**SMALL, "carry_over": True},
+    "contrastive, network and optimizer of the recipe": {**NETWORK, **LEARNING},
     "contrastive, carry-over": GOOD,
     "contrastive, carry-over, lag 0.5": {**GOOD, "lag": 0.5},
     "contrastive, carry-over, lag 0": {**GOOD, "lag": 0.0},
@@ -62,12 +60,6 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 PRIOR = "independent pixels"
 WAYS = "chain 100;ancestral 20;ancestral 100;ancestral 20+20;ancestral 100+100"
-
-
-def levels_of_grey(images: Images) -> Images:
-    """The same images (N, H, W), rounded to the 8 levels."""
-    rounded: Images = PIXELS.to_uint8(PIXELS.to_state(torch.from_numpy(images.copy()))).numpy()
-    return rounded
 
 
 def schedule(way: str) -> Schedule:
@@ -83,68 +75,78 @@ def schedule(way: str) -> Schedule:
 
 
 @torch.inference_mode()
-def measure_chain(chain: Chain, images: Images, level: float) -> dict[str, float]:
-    """A walk from the images: the largest change of a level's share, in points, and entropy production."""
-    z = PIXELS.to_state(as_tensor(images[..., None]))
+def measure_chain(model: Model, images: Images, level: float) -> dict[str, float]:
+    """A walk from the images: the largest change of a category's share, in points; entropy production."""
+    z = model.pixels.to_state(as_tensor(images))
     noise, b = sample_noise(range(len(z))), torch.full((len(z),), level)
-    start = chain.kernel.add_noise(z, b).sample(noise)
+    start = model.chain.kernel.add_noise(z, b).sample(noise)
     ratios: list[float] = []
     last = start
-    for visit in walk(chain, start, level, STEPS, noise):
+    for visit in walk(model.chain, start, level, STEPS, noise):
         last = visit.x
         if visit.before is not None and visit.log_ratio is not None and len(ratios) < ENTROPY_STEPS:
             ratios.append(visit.log_ratio.mean().item() / z[0].numel())
-    shares = [
-        100 * torch.bincount(x.flatten(), minlength=CLASSES + 1) / x.numel() for x in (start, last)
-    ]
+    most = int(torch.maximum(start, last).max()) + 1
+    shares = [100 * torch.bincount(x.flatten(), minlength=most) / x.numel() for x in (start, last)]
     return {
         "drift": round((shares[1] - shares[0]).abs().max().item(), 2),
         "entropy_production": round(sum(ratios) / len(ratios), 6),
     }
 
 
-def independent_pixels(images: Images) -> Chain:
-    """Each pixel by how often its levels occur in the images, with one image of each level added."""
-    z = PIXELS.to_state(as_tensor(images[..., None]))
-    counts = torch.stack([(z == k).sum(0) + 1 for k in range(CLASSES)], -1).double()
-    kernel = CategoricalKernel(CLASSES)
+def independent_pixels(of: CategorySet) -> Model:
+    """Each pixel by how often its categories occur, with one image of each category added."""
+    z, count = of.pixels.to_state(as_tensor(of.train)), of.pixels.num_classes
+    counts = torch.stack([(z == k).sum(0) + 1 for k in range(count)], -1).double()
+    kernel = CategoricalKernel(count)
     log_probs = (counts / counts.sum(-1, keepdim=True)).log().float()
-    return Chain(kernel, PixelPriorDenoiser(log_probs), kernel.default_lag)
+    chain = Chain(kernel, PixelPriorDenoiser(log_probs), kernel.default_lag)
+    height, width, channels = of.train.shape[1:]
+    return Model(chain, of.pixels, (channels, height, width), 0.01, torch.device("cpu"))
 
 
-def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -> dict[str, Any]:
+def measure_way(
+    model: Model, way: str, of: CategorySet, judge: Judge | None, sheet: Path, count: int
+) -> dict[str, Any]:
+    """Draw and measure samples."""
+    began = time.process_time()
+    samples = nkca.sample(model, range(count), schedule=schedule(way))
+    sampling = time.process_time() - began
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    save_png(sheet, nkca.contact_sheet(samples[:64], columns=16))
+    scores = nkca.measure(samples, of.test.copy(), features=EXTRACTOR)
+    assert scores.kid is not None
+    found = {
+        "fid": round(float(scores.fid or 0), 2),
+        "kid_1000": round(1000 * scores.kid.mean, 2),
+        "other_categories": int((of.shown(samples) != samples).sum()),
+        "sampling_seconds": round(sampling, 1),
+    }
+    if judge is None:
+        return found
+    verdict = judge(samples[..., 0])
+    shares = dict(zip(KINDS, verdict.shares, strict=True))
+    return {"distance": round(verdict.distance, 3), "shares": shares, **found}
+
+
+def measure(
+    row: str, of: CategorySet, judge: Judge | None, arguments: argparse.Namespace
+) -> dict[str, Any]:
     """Train and judge one row, with all ways to sample."""
-    images, _ = read_split(SOURCE, "train")
-    test = levels_of_grey(read_split(SOURCE, "test")[0][:1000])
     seen = 0
     if row == PRIOR:
-        chain = independent_pixels(levels_of_grey(images))
-        model = Model(chain, PIXELS, (1, 28, 28), 0.01, torch.device("cpu"))
+        model = independent_pixels(of)
     else:
-        fixed = {"dataset": str(data), "seed": arguments.seed, "device": "cpu", "viz_freq": 0}
+        fixed = {"dataset": str(of.data), "seed": arguments.seed, "device": "cpu", "viz_freq": 0}
         budget = {"max_time": arguments.seconds, "epochs": 10**6}
-        run = prepare({**ROWS[row], **fixed, **budget}, Path("runs/categories-unused")).run
+        options = {**of.options, "recipe": "paper", **ROWS[row], **fixed, **budget}
+        run = prepare(options, Path("runs/categories-unused")).run
         seen, model = train(run, arguments.seconds), run.ema_model
     ways = {}
     for way in arguments.ways.split(";"):
-        began = time.process_time()
-        samples = draw(model, arguments.samples, schedule(way))
-        sampling = time.process_time() - began
-        sheet = nkca.contact_sheet(samples[:64, :, :, None], columns=16)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        save_png(arguments.out / f"{name_of(f'{row}, {way}', arguments)}.png", sheet)
-        verdict = judge(samples)
-        scores = nkca.measure(samples[..., None], test[..., None].copy(), features=EXTRACTOR)
-        assert scores.kid is not None
-        ways[way] = {
-            "distance": round(verdict.distance, 3),
-            "fid": round(float(scores.fid or 0), 2),
-            "kid_1000": round(1000 * scores.kid.mean, 2),
-            "shares": dict(zip(KINDS, verdict.shares, strict=True)),
-            "other_levels": int((levels_of_grey(samples) != samples).sum()),
-            "sampling_seconds": round(sampling, 1),
-        }
-    code = code_length(model, as_tensor(test[..., None]), draws=8)
+        sheet = arguments.out / f"{name_of(f'{row}, {way}', arguments)}.png"
+        ways[way] = measure_way(model, way, of, judge, sheet, arguments.samples)
+    code = code_length(model, as_tensor(of.test), draws=8)
     return {
         "row": row,
         "seconds": arguments.seconds,
@@ -153,13 +155,14 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
         "images_seen": seen,
         "bits_per_dimension": [round(code.bits_per_dimension, 4), round(code.standard_error, 4)],
         "ways": ways,
-        "chain": {f"{b:g}": measure_chain(model.chain, test[:CHAINS], b) for b in LEVELS},
+        "chain": {f"{b:g}": measure_chain(model, of.test[:CHAINS], b) for b in LEVELS},
     }
 
 
 def main() -> None:
     """Do the rows that are not done."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", choices=SETS, default="fashion8")
     parser.add_argument("--rows", default=";".join([*ROWS, PRIOR]), help="separated by ';'")
     parser.add_argument("--ways", default=WAYS, help="separated by ';'")
     parser.add_argument("--seconds", type=float, default=600)
@@ -167,11 +170,15 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "categories")
     arguments = parser.parse_args()
-    judge, data = prepare_bench()
-    images, _ = read_split(SOURCE, "train")
-    judge.compare_with(levels_of_grey(images[:REFERENCE_IMAGES]))
-    do_rows(arguments, lambda row: measure(row, judge, arguments, data))
-    floor = judge(levels_of_grey(read_split(SOURCE, "test")[0][: arguments.samples])).distance
+    of = SETS[arguments.set](prepare_process())
+    if arguments.set != "fashion8":
+        arguments.out = arguments.out.with_name(f"{arguments.out.name}-{arguments.set}")
+        do_rows(arguments, lambda row: measure(row, of, None, arguments))
+        return
+    judge, _ = prepare_bench()
+    judge.compare_with(of.shown(of.train[:REFERENCE_IMAGES])[..., 0])
+    do_rows(arguments, lambda row: measure(row, of, judge, arguments))
+    floor = judge(of.test[: arguments.samples, ..., 0]).distance
     print(f"{arguments.samples} images of the test split: {floor:.2f}")
 
 

@@ -218,11 +218,18 @@ def name_of(row: str, arguments: argparse.Namespace) -> str:
     return f"{row.replace(', ', '_').replace(' ', '-')}_{arguments.seconds:g}s_seed{arguments.seed}"
 
 
-def prepare_bench() -> tuple[Judge, Path]:
-    """The judge and the archive of training images, both kept for the next time. Sets one thread."""
+def prepare_process() -> Path:
+    """Set one thread; returns the folder of what is kept for the next time."""
     torch.set_num_threads(1)
     keep_freed_memory()
     cache = ROOT / "runs" / "quality-cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def prepare_bench() -> tuple[Judge, Path]:
+    """The judge and the archive of training images, both kept for the next time. Sets one thread."""
+    cache = prepare_process()
     images, labels = read_split(SOURCE, "train")
     judge = Judge(cache / "classifier.pt", images, labels)
     data = cache / "fashion-mnist.zip"

@@ -27,13 +27,14 @@ CARD = {
 }
 
 
-WALK = {"chain_noise": "averaged"}  # how the chain walks; what it has learned does not depend on it
+WALK = {"chain_noise": "averaged"}  # of real numbers; what it has learned does not depend on it
 
 
 def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config without folders that only this machine has: of the data set the name is left."""
     name = Path(config.get("dataset", "")).name
-    return {**config, **WALK, "dataset": name, "cache_dir": None, "eval_dataset": ""}
+    walk = {} if config.get("discrete") else WALK
+    return {**config, **walk, "dataset": name, "cache_dir": None, "eval_dataset": ""}
 
 
 def slimmed(checkpoint: Checkpoint, card: Mapping[str, Any]) -> Checkpoint:

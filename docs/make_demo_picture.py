@@ -1,8 +1,8 @@
 """Pictures of the models in the package: python docs/make_demo_picture.py DIR
 
-Makes demo-model.png and demo-emoji.png: left what `nkca-sample demo --num-samples=48` draws, seeds 0 to 47
-without a choice, right as many real pictures: the first of Fashion-MNIST's test split (Debian's package
-dataset-fashion-mnist), emoji spread over the set.
+Makes demo-model.png, demo-emoji.png and demo-pixels.png: left what `nkca-sample demo --num-samples=48` and
+the others draw, seeds 0 to 47 without a choice, right as many real pictures: the first of Fashion-MNIST's
+test split (Debian's package dataset-fashion-mnist), emoji and pixel art spread over their sets.
 """
 
 import sys
@@ -14,7 +14,7 @@ from make_fashion_mnist import read_split
 import nkca
 from nkca.config.parsing import configure
 from nkca.data.dataset import load_dataset
-from nkca.demo import DEMO, DEMO_EMOJI
+from nkca.demo import DEMO, DEMO_EMOJI, DEMO_PIXELS
 from nkca.pictures.grid import Pictures
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
@@ -33,9 +33,10 @@ def main(directory: Path) -> None:
     """Draw, put side by side, save."""
     clothes = read_split(SOURCE, "test")[0][:COUNT, :, :, None]
     nkca.save_png(directory / "demo-model.png", side_by_side(DEMO, clothes))
-    emoji = load_dataset(configure({"dataset": DEMO_EMOJI}).data).images
-    spread = emoji[:: len(emoji) // COUNT][:COUNT]
-    nkca.save_png(directory / "demo-emoji.png", side_by_side(DEMO_EMOJI, spread))
+    for name, channels in ((DEMO_EMOJI, 3), (DEMO_PIXELS, 4)):
+        images = load_dataset(configure({"dataset": name, "channels": channels}).data).images
+        spread = images[:: len(images) // COUNT][:COUNT]
+        nkca.save_png(directory / f"{name}.png", side_by_side(name, spread))
 
 
 if __name__ == "__main__":

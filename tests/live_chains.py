@@ -60,7 +60,8 @@ def calls_of(model: Model) -> list[int]:
 
 def origin_of(model: Model, precision: str = "fp32") -> Origin:
     """What a session file says of an exact model."""
-    return Origin("exact.pth", "ab" * 32, SHAPE, model.chain.lag, precision, "cpu")
+    shape, lag = model.data_shape, model.chain.lag
+    return Origin("exact.pth", "ab" * 32, shape, lag, precision, "cpu")
 
 
 def explorer_of(space: str = "continuous", batch_size: int = 6, seed: int = 0) -> Explorer:

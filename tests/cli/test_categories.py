@@ -1,6 +1,7 @@
 """Label maps in, label maps out; a palette with transparency likewise: exact through all commands."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from PIL import Image
 from tables import each
 
 from nkca.config.parsing import read_yaml
+from nkca.live.chains.events import Keep, Level, MakeSteps
+from nkca.live.chains.explorer import Explorer, Setup
+from nkca.live.session.file import Origin, session_of, to_json
 from nkca.metrics.likelihood import code_length
 from nkca.models.build import load_model
+from nkca.models.checkpoint import digest, find_checkpoint
 from nkca.pixels import PalettePixels
 
 Call = Callable[..., Result]
@@ -125,6 +130,59 @@ def test_held_pixels_are_the_ids_of_the_input_whatever_its_form(
             assert np.array_equal(np.asarray(Image.open(path))[:, :4], label_maps()[3][:, :4])
 
 
+def test_a_mask_of_labels_repaints_these_labels_of_each_image(
+    call: Call, label_run: Path, indexed: Path, tmp_path: Path
+) -> None:
+    maps = label_maps()
+    for mask, ids in each(
+        {"labels:0": [0], "labels:5,1": [1, 5], "labels:5,1 --invert-mask": [0, 2, 6]}.items()
+    ):
+        out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
+        call(
+            *("sample", label_run, indexed / "1.png", indexed / "4.png", "--num-samples=2"),
+            *(f"--inpainting-mask={mask}".split()),
+            *("--num-sampling-steps=3", "--max-sampling-noise=1", "--save-dir", out),
+        )
+        changed = 0
+        for path in pngs(out):
+            before, after = maps[int(path.name[0])], np.asarray(Image.open(path))
+            repainted = np.isin(before, ids)
+            assert np.array_equal(after[~repainted], before[~repainted])
+            assert set(np.unique(after)) <= set(IDS)
+            changed += int((after != before).sum())
+        assert changed
+        again = tmp_path / f"{out.name}-again"
+        call("sample", f"--like={pngs(out)[0]}", "--save-dir", again)
+        assert pngs(again)[0].read_bytes() == pngs(out)[0].read_bytes()
+
+
+def test_bad_masks_of_labels_are_one_line(
+    call: Call, label_run: Path, sprite_run: Path, grey: Path, sprites: Path, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "nothing.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(nothing)
+    for run, image, mask, expected in each(
+        [
+            (label_run, grey / "1.png", "labels:3", "no label 3, its labels are 0, 1, 2, 5, 6"),
+            (label_run, grey / "1.png", "labels:0,999", "no label 999"),
+            (label_run, grey / "1.png", "labels:", "expected ids such as labels:3,7"),
+            (label_run, grey / "1.png", "labels:1;2", "expected ids such as labels:3,7"),
+            (label_run, grey / "1.png", "labels:-1", "expected ids such as labels:3,7"),
+            (label_run, nothing, "labels:1,2", "nothing.png: mask labels:1,2 repaints nothing"),
+            (label_run, nothing, "labels:0 --invert-mask", "the image has only these labels"),
+            (sprite_run, sprites / "1.png", "labels:1", "is for models of label maps"),
+            (label_run, None, "labels:1", "inpainting needs an image"),
+        ]
+    ):
+        images = [] if image is None else [image]
+        out = tmp_path / "out"
+        args = (run, *images, *f"--inpainting-mask={mask}".split(), "--save-dir", out)
+        result = call("sample", *args, code=2)
+        assert expected in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert not out.exists()
+
+
 def test_a_sample_is_made_again_from_its_own_file(
     call: Call, label_run: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +190,31 @@ def test_a_sample_is_made_again_from_its_own_file(
     first = pngs(tmp_path / "a")[0]
     call("sample", f"--like={first}", "--save-dir", tmp_path / "b")
     assert pngs(tmp_path / "b")[0].read_bytes() == first.read_bytes()
+
+
+def test_a_live_session_is_replayed_to_the_same_indexed_files(
+    call: Call, label_run: Path, sprite_run: Path, tmp_path: Path
+) -> None:
+    for run in each([label_run, sprite_run]):
+        model, file = load_model(run, device="cpu"), find_checkpoint(run)
+        origin = Origin(file.name, digest(file), model.data_shape, model.chain.lag, "fp32", "cpu")
+        explorer = Explorer(model, Setup(batch_size=2, seed=3))
+        explorer.apply([MakeSteps(2), Level(0.4), MakeSteps(2), Keep(1), MakeSteps(1)])
+        session = tmp_path / f"{run.name}.json"
+        session.write_bytes(to_json(session_of(origin, explorer)))
+        out, state = tmp_path / run.name, explorer.state
+        call("sample", run, f"--replay={session}", "--save-dir", out, "--device=cpu")
+        expected = {"kept_0001": state.shelf[0].picture, "tile_0001": state.moment.pictures[0]}
+        pixels = model.pixels
+        assert isinstance(pixels, PalettePixels)
+        for name, picture in expected.items():
+            image = Image.open(out / f"{name}.png")
+            assert image.mode == "P"
+            ids = np.array(pixels.ids or range(pixels.num_classes))
+            index = ids[pixels.to_state(picture[None])[0, 0]]
+            assert np.array_equal(np.asarray(image), index)
+            shown = np.asarray(image.convert("RGBA" if len(picture) == 4 else "RGB"))
+            assert np.array_equal(shown, picture.movedim(0, -1).numpy())
 
 
 def test_samples_of_sprites_have_their_colours_and_transparency(
@@ -229,6 +312,28 @@ def test_names_and_colours_come_from_a_file(call: Call, grey: Path, tmp_path: Pa
     assert len(set(config["palette"])) == 6
 
 
+def test_palettes_that_disagree_about_a_label_are_said(
+    call: Call, indexed: Path, tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(indexed, mixed)
+    with Image.open(mixed / "5.png") as image:
+        table = image.getpalette("RGB")
+        image.load()
+    assert table is not None
+    table[3:6] = [1, 2, 3]
+    image.putpalette(table)
+    image.save(mixed / "5.png", transparency=0)  # indexed, with alpha: ids all the same
+    for folder, expected in each(
+        {mixed: "0.png and 5.png have different colours for label 1", indexed: ""}.items()
+    ):
+        run = tmp_path / f"run-{folder.name}"
+        result = call("train", "--dataset", folder, "--labels=auto", "--save-dir", run, *TINY)
+        assert ("have different colours" in result.stderr) == bool(expected)
+        assert expected in result.stderr
+        assert list(read_yaml(run / "config.yaml")["labels"]) == [str(number) for number in IDS]
+
+
 def write(folder: Path, picture: npt.NDArray[np.uint8]) -> Path:
     folder.mkdir()
     for number in range(4):
@@ -268,6 +373,7 @@ def test_bad_input_is_one_line(call: Call, grey: Path, tmp_path: Path) -> None:
         (grey, f"--labels={tmp_path / 'missing.yaml'}", "cannot be read as YAML"),
         (grey, "--labels=auto --fit=pad", "fit=pad is not for labels"),
         (grey, "--discrete --num-classes=2", "all images are equal"),
+        (grey, "--discrete --num-classes=1", "num_classes must be 2 to 256"),
         (
             grey,
             "--labels=auto --parametrisation=preconditioned",

@@ -1,9 +1,10 @@
 """Recipes: which options they set, and that what a person names wins."""
 
 import pytest
+from tables import each
 
 from nkca.config.parsing import OPTIONS, configure
-from nkca.config.recipes import RECOMMENDED_VALUES, with_recipe
+from nkca.config.recipes import CATEGORICAL, LEARNING, RECOMMENDED_VALUES, with_recipe
 from nkca.config.schema import RunConfig
 from nkca.errors import InputError
 
@@ -32,11 +33,23 @@ def test_the_hour_is_for_those_who_do_not_say_how_long(named: dict[str, object])
     assert configure(with_recipe({})).training.max_time == 3600
 
 
-def test_categories_take_what_does_not_depend_on_real_numbers() -> None:
-    config = configure(with_recipe({"discrete": "true"}))
-    assert (config.training.optimizer, config.sampling.sampler) == ("muon", "chain")
-    assert config.training.denoise_first == 0
-    assert config.training.min_noise == RunConfig().training.min_noise
+def test_categories_take_what_does_not_depend_on_real_numbers_and_carry_over() -> None:
+    for asked in each([{"discrete": "true"}, {"palette": "auto"}, {"labels": "auto"}]):
+        config = configure(with_recipe(asked))
+        flat, paper = config.to_flat(), configure({**asked, "discrete": True}).to_flat()
+        differ = {name: flat[name] for name in OPTIONS if flat[name] != paper[name]}
+        times = {name: flat[name] for name in ("epochs", "max_time")}
+        assert differ == {"recipe": "recommended", **LEARNING, **CATEGORICAL, **times}
+        assert config.sampling.sampler == "chain"
+    named = configure(with_recipe({"discrete": True, "carry_over": False, "denoise-first": "0.5"}))
+    assert (named.model.carry_over, named.training.denoise_first) == (False, 0.5)
+
+
+def test_categories_of_the_paper_are_as_published() -> None:
+    config = configure(with_recipe({"discrete": True, "recipe": "paper"}))
+    assert config == configure({"discrete": True})
+    assert (config.model.carry_over, config.training.denoise_first) == (False, 0.0)
+    assert (config.training.denoise_weight, config.training.optimizer) == (0.0, "adam")
 
 
 def test_a_recipe_that_is_not_known_names_the_nearest() -> None:

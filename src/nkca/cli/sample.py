@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 @click.option(
     "--inpainting-mask",
     metavar="MASK",
-    help="Picture that is white where the image is to be repainted.",
+    help="Picture that is white where to repaint; of label maps also ids, such as labels:3,7.",
 )
 @click.option(
     "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."

@@ -29,6 +29,7 @@ def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import model_name
     from nkca.models.checkpoint import find_checkpoint
+    from nkca.sampling.label_masks import names_labels
     from nkca.sampling.request import SampleRequest, read_request_settings
 
     given = {name: value for name, value in given.items() if value not in (None, ())}
@@ -40,7 +41,7 @@ def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
         given["checkpoint"] = model_name(file) or str(file.absolute())
     if "images" in given:
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
-    if "inpainting_mask" in given:
+    if "inpainting_mask" in given and not names_labels(given["inpainting_mask"]):
         given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
     before = read_request_settings(like) if like else {}
     options = {**before, **given}

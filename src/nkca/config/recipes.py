@@ -4,7 +4,8 @@
 for the time (docs/quality.md): the network sees patches of 2 x 2 pixels and corrects the best linear
 denoiser; it learns by denoising first, and adjusts the deviation of the chain's steps after; levels have a
 log-normal sigma; the optimizer is Muon, its learning rate falls to zero. Categorical pixels take of it what
-does not depend on real numbers. An option that is named wins over the recipe.
+does not depend on real numbers, and learn by denoising alone, with carry-over (docs/categories.md). An
+option that is named wins over the recipe.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ _CONTINUOUS = {
     "weak_at": 0.5,
     "guidance": 2.0,
 }
+CATEGORICAL = {"carry_over": True, "denoise_first": 1.0}
 _TIME = {"max_time": 3600.0, "epochs": 1_000_000}
 RECOMMENDED_VALUES = {"recipe": RECOMMENDED, **LEARNING, **_CONTINUOUS}  # of continuous pixels
 _BUDGETS = ("epochs", "max_steps", "max_time")
@@ -57,5 +59,5 @@ def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     if recipe == PAPER:
         return {**given, "recipe": PAPER}
     budget = {} if any(name in given for name in _BUDGETS) else _TIME
-    continuous = {} if is_discrete else _CONTINUOUS
-    return {**LEARNING, **continuous, **budget, **given, "recipe": recipe}
+    space = CATEGORICAL if is_discrete else _CONTINUOUS
+    return {**LEARNING, **space, **budget, **given, "recipe": recipe}

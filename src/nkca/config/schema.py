@@ -82,7 +82,7 @@ class DataConfig:
     """Which images, and how they are read."""
 
     dataset: str = option(
-        "", "Folder, zip or tar of images; 'demo' (clothes) and 'demo-emoji' are in the package."
+        "", "Folder, zip or tar of images; demo, demo-emoji and demo-pixels are in the package."
     )
     resize: int | tuple[int, int] | None = option(
         None, "Size of the images: N for N x N, or HxW (height x width); default: the files' own."

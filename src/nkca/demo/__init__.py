@@ -1,4 +1,4 @@
-"""What ships in the package: models and images named ``demo`` (clothes) and ``demo-emoji``.
+"""What ships in the package: models and images named demo (clothes), demo-emoji and demo-pixels.
 
 As with the data sets of those names, the string ``demo`` means what is in the package, whatever lies in
 the current folder: a file or folder of your own is ``./demo``. A `Path` is always a path.
@@ -10,14 +10,22 @@ from pathlib import Path
 
 from nkca.errors import InputError
 
-DEMO, DEMO_EMOJI = "demo", "demo-emoji"
+DEMO, DEMO_EMOJI, DEMO_PIXELS = "demo", "demo-emoji", "demo-pixels"
 _HERE = Path(__file__).parent
-MODELS: dict[str, Path] = {DEMO: _HERE / "demo.pt", DEMO_EMOJI: _HERE / "emoji.pt"}
-IMAGES: dict[str, Path] = {DEMO: _HERE / "demo.zip", DEMO_EMOJI: _HERE / "emoji.zip"}
+MODELS: dict[str, Path] = {
+    DEMO: _HERE / "demo.pt",
+    DEMO_EMOJI: _HERE / "emoji.pt",
+    DEMO_PIXELS: _HERE / "pixels.pt",
+}
+IMAGES: dict[str, Path] = {
+    DEMO: _HERE / "demo.zip",
+    DEMO_EMOJI: _HERE / "emoji.zip",
+    DEMO_PIXELS: _HERE / "pixels.zip",
+}
 
 
 def model_path(name: str | Path) -> Path:
-    """The path that a MODEL argument means: ``demo`` and ``demo-emoji`` are files in the package.
+    """The path that a MODEL argument means: those of `MODELS` are files in the package.
 
     Raises:
         InputError: if that is missing from this installation.
@@ -44,7 +52,7 @@ def path_as_argument(path: Path) -> str:
 
 
 def dataset_path(name: str) -> Path:
-    """The path that ``--dataset`` means: ``demo`` and ``demo-emoji`` are zips in the package."""
+    """The path that ``--dataset`` means: those of `IMAGES` are zips in the package."""
     return IMAGES[name] if name in IMAGES else Path(name).expanduser()
 
 
@@ -52,7 +60,7 @@ def measured_path(name: str) -> str:
     """The path that a name in nkca-metrics means: ``demo:model``, ``demo:images`` are in the package.
 
     Raises:
-        InputError: if it is ``demo`` or ``demo-emoji`` alone, or a model is missing here.
+        InputError: if it is ``demo`` or another of them alone, or a model is missing here.
     """
     if name in MODELS:
         raise InputError(

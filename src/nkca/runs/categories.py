@@ -31,6 +31,7 @@ from nkca.errors import InputError
 from nkca.models.state_spaces import state_space
 
 Load = Callable[[DataConfig, Reader], DecodedImages]
+COMPARED = 1000  # files whose palettes are looked at
 LIKE_IDS = 64  # grey values below this may be ids of labels
 
 
@@ -54,7 +55,11 @@ def with_categories(config: RunConfig, load: Load) -> tuple[RunConfig, DecodedIm
         data = replace(config.data, channels=len(colors[0]))
         config = _with_colors(replace(config, data=data), colors, model.labels)
     else:
-        config = _with_labels(config, load) if model.labels else _with_palette(config, load)
+        if model.labels:
+            config = _with_labels(config, load)
+            said += _disagreement(config, load(replace(config.data, channels=1), Categories(())))
+        else:
+            config = _with_palette(config, load)
         said.append(_description(config))
     images = load(config.data, reader_for(state_space(config.model).pixels))
     return config, images, said
@@ -175,6 +180,23 @@ def _file_colors(config: RunConfig, decoded: DecodedImages) -> dict[int, Color]:
     """The colours in the first image file, if it is indexed and lies in a folder."""
     path = Path(config.data.dataset).expanduser() / decoded.names[0]
     return palette_of_file(path) if path.is_file() else {}
+
+
+def _disagreement(config: RunConfig, decoded: DecodedImages) -> list[str]:
+    """What to log where indexed files give a label several colours, as palettes of their own do."""
+    ids = parse_labels(config.model.labels)
+    first: dict[int, tuple[str, Color]] = {}
+    for name in decoded.names[:COMPARED]:
+        path = Path(config.data.dataset).expanduser() / name
+        colors = palette_of_file(path) if path.is_file() else {}
+        for number in ids.keys() & colors:
+            other, color = first.setdefault(number, (name, colors[number]))
+            if color != colors[number]:
+                return [
+                    f"{other} and {name} have different colours for label {number}: ids are taken as they "
+                    "are, whatever their colours; of pictures with palettes of their own use palette=auto"
+                ]
+    return []
 
 
 def _different(ids: list[int], colors: dict[int, Color]) -> dict[int, Color]:

@@ -22,6 +22,7 @@ from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pictures.png import save_png
 from nkca.pixels import as_pictures
 from nkca.sampling.inputs import fit_picture, read_mask
+from nkca.sampling.label_masks import label_mask, names_labels
 from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
 from nkca.sampling.tasks import (
     INPAINTING,
@@ -52,14 +53,19 @@ class SampleProgress:
 
 @dataclass(frozen=True)
 class SamplePlan:
-    """A checked request; ``pictures`` are its images, uint8 (C, H, W), by name."""
+    """A checked request.
+
+    Args:
+        pictures: its images, uint8 (C, H, W), by name.
+        repaint: where these may change, bool (1, H, W), by name; empty: everywhere.
+    """
 
     model: Model
     request: SampleRequest
     outputs: Outputs
     schedule: Schedule
-    repaint: Tensor | None
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    repaint: Mapping[str, Tensor] = field(default_factory=dict)
 
     def largest_size(self) -> int:
         """The bytes of all picture files, if none could be compressed."""
@@ -90,7 +96,8 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
         pictures[image], done = fit_picture(Path(image), model.data_shape, reader_for(model.pixels))
         if done:
             logger.info(done)
-    return SamplePlan(model, request, outputs, schedule, _repaint(model, request), pictures)
+    repaint = _repaint(model, request, pictures)
+    return SamplePlan(model, request, outputs, schedule, pictures, repaint)
 
 
 def _check_walks(request: SampleRequest) -> None:
@@ -175,13 +182,25 @@ def _save_samples(
         yield path
 
 
-def _repaint(model: Model, request: SampleRequest) -> Tensor | None:
-    if request.inpainting_mask is None:
-        return None
-    if not request.images:
+def _repaint(
+    model: Model, request: SampleRequest, pictures: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Where each of the images may change."""
+    mask, invert = request.inpainting_mask, request.invert_mask
+    if mask is None:
+        return {}
+    if not pictures:
         raise InputError("inpainting needs an image: nkca-sample CKPT IMAGE --inpainting-mask=MASK")
-    _, height, width = model.data_shape
-    return read_mask(Path(request.inpainting_mask), height, width, request.invert_mask)
+    if not names_labels(mask):
+        painted = read_mask(Path(mask), *model.data_shape[1:], invert)
+        return dict.fromkeys(pictures, painted[None])
+    try:
+        found = {}
+        for image, picture in pictures.items():
+            found[image] = label_mask(mask, picture, model.pixels, invert)
+    except InputError as error:
+        raise InputError(f"{image}: {error}") from None
+    return found
 
 
 def _task(plan: SamplePlan, batch: list[Job]) -> Task:
@@ -191,9 +210,10 @@ def _task(plan: SamplePlan, batch: list[Job]) -> Task:
         return from_walks(seeds, plan.request.samples_per_walk)
     if images is None:
         return from_noise(seeds)
-    if plan.repaint is None:
+    if not plan.repaint:
         return around(images, seeds)
-    return inpaint(images, plan.repaint, seeds)
+    repaint = [plan.repaint[job.image] for job in batch if job.image is not None]
+    return inpaint(images, torch.stack(repaint), seeds)
 
 
 def _start_images(plan: SamplePlan, batch: list[Job]) -> Tensor | None:

@@ -134,7 +134,11 @@ def around(images: Tensor, seeds: Sequence[int]) -> Task:
 
 
 def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
-    """Variants of uint8 images (B, C, H, W) that differ where ``repaint``, bool (H, W), is True."""
+    """Variants of uint8 images (B, C, H, W) that differ where ``repaint`` is True.
+
+    Args:
+        repaint: bool (H, W), or (B, 1, H, W), one for each image.
+    """
 
     def conditions(model: Model) -> tuple[Condition, ...]:
         z = model.pixels.to_state(images.to(model.device))
