@@ -7,13 +7,11 @@ if it is categorical, levels.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
-from nkca.config.parsing import configure
-from nkca.config.schema import DataConfig, RunConfig
+from nkca.config.schema import DataConfig
 from nkca.data.categories import reader_for
 from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.decode import AS_PICTURES, Reader
@@ -22,16 +20,18 @@ from nkca.demo import dataset_path, measured_path, model_name
 from nkca.errors import InputError
 from nkca.metrics.caveats import TRAINED_ON, description, identity, mismatch_warnings
 from nkca.metrics.collect import Subject
-from nkca.metrics.extractors.by_name import best_extractor
 from nkca.metrics.image_sets import ImageFiles, ImageSubset, Samples
+from nkca.metrics.open_checkpoints import (
+    OpenCheckpoint,
+    open_checkpoints,
+    resolved,
+    usual_extractor,
+)
 from nkca.metrics.request import DEMO_SAMPLES, MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics
-from nkca.models.build import restore
-from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
 ROLES = ("samples", "reference", "train", "held_out")
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 logger = logging.getLogger("nkca")
 
 
@@ -62,25 +62,6 @@ class Measurement:
         return all(isinstance(subject, Statistics) for subject in self.subjects.values())
 
 
-@dataclass(frozen=True)
-class _OpenCheckpoint:
-    """An open checkpoint."""
-
-    path: Path
-    model: Model
-    config: RunConfig
-    sha256: str
-
-    @cached_property
-    def trained_on(self) -> frozenset[Path]:
-        """The paths of the images that it was trained on, if they still exist.
-
-        The images of a name in the package are among those that the model of that name was trained on.
-        """
-        names = (self.config.data.dataset, model_name(self.path))
-        return frozenset(_resolved(n) for n in names if n and dataset_path(n).exists())
-
-
 def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None) -> Measurement:
     """Open and check everything that the request names.
 
@@ -94,14 +75,14 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
     request = _with_package_paths(request)
-    checkpoints = _open_checkpoints(request)
+    checkpoints = open_checkpoints(request)
     checkpoint = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
 
     def files(name: str | Subject) -> Subject:
         if not isinstance(name, str):
             return name
-        place = _resolved(name)
+        place = resolved(name)
         if place not in opened:
             opened[place] = _open_files(name, request, checkpoint, on_decode)
         return opened[place]
@@ -125,7 +106,7 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     model = None if checkpoint is None else checkpoint.model
     pixels = None if model is None or request.full_depth else model.pixels
     warnings += mismatch_warnings(subjects, pixels)
-    return Measurement(subjects, model, tuple(warnings), _usual_extractor(checkpoint))
+    return Measurement(subjects, model, tuple(warnings), usual_extractor(checkpoint))
 
 
 def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
@@ -135,7 +116,7 @@ def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
     return replace(request, **paths)
 
 
-def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
+def _limit_first_look(count: int, opened: OpenCheckpoint) -> int:
     """``count``, but at most `DEMO_SAMPLES` for a model in the package."""
     name = model_name(opened.path)
     if name is None or count <= DEMO_SAMPLES:
@@ -149,64 +130,14 @@ def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
     return DEMO_SAMPLES
 
 
-def _usual_extractor(opened: _OpenCheckpoint | None) -> str | None:
-    """The best extractor that needs no download, for a model in the package, which needs none either."""
-    if opened is None or model_name(opened.path) is None:
-        return None
-    return best_extractor(*opened.model.data_shape[1:])
-
-
-def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
-    """Whether this is the path of a checkpoint file or a run's directory."""
-    if not isinstance(name, str):
-        return False
-    path = Path(name).expanduser()
-    if not path.is_dir():
-        return path.suffix in CHECKPOINT_SUFFIXES
-    try:
-        find_checkpoint(path)
-    except InputError:
-        return False
-    return True
-
-
-def _open_checkpoints(request: MeasureRequest) -> dict[str, _OpenCheckpoint]:
-    """The checkpoints among samples and reference, by role."""
-    found: dict[str, _OpenCheckpoint] = {}
-    if is_checkpoint(request.samples):
-        found["samples"] = _open_checkpoint(request.samples, request)
-    if is_checkpoint(request.reference):
-        same = request.reference == request.samples and "samples" in found
-        found["reference"] = (
-            found["samples"] if same else _open_checkpoint(request.reference, request)
-        )
-    return found
-
-
-def _open_checkpoint(name: str, request: MeasureRequest) -> _OpenCheckpoint:
-    (checkpoint, sha256), precision = read_checkpoint(name), request.sampling.precision
-    config = configure(checkpoint.config, name)
-    model = restore(
-        checkpoint,
-        name,
-        device=request.device,
-        precision=precision,
-        lag=request.lag,
-        compile=request.compile,
-    )
-    request.sampling.schedule.check_start(from_noise=True)
-    request.sampling.schedule.levels(model)
-    return _OpenCheckpoint(find_checkpoint(name).absolute(), model, config, sha256)
-
-
-def _make_samples(opened: _OpenCheckpoint, count: int, request: MeasureRequest) -> Samples:
+def _make_samples(opened: OpenCheckpoint, count: int, request: MeasureRequest) -> Samples:
     return Samples(opened.model, (str(opened.path), opened.sha256), count, request.sampling)
 
 
 def _open_files(
     name: str,
     request: MeasureRequest,
-    checkpoint: _OpenCheckpoint | None,
+    checkpoint: OpenCheckpoint | None,
     on_decode: OnDecode | None,
 ) -> Subject:
     path = dataset_path(name)
@@ -234,21 +165,21 @@ def _open_files(
     return ImageFiles(decoded, path, pixels)
 
 
-def _as_seen(data: DataConfig, checkpoint: _OpenCheckpoint) -> tuple[DataConfig, Accepted]:
+def _as_seen(data: DataConfig, checkpoint: OpenCheckpoint) -> tuple[DataConfig, Accepted]:
     """How image files are read for a model: its own training images as they were, others in its size."""
     channels, height, width = checkpoint.model.data_shape
     own = checkpoint.config.data
     data = replace(data, channels=channels, background=own.background)
     if data.resize is None:
         data = replace(data, resize=image_size(height, width))
-        if _resolved(data.dataset) in checkpoint.trained_on:
+        if resolved(data.dataset) in checkpoint.trained_on:
             fit = own.fit if data.fit == "crop" else data.fit
             data = replace(data, resize=own.resize, fit=fit)
     return data, Accepted(only=(height, width))
 
 
 def _first_images(
-    subject: Subject, count: int | None, checkpoints: Mapping[str, _OpenCheckpoint]
+    subject: Subject, count: int | None, checkpoints: Mapping[str, OpenCheckpoint]
 ) -> Subject:
     if count is None:
         return subject
@@ -272,7 +203,7 @@ def _sample_count(subjects: dict[str, Subject]) -> int:
 
 
 def _assume_training_images(
-    request: MeasureRequest, checkpoint: _OpenCheckpoint | None, subjects: dict[str, Subject]
+    request: MeasureRequest, checkpoint: OpenCheckpoint | None, subjects: dict[str, Subject]
 ) -> list[str]:
     """Add "train" or "held_out" where the checkpoint shows what the reference is; return warnings."""
     reference, name = subjects.get("reference"), request.reference
@@ -281,11 +212,11 @@ def _assume_training_images(
     if (
         "train" not in subjects
         and checkpoint is not None
-        and _resolved(name) in checkpoint.trained_on
+        and resolved(name) in checkpoint.trained_on
     ):
         subjects["train"] = reference
     made_of = description(reference).get("path") if isinstance(reference, Statistics) else None
-    if made_of and checkpoint is not None and _resolved(made_of) in checkpoint.trained_on:
+    if made_of and checkpoint is not None and resolved(made_of) in checkpoint.trained_on:
         return [TRAINED_ON]
     train = subjects.get("train")
     if train is not None and identity(train) == identity(reference):
@@ -300,7 +231,3 @@ def _has_real_images(subject: Subject) -> bool:
     if isinstance(subject, Statistics):
         return subject.features is not None
     return not isinstance(subject, Samples)
-
-
-def _resolved(name: str) -> Path:
-    return dataset_path(name).resolve()
