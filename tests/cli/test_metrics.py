@@ -329,3 +329,17 @@ def test_a_damaged_cache_is_made_again(call: Call, photos: Path, tmp_path: Path)
     assert looked_at(result) == ["reference"]
     assert read(tmp_path / "a")["scores"] == read(tmp_path / "b")["scores"]
     shutil.rmtree(store)
+
+
+def test_the_likelihood_of_continuous_pixels(
+    call: Call, trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    line = ("metrics", trained, photos, "--likelihood", "--device=cpu", "--num-sampling-steps=5")
+    result = call(*line, "--num-samples=6", f"--save-dir={tmp_path}/out")
+    saved = json.loads((tmp_path / "out" / "likelihood.json").read_text("utf-8"))
+    assert (saved["images"], saved["levels"]) == (6, 6)
+    assert saved["protocol"]["reference"]["path"] == str(photos)
+    assert set(saved["model"]) == {"checkpoint", "checkpoint_sha256"}
+    assert f"{saved['bits_per_dimension']:.4f} ± {saved['standard_error']:.4f}" in result.stdout
+    parts = saved["prior"] + saved["transitions"] + saved["last_step"]
+    assert parts == pytest.approx(saved["bits_per_dimension"])

@@ -43,6 +43,28 @@ def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
     return Keep(path, not stats_only)
 
 
+DRAWS_NOTHING = ("chain", "likelihood")
+WORK = DRAWS_NOTHING  # what is measured in place of the scores, by its flag
+HAS_FEATURES = (None, "chain")  # the scores and what else needs an extractor
+
+
+def other_work(given: dict[str, Any], keep: Keep | None) -> str | None:
+    """What is measured in place of the scores, or None; raises `InputError` for flags that do not fit."""
+    asked = [name for name in WORK if given[name]]
+    if not asked:
+        return None
+    name = asked[0]
+    if len(asked) > 1:
+        raise InputError(f"--{name} and --{asked[1]} are two measurements: ask for one at a time")
+    if keep:
+        raise InputError(f"--{name} saves no statistics: leave out --save-stats")
+    if name in DRAWS_NOTHING and not given["reference"]:
+        raise InputError(f"--{name} needs images: nkca-metrics CKPT IMAGES --{name}")
+    if name == "chain":
+        parse_levels(given["chain_levels"])
+    return name
+
+
 def parse_levels(text: str) -> tuple[float, ...]:
     """Numbers from ``0.1,0.3,0.6``; raises `InputError` for anything else, or one that comes twice."""
     try:
@@ -54,8 +76,8 @@ def parse_levels(text: str) -> tuple[float, ...]:
     return levels
 
 
-def request_of(given: dict[str, Any]) -> "MeasureRequest":
-    """What the flags ask to measure."""
+def request_of(given: dict[str, Any], work: str | None = None) -> "MeasureRequest":
+    """What the flags ask to measure; ``work`` as `other_work` says."""
     from nkca.metrics.image_sets import SampleOptions
     from nkca.metrics.request import MeasureRequest
     from nkca.sampling.tasks import Schedule
@@ -75,7 +97,7 @@ def request_of(given: dict[str, Any]) -> "MeasureRequest":
         reference=given["reference"],
         train=given["train"],
         held_out=given["held_out"],
-        num_samples=given["num_samples"],
+        num_samples=1 if work in DRAWS_NOTHING else given["num_samples"],
         sampling=SampleOptions(
             Schedule(**_without_none(schedule)), first_seed=given["seed"], **_without_none(sampling)
         ),

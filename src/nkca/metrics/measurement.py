@@ -6,9 +6,12 @@ if it is categorical, levels.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
 from nkca.config.schema import DataConfig
@@ -17,10 +20,10 @@ from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.decode import AS_PICTURES, Reader
 from nkca.data.reading import OnDecode
 from nkca.demo import dataset_path, measured_path, model_name
-from nkca.errors import InputError
+from nkca.errors import InputError, require
 from nkca.metrics.caveats import TRAINED_ON, description, identity, mismatch_warnings
 from nkca.metrics.collect import Subject
-from nkca.metrics.image_sets import ImageFiles, ImageSubset, Samples
+from nkca.metrics.image_sets import ImageFiles, ImageSet, ImageSubset, Samples
 from nkca.metrics.open_checkpoints import (
     OpenCheckpoint,
     open_checkpoints,
@@ -43,12 +46,14 @@ class Measurement:
         subjects: "samples" and, if named, "reference", "train" and "held_out"; the same object where two
             are the same images.
         usual_extractor: the extractor if neither the user nor a statistics file names one.
+        others: sets of images that are told from the reference, by their names.
     """
 
     subjects: dict[str, Subject]
     model: Model | None
     warnings: tuple[str, ...]
     usual_extractor: str | None = None
+    others: Mapping[str, ImageSet] = field(default_factory=dict)
 
     @property
     def extractor_name(self) -> str | None:
@@ -56,10 +61,39 @@ class Measurement:
         known = [s.extractor for s in self.subjects.values() if isinstance(s, Statistics)]
         return next((about.name for about in known if about is not None), self.usual_extractor)
 
+    def model_and_images(
+        self, purpose: str, count: int | None = None, seed: int = 0
+    ) -> tuple[Model, Tensor]:
+        """The model, and images of the reference, uint8 (N, C, H, W), see `some_images`.
+
+        Raises:
+            InputError: without a model, or where the reference is not ``count`` images; ``purpose`` is what
+                needs them, in the plural.
+        """
+        reference = self.subjects.get("reference")
+        if self.model is None or reference is None or isinstance(reference, Statistics | Samples):
+            raise InputError(f"{purpose} need a checkpoint, and images to measure")
+        return self.model, some_images(reference, count, seed)
+
     @property
     def has_only_statistics(self) -> bool:
         """Whether all subjects are statistics, so that no extractor is needed."""
         return all(isinstance(subject, Statistics) for subject in self.subjects.values())
+
+
+def some_images(images: ImageSet, count: int | None, seed: int) -> Tensor:
+    """Images of a set, uint8 (N, C, H, W): all, or ``count`` that ``seed`` draws, in the set's order.
+
+    Raises:
+        InputError: if there are fewer.
+    """
+    if count is None:
+        return images.batch(range(len(images)))
+    require(
+        count <= len(images), "num_samples", f"at most {len(images)}, the images there are", count
+    )
+    rows = np.random.default_rng(seed).permutation(len(images))[:count]
+    return images.batch(np.sort(rows).tolist())
 
 
 def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None) -> Measurement:
@@ -106,14 +140,21 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     model = None if checkpoint is None else checkpoint.model
     pixels = None if model is None or request.full_depth else model.pixels
     warnings += mismatch_warnings(subjects, pixels)
-    return Measurement(subjects, model, tuple(warnings), usual_extractor(checkpoint))
+    others = {name: _only_images(name, files(name)) for name in request.others}
+    return Measurement(subjects, model, tuple(warnings), usual_extractor(checkpoint), others)
+
+
+def _only_images(name: str, subject: Subject) -> ImageSet:
+    if isinstance(subject, Statistics):
+        raise InputError(f"{name} must be images, not statistics")
+    return subject
 
 
 def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
     """The request with paths in place of names such as ``demo:model``."""
     paths: dict[str, Any] = {role: getattr(request, role) for role in ROLES}
     paths = {role: measured_path(name) for role, name in paths.items() if isinstance(name, str)}
-    return replace(request, **paths)
+    return replace(request, **paths, others=tuple(map(measured_path, request.others)))
 
 
 def _limit_first_look(count: int, opened: OpenCheckpoint) -> int:
