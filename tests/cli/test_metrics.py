@@ -14,6 +14,7 @@ from click.testing import Result
 from PIL import Image
 from tables import each
 from torch import Tensor
+from toys import random_pictures, save_pictures
 
 from nkca.metrics.image_sets import Samples
 from nkca.metrics.statistics import load_statistics
@@ -257,6 +258,25 @@ BAD = {
         "{run} {photos} --features=pixels --chain --chain-levels=0.001",
         r"level 0\.001 is below the model's lowest, 0\.01",
     ),
+    "a third set": ("{run} {photos} {photos} --features=pixels", r"a third set .* --anomaly alone"),
+    "anomaly and chain": ("{run} {photos} --anomaly --chain", r"one at a time"),
+    "anomaly from nothing": ("{run} --anomaly", r"--anomaly needs images.*IMAGES --anomaly"),
+    "anomaly of files": ("{photos} {photos} --anomaly", r"scores of anomaly need a checkpoint"),
+    "anomaly of few": ("{run} {photos} --anomaly", r"at least 100, got 16"),
+    "anomaly, no such set": ("{run} {photos} nowhere --anomaly", r"nowhere"),
+    "likelihood of few": (
+        "{run} {photos} --likelihood --num-samples=17",
+        r"num_samples must be at most 16, the images there are, got 17",
+    ),
+    "likelihood of one": ("{run} {photos} --likelihood --num-samples=1", r"at least 2, got 1"),
+    "likelihood of steps": (
+        "{run} {photos} --likelihood --corrector-steps=3",
+        r"levels must be falling",
+    ),
+    "likelihood, no steps": (
+        "{run} {photos} --likelihood --num-sampling-steps=-1",
+        r"num-sampling-steps",
+    ),
     "flag": ("{photos} {photos} --feature=pixels", r"--features"),
 }
 
@@ -343,3 +363,15 @@ def test_the_likelihood_of_continuous_pixels(
     assert f"{saved['bits_per_dimension']:.4f} ± {saved['standard_error']:.4f}" in result.stdout
     parts = saved["prior"] + saved["transitions"] + saved["last_step"]
     assert parts == pytest.approx(saved["bits_per_dimension"])
+
+
+def test_anomaly_of_other_sets(call: Call, trained: Path, photos: Path, tmp_path: Path) -> None:
+    many = save_pictures(tmp_path / "many", random_pictures(100, seed=1))
+    line = ("metrics", trained, many, photos, "--anomaly", "--device=cpu")
+    result = call(*line, f"--save-dir={tmp_path}/out")
+    saved = json.loads((tmp_path / "out" / "anomaly.json").read_text("utf-8"))
+    assert (saved["fitted"], saved["held_out"]) == (50, 50)
+    assert next(iter(saved["sets"])) == str(photos)
+    assert saved["protocol"][str(photos)]["count"] == 16
+    for name, told in saved["sets"].items():
+        assert re.search(rf"{re.escape(name)} .* {told['noise_path']:.4f}", result.stdout)

@@ -27,6 +27,7 @@ from nkca.system.threads import wait_briefly
 @command("nkca-metrics")
 @click.argument("samples", metavar="CKPT|IMAGES|STATS")
 @click.argument("reference", required=False, metavar="[IMAGES|STATS|CKPT]")
+@click.argument("others", nargs=-1, metavar="[OTHER]...")
 @click.option(
     "--save-dir",
     metavar="DIR",
@@ -38,7 +39,8 @@ from nkca.system.threads import wait_briefly
     "--num-samples",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many samples.  [default: as many as the reference has, of demo:model 64]",
+    help="How many samples, or images for --likelihood and --anomaly.  "
+    "[default: as many as the reference has, of demo:model 64]",
 )
 @click.option(
     "--features",
@@ -144,6 +146,11 @@ from nkca.system.threads import wait_briefly
     is_flag=True,
     help="Measure the bits per dimension of the images under the model instead.",
 )
+@click.option(
+    "--anomaly",
+    is_flag=True,
+    help="Measure how well the model tells images of each OTHER from those of the second argument instead.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors; no table.")
 def main(
     save_dir: Path,
@@ -164,6 +171,7 @@ def main(
     nkca-metrics runs/photos ref.npz                         and used again
     nkca-metrics runs/photos photos/ --chain                 is the chain stationary?
     nkca-metrics runs/sprites held-out/ --likelihood         bits per dimension of a model
+    nkca-metrics runs/photos held-out/ --anomaly others/     what is no such photo?
 
     After Ctrl-C the same command continues where it stopped.
     """

@@ -43,7 +43,7 @@ def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
     return Keep(path, not stats_only)
 
 
-DRAWS_NOTHING = ("chain", "likelihood")
+DRAWS_NOTHING = ("chain", "likelihood", "anomaly")
 WORK = DRAWS_NOTHING  # what is measured in place of the scores, by its flag
 HAS_FEATURES = (None, "chain")  # the scores and what else needs an extractor
 
@@ -51,6 +51,8 @@ HAS_FEATURES = (None, "chain")  # the scores and what else needs an extractor
 def other_work(given: dict[str, Any], keep: Keep | None) -> str | None:
     """What is measured in place of the scores, or None; raises `InputError` for flags that do not fit."""
     asked = [name for name in WORK if given[name]]
+    if given["others"] and asked != ["anomaly"]:
+        raise InputError(f"{given['others'][0]}: a third set of images is for --anomaly alone")
     if not asked:
         return None
     name = asked[0]
@@ -107,6 +109,7 @@ def request_of(given: dict[str, Any], work: str | None = None) -> "MeasureReques
         data=configure(
             {name: given[name] for name in ("resize", "fit", "cache", "cache_dir")}
         ).data,
+        others=given["others"],
         full_depth=given["full_depth"],
     )
 

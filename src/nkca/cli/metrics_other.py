@@ -1,4 +1,4 @@
-"""What nkca-metrics measures in place of the scores: a study of the chain, bits per dimension."""
+"""What nkca-metrics measures in place of the scores: a study of the chain, bits per dimension ..."""
 
 import functools
 import json
@@ -13,7 +13,9 @@ from nkca.cli.metrics_flags import parse_levels
 from nkca.cli.metrics_jobs import Job
 from nkca.diagnostics.findings import StudyOptions
 from nkca.diagnostics.page import study_measurement
+from nkca.metrics.anomaly import told_apart
 from nkca.metrics.likelihood import CodeLength, code_length
+from nkca.metrics.measurement import some_images
 from nkca.metrics.variational_bound import VariationalBound, variational_bound
 from nkca.pixels import ContinuousPixels
 from nkca.system.files import write_text
@@ -52,6 +54,20 @@ def _bits(job: Job, given: Given) -> tuple[str, list[Path]]:
     return _saved(job, "likelihood", found)
 
 
+def _anomaly(job: Job, given: Given) -> tuple[str, list[Path]]:
+    seed, size = given["seed"], given["batch_size"]
+    tick = functools.partial(job.show, "anomaly", unit="evaluations")
+    model, images = job.measurement.model_and_images(
+        "scores of anomaly", given["num_samples"], seed
+    )
+    others = {
+        name: some_images(part, min(len(part), len(images) // 2), seed)
+        for name, part in job.measurement.others.items()
+    }
+    found = told_apart(model, images, others, seed=seed, batch_size=size, tick=tick)
+    return _saved(job, "anomaly", found)
+
+
 def _saved(job: Job, name: str, found: Any) -> tuple[str, list[Path]]:
     """Write a score, a dataclass of plain values, to NAME.json."""
     measurement, path = job.measurement, job.directory / f"{name}.json"
@@ -71,4 +87,4 @@ def _saved(job: Job, name: str, found: Any) -> tuple[str, list[Path]]:
     return "\n".join([str(found), *warnings]), [path]
 
 
-OTHER_WORK: Mapping[str, Work] = {"chain": _study, "likelihood": _bits}
+OTHER_WORK: Mapping[str, Work] = {"chain": _study, "likelihood": _bits, "anomaly": _anomaly}
