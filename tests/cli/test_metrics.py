@@ -277,6 +277,26 @@ BAD = {
         "{run} {photos} --likelihood --num-sampling-steps=-1",
         r"num-sampling-steps",
     ),
+    "path length of files": (
+        "{photos} --features=pixels --ppl",
+        r"is of a model: name a checkpoint",
+    ),
+    "path length of images": (
+        "{run} {photos} --features=pixels --ppl",
+        r"--ppl needs no images: nkca-metrics CKPT --ppl",
+    ),
+    "path length by chance": (
+        "{run} --features=pixels --ppl",
+        r"deterministic sampler .* got chain",
+    ),
+    "path length, coarse": ("{run} --features=pixels --ppl --precision=bf16", r"precision fp32"),
+    "one path": (
+        "{run} --features=pixels --ppl --sampler=ddim --num-samples=1",
+        r"at least 2, got 1",
+    ),
+    "equivariance of files": ("{photos} --equivariance", r"is of a model: name a checkpoint"),
+    "equivariance of images": ("{run} {photos} --equivariance", r"--equivariance needs no images"),
+    "equivariance, saved": ("{run} --equivariance --save-stats=new.npz", r"saves no statistics"),
     "flag": ("{photos} {photos} --feature=pixels", r"--features"),
 }
 
@@ -375,3 +395,19 @@ def test_anomaly_of_other_sets(call: Call, trained: Path, photos: Path, tmp_path
     assert saved["protocol"][str(photos)]["count"] == 16
     for name, told in saved["sets"].items():
         assert re.search(rf"{re.escape(name)} .* {told['noise_path']:.4f}", result.stdout)
+
+
+def test_path_length_and_equivariance(call: Call, trained: Path, tmp_path: Path) -> None:
+    line = ("metrics", trained, "--device=cpu", "--num-sampling-steps=2", "--num-samples=4")
+    out = tmp_path / "ppl"
+    result = call(*line, "--ppl", PIXELS, "--sampler=heun", f"--save-dir={out}")
+    saved = json.loads((out / "ppl.json").read_text("utf-8"))
+    assert (saved["pairs"], saved["sampler"], saved["extractor"]) == (4, "heun", "pixels")
+    assert f"path length {saved['ppl']:.4g} ±" in result.stdout
+    out = tmp_path / "moved"
+    result = call(*line, "--equivariance", f"--save-dir={out}")
+    saved = json.loads((out / "equivariance.json").read_text("utf-8"))
+    assert (saved["shifts"], saved["pictures"]) == ([1], 4)
+    assert next(iter(saved["eq_t"])) == "sampler"
+    for name, (value,) in saved["eq_t"].items():
+        assert re.search(rf"{name} +{value:.2f}", result.stdout)

@@ -51,7 +51,8 @@ def bits(mean: float, std: float) -> float:
     edges[0], edges[-1] = -math.inf, math.inf
 
     def law(m: float, s: float) -> Tensor:
-        return torch.special.ndtr((edges - m) / s).diff()
+        cumulative: Tensor = torch.special.ndtr((edges - m) / s)
+        return cumulative.diff()
 
     return -(law(MEAN, STD) * law(mean, std).log2()).sum().item()
 

@@ -151,6 +151,16 @@ from nkca.system.threads import wait_briefly
     is_flag=True,
     help="Measure how well the model tells images of each OTHER from those of the second argument instead.",
 )
+@click.option(
+    "--ppl",
+    is_flag=True,
+    help="Measure the perceptual path length of the model instead.  [default: --num-samples=500]",
+)
+@click.option(
+    "--equivariance",
+    is_flag=True,
+    help="Measure whether pictures move with their noise instead.  [default: --num-samples=64]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors; no table.")
 def main(
     save_dir: Path,
@@ -172,6 +182,7 @@ def main(
     nkca-metrics runs/photos photos/ --chain                 is the chain stationary?
     nkca-metrics runs/sprites held-out/ --likelihood         bits per dimension of a model
     nkca-metrics runs/photos held-out/ --anomaly others/     what is no such photo?
+    nkca-metrics runs/photos --ppl                           how smoothly do pictures change?
 
     After Ctrl-C the same command continues where it stopped.
     """

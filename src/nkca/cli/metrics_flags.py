@@ -44,8 +44,12 @@ def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
 
 
 DRAWS_NOTHING = ("chain", "likelihood", "anomaly")
-WORK = DRAWS_NOTHING  # what is measured in place of the scores, by its flag
-HAS_FEATURES = (None, "chain")  # the scores and what else needs an extractor
+WORK = (
+    *DRAWS_NOTHING,
+    "ppl",
+    "equivariance",
+)  # what is measured in place of the scores, by its flag
+HAS_FEATURES = (None, "chain", "ppl")  # the scores and what else needs an extractor
 
 
 def other_work(given: dict[str, Any], keep: Keep | None) -> str | None:
@@ -62,6 +66,10 @@ def other_work(given: dict[str, Any], keep: Keep | None) -> str | None:
         raise InputError(f"--{name} saves no statistics: leave out --save-stats")
     if name in DRAWS_NOTHING and not given["reference"]:
         raise InputError(f"--{name} needs images: nkca-metrics CKPT IMAGES --{name}")
+    if name not in DRAWS_NOTHING and given["reference"]:
+        raise InputError(f"--{name} needs no images: nkca-metrics CKPT --{name}")
+    if name == "ppl" and given["precision"] not in (None, "fp32"):
+        raise InputError("--ppl needs precision fp32: others are coarser than its steps")
     if name == "chain":
         parse_levels(given["chain_levels"])
     return name
@@ -99,7 +107,7 @@ def request_of(given: dict[str, Any], work: str | None = None) -> "MeasureReques
         reference=given["reference"],
         train=given["train"],
         held_out=given["held_out"],
-        num_samples=1 if work in DRAWS_NOTHING else given["num_samples"],
+        num_samples=1 if work else given["num_samples"],  # of which other work needs none
         sampling=SampleOptions(
             Schedule(**_without_none(schedule)), first_seed=given["seed"], **_without_none(sampling)
         ),

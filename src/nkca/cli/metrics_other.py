@@ -14,8 +14,12 @@ from nkca.cli.metrics_jobs import Job
 from nkca.diagnostics.findings import StudyOptions
 from nkca.diagnostics.page import study_measurement
 from nkca.metrics.anomaly import told_apart
+from nkca.metrics.caveats import description
+from nkca.metrics.collect import Subject
+from nkca.metrics.equivariance import COUNT, equivariance
 from nkca.metrics.likelihood import CodeLength, code_length
 from nkca.metrics.measurement import some_images
+from nkca.metrics.path_length import PAIRS, perceptual_path_length
 from nkca.metrics.variational_bound import VariationalBound, variational_bound
 from nkca.pixels import ContinuousPixels
 from nkca.system.files import write_text
@@ -68,11 +72,37 @@ def _anomaly(job: Job, given: Given) -> tuple[str, list[Path]]:
     return _saved(job, "anomaly", found)
 
 
+def _path_length(job: Job, given: Given) -> tuple[str, list[Path]]:
+    assert job.extractor is not None
+    found = perceptual_path_length(
+        job.measurement.model_of("the path length"),
+        job.extractor,
+        job.request.sampling.schedule,
+        pairs=given["num_samples"] or PAIRS,
+        seed=given["seed"],
+        batch_size=given["batch_size"],
+        tick=functools.partial(job.show, "path length", unit="pictures"),
+    )
+    return _saved(job, "ppl", found)
+
+
+def _equivariance(job: Job, given: Given) -> tuple[str, list[Path]]:
+    found = equivariance(
+        job.measurement.model_of("equivariance"),
+        job.request.sampling.schedule,
+        count=given["num_samples"] or COUNT,
+        seed=given["seed"],
+        batch_size=given["batch_size"],
+        tick=functools.partial(job.show, "equivariance", unit="batches"),
+    )
+    return _saved(job, "equivariance", found)
+
+
 def _saved(job: Job, name: str, found: Any) -> tuple[str, list[Path]]:
     """Write a score, a dataclass of plain values, to NAME.json."""
     measurement, path = job.measurement, job.directory / f"{name}.json"
-    sets = {**measurement.subjects, **measurement.others}
-    model = sets.pop("samples").about
+    sets: dict[str, Subject] = {**measurement.subjects, **measurement.others}
+    model = description(sets.pop("samples"))
     content = {
         "nkca": __version__,
         "torch": torch.__version__,
@@ -80,11 +110,17 @@ def _saved(job: Job, name: str, found: Any) -> tuple[str, list[Path]]:
         **asdict(found),
         "warnings": list(measurement.warnings),
         "model": {key: model[key] for key in ("checkpoint", "checkpoint_sha256")},
-        "protocol": {name: dict(images.about) for name, images in sets.items()},
+        "protocol": {name: dict(description(images)) for name, images in sets.items()},
     }
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     warnings = [f"warning: {warning}" for warning in measurement.warnings]
     return "\n".join([str(found), *warnings]), [path]
 
 
-OTHER_WORK: Mapping[str, Work] = {"chain": _study, "likelihood": _bits, "anomaly": _anomaly}
+OTHER_WORK: Mapping[str, Work] = {
+    "chain": _study,
+    "likelihood": _bits,
+    "anomaly": _anomaly,
+    "ppl": _path_length,
+    "equivariance": _equivariance,
+}

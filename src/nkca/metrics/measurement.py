@@ -61,6 +61,12 @@ class Measurement:
         known = [s.extractor for s in self.subjects.values() if isinstance(s, Statistics)]
         return next((about.name for about in known if about is not None), self.usual_extractor)
 
+    def model_of(self, purpose: str) -> Model:
+        """The model; raises `InputError` that says what ``purpose`` is for if there is none."""
+        if self.model is None:
+            raise InputError(f"{purpose} is of a model: name a checkpoint")
+        return self.model
+
     def model_and_images(
         self, purpose: str, count: int | None = None, seed: int = 0
     ) -> tuple[Model, Tensor]:

@@ -106,10 +106,13 @@ def variational_bound(
         parts[0, first : first + len(z)] = _prior_term(model.chain, z, levels[0]).cpu()
     bits = parts / (math.log(2) * math.prod(shape))
     whole = bits.sum(0)
+    prior, transitions, last_step = bits.mean(1).tolist()
     return VariationalBound(
-        whole.mean().item(),
-        whole.std().item() / math.sqrt(len(images)),
-        *bits.mean(1).tolist(),
+        bits_per_dimension=whole.mean().item(),
+        standard_error=whole.std().item() / math.sqrt(len(images)),
+        prior=prior,
+        transitions=transitions,
+        last_step=last_step,
         images=len(images),
         levels=len(levels),
         lowest=levels[-1],
@@ -163,4 +166,5 @@ def log_probability_of_byte(p_z: Normal, z: Tensor) -> Tensor:
     flipped = low + high > 0  # take differences of small numbers only: in the lower tail
     low, high = torch.where(flipped, -high, low), torch.where(flipped, -low, high)
     below, above = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
-    return above + torch.log(-torch.expm1(below - above))
+    nats: Tensor = above + torch.log(-torch.expm1(below - above))
+    return nats
