@@ -45,8 +45,9 @@ def digits(folder: Path) -> Tensor:
     """As many of each digit, uint8 (OTHERS, 1, 28, 28)."""
     parts = []
     for digit in range(10):
-        values = json.loads((folder / f"{digit}.json").read_text())["data"][: 784 * OTHERS // 10]
-        parts.append((255 * torch.tensor(values)).round().view(-1, 1, 28, 28))
+        values = json.loads((folder / f"{digit}.json").read_text())["data"]
+        images = (255 * torch.tensor(values)).round().view(-1, 1, 28, 28)
+        parts.append(images[: OTHERS // 10])
     return torch.cat(parts).to(torch.uint8)
 
 

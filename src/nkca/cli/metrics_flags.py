@@ -43,18 +43,15 @@ def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
     return Keep(path, not stats_only)
 
 
-DRAWS_NOTHING = ("chain", "likelihood", "anomaly")
-WORK = (
-    *DRAWS_NOTHING,
-    "ppl",
-    "equivariance",
-)  # what is measured in place of the scores, by its flag
-HAS_FEATURES = (None, "chain", "ppl")  # the scores and what else needs an extractor
+# What is measured in place of the scores (None), by its flag.
+OF_IMAGES = ("chain", "likelihood", "anomaly")
+OF_THE_MODEL = ("ppl", "equivariance")
+HAS_FEATURES = (None, "chain", "ppl")
 
 
 def other_work(given: dict[str, Any], keep: Keep | None) -> str | None:
     """What is measured in place of the scores, or None; raises `InputError` for flags that do not fit."""
-    asked = [name for name in WORK if given[name]]
+    asked = [name for name in (*OF_IMAGES, *OF_THE_MODEL) if given[name]]
     if given["others"] and asked != ["anomaly"]:
         raise InputError(f"{given['others'][0]}: a third set of images is for --anomaly alone")
     if not asked:
@@ -64,9 +61,9 @@ def other_work(given: dict[str, Any], keep: Keep | None) -> str | None:
         raise InputError(f"--{name} and --{asked[1]} are two measurements: ask for one at a time")
     if keep:
         raise InputError(f"--{name} saves no statistics: leave out --save-stats")
-    if name in DRAWS_NOTHING and not given["reference"]:
+    if name in OF_IMAGES and not given["reference"]:
         raise InputError(f"--{name} needs images: nkca-metrics CKPT IMAGES --{name}")
-    if name not in DRAWS_NOTHING and given["reference"]:
+    if name in OF_THE_MODEL and given["reference"]:
         raise InputError(f"--{name} needs no images: nkca-metrics CKPT --{name}")
     if name == "ppl" and given["precision"] not in (None, "fp32"):
         raise InputError("--ppl needs precision fp32: others are coarser than its steps")

@@ -81,7 +81,7 @@ def _path_length(job: Job, given: Given) -> tuple[str, list[Path]]:
         pairs=given["num_samples"] or PAIRS,
         seed=given["seed"],
         batch_size=given["batch_size"],
-        tick=functools.partial(job.show, "path length", unit="pictures"),
+        tick=functools.partial(job.show, "path length", unit="evaluations"),
     )
     return _saved(job, "ppl", found)
 
@@ -93,7 +93,7 @@ def _equivariance(job: Job, given: Given) -> tuple[str, list[Path]]:
         count=given["num_samples"] or COUNT,
         seed=given["seed"],
         batch_size=given["batch_size"],
-        tick=functools.partial(job.show, "equivariance", unit="batches"),
+        tick=functools.partial(job.show, "equivariance", unit="evaluations"),
     )
     return _saved(job, "equivariance", found)
 

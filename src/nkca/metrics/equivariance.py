@@ -11,7 +11,7 @@ on patches is not.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,7 +95,7 @@ def equivariance(
 
     Args:
         schedule: of the pictures.
-        tick: called with (done, total), in batches of pictures.
+        tick: called with (done, total), in levels of pictures.
 
     Raises:
         InputError: if ``count`` is below 1.
@@ -104,20 +104,35 @@ def equivariance(
     shifts = tuple(range(1, max(min(model.data_shape[1:]) // SHARE, 1) + 1))
     batches = [range(f, min(f + batch_size, count)) for f in range(0, count, batch_size)]
     names = ["sampler", *(f"denoiser, level {level:g}" for level in LEVELS)]
-    errors, pixels = torch.zeros(len(names), len(shifts)), torch.zeros(len(shifts))
-    done = 0
+    errors = torch.zeros(len(names), len(shifts), dtype=torch.float64)
+    pixels = torch.zeros(len(shifts), dtype=torch.float64)
+    schedule, done = schedule or Schedule(), 0
+    total = count * (1 + len(shifts)) * (len(schedule.levels(model)) + len(LEVELS))
+    tick(done, total)
+
+    def evaluated(x: Tensor) -> None:
+        nonlocal done
+        done += len(x)
+        tick(done, total)
+
+    def pictures(rows: range, places: Sequence[Place], still: Tensor | None = None) -> list[Tensor]:
+        seeds = [seed + row for row in rows]
+        made = [_sampled(model, schedule, seeds, places, evaluated)]
+        for level in LEVELS:
+            made.append(_denoised(model, made[0] if still is None else still, level, seeds, places))
+            evaluated(made[0])
+        return made
+
     for rows in batches:
-        still = [*_pictures(model, schedule or Schedule(), seed, rows, [(0, 0)] * len(rows))]
+        still = pictures(rows, [(0, 0)] * len(rows))
         for column, shift in enumerate(shifts):
             places = [(shift * down, shift * right) for down, right in map(_direction, rows)]
             stays = _stays(still[0], places)
             pixels[column] += stays.sum()
-            found = _pictures(model, schedule or Schedule(), seed, rows, places, still[0])
+            found = pictures(rows, places, still[0])
             for line, (before, after) in enumerate(zip(still, found, strict=True)):
-                difference = moved(before, places).float() - after.float()
+                difference = moved(before, places).double() - after.double()
                 errors[line, column] += (difference.square() * stays).sum()
-            done += 1
-            tick(done, len(batches) * len(shifts))
     values = (errors / pixels).tolist()
     eq_t = {name: tuple(map(decibels, row)) for name, row in zip(names, values, strict=True)}
     return Equivariance(eq_t, shifts, count)
@@ -141,29 +156,29 @@ def _stays(pictures: Tensor, places: Sequence[Place]) -> Tensor:
     return inside
 
 
-def _pictures(
+def _sampled(
     model: Model,
     schedule: Schedule,
-    seed: int,
-    rows: Sequence[int],
+    seeds: Sequence[int],
     places: Sequence[Place],
-    still: Tensor | None = None,
-) -> Iterator[Tensor]:
-    """What the sampler makes of moved noise, then the denoiser of moved noised pictures: uint8, on the CPU.
-
-    Args:
-        still: the pictures to noise; None: those that were sampled.
-    """
-    task = from_noise([seed + row for row in rows])
-    noise = ShiftedNoise(sample_noise(task.seeds), places)
+    evaluated: Callable[[Tensor], None],
+) -> Tensor:
+    """What the sampler makes of the noise of ``seeds``, moved: uint8, on the CPU."""
+    task = from_noise(seeds)
+    noise = ShiftedNoise(sample_noise(seeds), places)
     x, levels = task.start(model, schedule, noise), schedule.levels(model)
     chain = model.guided(schedule.strength(model))
-    *_, last = schedule.sample_with(model)(chain, x, levels, noise)
-    sampled = show_moment(model, task, last)
-    yield sampled
-    z = model.pixels.to_state((sampled if still is None else still).to(model.device))
-    for level in LEVELS:
-        draws = Noise([derive_seed("equivariance", seed, row, str(level)) for row in rows])
-        b = torch.full((len(z),), level, device=model.device)
-        x = moved(model.chain.kernel.add_noise(z, b).sample(draws), places)
-        yield model.pixels.to_uint8(model.chain.believe(x, b).mode()).cpu()
+    for moment in schedule.sample_with(model)(chain, x, levels, noise):
+        evaluated(moment.x)
+    return show_moment(model, task, moment)
+
+
+def _denoised(
+    model: Model, pictures: Tensor, level: float, seeds: Sequence[int], places: Sequence[Place]
+) -> Tensor:
+    """What the denoiser makes of pictures noised to a level and moved: uint8, on the CPU."""
+    z = model.pixels.to_state(pictures.to(model.device))
+    noise = Noise([derive_seed("equivariance", seed, str(level)) for seed in seeds])
+    b = torch.full((len(z),), level, device=model.device)
+    x = moved(model.chain.kernel.add_noise(z, b).sample(noise), places)
+    return model.pixels.to_uint8(model.chain.believe(x, b).mode()).cpu()

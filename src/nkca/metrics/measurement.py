@@ -114,6 +114,8 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     for role in ROLES:
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
+    if "" in request.others:
+        raise InputError("the name of another set is empty")
     request = _with_package_paths(request)
     checkpoints = open_checkpoints(request)
     checkpoint = next(iter(checkpoints.values()), None)

@@ -73,7 +73,7 @@ def perceptual_path_length(
     Args:
         schedule: of the pictures; its sampler must be deterministic.
         pairs: how many steps are measured.
-        tick: called with (done, total), in pictures.
+        tick: called with (done, total), in levels of pictures.
 
     Raises:
         InputError: for categories or transparent pictures, a random sampler, an extractor that takes bytes
@@ -96,10 +96,14 @@ def perceptual_path_length(
     require(pairs > 1, "num_samples", "at least 2", pairs)
     found, run = [], schedule.sample_with(model)
     levels, strength = schedule.levels(model), schedule.strength(model)
-    chain = model.guided(strength)
+    chain, done, total = model.guided(strength), 0, 2 * pairs * len(levels)
+    tick(done, total)
 
     def generate(x: Tensor) -> Tensor:
-        *_, last = run(chain, x, levels, Noise([]))
+        nonlocal done
+        for last in run(chain, x, levels, Noise([])):
+            done += len(last.x)
+            tick(done, total)
         return ((last.p_z.mode() + 1) * 127.5).clamp(0, 255)
 
     def distance(pictures: Tensor, others: Tensor) -> Tensor:
@@ -113,7 +117,6 @@ def perceptual_path_length(
         like = torch.empty(len(rows), *model.state_shape, device=model.device)
         ends, t = (noise.normal(like), noise.normal(like)), noise.uniform(like[:, 0, 0, 0])
         found.append(squared_steps(generate, distance, ends, t, epsilon).double().cpu())
-        tick(2 * rows.stop, 2 * pairs)
     kept = trimmed(torch.cat(found).numpy())
     return PathLength(
         ppl=float(kept.mean()),

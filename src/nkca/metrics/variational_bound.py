@@ -94,6 +94,7 @@ def variational_bound(
     require(falls, "the levels", "falling", "some that repeat")
     parts = torch.zeros(3, len(images), dtype=torch.float64)
     total = len(levels) * len(images)
+    tick(0, total)
     for first in range(0, len(images), batch_size):
         z = model.pixels.to_state(images[first : first + batch_size].to(model.device))
         for number in range(len(levels)):

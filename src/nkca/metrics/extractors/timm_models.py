@@ -57,16 +57,16 @@ class NetworkInput:
     std: tuple[float, ...]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Map float32 (B, 3, H, W) in [0, 255] to float32 (B, 3, *size)."""
+        """Map uint8, or float32 in [0, 255], (B, 3, H, W) to float32 (B, 3, *size)."""
         height, width = images.shape[2:]
         side = max(int(self.crop * min(height, width)), 1)
         top, left = (height - side) // 2, (width - side) // 2
-        x = images[:, :, top : top + side, left : left + side]
+        x = images[:, :, top : top + side, left : left + side].float()
         x = F.interpolate(
             x, self.size, mode=self.interpolation, align_corners=False, antialias=True
         )
         mean, std = (x.new_tensor(row)[:, None, None] for row in (self.mean, self.std))
-        return (x.clamp_(0, 255) - mean) / std
+        return (x.clamp(0, 255) - mean) / std
 
     def describe(self) -> str:
         """In words, for reports and cache keys."""
@@ -95,10 +95,10 @@ class TimmExtractor:
     def __call__(self, images: Tensor) -> Features:
         """Map uint8 (B, 3, H, W), any size, on the extractor's device to features and logits."""
         check_extractor_input(images)
-        return self.of_unrounded(images.float())
+        return self.of_unrounded(images)
 
     def of_unrounded(self, images: Tensor) -> Features:
-        """Map float32 (B, 3, H, W) in [0, 255], any size, to features and logits."""
+        """Map float32 (B, 3, H, W) in [0, 255], any size, to features and logits, without rounding."""
         network = self._network
         with torch.no_grad():
             maps = network.forward_features(self._input(images))
