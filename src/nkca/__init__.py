@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nkca.kernels.contract import Kernel
     from nkca.levels import LevelDraw, anneal
     from nkca.live.experiment import Choices
+    from nkca.metrics.energies import LogRatio, log_ratio
     from nkca.metrics.measure import measure
     from nkca.models.build import load_model
     from nkca.models.checkpoint import export_model
@@ -66,6 +67,7 @@ _HOME = {
     "ImageListDenoiser": "nkca.denoisers.exact",
     "Kernel": "nkca.kernels.contract",
     "LevelDraw": "nkca.levels",
+    "LogRatio": "nkca.metrics.energies",
     "Method": "nkca.training.build",
     "Model": "nkca.models.model",
     "Moment": "nkca.chain",
@@ -91,6 +93,7 @@ _HOME = {
     "inpaint": "nkca.sampling.tasks",
     "export_model": "nkca.models.checkpoint",
     "load_model": "nkca.models.build",
+    "log_ratio": "nkca.metrics.energies",
     "measure": "nkca.metrics.measure",
     "open_run": "nkca.runs.start",
     "plot_chain_report": "nkca.diagnostics.plots",
@@ -123,6 +126,7 @@ __all__ = [
     "InputError",
     "Kernel",
     "LevelDraw",
+    "LogRatio",
     "Method",
     "Model",
     "Moment",
@@ -149,6 +153,7 @@ __all__ = [
     "hold",
     "inpaint",
     "load_model",
+    "log_ratio",
     "measure",
     "open_run",
     "plot_chain_report",

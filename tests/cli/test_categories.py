@@ -273,9 +273,8 @@ def test_likelihood_is_that_of_the_library(
     for args, said in each(
         [
             ((label_run,), "needs images"),
-            ((label_run, grey, "--chain"), "needs images"),
+            ((label_run, grey, "--chain"), "one at a time"),
             ((grey, photos), "need a checkpoint"),
-            (("demo:model", "demo:images"), "not continuous"),
         ]
     ):
         refused = call("metrics", *args, "--likelihood", "--save-dir", tmp_path / "no", code=2)

@@ -14,6 +14,7 @@ from click.testing import Result
 from PIL import Image
 from tables import each
 from torch import Tensor
+from toys import random_pictures, save_pictures
 
 from nkca.metrics.image_sets import Samples
 from nkca.metrics.statistics import load_statistics
@@ -257,6 +258,45 @@ BAD = {
         "{run} {photos} --features=pixels --chain --chain-levels=0.001",
         r"level 0\.001 is below the model's lowest, 0\.01",
     ),
+    "a third set": ("{run} {photos} {photos} --features=pixels", r"a third set .* --anomaly alone"),
+    "anomaly and chain": ("{run} {photos} --anomaly --chain", r"one at a time"),
+    "anomaly from nothing": ("{run} --anomaly", r"--anomaly needs images.*IMAGES --anomaly"),
+    "anomaly of files": ("{photos} {photos} --anomaly", r"scores of anomaly need a checkpoint"),
+    "anomaly of few": ("{run} {photos} --anomaly", r"at least 100, got 16"),
+    "anomaly, no such set": ("{run} {photos} nowhere --anomaly", r"nowhere"),
+    "likelihood of few": (
+        "{run} {photos} --likelihood --num-samples=17",
+        r"num_samples must be at most 16, the images there are, got 17",
+    ),
+    "likelihood of one": ("{run} {photos} --likelihood --num-samples=1", r"at least 2, got 1"),
+    "likelihood of steps": (
+        "{run} {photos} --likelihood --corrector-steps=3",
+        r"levels must be falling",
+    ),
+    "likelihood, no steps": (
+        "{run} {photos} --likelihood --num-sampling-steps=-1",
+        r"num-sampling-steps",
+    ),
+    "path length of files": (
+        "{photos} --features=pixels --ppl",
+        r"is of a model: name a checkpoint",
+    ),
+    "path length of images": (
+        "{run} {photos} --features=pixels --ppl",
+        r"--ppl needs no images: nkca-metrics CKPT --ppl",
+    ),
+    "path length by chance": (
+        "{run} --features=pixels --ppl",
+        r"deterministic sampler .* got chain",
+    ),
+    "path length, coarse": ("{run} --features=pixels --ppl --precision=bf16", r"precision fp32"),
+    "one path": (
+        "{run} --features=pixels --ppl --sampler=ddim --num-samples=1",
+        r"at least 2, got 1",
+    ),
+    "equivariance of files": ("{photos} --equivariance", r"is of a model: name a checkpoint"),
+    "equivariance of images": ("{run} {photos} --equivariance", r"--equivariance needs no images"),
+    "equivariance, saved": ("{run} --equivariance --save-stats=new.npz", r"saves no statistics"),
     "flag": ("{photos} {photos} --feature=pixels", r"--features"),
 }
 
@@ -329,3 +369,45 @@ def test_a_damaged_cache_is_made_again(call: Call, photos: Path, tmp_path: Path)
     assert looked_at(result) == ["reference"]
     assert read(tmp_path / "a")["scores"] == read(tmp_path / "b")["scores"]
     shutil.rmtree(store)
+
+
+def test_the_likelihood_of_continuous_pixels(
+    call: Call, trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    line = ("metrics", trained, photos, "--likelihood", "--device=cpu", "--num-sampling-steps=5")
+    result = call(*line, "--num-samples=6", f"--save-dir={tmp_path}/out")
+    saved = json.loads((tmp_path / "out" / "likelihood.json").read_text("utf-8"))
+    assert (saved["images"], saved["levels"]) == (6, 6)
+    assert saved["protocol"]["reference"]["path"] == str(photos)
+    assert set(saved["model"]) == {"checkpoint", "checkpoint_sha256"}
+    assert f"{saved['bits_per_dimension']:.4f} ± {saved['standard_error']:.4f}" in result.stdout
+    parts = saved["prior"] + saved["transitions"] + saved["last_step"]
+    assert parts == pytest.approx(saved["bits_per_dimension"])
+
+
+def test_anomaly_of_other_sets(call: Call, trained: Path, photos: Path, tmp_path: Path) -> None:
+    many = save_pictures(tmp_path / "many", random_pictures(100, seed=1))
+    line = ("metrics", trained, many, photos, "--anomaly", "--device=cpu")
+    result = call(*line, f"--save-dir={tmp_path}/out")
+    saved = json.loads((tmp_path / "out" / "anomaly.json").read_text("utf-8"))
+    assert (saved["fitted"], saved["held_out"]) == (50, 50)
+    assert next(iter(saved["sets"])) == str(photos)
+    assert saved["protocol"][str(photos)]["count"] == 16
+    for name, told in saved["sets"].items():
+        assert re.search(rf"{re.escape(name)} .* {told['noise_path']:.4f}", result.stdout)
+
+
+def test_path_length_and_equivariance(call: Call, trained: Path, tmp_path: Path) -> None:
+    line = ("metrics", trained, "--device=cpu", "--num-sampling-steps=2", "--num-samples=4")
+    out = tmp_path / "ppl"
+    result = call(*line, "--ppl", PIXELS, "--sampler=heun", f"--save-dir={out}")
+    saved = json.loads((out / "ppl.json").read_text("utf-8"))
+    assert (saved["pairs"], saved["sampler"], saved["extractor"]) == (4, "heun", "pixels")
+    assert f"path length {saved['ppl']:.4g} ±" in result.stdout
+    out = tmp_path / "moved"
+    result = call(*line, "--equivariance", f"--save-dir={out}")
+    saved = json.loads((out / "equivariance.json").read_text("utf-8"))
+    assert (saved["shifts"], saved["pictures"]) == ([1], 4)
+    assert next(iter(saved["eq_t"])) == "sampler"
+    for name, (value,) in saved["eq_t"].items():
+        assert re.search(rf"{name} +{value:.2f}", result.stdout)

@@ -185,6 +185,8 @@ def test_names_that_are_empty_are_called_so(call: Call, good: Path, tmp_path: Pa
     for arguments, role in (((good, ""), "reference"), (("", good), "samples")):
         result = call("metrics", *arguments, PIXELS, f"--save-dir={tmp_path}/out", code=2)
         assert f"the name of the {role} is empty" in error_of(result)
+    result = call("metrics", good, good, "", "--anomaly", f"--save-dir={tmp_path}/out", code=2)
+    assert "the name of another set is empty" in error_of(result)
 
 
 def test_large_pictures_as_pixels(call: Call, tmp_path: Path) -> None:

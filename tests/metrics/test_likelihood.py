@@ -90,5 +90,5 @@ def test_what_has_no_such_bound_is_refused() -> None:
     exact = GaussianDenoiser(torch.tensor(0.0), torch.tensor(0.3))
     chain = Chain(ContinuousKernel(), exact, 0.5)
     model = Model(chain, ContinuousPixels(), SHAPE, 0.01, torch.device("cpu"))
-    with pytest.raises(InputError, match="not continuous"):
+    with pytest.raises(InputError, match="discrete pixels"):
         code_length(model, images(0.2))

@@ -18,7 +18,8 @@ from nkca.errors import InputError
 from nkca.metrics.caveats import SAME_IMAGES, TRAINED_ON
 from nkca.metrics.collect import CollectOptions, Subject, collect
 from nkca.metrics.image_sets import ImageFiles, ImageSubset, SampleOptions, Samples
-from nkca.metrics.measurement import Measurement, is_checkpoint, open_measurement
+from nkca.metrics.measurement import Measurement, open_measurement
+from nkca.metrics.open_checkpoints import is_checkpoint
 from nkca.metrics.request import MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics, save_statistics
 from nkca.models.checkpoint import LATEST, digest

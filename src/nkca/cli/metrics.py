@@ -8,9 +8,10 @@ import click
 
 from nkca.cli.command import command, needs
 from nkca.cli.metrics_flags import (
+    HAS_FEATURES,
     Asked,
     check_stats_file,
-    parse_levels,
+    other_work,
     refuse_old_spelling,
     request_of,
 )
@@ -19,7 +20,6 @@ from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import signals_interrupt
 from nkca.config.parsing import OPTIONS
 from nkca.config.schema import FITS
-from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
 
@@ -27,6 +27,7 @@ from nkca.system.threads import wait_briefly
 @command("nkca-metrics")
 @click.argument("samples", metavar="CKPT|IMAGES|STATS")
 @click.argument("reference", required=False, metavar="[IMAGES|STATS|CKPT]")
+@click.argument("others", nargs=-1, metavar="[OTHER]...")
 @click.option(
     "--save-dir",
     metavar="DIR",
@@ -38,7 +39,8 @@ from nkca.system.threads import wait_briefly
     "--num-samples",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many samples.  [default: as many as the reference has, of demo:model 64]",
+    help="How many samples, or images for --likelihood and --anomaly.  "
+    "[default: as many as the reference has, of demo:model 64]",
 )
 @click.option(
     "--features",
@@ -142,7 +144,22 @@ from nkca.system.threads import wait_briefly
 @click.option(
     "--likelihood",
     is_flag=True,
-    help="Measure the bits per dimension of the images under a categorical model instead.",
+    help="Measure the bits per dimension of the images under the model instead.",
+)
+@click.option(
+    "--anomaly",
+    is_flag=True,
+    help="Measure how well the model tells images of each OTHER from those of the second argument instead.",
+)
+@click.option(
+    "--ppl",
+    is_flag=True,
+    help="Measure the perceptual path length of the model instead.  [default: --num-samples=500]",
+)
+@click.option(
+    "--equivariance",
+    is_flag=True,
+    help="Measure whether pictures move with their noise instead.  [default: --num-samples=64]",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors; no table.")
 def main(
@@ -151,8 +168,6 @@ def main(
     weights: Path | None,
     save_stats: Path | None,
     stats_only: bool,
-    chain: bool,
-    likelihood: bool,
     quiet: bool,
     **given: Any,
 ) -> None:
@@ -165,11 +180,14 @@ def main(
     nkca-metrics photos/ --save-stats=ref.npz                statistics, once
     nkca-metrics runs/photos ref.npz                         and used again
     nkca-metrics runs/photos photos/ --chain                 is the chain stationary?
-    nkca-metrics runs/sprites held-out/ --likelihood         bits per dimension, of palettes and labels
+    nkca-metrics runs/sprites held-out/ --likelihood         bits per dimension of a model
+    nkca-metrics runs/photos held-out/ --anomaly others/     what is no such photo?
+    nkca-metrics runs/photos --ppl                           how smoothly do pictures change?
 
     After Ctrl-C the same command continues where it stopped.
     """
-    from nkca.cli.metrics_jobs import count_bits, measure, prepare, study
+    from nkca.cli.metrics_jobs import measure, prepare
+    from nkca.cli.metrics_other import OTHER_WORK
     from nkca.distributed.launch import joined
     from nkca.distributed.ranks import ALONE
 
@@ -177,32 +195,22 @@ def main(
     keep_freed_memory()
     wait_briefly()
     keep = check_stats_file(save_stats, stats_only)
-    for name in ("chain",) * chain + ("likelihood",) * likelihood:
-        if keep or not given["reference"] or (chain and likelihood):
-            raise InputError(
-                f"--{name} needs images, saves no statistics: nkca-metrics CKPT IMAGES --{name}"
-            )
-    is_of_scores = not chain and not likelihood  # the others are done by one process
-    levels = parse_levels(given["chain_levels"])
-    request = request_of(given)
-    asked = Asked(request, given, features, weights, save_dir)
+    work = other_work(given, keep)  # by one process
+    asked = Asked(request_of(given, work), given, features, weights, save_dir)
     advice = "what was done is kept, unless --no-cache was given: the same command goes on"
     with (
-        joined(request.device, advice) as ranks,
+        joined(given["device"], advice) as ranks,
         signals_interrupt(),
         messages(quiet, silent=not ranks.is_first),
         ProgressBar(quiet or not ranks.is_first) as show,
         contextlib.ExitStack() as stack,
     ):
-        if not is_of_scores and not ranks.is_first:
+        if work and not ranks.is_first:
             return
-        job = prepare(asked, ranks if is_of_scores else ALONE, show, stack, not likelihood)
+        job = prepare(asked, ALONE if work else ranks, show, stack, work in HAS_FEATURES)
         if not ranks.is_first:
             return
-        if likelihood:
-            text, written = count_bits(job, given)
-        else:
-            text, written = study(job, levels, given) if chain else measure(job, keep)
+        text, written = OTHER_WORK[work](job, given) if work else measure(job, keep)
     if not quiet:
         click.echo(text + "\n\n" + "\n".join(map(str, written)))
 

@@ -43,6 +43,35 @@ def check_stats_file(path: Path | None, stats_only: bool) -> Keep | None:
     return Keep(path, not stats_only)
 
 
+# What is measured in place of the scores (None), by its flag.
+OF_IMAGES = ("chain", "likelihood", "anomaly")
+OF_THE_MODEL = ("ppl", "equivariance")
+HAS_FEATURES = (None, "chain", "ppl")
+
+
+def other_work(given: dict[str, Any], keep: Keep | None) -> str | None:
+    """What is measured in place of the scores, or None; raises `InputError` for flags that do not fit."""
+    asked = [name for name in (*OF_IMAGES, *OF_THE_MODEL) if given[name]]
+    if given["others"] and asked != ["anomaly"]:
+        raise InputError(f"{given['others'][0]}: a third set of images is for --anomaly alone")
+    if not asked:
+        return None
+    name = asked[0]
+    if len(asked) > 1:
+        raise InputError(f"--{name} and --{asked[1]} are two measurements: ask for one at a time")
+    if keep:
+        raise InputError(f"--{name} saves no statistics: leave out --save-stats")
+    if name in OF_IMAGES and not given["reference"]:
+        raise InputError(f"--{name} needs images: nkca-metrics CKPT IMAGES --{name}")
+    if name in OF_THE_MODEL and given["reference"]:
+        raise InputError(f"--{name} needs no images: nkca-metrics CKPT --{name}")
+    if name == "ppl" and given["precision"] not in (None, "fp32"):
+        raise InputError("--ppl needs precision fp32: others are coarser than its steps")
+    if name == "chain":
+        parse_levels(given["chain_levels"])
+    return name
+
+
 def parse_levels(text: str) -> tuple[float, ...]:
     """Numbers from ``0.1,0.3,0.6``; raises `InputError` for anything else, or one that comes twice."""
     try:
@@ -54,8 +83,8 @@ def parse_levels(text: str) -> tuple[float, ...]:
     return levels
 
 
-def request_of(given: dict[str, Any]) -> "MeasureRequest":
-    """What the flags ask to measure."""
+def request_of(given: dict[str, Any], work: str | None = None) -> "MeasureRequest":
+    """What the flags ask to measure; ``work`` as `other_work` says."""
     from nkca.metrics.image_sets import SampleOptions
     from nkca.metrics.request import MeasureRequest
     from nkca.sampling.tasks import Schedule
@@ -75,7 +104,7 @@ def request_of(given: dict[str, Any]) -> "MeasureRequest":
         reference=given["reference"],
         train=given["train"],
         held_out=given["held_out"],
-        num_samples=given["num_samples"],
+        num_samples=1 if work else given["num_samples"],  # of which other work needs none
         sampling=SampleOptions(
             Schedule(**_without_none(schedule)), first_seed=given["seed"], **_without_none(sampling)
         ),
@@ -85,6 +114,7 @@ def request_of(given: dict[str, Any]) -> "MeasureRequest":
         data=configure(
             {name: given[name] for name in ("resize", "fit", "cache", "cache_dir")}
         ).data,
+        others=given["others"],
         full_depth=given["full_depth"],
     )
 

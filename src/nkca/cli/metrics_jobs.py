@@ -1,14 +1,11 @@
-"""What nkca-metrics does: scores, a study of the chain, or bits per dimension."""
+"""What nkca-metrics does: prepare a measurement, score, and save."""
 
 import contextlib
-import functools
-import json
 import shlex
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,25 +13,23 @@ from nkca.cli.metrics_flags import Asked, Keep
 from nkca.cli.options import output_directory
 from nkca.cli.progress import ProgressBar
 from nkca.data.dataset import configured_cache_dir
-from nkca.diagnostics.findings import StudyOptions
-from nkca.diagnostics.page import study_measurement
 from nkca.distributed.ranks import Ranks
 from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor
 from nkca.metrics.extractors.contract import Extractor
-from nkca.metrics.likelihood import code_length_of
 from nkca.metrics.measure import extract_together, make_report
 from nkca.metrics.measurement import Measurement, open_measurement
 from nkca.metrics.report import save_closest_pairs, save_report, table
+from nkca.metrics.request import MeasureRequest
 from nkca.metrics.statistics import save_statistics
 from nkca.system.device import choose_device
-from nkca.system.files import write_text
 
 
 @dataclass(frozen=True)
 class Job:
-    """What both kinds of measurement need."""
+    """What all kinds of measurement need."""
 
+    request: MeasureRequest
     measurement: Measurement
     extractor: Extractor | None
     collecting: CollectOptions
@@ -70,6 +65,7 @@ def prepare(
     if ranks.is_first:
         directory = stack.enter_context(output_directory(asked.save_dir))
     job = Job(
+        request=request,
         measurement=measurement,
         extractor=extractor,
         collecting=CollectOptions(device, cache_dir, asked.given["batch_size"]),
@@ -100,27 +96,3 @@ def measure(job: Job, keep: Keep | None) -> tuple[str, list[Path]]:
         save_statistics(keep.path, kept)
         written.append(keep.path)
     return table(report), written
-
-
-def study(job: Job, levels: tuple[float, ...], given: dict[str, Any]) -> tuple[str, list[Path]]:
-    """Study the chain and save; returns the table and the files."""
-    options = StudyOptions(
-        levels=levels,
-        steps=given["chain_steps"],
-        images=given["chain_images"],
-        batch_size=given["batch_size"],
-        seed=given["seed"],
-    )
-    page = study_measurement(job.measurement, job.extractor, job.collecting, options, job.show)
-    page = replace(page, command=job.command)
-    return page.table(), page.save(job.directory)
-
-
-def count_bits(job: Job, given: dict[str, Any]) -> tuple[str, list[Path]]:
-    """Measure the bits per dimension and save; returns the line and the file."""
-    show = functools.partial(job.show, "bits per dimension", unit="evaluations")
-    found = code_length_of(job.measurement, given["seed"], given["batch_size"], show)
-    path = job.directory / "likelihood.json"
-    write_text(path, json.dumps({**asdict(found), "command": job.command}, indent=2) + "\n")
-    lines = [str(found), *(f"warning: {warning}" for warning in job.measurement.warnings)]
-    return "\n".join(lines), [path]

@@ -17,9 +17,6 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError, require
-from nkca.metrics.image_sets import Samples
-from nkca.metrics.measurement import Measurement
-from nkca.metrics.statistics import Statistics
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 from nkca.pixels import ContinuousPixels
@@ -44,24 +41,6 @@ class CodeLength:
         )
 
 
-def code_length_of(
-    measurement: Measurement,
-    seed: int = 0,
-    batch_size: int = 64,
-    tick: Callable[[int, int], None] = lambda _done, _total: None,
-) -> CodeLength:
-    """The bound for the reference of a measurement, under its model; see `code_length`.
-
-    Raises:
-        InputError: without a model, or where the reference is not images.
-    """
-    model, reference = measurement.model, measurement.subjects.get("reference")
-    if model is None or reference is None or isinstance(reference, Statistics | Samples):
-        raise InputError("bits per dimension need a checkpoint, and images to measure")
-    images = reference.batch(range(len(reference)))
-    return code_length(model, images, seed=seed, batch_size=batch_size, tick=tick)
-
-
 @torch.inference_mode()
 def code_length(
     model: Model,
@@ -82,7 +61,9 @@ def code_length(
         InputError: for a model of continuous pixels, fewer than 2 images, or images of another shape.
     """
     if isinstance(model.pixels, ContinuousPixels):
-        raise InputError("bits per dimension are for models of discrete pixels, not continuous")
+        raise InputError(
+            "this bound is for models of discrete pixels; of continuous ones take variational_bound"
+        )
     require(len(images) > 1, "images", "at least 2", len(images))
     require(
         images.shape[1:] == model.data_shape,

@@ -6,32 +6,35 @@ if it is categorical, levels.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
-from nkca.config.parsing import configure
-from nkca.config.schema import DataConfig, RunConfig
+from nkca.config.schema import DataConfig
 from nkca.data.categories import reader_for
 from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.decode import AS_PICTURES, Reader
 from nkca.data.reading import OnDecode
 from nkca.demo import dataset_path, measured_path, model_name
-from nkca.errors import InputError
+from nkca.errors import InputError, require
 from nkca.metrics.caveats import TRAINED_ON, description, identity, mismatch_warnings
 from nkca.metrics.collect import Subject
-from nkca.metrics.extractors.by_name import best_extractor
-from nkca.metrics.image_sets import ImageFiles, ImageSubset, Samples
+from nkca.metrics.image_sets import ImageFiles, ImageSet, ImageSubset, Samples
+from nkca.metrics.open_checkpoints import (
+    OpenCheckpoint,
+    open_checkpoints,
+    resolved,
+    usual_extractor,
+)
 from nkca.metrics.request import DEMO_SAMPLES, MeasureRequest
 from nkca.metrics.statistics import Statistics, load_statistics
-from nkca.models.build import restore
-from nkca.models.checkpoint import find_checkpoint, read_checkpoint
 from nkca.models.model import Model
 
 ROLES = ("samples", "reference", "train", "held_out")
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 logger = logging.getLogger("nkca")
 
 
@@ -43,12 +46,14 @@ class Measurement:
         subjects: "samples" and, if named, "reference", "train" and "held_out"; the same object where two
             are the same images.
         usual_extractor: the extractor if neither the user nor a statistics file names one.
+        others: sets of images that are told from the reference, by their names.
     """
 
     subjects: dict[str, Subject]
     model: Model | None
     warnings: tuple[str, ...]
     usual_extractor: str | None = None
+    others: Mapping[str, ImageSet] = field(default_factory=dict)
 
     @property
     def extractor_name(self) -> str | None:
@@ -56,29 +61,45 @@ class Measurement:
         known = [s.extractor for s in self.subjects.values() if isinstance(s, Statistics)]
         return next((about.name for about in known if about is not None), self.usual_extractor)
 
+    def model_of(self, purpose: str) -> Model:
+        """The model; raises `InputError` that says what ``purpose`` is for if there is none."""
+        if self.model is None:
+            raise InputError(f"{purpose} is of a model: name a checkpoint")
+        return self.model
+
+    def model_and_images(
+        self, purpose: str, count: int | None = None, seed: int = 0
+    ) -> tuple[Model, Tensor]:
+        """The model, and images of the reference, uint8 (N, C, H, W), see `some_images`.
+
+        Raises:
+            InputError: without a model, or where the reference is not ``count`` images; ``purpose`` is what
+                needs them, in the plural.
+        """
+        reference = self.subjects.get("reference")
+        if self.model is None or reference is None or isinstance(reference, Statistics | Samples):
+            raise InputError(f"{purpose} need a checkpoint, and images to measure")
+        return self.model, some_images(reference, count, seed)
+
     @property
     def has_only_statistics(self) -> bool:
         """Whether all subjects are statistics, so that no extractor is needed."""
         return all(isinstance(subject, Statistics) for subject in self.subjects.values())
 
 
-@dataclass(frozen=True)
-class _OpenCheckpoint:
-    """An open checkpoint."""
+def some_images(images: ImageSet, count: int | None, seed: int) -> Tensor:
+    """Images of a set, uint8 (N, C, H, W): all, or ``count`` that ``seed`` draws, in the set's order.
 
-    path: Path
-    model: Model
-    config: RunConfig
-    sha256: str
-
-    @cached_property
-    def trained_on(self) -> frozenset[Path]:
-        """The paths of the images that it was trained on, if they still exist.
-
-        The images of a name in the package are among those that the model of that name was trained on.
-        """
-        names = (self.config.data.dataset, model_name(self.path))
-        return frozenset(_resolved(n) for n in names if n and dataset_path(n).exists())
+    Raises:
+        InputError: if there are fewer.
+    """
+    if count is None:
+        return images.batch(range(len(images)))
+    require(
+        count <= len(images), "num_samples", f"at most {len(images)}, the images there are", count
+    )
+    rows = np.random.default_rng(seed).permutation(len(images))[:count]
+    return images.batch(np.sort(rows).tolist())
 
 
 def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None) -> Measurement:
@@ -93,15 +114,17 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     for role in ROLES:
         if getattr(request, role) == "":
             raise InputError(f"the name of the {role.replace('_', '-')} is empty")
+    if "" in request.others:
+        raise InputError("the name of another set is empty")
     request = _with_package_paths(request)
-    checkpoints = _open_checkpoints(request)
+    checkpoints = open_checkpoints(request)
     checkpoint = next(iter(checkpoints.values()), None)
     opened: dict[Path, Subject] = {}
 
     def files(name: str | Subject) -> Subject:
         if not isinstance(name, str):
             return name
-        place = _resolved(name)
+        place = resolved(name)
         if place not in opened:
             opened[place] = _open_files(name, request, checkpoint, on_decode)
         return opened[place]
@@ -125,17 +148,24 @@ def open_measurement(request: MeasureRequest, on_decode: OnDecode | None = None)
     model = None if checkpoint is None else checkpoint.model
     pixels = None if model is None or request.full_depth else model.pixels
     warnings += mismatch_warnings(subjects, pixels)
-    return Measurement(subjects, model, tuple(warnings), _usual_extractor(checkpoint))
+    others = {name: _only_images(name, files(name)) for name in request.others}
+    return Measurement(subjects, model, tuple(warnings), usual_extractor(checkpoint), others)
+
+
+def _only_images(name: str, subject: Subject) -> ImageSet:
+    if isinstance(subject, Statistics):
+        raise InputError(f"{name} must be images, not statistics")
+    return subject
 
 
 def _with_package_paths(request: MeasureRequest) -> MeasureRequest:
     """The request with paths in place of names such as ``demo:model``."""
     paths: dict[str, Any] = {role: getattr(request, role) for role in ROLES}
     paths = {role: measured_path(name) for role, name in paths.items() if isinstance(name, str)}
-    return replace(request, **paths)
+    return replace(request, **paths, others=tuple(map(measured_path, request.others)))
 
 
-def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
+def _limit_first_look(count: int, opened: OpenCheckpoint) -> int:
     """``count``, but at most `DEMO_SAMPLES` for a model in the package."""
     name = model_name(opened.path)
     if name is None or count <= DEMO_SAMPLES:
@@ -149,64 +179,14 @@ def _limit_first_look(count: int, opened: _OpenCheckpoint) -> int:
     return DEMO_SAMPLES
 
 
-def _usual_extractor(opened: _OpenCheckpoint | None) -> str | None:
-    """The best extractor that needs no download, for a model in the package, which needs none either."""
-    if opened is None or model_name(opened.path) is None:
-        return None
-    return best_extractor(*opened.model.data_shape[1:])
-
-
-def is_checkpoint(name: str | Subject | None) -> TypeGuard[str]:
-    """Whether this is the path of a checkpoint file or a run's directory."""
-    if not isinstance(name, str):
-        return False
-    path = Path(name).expanduser()
-    if not path.is_dir():
-        return path.suffix in CHECKPOINT_SUFFIXES
-    try:
-        find_checkpoint(path)
-    except InputError:
-        return False
-    return True
-
-
-def _open_checkpoints(request: MeasureRequest) -> dict[str, _OpenCheckpoint]:
-    """The checkpoints among samples and reference, by role."""
-    found: dict[str, _OpenCheckpoint] = {}
-    if is_checkpoint(request.samples):
-        found["samples"] = _open_checkpoint(request.samples, request)
-    if is_checkpoint(request.reference):
-        same = request.reference == request.samples and "samples" in found
-        found["reference"] = (
-            found["samples"] if same else _open_checkpoint(request.reference, request)
-        )
-    return found
-
-
-def _open_checkpoint(name: str, request: MeasureRequest) -> _OpenCheckpoint:
-    (checkpoint, sha256), precision = read_checkpoint(name), request.sampling.precision
-    config = configure(checkpoint.config, name)
-    model = restore(
-        checkpoint,
-        name,
-        device=request.device,
-        precision=precision,
-        lag=request.lag,
-        compile=request.compile,
-    )
-    request.sampling.schedule.check_start(from_noise=True)
-    request.sampling.schedule.levels(model)
-    return _OpenCheckpoint(find_checkpoint(name).absolute(), model, config, sha256)
-
-
-def _make_samples(opened: _OpenCheckpoint, count: int, request: MeasureRequest) -> Samples:
+def _make_samples(opened: OpenCheckpoint, count: int, request: MeasureRequest) -> Samples:
     return Samples(opened.model, (str(opened.path), opened.sha256), count, request.sampling)
 
 
 def _open_files(
     name: str,
     request: MeasureRequest,
-    checkpoint: _OpenCheckpoint | None,
+    checkpoint: OpenCheckpoint | None,
     on_decode: OnDecode | None,
 ) -> Subject:
     path = dataset_path(name)
@@ -234,21 +214,21 @@ def _open_files(
     return ImageFiles(decoded, path, pixels)
 
 
-def _as_seen(data: DataConfig, checkpoint: _OpenCheckpoint) -> tuple[DataConfig, Accepted]:
+def _as_seen(data: DataConfig, checkpoint: OpenCheckpoint) -> tuple[DataConfig, Accepted]:
     """How image files are read for a model: its own training images as they were, others in its size."""
     channels, height, width = checkpoint.model.data_shape
     own = checkpoint.config.data
     data = replace(data, channels=channels, background=own.background)
     if data.resize is None:
         data = replace(data, resize=image_size(height, width))
-        if _resolved(data.dataset) in checkpoint.trained_on:
+        if resolved(data.dataset) in checkpoint.trained_on:
             fit = own.fit if data.fit == "crop" else data.fit
             data = replace(data, resize=own.resize, fit=fit)
     return data, Accepted(only=(height, width))
 
 
 def _first_images(
-    subject: Subject, count: int | None, checkpoints: Mapping[str, _OpenCheckpoint]
+    subject: Subject, count: int | None, checkpoints: Mapping[str, OpenCheckpoint]
 ) -> Subject:
     if count is None:
         return subject
@@ -272,7 +252,7 @@ def _sample_count(subjects: dict[str, Subject]) -> int:
 
 
 def _assume_training_images(
-    request: MeasureRequest, checkpoint: _OpenCheckpoint | None, subjects: dict[str, Subject]
+    request: MeasureRequest, checkpoint: OpenCheckpoint | None, subjects: dict[str, Subject]
 ) -> list[str]:
     """Add "train" or "held_out" where the checkpoint shows what the reference is; return warnings."""
     reference, name = subjects.get("reference"), request.reference
@@ -281,11 +261,11 @@ def _assume_training_images(
     if (
         "train" not in subjects
         and checkpoint is not None
-        and _resolved(name) in checkpoint.trained_on
+        and resolved(name) in checkpoint.trained_on
     ):
         subjects["train"] = reference
     made_of = description(reference).get("path") if isinstance(reference, Statistics) else None
-    if made_of and checkpoint is not None and _resolved(made_of) in checkpoint.trained_on:
+    if made_of and checkpoint is not None and resolved(made_of) in checkpoint.trained_on:
         return [TRAINED_ON]
     train = subjects.get("train")
     if train is not None and identity(train) == identity(reference):
@@ -300,7 +280,3 @@ def _has_real_images(subject: Subject) -> bool:
     if isinstance(subject, Statistics):
         return subject.features is not None
     return not isinstance(subject, Samples)
-
-
-def _resolved(name: str) -> Path:
-    return dataset_path(name).resolve()

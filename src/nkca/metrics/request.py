@@ -22,6 +22,7 @@ class MeasureRequest:
         lag: None is the run's.
         data: how image files are read; ``dataset`` is ignored.
         compile: see `nkca.models.build.load_model`.
+        others: more sets of images, to be told from the reference.
         full_depth: do not round image files to the levels of a categorical model.
     """
 
@@ -35,4 +36,5 @@ class MeasureRequest:
     device: str = "auto"
     compile: str = "off"
     data: DataConfig = field(default_factory=DataConfig)
+    others: tuple[str, ...] = ()
     full_depth: bool = False

@@ -192,3 +192,10 @@ def test_timm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UnavailableError, match=r"timm is needed .*nkca\[metrics\]"):
         open_lite0(CPU)
+
+
+def test_differences_smaller_than_a_byte_are_seen(extractor: TimmExtractor) -> None:
+    images = pictures(2, 40, 40)
+    expected = extractor(images).features
+    torch.testing.assert_close(extractor.of_unrounded(images.float()).features, expected)
+    assert not torch.equal(extractor.of_unrounded(images.float() * 0.999).features, expected)

@@ -5,7 +5,7 @@ how: numbers of two extractors, or of two ways to resize, cannot be compared.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,15 @@ class Extractor(Protocol):
 
         The features of an image do not depend on the batch it is in, up to float rounding.
         """
+        ...
+
+
+@runtime_checkable
+class SmoothExtractor(Extractor, Protocol):
+    """An extractor that also sees differences smaller than those of bytes."""
+
+    def of_unrounded(self, images: Tensor) -> Features:
+        """Map float32 (B, 3, H, W) in [0, 255]; the features of bytes are those of `__call__`."""
         ...
 
 

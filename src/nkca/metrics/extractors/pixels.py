@@ -25,6 +25,10 @@ class PixelsExtractor:
             InputError: if there are more than `MAX_DIMENSIONS` features.
         """
         check_extractor_input(images)
+        return self.of_unrounded(images.float())
+
+    def of_unrounded(self, images: Tensor) -> Features:
+        """Map float32 (B, 3, H, W) in [0, 255]; see `__call__`."""
         dimensions = images[0].numel()
         if dimensions > MAX_DIMENSIONS:
             height, width = images.shape[2:]
@@ -32,4 +36,4 @@ class PixelsExtractor:
                 f"pixels as features are for small images: {describe(height, width)} in RGB are "
                 f"{dimensions} dimensions, at most {MAX_DIMENSIONS} are allowed"
             )
-        return Features((images.float() / 127.5 - 1).flatten(1))
+        return Features((images / 127.5 - 1).flatten(1))

@@ -41,7 +41,7 @@ _NOTE = "its own features: numbers compare only with others of the same network 
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """How uint8 images become the network's input.
+    """How images become the network's input.
 
     Args:
         size: (H, W).
@@ -57,7 +57,7 @@ class NetworkInput:
     std: tuple[float, ...]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Map uint8 (B, 3, H, W) to float32 (B, 3, *size)."""
+        """Map uint8, or float32 in [0, 255], (B, 3, H, W) to float32 (B, 3, *size)."""
         height, width = images.shape[2:]
         side = max(int(self.crop * min(height, width)), 1)
         top, left = (height - side) // 2, (width - side) // 2
@@ -66,7 +66,7 @@ class NetworkInput:
             x, self.size, mode=self.interpolation, align_corners=False, antialias=True
         )
         mean, std = (x.new_tensor(row)[:, None, None] for row in (self.mean, self.std))
-        return (x.clamp_(0, 255) - mean) / std
+        return (x.clamp(0, 255) - mean) / std
 
     def describe(self) -> str:
         """In words, for reports and cache keys."""
@@ -95,6 +95,10 @@ class TimmExtractor:
     def __call__(self, images: Tensor) -> Features:
         """Map uint8 (B, 3, H, W), any size, on the extractor's device to features and logits."""
         check_extractor_input(images)
+        return self.of_unrounded(images)
+
+    def of_unrounded(self, images: Tensor) -> Features:
+        """Map float32 (B, 3, H, W) in [0, 255], any size, to features and logits, without rounding."""
         network = self._network
         with torch.no_grad():
             maps = network.forward_features(self._input(images))
