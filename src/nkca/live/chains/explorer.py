@@ -31,13 +31,15 @@ class Setup:
 
     Args:
         noise_level: the level of the first step.
-        images: uint8 (N, C, H, W) to start from, one for each tile in turn; None: start from noise.
+        images: uint8 (N, C, H, W) to start from, one for each tile in turn; None: start from samples.
+        from_prior: see `nkca.live.chains.tiles.Tiles`.
     """
 
     batch_size: int = 16
     seed: int = 0
     noise_level: float = START_LEVEL
     images: Tensor | None = None
+    from_prior: bool = False
 
 
 class Explorer:
@@ -98,6 +100,11 @@ class Explorer:
         if images is not None:
             images = image_per_tile(images, list(range(setup.batch_size)))
         moment = tiles.first_tiles(
-            self.model, setup.batch_size, setup.seed, setup.noise_level, images
+            self.model,
+            setup.batch_size,
+            setup.seed,
+            setup.noise_level,
+            images,
+            setup.from_prior,
         )
         return ExplorerState((moment,), empty_history(moment))

@@ -19,6 +19,8 @@ from nkca.noise import Noise, derive_seed
 from nkca.sampling import tasks
 from nkca.sampling.tasks import Schedule, draw_task
 
+START_STEPS = 16  # of the chain, from noise to the first pictures
+
 
 @dataclass(frozen=True)
 class Tiles:
@@ -43,6 +45,7 @@ class Tiles:
         only: the one tile that it moved; None: all free ones.
         offered: the version at which these tiles were offered for a choice, see `nkca.live.chains.choices`.
         current: the tile with the state from which that offer was made.
+        from_prior: tiles begin at the prior where the model samples by its chain: in old sessions.
     """
 
     version: int
@@ -64,6 +67,7 @@ class Tiles:
     only: int | None = None
     offered: int = -1
     current: int | None = None
+    from_prior: bool = False
 
     def __len__(self) -> int:
         return len(self.x)
@@ -174,7 +178,12 @@ def with_pictures(model: Model, moment: Tiles, prediction: Prediction) -> Tiles:
 
 
 def first_tiles(
-    model: Model, batch_size: int, seed: int, noise_level: float, images: Tensor | None
+    model: Model,
+    batch_size: int,
+    seed: int,
+    noise_level: float,
+    images: Tensor | None,
+    from_prior: bool = False,
 ) -> Tiles:
     """The first moment: every tile started anew, or from uint8 images (batch_size, C, H, W)."""
     channels, height, width = model.data_shape
@@ -190,6 +199,7 @@ def first_tiles(
         repaint=torch.ones(batch_size, 1, height, width, dtype=torch.bool),
         noise_level=noise_level,
         locked=(False,) * batch_size,
+        from_prior=from_prior,
     )
     if images is None:
         started = from_noise(model, moment, moment.free)
@@ -206,16 +216,17 @@ def reseeded(moment: Tiles, seed: int) -> Tiles:
 
 
 def from_noise(model: Model, moment: Tiles, rows: list[int]) -> Tiles:
-    """Start some tiles anew, keeping masks and held pixels.
+    """Start some tiles anew from samples, in at most `START_STEPS` transitions; keep masks and held pixels.
 
-    Where the model's own way of sampling is the chain, or one of the tiles holds pixels, they start from
-    the prior at level 1, which costs one evaluation. Else they start from samples.
+    If one of the tiles holds pixels, they start from the prior at level 1, which costs one evaluation.
     """
     if not rows:
         return moment
-    if model.sampling.sampler != "chain" and not set(rows) & set(moment.masked):
+    by_chain = model.sampling.sampler == "chain"
+    if not (by_chain and moment.from_prior) and not set(rows) & set(moment.masked):
+        steps = min(model.sampling.num_sampling_steps, START_STEPS) if by_chain else None
         seeds = [derive_seed("live start", moment.seed, moment.draw, tile) for tile in rows]
-        samples = draw_task(model, tasks.from_noise(seeds), Schedule())
+        samples = draw_task(model, tasks.from_noise(seeds), Schedule(num_steps=steps))
         return from_images(model, moment, samples, rows)
     prior = model.chain.kernel.prior((len(rows), *model.state_shape))
     x = moment.x.clone()

@@ -31,6 +31,7 @@ from nkca.pixels import as_pictures
 from nkca.version import __version__
 
 FORMAT, SCHEMA = "nkca-session", 3
+FROM_SAMPLES = 3  # the schema from which on all tiles begin as samples
 MAX_BYTES = 256 << 20
 MAX_EVENTS = 1_000_000
 MAX_BATCH = 1024
@@ -76,7 +77,7 @@ def to_json(session: Session) -> bytes:
     images = () if setup.images is None else as_pictures(setup.images)
     content = {
         "format": FORMAT,
-        "schema": SCHEMA,
+        "schema": FROM_SAMPLES - 1 if setup.from_prior else SCHEMA,
         "version": __version__,
         **dataclasses.asdict(session.origin),
         "batch_size": setup.batch_size,
@@ -138,6 +139,7 @@ def parse_session(content: bytes) -> Session:
         found["seed"],
         float(found["level"]),
         torch.cat(images) if images else None,
+        from_prior=found["schema"] < FROM_SAMPLES,
     )
     events = tuple(map(parse_event, found["events"]))
     for number, event in enumerate(events):
