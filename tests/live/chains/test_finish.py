@@ -98,7 +98,7 @@ def test_the_way_down_is_the_models_own_where_it_takes_no_noise() -> None:
 @pytest.mark.parametrize("space", SPACES)
 def test_what_is_kept_finished_is_finished_and_replayed(space: str) -> None:
     explorer = Explorer(exact_model(space), Setup(TILES, seed=5))
-    explorer.apply([Level(0.99), MakeSteps(2)])
+    explorer.apply([Level(0.95), MakeSteps(3)])
     moment = explorer.state.moment
     explorer.apply([Keep(tile, finished=True) for tile in ALL])
     kept = [kept.picture for kept in explorer.state.shelf]
