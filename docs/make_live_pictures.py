@@ -52,6 +52,9 @@ def explore(page: Any) -> None:
     page.keyboard.press("k")
     page.evaluate("document.activeElement.blur()")
     page.mouse.move(0, 0)
+    finished = "window.nkca.state.pictured === window.nkca.state.version"
+    while not page.evaluate(finished):
+        page.wait_for_timeout(10)
     page.wait_for_timeout(1000)
 
 
@@ -83,7 +86,7 @@ def main(run: str, folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.goto(address[0])
-        page.wait_for_timeout(1000)
+        page.wait_for_function("window.nkca && window.nkca.state")
         explore(page)
         page.screenshot(path=folder / "live.png")
         paint(page)
