@@ -95,6 +95,22 @@ def test_the_way_down_is_the_models_own_where_it_takes_no_noise() -> None:
     assert not torch.equal(found["chain"], found["ddim"])
 
 
+def test_painting_a_finished_picture_holds_its_pixels() -> None:
+    explorer = Explorer(exact_model(), Setup(TILES, seed=5))
+    explorer.apply([Level(0.95), MakeSteps(3)])
+    moment = explorer.state.moment
+    finished = finish(explorer.model, moment, ALL)
+    differs = (finished != moment.pictures).flatten(1).any(1).tolist()
+    tile = differs.index(True)
+    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask[0, 0] = True
+    explorer.apply([Paint(tile, mask_bits(mask), finished=True)])
+    assert torch.equal(explorer.state.moment.pictures[tile], finished[tile])
+    explorer.apply([MakeSteps(3)])
+    shown = explorer.state.moment.pictures[tile]
+    assert torch.equal(shown.flatten()[1:], finished[tile].flatten()[1:])
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_what_is_kept_finished_is_finished_and_replayed(space: str) -> None:
     explorer = Explorer(exact_model(space), Setup(TILES, seed=5))

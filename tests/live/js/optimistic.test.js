@@ -37,7 +37,7 @@ describe("a pending event", () => {
     { do: "step", times: 1 },
     { do: "spread", tile: 1, seen: 7 },
     { do: "keep", tile: 1, seen: 7 },
-    { do: "paint", tile: 1, mask: "gA==", seen: 7 },
+    { do: "paint", tile: 1, mask: "gA==", seen: 7, finished: false },
     { do: "start", tile: null, image: "" },
     { do: "restart", source: "noise", seed: 9 },
     { do: "remove", item: 1 },

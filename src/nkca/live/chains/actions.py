@@ -121,7 +121,12 @@ def _start(model: Model, state: ExplorerState, event: events.Start) -> ExplorerS
 def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerState:
     _, height, width = model.data_shape
     mask = _mask(event.mask, height, width)
-    as_seen = tiles.copy_tile(state.moment, [event.tile], state.seen(event.seen), event.tile)
+    seen = state.seen(event.seen)
+    if event.finished:
+        pictures = seen.pictures.clone()
+        pictures[event.tile] = finish(model, seen, [event.tile])[0]
+        seen = dataclasses.replace(seen, pictures=pictures)
+    as_seen = tiles.copy_tile(state.moment, [event.tile], seen, event.tile)
     return state.acted(
         tiles.paint(model, as_seen, event.tile, mask), f"paint on tile {event.tile + 1}"
     )

@@ -169,12 +169,17 @@ class Lock(Event):
 
 @dataclass(frozen=True)
 class Paint(Event):
-    """Let the marked pixels of a tile change and hold the others; if none or all are marked, hold none."""
+    """Let the marked pixels of a tile change and hold the others; if none or all are marked, hold none.
+
+    Args:
+        finished: hold pixels of the finished picture, not of the denoised one.
+    """
 
     name = "paint"
     tile: Tile
     mask: str
     seen: Seen | None = None
+    finished: bool = False
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ export class Commands {
 
   /** @param {number | null} [tile] */
   keep(tile = this.#picked()) {
-    if (tile !== null) this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen, finished: this.store.settings.value.show === "finished" });
+    if (tile !== null) this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen, finished: this.store.showsFinished });
   }
 
   toggleLock() {

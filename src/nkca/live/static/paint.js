@@ -52,7 +52,7 @@ export default function Paint({ commands, tile, mask: drawn, closed }) {
   /** @returns {Promise<boolean>} whether the mask is in use */
   const apply = async () => {
     if (saved) return true;
-    const done = await store.send({ do: "paint", tile, mask: mask.toBase64(), seen: store.onScreen });
+    const done = await store.send({ do: "paint", tile, mask: mask.toBase64(), seen: store.onScreen, finished: store.showsFinished });
     if (done) setApplied(mask);
     return done;
   };

@@ -109,6 +109,11 @@ export class Store {
     return this.now("choosing") && this.left.value !== this.now("version");
   }
 
+  /** Whether what is kept or painted is the finished picture. */
+  get showsFinished() {
+    return this.settings.value.show === "finished";
+  }
+
   /** Milliseconds since the newest frame was drawn. */
   get looked() {
     return Math.round(performance.now() - this.#drawn);

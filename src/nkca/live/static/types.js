@@ -64,7 +64,7 @@
  *   | {do: "select", tile: number | null}
  *   | {do: "spread", tile: number, seen: number}
  *   | {do: "lock", tile: number, locked: boolean, seen: number}
- *   | {do: "paint", tile: number, mask: string, seen: number}
+ *   | {do: "paint", tile: number, mask: string, seen: number, finished: boolean}
  *   | {do: "start", tile: number | null, image: string}
  *   | {do: "restart", source: "noise" | "images", seed: number}
  *   | {do: "jump", to: number}
