@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.command import Choice, command
+from nkca.cli.command import command
+from nkca.cli.help_sections import help_all_option
 from nkca.cli.options import (
     chosen_directory,
     computing_options,
@@ -16,6 +17,13 @@ from nkca.cli.options import (
 )
 from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.sample_flags import refuse_others, request_of
+from nkca.cli.sample_options import (
+    SampleCommand,
+    inpainting_options,
+    new_image_options,
+    repeating_options,
+    saving_options,
+)
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
@@ -27,76 +35,16 @@ if TYPE_CHECKING:
     from nkca.sampling.sample_files import SampleProgress
 
 
-@command("nkca-sample")
+@command("nkca-sample", cls=SampleCommand)
+@help_all_option()
 @click.argument("checkpoint", required=False, metavar="CKPT")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@click.option(
-    "--save-dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("samples"),
-    help="Where pictures go; if that is not empty, DIR-2 ... is made.  [default: samples]",
-)
-@click.option("--overwrite", is_flag=True, help="Write into --save-dir even if it is not empty.")
-@click.option(
-    "--num-samples",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="How many samples; with images, of each.  [default: 16; with images 1]",
-)
-@click.option("--seeds", metavar="LIST", help="One for each sample, such as 0-99 or 3,7,20-29.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="INT",
-    help="First seed, where --seeds is not given.  [default: 0]",
-)
+@new_image_options()
+@inpainting_options()
+@repeating_options()
 @schedule_options()
-@click.option(
-    "--samples-per-walk",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Take N samples from each walk at --max-sampling-noise (0.6): fewer evaluations.  [default: 1]",
-)
-@click.option(
-    "--inpainting-mask",
-    metavar="MASK",
-    help="Picture that is white where the image is to be repainted.",
-)
-@click.option(
-    "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."
-)
-@click.option(
-    "--save-grid",
-    is_flag=True,
-    help="Also one sheet of the samples (the first 256), a row for each image.",
-)
-@click.option("--save-intermediate", is_flag=True, help="Also a picture after every step.")
-@click.option(
-    "--save-animation",
-    type=Choice(["gif", "mp4", "webp"]),
-    help="Also an animation of the chain (first batch).",
-)
-@click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    metavar="PNG",
-    help="Repeat the request that made this picture; other flags change it.",
-)
-@click.option(
-    "--replay",
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="Repeat a session of nkca-interactive: its shelf and its last tiles.",
-)
-@click.option(
-    "--export",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Write the model as a folder to be shared (safetensors, config, model card), and nothing else.",
-)
+@saving_options()
 @computing_options()
-@click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
 def main(
     save_dir: Path,
     overwrite: bool,
