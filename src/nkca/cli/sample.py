@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from nkca.cli.sample_options import (
     repeating_options,
     saving_options,
 )
+from nkca.cli.sheet_options import sheet_options
+from nkca.cli.sheets import write_sheets
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 @inpainting_options()
 @repeating_options()
 @schedule_options()
+@sheet_options()
 @saving_options()
 @computing_options()
 def main(
@@ -67,6 +71,7 @@ def main(
     nkca-sample runs/photos --num-samples=100 --save-grid                new images
     nkca-sample runs/photos cat.png --max-sampling-noise=0.4             a variant of a picture
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
+    nkca-sample runs/photos --fan=cat.png                                how far is far: a sheet
     nkca-sample --like samples/seed_000017.png                           that picture again
     nkca-sample runs/photos --export shared/photos                       the model as a folder to share
     """
@@ -125,6 +130,10 @@ def _sample(
                 lag=request.lag,
                 compile=computing.compile,
             )
+            if request.sheet is not None:
+                make = partial(_directory, *place)
+                write_sheets(model, request, make, computing.batch_size, quiet)
+                return
             plan = plan_samples(model, request, outputs)
             directory = _directory(*place) if ranks.is_first else Path()
             many = f"{request.count():,} pictures"

@@ -16,6 +16,10 @@ class SampleCommand(SectionedCommand):
     sections: ClassVar[Sections] = {
         "new images": ("num_samples", "seeds", "seed", "samples_per_walk"),
         "parts of an image held": ("inpainting_mask", "invert_mask"),
+        "sheets": (
+            *("interpolate", "explore", "fan", "pages", "pick", "directions", "move"),
+            *("directions_file", "select", "data"),
+        ),
         "again": ("like", "replay", "export"),
         "noise levels": (
             *("max_sampling_noise", "min_sampling_noise", "num_sampling_steps", "sampler"),
@@ -30,6 +34,7 @@ class SampleCommand(SectionedCommand):
     needed_first: ClassVar[frozenset[str]] = frozenset(
         {
             *("num_samples", "seeds", "inpainting_mask", "like", "max_sampling_noise"),
+            *("interpolate", "explore", "fan", "directions", "pages", "select"),
             *("save_dir", "save_grid", "device"),
         }
     )

@@ -1,7 +1,7 @@
 """The bottleneck of a denoiser's U-Net: read it, or shift it.
 
-The bottleneck is what the narrowest stage of the U-Net gives, (B, C, H, W) at its lowest resolution. Reading and
-shifting hook into the network while it is called, and leave nothing behind. A network that
+The bottleneck is what the narrowest stage of the U-Net gives, (B, C, H, W) at its lowest resolution.
+Reading and shifting hook into the network while it is called, and leave nothing behind. A network that
 `torch.compile` has compiled does not see hooks, so these calls run it as it was written.
 """
 
@@ -20,17 +20,15 @@ from nkca.networks.unet import UNet
 
 @dataclass(frozen=True)
 class Shifted:
-    """A denoiser whose bottleneck is moved by ``shift``, broadcastable to it, where ``low`` <= b <= ``high``."""
+    """A denoiser whose bottleneck is moved by ``shift``, broadcastable to it, at levels from ``low`` up."""
 
     denoiser: Denoiser
     shift: Tensor
     low: float = 0.0
-    high: float = 1.0
 
     def __call__(self, x: Tensor, noise_level: Tensor) -> Posterior:
         """Return p(z|x) for states x (B, C, H, W) at levels (B,)."""
-        is_moved = (noise_level >= self.low) & (noise_level <= self.high)
-        amount = is_moved.to(self.shift.dtype).view(-1, 1, 1, 1)
+        amount = (noise_level >= self.low).to(self.shift.dtype).view(-1, 1, 1, 1)
         with _hooked(self.denoiser, lambda features: features + amount * self.shift):
             return self.denoiser(x, noise_level)
 

@@ -1,14 +1,14 @@
 r"""Directions: principal components of the network's bottleneck, and samples moved along them.
 
-Chains are run to a level and walk there; the bottleneck h of each state met is kept. With m the mean of
-h, the components v_k are the orthonormal eigenvectors of the covariance of h, sorted by their variance s_k²
-(GANSpace, Härkönen et al. 2020, arXiv 2004.02546; on denoisers Haas et al. 2023, arXiv 2303.11073). A move of
-c deviations along component k evaluates the network with
+Chains are run to a level and walk there; the bottleneck h of each state met is kept. The components v_k
+are the orthonormal eigenvectors of the covariance of h, sorted by their variance s_k² (GANSpace, Härkönen
+et al. 2020, arXiv 2004.02546; on denoisers Haas et al. 2023, arXiv 2303.11073). A move of c deviations
+along component k evaluates the network with
 
     h + c s_k v_k          at levels from `LOWEST_MOVED` up
 
-in place of h, in every step of sampling. It leaves the data's law. Components have no sign of their own: the
-largest of their numbers is made positive.
+in place of h, in every step of sampling. It leaves the data's law. Components have no sign of their own:
+the largest of their numbers is made positive.
 """
 
 import math
@@ -58,12 +58,25 @@ class Directions:
             InputError: if there is no such component, an amount is not finite, or the network's bottleneck
                 has another shape.
         """
+        return self._shifted(model, self._shift(moves))
+
+    def moved_each(self, model: Model) -> Model:
+        """The model for batches of K x 7 states, moved by each of `AMOUNTS` along each component."""
+        numbers = range(1, len(self.components) + 1)
+        return self._shifted(
+            model, torch.stack([self._shift({k: amount}) for k in numbers for amount in AMOUNTS])
+        )
+
+    def _shift(self, moves: Mapping[int, float]) -> Tensor:
         shift = torch.zeros_like(self.components[0])
         for number, amount in moves.items():
             known = f"1 to {len(self.components)}"
             require(1 <= number <= len(self.components), "the component of a move", known, number)
             require(math.isfinite(amount), "the amount of a move", "finite", amount)
             shift += amount * self.deviations[number - 1] * self.components[number - 1]
+        return shift
+
+    def _shifted(self, model: Model, shift: Tensor) -> Model:
         self._check(model)
         denoiser = Shifted(model.chain.denoiser, shift.to(model.device), low=LOWEST_MOVED)
         return replace(model, chain=replace(model.chain, denoiser=denoiser))
@@ -95,7 +108,9 @@ def find_directions(
     require(1 <= count < states, "the number of directions", f"in 1..{states - 1}", count)
     walks = math.ceil(states / STATES_PER_WALK)
     seeds = [derive_seed("directions", seed, walk) for walk in range(walks)]
-    way = Schedule(1.0, level, model.sampling.num_sampling_steps, model.sampling.ladder, guidance=1.0)
+    way = Schedule(
+        1.0, level, model.sampling.num_sampling_steps, model.sampling.ladder, guidance=1.0
+    )
     *_, last = run_task(model, from_noise(seeds), way)
     x, carried, noise = last.x, None, Noise(seeds)
     b = torch.full((walks,), level, device=model.device)
@@ -129,15 +144,11 @@ def direction_sheet(
     tick: Callable[[float], None] = lambda _share: None,
 ) -> Tensor:
     """The picture of ``seed`` moved by each of `AMOUNTS` along each component: uint8 (K, 7, C, H, W)."""
-    rows, count = [], len(directions.components)
-    for number in range(1, count + 1):
-        row = [
-            draw_task(directions.moved(model, {number: amount}), from_noise([seed]), schedule or Schedule())
-            for amount in AMOUNTS
-        ]
-        rows.append(torch.cat(row))
-        tick(number / count)
-    return torch.stack(rows)
+    size = (len(directions.components), len(AMOUNTS))
+    task = from_noise([seed] * (size[0] * size[1]))
+    model = directions.moved_each(model)
+    pictures = draw_task(model, task, schedule or Schedule(), tick=tick)
+    return pictures.view(*size, *pictures.shape[1:])
 
 
 def parse_moves(text: str) -> dict[int, float]:
@@ -155,6 +166,21 @@ def parse_moves(text: str) -> dict[int, float]:
             raise InputError(f"moves name component {match[1]} twice: got '{text}'")
         moves[int(match[1])] = float(match[2])
     return moves
+
+
+def moved(model: Model, moves: str | None, directions_file: str | None) -> Model:
+    """The model moved along directions in a file, as in a request; without moves the model itself.
+
+    Raises:
+        InputError: if one of the two is missing, or does not fit the other or the model.
+    """
+    if moves is None and directions_file is None:
+        return model
+    if moves is None or directions_file is None:
+        raise InputError(
+            "--move=3:+2 and --directions-file=FILE, which --directions writes, go together"
+        )
+    return load_directions(Path(directions_file)).moved(model, parse_moves(moves))
 
 
 def save_directions(path: Path, directions: Directions) -> None:

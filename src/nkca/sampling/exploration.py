@@ -6,6 +6,7 @@ then differs is what is decided at those levels (after NVAE, arXiv 2007.03898, f
 noise inputs, arXiv 1812.04948, figure 5). The noise of the start belongs to the highest band.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -111,5 +112,5 @@ def explore(
 
     pictures = draw_task(model, replace(base, start=start), schedule, "z", sampler, tick)
     firsts = [math.ceil(row * steps / rows) for row in range(rows + 1)]
-    bands = tuple((levels[first], levels[last]) for first, last in zip(firsts, firsts[1:], strict=False))
-    return Exploration(pictures.unflatten(0, size), bands)
+    bands = tuple((levels[first], levels[last]) for first, last in itertools.pairwise(firsts))
+    return Exploration(pictures.view(*size, *pictures.shape[1:]), bands)

@@ -6,12 +6,12 @@ the angle between them and t in [0, 1]:
 
     x(t) = [sin((1 - t) phi) A + sin(t phi) B] / sin(phi)
 
-On a straight line the middle would be shorter than noise is, and its picture flat. The ends are the images up
-to the inversion's error, which is returned.
+On a straight line the middle would be shorter than noise is, and its picture flat. The ends are the
+images up to the inversion's error, which is returned.
 
 Categories: pixel i changes from its category in A to that in B at a time of its own, uniform in [0, 1);
-the frame at time t is then noised to a low level and walks there, with the same noise in all frames, so that
-neighbours suit each other again. The ends are the images exactly.
+the frame at time t is then noised to a low level and walks there, with the same noise in all frames, so
+that neighbours suit each other again. The ends are the images exactly.
 """
 
 from collections.abc import Callable
@@ -85,7 +85,8 @@ def great_circle(start: Tensor, end: Tensor, times: Tensor) -> Tensor:
         return (1 - t) * start + t * end
     if phi.sin() < 1e-4:
         raise InputError("the two images are opposite noises: there is no one path between them")
-    return (((1 - t) * phi).sin() * start + (t * phi).sin() * end) / phi.sin()
+    points: Tensor = (((1 - t) * phi).sin() * start + (t * phi).sin() * end) / phi.sin()
+    return points
 
 
 def _by_flow(
@@ -95,7 +96,9 @@ def _by_flow(
     done = iter(range(1, len(levels)))
     inverted = invert(model.chain, z, levels, lambda: tick(next(done) / len(levels)))
     times = torch.linspace(0, 1, count, device=z.device, dtype=z.dtype)
-    frames = generate(model.chain, great_circle(*inverted.noise, times), levels)
+    frames = generate(
+        model.chain, great_circle(inverted.noise[0], inverted.noise[1], times), levels
+    )
     tick(1.0)
     return frames
 

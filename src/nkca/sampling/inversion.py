@@ -11,11 +11,12 @@ q = sigma_y / sigma_x the equation is the fixed point
 
 It is contracted by at most (q - 1) times the slope of D in u: below 1 where the levels lie close (about 40
 steps of the sigma ladder). The last step, from the lowest level to the image, is D(u) = z; it is solved
-by u <- u + z - D(u), which converges in the directions that the denoiser lets through, and the best u met is
-kept. What remains is what the denoiser cannot draw: `Inversion.error` states it, after the way back.
+by u <- u + z - D(u), which converges in the directions that the denoiser lets through, and the best u
+met is kept. What remains is what the denoiser cannot draw: `Inversion.error` states it, after the way back.
 After DDIM inversion (Song et al. 2021, arXiv 2010.02502, section 5.4), which takes D(u_x) for D(u_y).
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -62,11 +63,13 @@ def invert(
         InputError: unless states are continuous and the levels fall below 1.
     """
     if not isinstance(chain.kernel, ContinuousKernel):
-        raise InputError("inversion is for continuous states: categories have no deterministic flow")
-    if levels[0] >= 1 or any(x <= y for x, y in zip(levels, levels[1:], strict=False)):
+        raise InputError(
+            "inversion is for continuous states: categories have no deterministic flow"
+        )
+    if levels[0] >= 1 or any(x <= y for x, y in itertools.pairwise(levels)):
         raise InputError("inversion takes levels below 1 that fall, as those of the sigma ladder")
     x = _state_of_image(chain, z, levels[-1])
-    for level_x, level_y in zip(levels[::-1], levels[-2::-1], strict=False):
+    for level_x, level_y in itertools.pairwise(levels[::-1]):
         x = _up(chain, x, level_x, level_y)
         tick()
     back = generate(chain, x, levels)

@@ -32,6 +32,9 @@ class SampleRequest:
         corrector_steps: see `nkca.sampling.tasks.Schedule`.
         samples_per_walk: above 1 see `nkca.sampling.walks`; ``max_sampling_noise`` is where walks are.
         lag: w, in [0, 1); None is the run's.
+        move: along which directions, such as "3:+2"; they are in ``directions_file``.
+        sheet: such as "interpolate=9", see `nkca.sampling.sheets`; None: each sample is a file.
+        data: images that samples are selected by, a folder or the name of a set in the package.
         checkpoint_sha256: of the checkpoint file, so that a repetition can check it.
     """
 
@@ -49,6 +52,10 @@ class SampleRequest:
     corrector_steps: int = 0
     samples_per_walk: int = 1
     lag: float | None = None
+    move: str | None = None
+    directions_file: str | None = None
+    sheet: str | None = None
+    data: str | None = None
     visualize: str = "z"
     precision: str = "fp32"
     checkpoint_sha256: str = ""

@@ -20,7 +20,8 @@ from nkca.models.model import Model
 from nkca.pictures.animation import animation_frame, check_animation, save_animation
 from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pictures.png import save_png
-from nkca.pixels import as_pictures
+from nkca.pixels import as_pictures, as_tensor
+from nkca.sampling.directions import moved
 from nkca.sampling.inputs import fit_picture, read_mask
 from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
 from nkca.sampling.tasks import (
@@ -74,6 +75,7 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
         InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
     """
     request = replace(request, **_own_sampling(model, request))
+    model = moved(model, request.move, request.directions_file)
     schedule = request.schedule()
     _check_walks(request)
     schedule.check_start(from_noise=not request.images and request.samples_per_walk == 1)
@@ -141,6 +143,16 @@ def make_samples(
             yield SampleProgress((number + 1) * num_states, total, files)
     if ranks.is_first:
         yield SampleProgress(total, total, tuple(overview.save(directory, plan)))
+
+
+def draw_jobs(plan: SamplePlan, batch_size: int = 64) -> Tensor:
+    """The pictures of a plan, uint8 (N, C, H, W) on the CPU, in the order of its jobs; no files."""
+    jobs, done = plan.request.jobs(), []
+    with out_of_memory_advice(f"at batch size {batch_size}: try a smaller batch size"):
+        while batch := list(itertools.islice(jobs, batch_size)):
+            *_, (_, pictures) = _run_batch(plan, batch, ALONE)
+            done.append(as_tensor(pictures))
+    return torch.cat(done)
 
 
 def _run_batch(

@@ -1,0 +1,108 @@
+"""The options of nkca-sample whose result is a sheet of pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from nkca.cli.options import Decorator, group
+from nkca.cli.sample_flags import given_options, refuse_others
+from nkca.errors import InputError
+
+SHEETS = ("interpolate", "explore", "fan", "directions", "pages", "pick", "select")
+ALWAYS = (
+    *("checkpoint", "save_dir", "overwrite", "like", "seed", "quiet"),
+    *("device", "precision", "compile", "batch_size", *SHEETS),
+)
+WAY = (
+    *("min_sampling_noise", "num_sampling_steps", "sampler", "ladder", "guidance"),
+    *("corrector_steps", "lag"),
+)
+ALSO: Mapping[str, tuple[str, ...]] = {  # all that goes with a sheet besides `ALWAYS`
+    "interpolate": ("images", "lag"),
+    "explore": ("num_samples", "max_sampling_noise", *WAY),
+    "directions": WAY,
+}
+NEVER = ("save_grid", "save_intermediate", "save_animation")  # what goes with no sheet
+SEEDED = ("explore", "fan")  # their value is an image or a seed
+
+
+def sheet_options() -> Decorator:
+    """Tasks whose result is a sheet."""
+    return group(
+        click.option(
+            "--interpolate", metavar="N", help="N frames from the first image to the second."
+        ),
+        click.option(
+            "--explore",
+            metavar="IMAGE|SEED",
+            help="Redraw the noise of one band of levels in each row; --num-samples columns (6).",
+        ),
+        click.option(
+            "--fan",
+            metavar="IMAGE|SEED",
+            help="Variants at levels 0.05 to 0.6, a row for each; --num-samples columns (6).",
+        ),
+        click.option(
+            "--directions",
+            metavar="N",
+            help="Find the N main directions of the network's bottleneck; a sheet and a file.",
+        ),
+        click.option(
+            "--move", metavar="K:AMOUNT", help="Move samples along directions: 3:+2 or 1:-1,3:2."
+        ),
+        click.option("--directions-file", metavar="FILE", help="The file that --directions wrote."),
+        click.option(
+            "--pages", metavar="ROWSxCOLUMNS", help="The samples on pages, with their numbers."
+        ),
+        click.option("--pick", metavar="LIST", help="These samples, in this order, on one sheet."),
+        click.option(
+            "--select",
+            metavar="N",
+            help="The N of --num-samples that a classifier finds most like --data.",
+        ),
+        click.option("--data", metavar="DIR", help="Images to select by; or demo, demo-emoji."),
+    )
+
+
+def take_sheet(given: dict[str, Any]) -> None:
+    """Turn the option of a sheet in the command line, if there is one, into fields of a request."""
+    values = {name: given.pop(name) for name in SHEETS}
+    chosen = [name for name in SHEETS if values[name] is not None]
+    if not chosen:
+        return
+    if len(chosen) > 1:
+        raise InputError(f"--{chosen[0]} and --{chosen[1]} are two tasks: give one of them")
+    name, value = chosen[0], values[chosen[0]]
+    never = NEVER if name not in ("fan", "explore") else (*NEVER, "images")
+    allowed = (*ALWAYS, *ALSO[name]) if name in ALSO else given_options() - set(never)
+    refuse_others(*allowed, because=f"--{name} makes a sheet of its own kind")
+    if (name == "select") != (given.get("data") is not None):
+        raise InputError("--select=N and --data=DIR, the images to select by, go together")
+    if name in SEEDED:
+        value = _start_of(name, value, given)
+    if name == "pick":
+        refuse_seeds = ("seeds", "seed", "num_samples")
+        if any(given.get(option) is not None for option in refuse_seeds):
+            raise InputError("--pick names the seeds: leave out --seeds, --seed and --num-samples")
+        given["seeds"], value = value, ""
+    given["sheet"] = f"{name}={value}"
+
+
+def _start_of(name: str, value: str, given: dict[str, Any]) -> str:
+    """Put the image or the seed where a request has it; returns the sheet's own value."""
+    count = given.get("num_samples") or 6
+    if name == "fan":
+        given["num_samples"] = None if given.get("seeds") else count
+        if value.isdecimal():
+            return value
+        given["images"] = (value,)
+        return ""
+    given["num_samples"] = None
+    if value.isdecimal():
+        if given.get("seed") is not None:
+            raise InputError("--explore names the seed: leave out --seed")
+        given["seeds"] = value
+    else:
+        given["images"] = (value,)
+    return str(count)
