@@ -69,6 +69,8 @@ def take_sheet(given: dict[str, Any]) -> None:
     """Turn the option of a sheet in the command line, if there is one, into fields of a request."""
     values = {name: given.pop(name) for name in SHEETS}
     chosen = [name for name in SHEETS if values[name] is not None]
+    if (values["select"] is None) != (given.get("data") is None):
+        raise InputError("--select=N and --data=DIR, the images to select by, go together")
     if not chosen:
         return
     if len(chosen) > 1:
@@ -77,8 +79,6 @@ def take_sheet(given: dict[str, Any]) -> None:
     never = NEVER if name not in ("fan", "explore") else (*NEVER, "images")
     allowed = (*ALWAYS, *ALSO[name]) if name in ALSO else given_options() - set(never)
     refuse_others(*allowed, because=f"--{name} makes a sheet of its own kind")
-    if (name == "select") != (given.get("data") is not None):
-        raise InputError("--select=N and --data=DIR, the images to select by, go together")
     if name in SEEDED:
         value = _start_of(name, value, given)
     if name == "pick":

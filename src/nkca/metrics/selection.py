@@ -30,7 +30,7 @@ from nkca.networks.layers import initialise
 from nkca.noise import derive_seed
 
 WIDTHS = (16, 32, 64)  # of the classifier's layers, each at half the resolution of the one before
-STEPS, BATCH, CHECK_EVERY = 400, 64, 20
+STEPS, BATCH, CHECK_EVERY = 200, 32, 20
 LEAST = 20  # images of a set, for halves and parts that have some
 RANDOM_SUBSETS = 50
 
