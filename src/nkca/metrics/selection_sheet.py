@@ -31,7 +31,7 @@ def selection(job: SheetJob) -> Iterator[Sheet]:
     require(count < len(seeds), job.option, f"below the number of samples, {len(seeds)}", count)
     require(len(seeds) >= LEAST, "the samples to select from", f"at least {LEAST}", len(seeds))
     if job.request.images:
-        raise InputError("--select is for samples from noise, without images")
+        raise InputError("select is for samples from noise, without images")
     plan_samples(job.model, job.request, Outputs())
     extractor = _extractor()
     data = _data(job.model, job.request.data or "")

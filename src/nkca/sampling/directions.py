@@ -178,7 +178,7 @@ def moved(model: Model, moves: str | None, directions_file: str | None) -> Model
         return model
     if moves is None or directions_file is None:
         raise InputError(
-            "--move=3:+2 and --directions-file=FILE, which --directions writes, go together"
+            "move=3:+2 and directions_file, which nkca-sample --directions=8 writes, go together"
         )
     return load_directions(Path(directions_file)).moved(model, parse_moves(moves))
 

@@ -101,8 +101,8 @@ class SheetJob:
 
     @property
     def option(self) -> str:
-        """The name as the command line has it."""
-        return f"--{(self.request.sheet or '').partition('=')[0]}"
+        """The name of the sheet, for messages."""
+        return (self.request.sheet or "").partition("=")[0]
 
     def number(self) -> int:
         """The value as a whole number."""
