@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from sampling.chains import MEAN, STD, continuous_model, gaussian_model
+from exact_models import MEAN, STD, continuous_model, gaussian_model
 
 import nkca
 from nkca.denoisers.exact import ImageListDenoiser

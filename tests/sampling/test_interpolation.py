@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from sampling.chains import MEAN, continuous_model, gaussian_model, listed_levels
+from exact_models import MEAN, continuous_model, gaussian_model, listed_levels
 
 from nkca.denoisers.exact import ImageListDenoiser
 from nkca.errors import InputError
