@@ -71,7 +71,6 @@ def main(
     nkca-sample runs/photos --num-samples=100 --save-grid                new images
     nkca-sample runs/photos cat.png --max-sampling-noise=0.4             a variant of a picture
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
-    nkca-sample runs/photos --fan=cat.png                                how far is far: a sheet
     nkca-sample --like samples/seed_000017.png                           that picture again
     nkca-sample runs/photos --export shared/photos                       the model as a folder to share
     """

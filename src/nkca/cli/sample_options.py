@@ -33,9 +33,9 @@ class SampleCommand(SectionedCommand):
     }
     needed_first: ClassVar[frozenset[str]] = frozenset(
         {
-            *("num_samples", "seeds", "inpainting_mask", "like", "max_sampling_noise"),
+            *("num_samples", "seeds", "inpainting_mask", "like"),
             *("interpolate", "explore", "fan", "directions", "pages", "select"),
-            *("save_dir", "save_grid", "device"),
+            *("save_dir", "save_grid"),
         }
     )
 

@@ -36,31 +36,21 @@ def sheet_options() -> Decorator:
         click.option(
             "--explore",
             metavar="IMAGE|SEED",
-            help="Redraw the noise of one band of levels in each row; --num-samples columns (6).",
+            help="Redraw one band of noise levels in each row.",
         ),
-        click.option(
-            "--fan",
-            metavar="IMAGE|SEED",
-            help="Variants at levels 0.05 to 0.6, a row for each; --num-samples columns (6).",
-        ),
+        click.option("--fan", metavar="IMAGE|SEED", help="Variants by level: how far is far."),
+        click.option("--pages", metavar="ROWSxCOLUMNS", help="Numbered pages of samples."),
+        click.option("--pick", metavar="LIST", help="The samples of these numbers, in this order."),
         click.option(
             "--directions",
             metavar="N",
-            help="Find the N main directions of the network's bottleneck; a sheet and a file.",
+            help="N main directions of the bottleneck, for --move.",
         ),
         click.option(
             "--move", metavar="K:AMOUNT", help="Move samples along directions: 3:+2 or 1:-1,3:2."
         ),
         click.option("--directions-file", metavar="FILE", help="The file that --directions wrote."),
-        click.option(
-            "--pages", metavar="ROWSxCOLUMNS", help="The samples on pages, with their numbers."
-        ),
-        click.option("--pick", metavar="LIST", help="These samples, in this order, on one sheet."),
-        click.option(
-            "--select",
-            metavar="N",
-            help="The N of --num-samples that a classifier finds most like --data.",
-        ),
+        click.option("--select", metavar="N", help="The N of --num-samples most like --data."),
         click.option("--data", metavar="DIR", help="Images to select by; or demo, demo-emoji."),
     )
 
