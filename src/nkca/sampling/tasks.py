@@ -133,19 +133,56 @@ def around(images: Tensor, seeds: Sequence[int]) -> Task:
     return Task(seeds, start, usual=VARIANTS)
 
 
-def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
-    """Variants of uint8 images (B, C, H, W) that differ where ``repaint``, bool (H, W), is True."""
+@dataclass(frozen=True)
+class Known:
+    """What is known of the pictures of a task; see `held` and `nkca.sampling.known`.
+
+    Args:
+        condition: the same for the chain of a model.
+        settle: (pictures, free) -> pictures of which it holds exactly, and what is free still: uint8
+            (B, C, H, W) and bool, broadcastable to it. It changes only what is free.
+    """
+
+    condition: Callable[[Model], Condition]
+    settle: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def held(images: Tensor, repaint: Tensor) -> Known:
+    """Pixels are those of uint8 images (B, C, H, W) except where ``repaint``, bool (H, W), is True."""
+
+    def condition(model: Model) -> Condition:
+        z = model.pixels.to_state(images.to(model.device))
+        return hold(~repaint.to(model.device), z)
+
+    def settle(picture: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.where(repaint, picture, images), free & repaint
+
+    return Known(condition, settle)
+
+
+def knowing(task: Task, *known: Known, usual: Schedule | None = None) -> Task:
+    """The task whose pictures are also known to be so.
+
+    Args:
+        known: pixels that are held come first; where bytes cannot have all the rest, they have the last.
+        usual: in place of the task's own.
+    """
 
     def conditions(model: Model) -> tuple[Condition, ...]:
-        z = model.pixels.to_state(images.to(model.device))
-        return (hold(~repaint.to(model.device), z),)
-
-    start = around(images, seeds).start
+        return (*task.conditions(model), *(fact.condition(model) for fact in known))
 
     def finish(picture: Tensor) -> Tensor:
-        return torch.where(repaint, picture, images)
+        picture, free = task.finish(picture), torch.ones(1, 1, 1, 1, dtype=torch.bool)
+        for fact in known:
+            picture, free = fact.settle(picture, free)
+        return picture
 
-    return Task(seeds, start, conditions, finish, INPAINTING)
+    return replace(task, conditions=conditions, finish=finish, usual=usual or task.usual)
+
+
+def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
+    """Variants of uint8 images (B, C, H, W) that differ where ``repaint``, bool (H, W), is True."""
+    return knowing(around(images, seeds), held(images, repaint), usual=INPAINTING)
 
 
 @torch.inference_mode()
