@@ -40,8 +40,9 @@ def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
         given["checkpoint"] = model_name(file) or str(file.absolute())
     if "images" in given:
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
-    if "inpainting_mask" in given:
-        given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
+    for name in ("inpainting_mask", "coarse_from", "upscale", "grey_from"):
+        if name in given:
+            given[name] = str(Path(given[name]).absolute())
     before = read_request_settings(like) if like else {}
     options = {**before, **given}
     if "checkpoint" not in options:

@@ -13,7 +13,11 @@ from nkca.errors import InputError
 from nkca.models.model import Model
 from nkca.pixels import ContinuousPixels
 from nkca.sampling.exact_bytes import with_block_sums, with_grey
-from nkca.sampling.tasks import Known
+from nkca.sampling.tasks import Known, Schedule
+
+KNOWING = Schedule(num_steps=100, ladder="linear", sampler="chain", guidance=1)
+"""How pictures of which something is known are made by default: as for inpainting, deterministic samplers
+fit the free detail to what is known badly (docs/tasks.md)."""
 
 
 def coarse(images: Tensor, side: int) -> Known:
@@ -45,7 +49,7 @@ def grey_values(grey: Tensor) -> Known:
     """Pixels have these grey values, uint8 (B or 1, 1, H, W), by Pillow's conversion to "L"."""
 
     def condition(model: Model) -> Condition:
-        _check_continuous(model, "grey values")
+        check_continuous(model, "grey values")
         if model.data_shape[0] != 3:
             channels = model.data_shape[0]
             raise InputError(f"grey values are for models of 3 channels, this one has {channels}")
@@ -62,7 +66,7 @@ def _with_means(means: Tensor, side: int) -> Known:
     sums = (means * side**2).round().long()
 
     def condition(model: Model) -> Condition:
-        _check_continuous(model, "means of blocks")
+        check_continuous(model, "means of blocks")
         return hold_block_means(model.pixels.to_state(means.float().to(model.device)), side)
 
     def settle(picture: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,6 +75,7 @@ def _with_means(means: Tensor, side: int) -> Known:
     return Known(condition, settle)
 
 
-def _check_continuous(model: Model, what: str) -> None:
+def check_continuous(model: Model, what: str) -> None:
+    """Raise `InputError` for a model of categories; ``what`` is what needs continuous pixels."""
     if not isinstance(model.pixels, ContinuousPixels):
-        raise InputError(f"{what} are known of continuous pixels only; this model has categories")
+        raise InputError(f"{what} are of continuous pixels; this model has categories")

@@ -5,6 +5,7 @@ chains. The picture is the mode of p(z|x) at the last level.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from nkca.chain import Moment, Sampler
 from nkca.denoisers.condition import Condition, hold
-from nkca.errors import InputError, named
+from nkca.denoisers.conditions.temperature import temper
+from nkca.errors import InputError, named, require
 from nkca.models.model import Model
 from nkca.noise import Noise, sample_noise
 from nkca.sampling.ladders import LADDERS
@@ -34,6 +36,8 @@ class Schedule:
         guidance: away from the model's weak one, see `nkca.denoisers.guidance`; None: the model's own, and
             none where a level repeats, as guided steps would not keep the chain's law there.
         corrector_steps: transitions at one level on the way, the nearest to `CORRECTOR_LEVEL`.
+        temperature: t > 0; all normal draws are multiplied by it, logits of categories divided. Other than
+            1 it leaves the law that the chain keeps: less varied, plainer pictures below.
     """
 
     max_noise: float | None = None
@@ -43,6 +47,11 @@ class Schedule:
     sampler: str | None = None
     corrector_steps: int = 0
     guidance: float | None = None
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        t = self.temperature
+        require(math.isfinite(t) and t > 0, "temperature", "above 0 and finite", t)
 
     @property
     def start(self) -> float:
@@ -198,11 +207,13 @@ def run_task(
     Raises:
         InputError: if the levels of the schedule are out of range.
     """
-    noise, schedule = sample_noise(task.seeds), schedule.completed(task.usual)
+    schedule = schedule.completed(task.usual)
+    noise = sample_noise(task.seeds).tempered(schedule.temperature)
     path = schedule.levels(model)
     sampler = sampler or schedule.sample_with(model)
     x = task.start(model, schedule, noise)
-    conditions = task.conditions(model)
+    tempered = () if schedule.temperature == 1 else (temper(schedule.temperature),)
+    conditions = (*tempered, *task.conditions(model))
     chain = model.guided(schedule.strength(model))
     chain = chain.conditioned(*conditions) if conditions else chain
     yield from sampler(chain, x, path, noise)
