@@ -20,11 +20,13 @@ from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.sample_flags import refuse_others, request_of
 from nkca.cli.sample_options import (
     SampleCommand,
-    inpainting_options,
+    known_options,
+    mending_options,
     new_image_options,
     repeating_options,
     saving_options,
 )
+from nkca.cli.sample_truth import read_truth, show_likeness
 from nkca.cli.sheet_options import sheet_options
 from nkca.cli.sheets import write_sheets
 from nkca.errors import InputError
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 @click.argument("checkpoint", required=False, metavar="CKPT")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
 @new_image_options()
-@inpainting_options()
+@known_options()
+@mending_options()
 @repeating_options()
 @schedule_options()
 @sheet_options()
@@ -57,6 +60,7 @@ def main(
     save_animation: str | None,
     batch_size: int,
     like: Path | None,
+    truth: Path | None,
     replay: Path | None,
     export: Path | None,
     device: str,
@@ -71,6 +75,7 @@ def main(
     nkca-sample runs/photos --num-samples=100 --save-grid                new images
     nkca-sample runs/photos cat.png --max-sampling-noise=0.4             a variant of a picture
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
+    nkca-sample demo noisy.png --denoise=auto                            an image without its noise
     nkca-sample --like samples/seed_000017.png                           that picture again
     nkca-sample runs/photos --export shared/photos                       the model as a folder to share
     """
@@ -85,8 +90,8 @@ def main(
     elif replay is not None:
         _replay(given["checkpoint"], replay, outputs, save_dir, computing, quiet)
     else:
-        place = (save_dir, overwrite)
-        _sample(request_of(like, given), like, outputs, place, computing, quiet)
+        request, sources = request_of(like, given), _Sources(like, truth)
+        _sample(request, sources, outputs, (save_dir, overwrite), computing, quiet)
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,17 @@ class _Computing:
     batch_size: int
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """The picture whose request is repeated, and that which a denoised one is compared with."""
+
+    like: Path | None
+    truth: Path | None
+
+
 def _sample(
     request: "SampleRequest",
-    like: Path | None,
+    sources: _Sources,
     outputs: "Outputs",
     place: tuple[Path, bool],
     computing: _Computing,
@@ -110,15 +123,16 @@ def _sample(
     from nkca.distributed.launch import joined
     from nkca.models.build import restore
     from nkca.models.checkpoint import read_checkpoint
-    from nkca.sampling.sample_files import make_samples, plan_samples
+    from nkca.sampling.plan import plan_samples
+    from nkca.sampling.sample_files import make_samples
 
     with joined(computing.device, "the samples so far are written") as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         with messages(quiet, silent):
             checkpoint, sha256 = read_checkpoint(request.checkpoint)
-            if like is not None and sha256 != request.checkpoint_sha256 and ranks.is_first:
-                said = f"warning: {request.checkpoint} is not the file that made {like}"
+            if sources.like is not None and sha256 != request.checkpoint_sha256 and ranks.is_first:
+                said = f"warning: {request.checkpoint} is not the file that made {sources.like}"
                 click.echo(said, err=True)
             request = replace(request, checkpoint_sha256=sha256)
             model = restore(
@@ -134,12 +148,15 @@ def _sample(
                 write_sheets(model, request, make, computing.batch_size, quiet)
                 return
             plan = plan_samples(model, request, outputs)
+            truth = None if sources.truth is None else read_truth(plan, sources.truth)
             directory = _directory(*place) if ranks.is_first else Path()
             many = f"{request.count():,} pictures"
             if not quiet and (size := plan.largest_size()) > GIB:
                 click.echo(f"{many} take up to {size / GIB:,.1f} GiB on the disk", err=True)
             steps = make_samples(plan, directory, computing.batch_size, ranks)
-            _files(steps, quiet, f"{many} take about {{}}; Ctrl-C keeps those that are done")
+            files = _files(
+                steps, quiet, f"{many} take about {{}}; Ctrl-C keeps those that are done"
+            )
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
@@ -150,6 +167,8 @@ def _sample(
         }
         for name in (name for name, made in also.items() if made):
             click.echo(f"  {directory / name}")
+        if truth is not None:
+            show_likeness(plan, truth, files)
 
 
 def _export(checkpoint: str | None, directory: Path, quiet: bool) -> None:

@@ -51,7 +51,7 @@ def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
         given["checkpoint"] = model_name(file) or str(file.absolute())
     if "images" in given:
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
-    for name in ("inpainting_mask", "directions_file"):
+    for name in ("inpainting_mask", "coarse_from", "upscale", "grey_from", "directions_file"):
         if name in given:
             given[name] = str(Path(given[name]).absolute())
     before = read_request_settings(like) if like else {}

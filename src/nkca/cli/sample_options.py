@@ -14,8 +14,11 @@ class SampleCommand(SectionedCommand):
     """nkca-sample, with its options grouped by task."""
 
     sections: ClassVar[Sections] = {
-        "new images": ("num_samples", "seeds", "seed", "samples_per_walk"),
-        "parts of an image held": ("inpainting_mask", "invert_mask"),
+        "new images": ("num_samples", "seeds", "seed", "temperature", "samples_per_walk"),
+        "what is known of pictures": (
+            *("inpainting_mask", "invert_mask", "upscale", "grey_from", "coarse_from", "scale"),
+        ),
+        "an image mended or moved": ("denoise", "truth", "translate"),
         "sheets": (
             *("interpolate", "explore", "fan", "pages", "pick", "directions", "move"),
             *("directions_file", "select", "data"),
@@ -33,9 +36,9 @@ class SampleCommand(SectionedCommand):
     }
     needed_first: ClassVar[frozenset[str]] = frozenset(
         {
-            *("num_samples", "seeds", "inpainting_mask", "like"),
+            *("num_samples", "seeds", "temperature", "like", "save_dir", "save_grid"),
+            *("inpainting_mask", "upscale", "grey_from", "coarse_from", "denoise", "translate"),
             *("interpolate", "explore", "fan", "directions", "pages", "select"),
-            *("save_dir", "save_grid"),
         }
     )
 
@@ -47,7 +50,7 @@ def new_image_options() -> Decorator:
             "--num-samples",
             type=click.IntRange(min=1),
             metavar="N",
-            help="How many samples; with images, of each.  [default: 16; with images 1]",
+            help="How many; with images, of each.  [default: 16; with images 1]",
         ),
         click.option(
             "--seeds", metavar="LIST", help="One for each sample, such as 0-99 or 3,7,20-29."
@@ -59,6 +62,12 @@ def new_image_options() -> Decorator:
             help="First seed, where --seeds is not given.  [default: 0]",
         ),
         click.option(
+            "--temperature",
+            type=float,
+            metavar="T",
+            help="Noise times T, below 1: plainer, off the chain's law.  [default: 1]",
+        ),
+        click.option(
             "--samples-per-walk",
             type=click.IntRange(min=1),
             metavar="N",
@@ -68,16 +77,52 @@ def new_image_options() -> Decorator:
     )
 
 
-def inpainting_options() -> Decorator:
-    """What inpainting repaints."""
+def known_options() -> Decorator:
+    """What is known of the pictures."""
     return group(
         click.option(
             "--inpainting-mask",
             metavar="MASK",
-            help="Picture that is white where the image is to be repainted.",
+            help="Repaint the image where this is white.",
         ),
         click.option(
             "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."
+        ),
+        click.option("--upscale", metavar="SMALL", help="Make a small picture large."),
+        click.option("--grey-from", metavar="PNG", help="Colour a picture: hold its grey values."),
+        click.option(
+            "--coarse-from",
+            metavar="PNG",
+            help="Hold a picture's means of --scale x --scale blocks.",
+        ),
+        click.option(
+            "--scale",
+            type=click.IntRange(min=2),
+            metavar="N",
+            help="Side of the blocks.  [default: 4; of --translate none are held]",
+        ),
+    )
+
+
+def mending_options() -> Decorator:
+    """What is done to images, other than variants."""
+    return group(
+        click.option(
+            "--denoise",
+            metavar="LEVEL|auto",
+            help="Take away the images' noise, of that level.",
+        ),
+        click.option(
+            "--truth",
+            type=click.Path(path_type=Path),
+            metavar="PNG",
+            help="With --denoise: print PSNR and SSIM against this picture.",
+        ),
+        click.option(
+            "--translate",
+            is_flag=True,
+            default=None,
+            help="Move images of another kind into the model's.",
         ),
     )
 
@@ -90,7 +135,7 @@ def saving_options() -> Decorator:
             metavar="DIR",
             type=click.Path(path_type=Path, file_okay=False),
             default=Path("samples"),
-            help="Where pictures go; if that is not empty, DIR-2 ... is made.  [default: samples]",
+            help="Where pictures go, or DIR-2 ... if not empty.  [default: samples]",
         ),
         click.option(
             "--overwrite", is_flag=True, help="Write into --save-dir even if it is not empty."
@@ -98,7 +143,7 @@ def saving_options() -> Decorator:
         click.option(
             "--save-grid",
             is_flag=True,
-            help="Also one sheet of the samples (the first 256), a row for each image.",
+            help="Also a sheet of the first 256, a row for each image.",
         ),
         click.option("--save-intermediate", is_flag=True, help="Also a picture after every step."),
         click.option(
@@ -117,7 +162,7 @@ def repeating_options() -> Decorator:
             "--like",
             type=click.Path(path_type=Path),
             metavar="PNG",
-            help="Repeat the request that made this picture; other flags change it.",
+            help="Repeat what made this picture; other flags change it.",
         ),
         click.option(
             "--replay",

@@ -16,7 +16,7 @@ ALWAYS = (
 )
 WAY = (
     *("min_sampling_noise", "num_sampling_steps", "sampler", "ladder", "guidance"),
-    *("corrector_steps", "lag"),
+    *("corrector_steps", "lag", "temperature"),
 )
 ALSO: Mapping[str, tuple[str, ...]] = {  # all that goes with a sheet besides `ALWAYS`
     "interpolate": ("images", "lag"),

@@ -16,8 +16,9 @@ from nkca.metrics.extractors.contract import Array, Extractor
 from nkca.metrics.selection import LEAST, select, selection_gain
 from nkca.models.model import Model
 from nkca.pixels import as_tensor, to_rgb
+from nkca.sampling.plan import plan_samples
 from nkca.sampling.request import Outputs
-from nkca.sampling.sample_files import draw_jobs, plan_samples
+from nkca.sampling.sample_files import draw_jobs
 from nkca.sampling.sheets import MAX_PAGE, Sheet, SheetJob
 
 EXTRACTOR = "efficientnet-lite0"  # its weights come with a package: no download

@@ -97,7 +97,7 @@ def explore(
     of_row = torch.arange(rows).repeat_interleave(columns)
     is_changed = torch.arange(columns).repeat(rows) > 0
     keys = [derive_seed("explore", seed, column) for column in range(columns)]
-    other = Noise(keys * rows)
+    other = Noise(keys * rows).tempered(schedule.temperature)
 
     def start(model: Model, schedule: Schedule, noise: Noise) -> Tensor:
         both = RedrawnNoise(noise, other)

@@ -29,8 +29,9 @@ from nkca.sampling.directions import (
 from nkca.sampling.exploration import explore
 from nkca.sampling.inputs import fit_picture
 from nkca.sampling.interpolation import interpolate
+from nkca.sampling.plan import SamplePlan, plan_samples
 from nkca.sampling.request import Outputs, SampleRequest, parse_seeds
-from nkca.sampling.sample_files import SamplePlan, draw_jobs, plan_samples
+from nkca.sampling.sample_files import draw_jobs
 from nkca.sampling.tasks import Task, around, from_noise
 
 FAN_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -157,7 +158,7 @@ def fan(job: SheetJob) -> Iterator[Sheet]:
     usual = _plan_around(job)
     for number, level in enumerate(FAN_LEVELS):
         of_row = replace(usual.request, max_sampling_noise=level)
-        plan = replace(usual, request=of_row, schedule=of_row.schedule())
+        plan = replace(usual, request=of_row)
         rows.append(draw_jobs(plan, job.batch_size))
         job.tick((number + 1) / len(FAN_LEVELS))
     first = next(iter(usual.pictures.values()))[None]
@@ -177,7 +178,7 @@ def _plan_around(job: SheetJob) -> SamplePlan:
     start = plan_samples(job.model, replace(job.request, seeds=str(job.number())), Outputs())
     picture = draw_jobs(start, 1)[0]
     request = replace(request, images=("start",))
-    return replace(start, request=request, schedule=request.schedule(), pictures={"start": picture})
+    return replace(start, request=request, pictures={"start": picture})
 
 
 def directions(job: SheetJob) -> Iterator[Sheet]:
