@@ -93,6 +93,26 @@ def test_samples_are_moved_along_directions(trained: Path, call: Call, folder: P
     assert np.array_equal(moved, pixels(folder / "again" / "seed_000000.png"))
 
 
+def test_a_fan_of_translations_holds_the_coarse_structure(
+    trained: Path, call: Call, photos: Path, folder: Path
+) -> None:
+    fans = {}
+    for name, options in {"free": (), "held": ("--translate", "--scale=8")}.items():
+        command = (f"--fan={photos / '03.png'}", "--num-samples=2", *options, *FAST)
+        call("sample", trained, *command, f"--save-dir={folder / name}", "-q")
+        sheet = pixels(folder / name / "fan.png").astype(float)
+        rows, columns = 7, 3
+        height, width = (sheet.shape[0] - 2) // rows, (sheet.shape[1] - 2) // columns
+        tiles = [
+            sheet[2 + r * height : r * height + 98, 2 + c * width : c * width + 98].mean((0, 1))
+            for r in range(rows)
+            for c in range(columns)
+        ]
+        fans[name] = np.abs(np.stack(tiles) - tiles[0]).max()
+    assert fans["held"] < 1
+    assert fans["free"] > 2  # the control
+
+
 BAD = {
     "--interpolate=5 {a}": "interpolate needs 2 images, got 1",
     "--interpolate=1 {a} {b}": r"interpolate must be in 2..400, got 1",
