@@ -45,6 +45,8 @@ def test_each_sheet_is_written_and_repeated_by_its_own_file(
         # a page repeats itself, as the first page of what it holds
         repeated = again / ("page_0001.png" if name.startswith("page") else made.name)
         assert np.array_equal(pixels(made), pixels(repeated))
+    said = call("sample", f"--like={made}", "--save-grid", f"--save-dir={folder}", code=2).stderr
+    assert "a sheet is one picture" in said
 
 
 def test_interpolation_between_categories_ends_at_the_images(

@@ -1,5 +1,6 @@
 """Directions: the components are those of the features, and moves go where they say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,9 @@ def test_directions_that_do_not_fit_are_refused(model: Model, tmp_path: Path) ->
         wide.moved(model, {1: 1.0})
     with pytest.raises(InputError, match="go together"):
         moved(model, "1:2", None)
+    save_directions(tmp_path / "file", replace(directions, shares=directions.shares[:1]))
+    with pytest.raises(InputError, match="holds no directions"):
+        load_directions(tmp_path / "file")
     (tmp_path / "text").write_text("no tensors")
     with pytest.raises(InputError, match="not a safetensors file"):
         moved(model, "1:2", str(tmp_path / "text"))

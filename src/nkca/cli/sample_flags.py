@@ -35,7 +35,7 @@ def refuse_others(*allowed: str, because: str) -> None:
 
 def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     """The request of ``--like``, if any, changed by the flags; with the hash of the file that made it."""
-    from nkca.cli.sheet_options import take_sheet
+    from nkca.cli.sheet_options import refuse_files_beside, take_sheet
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import model_name
     from nkca.models.checkpoint import find_checkpoint
@@ -56,6 +56,7 @@ def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
             given[name] = str(Path(given[name]).absolute())
     before = read_request_settings(like) if like else {}
     options = {**before, **given}
+    refuse_files_beside(options.get("sheet"))
     if "checkpoint" not in options:
         raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
     if not like or any(value is not None for value in seeding.values()):

@@ -66,9 +66,9 @@ def take_sheet(given: dict[str, Any]) -> None:
     if len(chosen) > 1:
         raise InputError(f"--{chosen[0]} and --{chosen[1]} are two tasks: give one of them")
     name, value = chosen[0], values[chosen[0]]
-    never = NEVER if name not in ("fan", "explore") else (*NEVER, "images")
+    never = ("images",) if name in SEEDED else ()
     allowed = (*ALWAYS, *ALSO[name]) if name in ALSO else given_options() - set(never)
-    refuse_others(*allowed, because=f"--{name} makes a sheet of its own kind")
+    refuse_others(*allowed, *NEVER, because=f"--{name} makes a sheet of its own kind")
     if name in SEEDED:
         value = _start_of(name, value, given)
     if name == "pick":
@@ -77,6 +77,13 @@ def take_sheet(given: dict[str, Any]) -> None:
             raise InputError("--pick names the seeds: leave out --seeds, --seed and --num-samples")
         given["seeds"], value = value, ""
     given["sheet"] = f"{name}={value}"
+
+
+def refuse_files_beside(sheet: str | None) -> None:
+    """Raise `InputError` if there is a sheet, which `--like` may name, and `NEVER` are given."""
+    if sheet is not None:
+        allowed = given_options() - set(NEVER)
+        refuse_others(*allowed, because="a sheet is one picture, without files of its samples")
 
 
 def _start_of(name: str, value: str, given: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ the largest of their numbers is made positive.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -197,7 +197,9 @@ def load_directions(path: Path) -> Directions:
         InputError: if the file is missing, damaged or holds anything else.
     """
     tensors = load_safetensors(path)
-    names: Sequence[str] = ("components", "deviations", "shares")
-    if set(tensors) != set(names) or tensors["components"].ndim != 4:
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    whole = shapes.get("components", ())
+    count = whole[:1]
+    if len(whole) != 4 or shapes != {"components": whole, "deviations": count, "shares": count}:
         raise InputError(f"{path} holds no directions: nkca-sample CKPT --directions=8 writes some")
-    return Directions(*(tensors[name] for name in names))
+    return Directions(tensors["components"], tensors["deviations"], tensors["shares"])
