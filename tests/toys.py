@@ -9,8 +9,12 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from nkca.chain import Chain
 from nkca.config.parsing import configure
 from nkca.data.cache import DecodedImages
+from nkca.denoisers.exact import GaussianDenoiser, PixelPriorDenoiser
+from nkca.kernels.categorical import CategoricalKernel
+from nkca.kernels.continuous import ContinuousKernel
 from nkca.metrics.collect import CollectOptions, Subject
 from nkca.metrics.extractors.contract import Array, Description, Features
 from nkca.metrics.image_sets import ImageFiles
@@ -19,8 +23,9 @@ from nkca.metrics.measurement import Measurement
 from nkca.metrics.report import Report
 from nkca.models.build import ModelSpec, new_denoiser
 from nkca.models.checkpoint import Checkpoint, save_checkpoint
+from nkca.models.model import Model
 from nkca.noise import Noise
-from nkca.pixels import Pixels
+from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
 from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 Pictures = npt.NDArray[np.uint8]
@@ -137,3 +142,17 @@ def normal(count: int, dimensions: int, seed: int, scale: float = 1.0, shift: fl
 def column(*values: float) -> Array:
     """Features of one dimension, float32 (count, 1)."""
     return np.array(values, np.float32)[:, None]
+
+
+def gaussian_model(std: float = 0.7) -> Model:
+    """8 x 8 in three channels, independent normals around 0.3: wide enough to be cut off at white."""
+    exact = GaussianDenoiser(torch.full((3, 8, 8), 0.3), torch.full((3, 8, 8), std))
+    chain = Chain(ContinuousKernel(), exact, 0.5)
+    return Model(chain, ContinuousPixels(), (3, 8, 8), 0.01, torch.device("cpu"))
+
+
+def category_model() -> Model:
+    """8 x 8 in three channels of four levels, all equally likely."""
+    denoiser = PixelPriorDenoiser(torch.zeros(3, 8, 8, 4).log_softmax(-1))
+    chain = Chain(CategoricalKernel(4), denoiser, 0.9)
+    return Model(chain, CategoricalPixels(4), (3, 8, 8), 0.01, torch.device("cpu"))

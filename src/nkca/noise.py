@@ -34,19 +34,30 @@ class Noise:
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._temperature = 1.0
 
     def __getitem__(self, rows: slice) -> "Noise":
         """The streams of some rows: the same streams, not copies."""
         part = Noise([])
-        part._generators = self._generators[rows]
+        part._generators, part._temperature = self._generators[rows], self._temperature
         return part
+
+    def tempered(self, temperature: float) -> "Noise":
+        """The same streams, whose normal draws are N(0, temperature²)."""
+        noise = self[:]
+        noise._temperature = temperature
+        return noise
 
     def __len__(self) -> int:
         return len(self._generators)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Draw N(0, 1) in the shape, dtype and device of ``like``: (B, ...), B the number of streams."""
-        return self._rows(like, torch.randn)
+        """Draw N(0, 1) in the shape, dtype and device of ``like``: (B, ...), B the number of streams.
+
+        Of streams that are `tempered`, N(0, temperature²).
+        """
+        draws = self._rows(like, torch.randn)
+        return draws if self._temperature == 1 else self._temperature * draws
 
     def uniform(self, like: Tensor) -> Tensor:
         """Draw U[0, 1) in the shape, dtype and device of ``like``: (B, ...), B the number of streams."""

@@ -254,6 +254,81 @@ CASES = {
             SAMPLE.replace("=out", "={bad}/notes.txt"), r"--save-dir.*notes\.txt.*is a file"
         ),
     },
+    "conditions": {
+        "coarse structure of nothing": Case(
+            SAMPLE + " --coarse-from={bad}/none.png", r"no such image"
+        ),
+        "coarse structure of a text": Case(
+            SAMPLE + " --coarse-from={bad}/notes.txt", r"cannot read image .*notes\.txt"
+        ),
+        "blocks do not divide": Case(
+            SAMPLE + " --coarse-from={bad}/good.png --scale=3", r"divide 8x8: use one of 2, 4"
+        ),
+        "blocks of one": Case(SAMPLE + " --coarse-from={bad}/good.png --scale=1", r"--scale"),
+        "blocks of nothing": Case(SAMPLE + " --scale=2", r"--scale is of --coarse-from or --tr"),
+        "small picture as large": Case(
+            SAMPLE + " --upscale={bad}/good.png", r"8x8 is no small version of 8x8"
+        ),
+        "small picture that is larger": Case(
+            SAMPLE + " --upscale={bad}/mixed/large.png", r"16x16 is no small version of 8x8"
+        ),
+        "two small pictures": Case(
+            SAMPLE + " --upscale={bad}/good.png --coarse-from={bad}/good.png", r"fix the same"
+        ),
+        "a small picture and an image": Case(
+            SAMPLE + " {bad}/good.png --upscale={bad}/good.png", r"leave out the images"
+        ),
+        "grey values of a text": Case(
+            SAMPLE + " --grey-from={bad}/notes.txt", r"cannot read image .*notes\.txt"
+        ),
+        "grey values of grey levels": Case(
+            SAMPLE.replace("{run}", "{discrete}") + " --grey-from={bad}/good.png", r"has categories"
+        ),
+        "means of grey levels": Case(
+            SAMPLE.replace("{run}", "{discrete}") + " --coarse-from={bad}/good.png",
+            r"means of blocks are of continuous pixels; this model has categories",
+        ),
+        "walks that know": Case(
+            SAMPLE + " --samples-per-walk=2 --grey-from={bad}/good.png", r"--samples-per-walk"
+        ),
+    },
+    "denoising, translation, temperature": {
+        "denoise nothing": Case(SAMPLE + " --denoise=auto", r"needs an image: nkca-sample CKPT IM"),
+        "denoise a word": Case(SAMPLE + " {bad}/good.png --denoise=strong", r"got 'strong'"),
+        "denoise level 1": Case(SAMPLE + " {bad}/good.png --denoise=1", r"below 1, got '1'"),
+        "denoise NaN": Case(SAMPLE + " {bad}/good.png --denoise=nan", r"below 1, got 'nan'"),
+        "denoise from elsewhere": Case(
+            SAMPLE + " {bad}/good.png --denoise=0.1 --max-sampling-noise=0.2",
+            r"leave out --max-sampling-noise",
+        ),
+        "denoise grey levels": Case(
+            SAMPLE.replace("{run}", "{discrete}") + " {bad}/good.png --denoise=auto",
+            r"has categories",
+        ),
+        "truth of a variant": Case(
+            SAMPLE + " {bad}/good.png --truth={bad}/good.png", r"--truth is for --denoise"
+        ),
+        "truth that is missing": Case(
+            SAMPLE + " {bad}/good.png --denoise=0.1 --truth={bad}/none.png", r"no such image"
+        ),
+        "one truth of two": Case(
+            SAMPLE + " {bad}/good.png {bad}/black.png --denoise=0.1 --truth={bad}/good.png",
+            r"of one image, but 2",
+        ),
+        "translate nothing": Case(SAMPLE + " --translate", r"--translate needs an image"),
+        "translate and denoise": Case(
+            SAMPLE + " {bad}/good.png --translate --denoise=0.1", r"not both"
+        ),
+        "translate by another": Case(
+            SAMPLE + " {bad}/good.png --translate --coarse-from={bad}/good.png",
+            r"leave out --coarse-from",
+        ),
+        "temperature 0": Case(SAMPLE + " --temperature=0", r"temperature must be above 0"),
+        "temperature a word": Case(SAMPLE + " --temperature=hot", r"--temperature"),
+        "temperature of walks": Case(
+            SAMPLE + " --samples-per-walk=2 --temperature=0.9", r"leave out --temperature"
+        ),
+    },
     "repeating, animating": {
         "like without settings": Case(
             "nkca-sample --like={bad}/good.png --save-dir=out", r"good\.png carries no settings"
@@ -346,15 +421,17 @@ def test_one_line_exit_code_2_nothing_written(
     call: Call,
     bad: Path,
     trained: Path,
+    trained_discrete: Path,
     photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    places = {"bad": bad, "run": trained, "discrete": trained_discrete, "photos": photos}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(bad / "empty"))  # no ffmpeg there
     before = everything_in(tmp_path, bad, trained)
     for case in each(CASES[about].values()):
-        name, *args = shlex.split(case.line.format(bad=bad, run=trained, photos=photos))
+        name, *args = shlex.split(case.line.format(**places))
         result = call(name.removeprefix("nkca-"), *args, code=2)
         line = error_of(result)
         assert line.startswith(f"{name}: error: ")

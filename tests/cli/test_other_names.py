@@ -54,7 +54,7 @@ def test_the_usual_names(call: Call) -> None:
             "sample --model=demo": "no option --model: leave it out, nkca-sample CKPT [IMAGE]...",
             "interactive --checkpoint=demo": "leave it out, nkca-interactive CKPT [IMAGE]...",
             "metrics --model=demo": "leave it out, nkca-metrics CKPT|IMAGES|STATS",
-            "sample --qqqqq": "no option --qqqqq: nkca-sample --help lists all",
+            "sample --qqqqq": "no option --qqqqq: nkca-sample --help-all lists all",
         }.items()
     ):
         name, *rest = line.split()

@@ -428,6 +428,16 @@ def test_help_all_names_every_option_of_the_config_in_a_section(call: Call) -> N
     }
 
 
+def test_help_of_sampling_is_one_screen_and_help_all_has_every_option_in_a_section(
+    call: Call,
+) -> None:
+    assert len(call("sample", "--help").stdout.splitlines()) <= 50
+    _, _, last = call("sample", "--help-all").stdout.rpartition("\nHelp:\n")
+    assert set(re.findall(r"^  (?:-., )?(--[a-z-]+)", last, re.M)) == {
+        *("--version", "--help-all", "--help"),
+    }
+
+
 def test_help_shows_ten_options_in_sections(call: Call) -> None:
     text, _, _ = call("train", "--help").stdout.rpartition("\nHelp:\n")
     titles = ["Images", "Model", "Training", "Saving and showing", "Machine"]

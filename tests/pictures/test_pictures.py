@@ -14,6 +14,8 @@ from torchvision.utils import make_grid  # type: ignore[import-untyped]
 
 from nkca.errors import InputError
 from nkca.pictures.animation import FRAME_PIXELS, animation_frame, check_animation, save_animation
+from nkca.pictures.captions import HEIGHT as CAPTION_HEIGHT
+from nkca.pictures.captions import captioned_sheet
 from nkca.pictures.grid import VISIBLE_SIZE, Pictures, contact_sheet, grid, to_pillow
 from nkca.pictures.png import read_settings, save_png
 
@@ -225,3 +227,17 @@ def test_pngs_of_what_is_no_image_leave_the_file_alone(tmp_path: Path) -> None:
             save_png(path, image)
         assert path.read_text() == "before"
         assert list(tmp_path.iterdir()) == [path]
+
+
+def test_captions_stand_below_their_images() -> None:
+    images = np.full((3, 8, 8, 1), 90, np.uint8)
+    sheet = captioned_sheet(images, 3, ["", "level 0.3", ""])
+    plain = contact_sheet(images, 3)
+    assert sheet.shape == (plain.shape[0] + CAPTION_HEIGHT, *plain.shape[1:])
+    assert np.array_equal(sheet[: plain.shape[0] - 2], plain[:-2])
+    strip = sheet[plain.shape[0] - 2 :]
+    tile = (strip.shape[1] - 2) // 3
+    has_ink = [bool((strip[:, k * tile : (k + 1) * tile] < 128).any()) for k in range(3)]
+    assert has_ink == [False, True, False]
+    with pytest.raises(InputError, match="2 captions for 3 images"):
+        captioned_sheet(images, 3, ["a", "b"])

@@ -17,8 +17,9 @@ from nkca.config.sampling import SamplingConfig
 from nkca.denoisers.exact import GaussianDenoiser
 from nkca.errors import InputError
 from nkca.models.model import Model
+from nkca.sampling.plan import plan_samples
 from nkca.sampling.request import Outputs, SampleRequest
-from nkca.sampling.sample_files import make_samples, plan_samples
+from nkca.sampling.sample_files import make_samples
 from nkca.sampling.tasks import Schedule, around, draw_task
 from nkca.system.files import fresh_directory
 

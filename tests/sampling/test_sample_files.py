@@ -27,10 +27,11 @@ from nkca.models.build import load_model
 from nkca.models.model import Model
 from nkca.pictures.grid import contact_sheet
 from nkca.pictures.png import read_settings, save_png
-from nkca.sampling import sample_files
+from nkca.sampling import plan
 from nkca.sampling.inputs import fit_picture
+from nkca.sampling.plan import plan_samples
 from nkca.sampling.request import Outputs, SampleRequest, read_request_settings
-from nkca.sampling.sample_files import ANIMATION_FRAMES, make_samples, plan_samples
+from nkca.sampling.sample_files import ANIMATION_FRAMES, make_samples
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -518,7 +519,7 @@ def test_each_picture_is_decoded_once(
         read.append(path)
         return fit_picture(path, shape, reader)
 
-    monkeypatch.setattr(sample_files, "fit_picture", counted)
+    monkeypatch.setattr(plan, "fit_picture", counted)
     model = load_model(checkpoints["continuous"], device="cpu")
     request = SampleRequest("model.pth", images=(str(photo),), seeds="0-4", num_sampling_steps=1)
     steps = list(make_samples(plan_samples(model, request, Outputs()), tmp_path, batch_size=1))
@@ -533,7 +534,8 @@ def test_defaults_of_the_three_tasks() -> None:
     assert [r.schedule().max_noise for r in (noise, variant, inpainting)] == [1.0, 0.5, 1.0]
     assert replace(variant, max_sampling_noise=0.3).schedule().max_noise == 0.3
     assert {r.schedule().min_noise for r in (noise, variant, inpainting)} == {None}
-    assert {r.schedule().num_steps for r in (noise, variant, inpainting)} == {None}  # the model's
+    assert [r.schedule().num_steps for r in (noise, variant)] == [None, None]  # the model's
+    assert inpainting.schedule().num_steps == 100
     walks = SampleRequest("model.pth", samples_per_walk=4)
     assert walks.schedule().max_noise == 0.6
 

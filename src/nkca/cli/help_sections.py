@@ -24,7 +24,8 @@ class SectionedCommand(Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options by section; all of them where --help-all was given."""
         shows_all = bool(ctx.meta.get(__name__))
-        records = {p.name: p.get_help_record(ctx) for p in self.get_params(ctx)}
+        options = [p for p in self.get_params(ctx) if isinstance(p, click.Option)]
+        records = {p.name: p.get_help_record(ctx) for p in options}
         of_sections = {name for names in self.sections.values() for name in names}
         rest = tuple(name for name in records if name is not None and name not in of_sections)
         for title, names in (*self.sections.items(), ("help", rest)):

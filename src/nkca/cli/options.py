@@ -81,7 +81,7 @@ def _metavar(name: str) -> str:
 
 def schedule_options() -> Decorator:
     """The options that say how a chain runs to make samples; what is not given is None."""
-    return _options(
+    return group(
         click.option(
             "--max-sampling-noise",
             "--noise-level-max",
@@ -135,7 +135,7 @@ def schedule_options() -> Decorator:
 
 def computing_options() -> Decorator:
     """Device, precision, compilation and batch size."""
-    return _options(
+    return group(
         click.option(
             "--batch-size",
             type=click.IntRange(min=1),
@@ -150,7 +150,7 @@ def computing_options() -> Decorator:
 
 def device_options() -> Decorator:
     """Device, precision and compilation."""
-    return _options(
+    return group(
         click.option(
             "--device",
             type=Choice(["auto", "cpu", "cuda", "mps"]),
@@ -173,7 +173,9 @@ def device_options() -> Decorator:
     )
 
 
-def _options(*options: Decorator) -> Decorator:
+def group(*options: Decorator) -> Decorator:
+    """One decorator that declares all of these options, in this order."""
+
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
             function = option(function)

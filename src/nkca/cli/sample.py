@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nkca.cli.command import Choice, command
+from nkca.cli.command import command
+from nkca.cli.help_sections import help_all_option
 from nkca.cli.options import (
     chosen_directory,
     computing_options,
@@ -16,6 +18,17 @@ from nkca.cli.options import (
 )
 from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.sample_flags import refuse_others, request_of
+from nkca.cli.sample_options import (
+    SampleCommand,
+    known_options,
+    mending_options,
+    new_image_options,
+    repeating_options,
+    saving_options,
+)
+from nkca.cli.sample_truth import read_truth, show_likeness
+from nkca.cli.sheet_options import sheet_options
+from nkca.cli.sheets import write_sheets
 from nkca.errors import InputError
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
@@ -27,76 +40,18 @@ if TYPE_CHECKING:
     from nkca.sampling.sample_files import SampleProgress
 
 
-@command("nkca-sample")
+@command("nkca-sample", cls=SampleCommand)
+@help_all_option()
 @click.argument("checkpoint", required=False, metavar="CKPT")
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@click.option(
-    "--save-dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("samples"),
-    help="Where pictures go; if that is not empty, DIR-2 ... is made.  [default: samples]",
-)
-@click.option("--overwrite", is_flag=True, help="Write into --save-dir even if it is not empty.")
-@click.option(
-    "--num-samples",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="How many samples; with images, of each.  [default: 16; with images 1]",
-)
-@click.option("--seeds", metavar="LIST", help="One for each sample, such as 0-99 or 3,7,20-29.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="INT",
-    help="First seed, where --seeds is not given.  [default: 0]",
-)
+@new_image_options()
+@known_options()
+@mending_options()
+@repeating_options()
 @schedule_options()
-@click.option(
-    "--samples-per-walk",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Take N samples from each walk at --max-sampling-noise (0.6): fewer evaluations.  [default: 1]",
-)
-@click.option(
-    "--inpainting-mask",
-    metavar="MASK",
-    help="Picture that is white where to repaint; of label maps also ids, such as labels:3,7.",
-)
-@click.option(
-    "--invert-mask/--no-invert-mask", default=None, help="Repaint where the mask is black."
-)
-@click.option(
-    "--save-grid",
-    is_flag=True,
-    help="Also one sheet of the samples (the first 256), a row for each image.",
-)
-@click.option("--save-intermediate", is_flag=True, help="Also a picture after every step.")
-@click.option(
-    "--save-animation",
-    type=Choice(["gif", "mp4", "webp"]),
-    help="Also an animation of the chain (first batch).",
-)
-@click.option(
-    "--like",
-    type=click.Path(path_type=Path),
-    metavar="PNG",
-    help="Repeat the request that made this picture; other flags change it.",
-)
-@click.option(
-    "--replay",
-    type=click.Path(path_type=Path),
-    metavar="JSON",
-    help="Repeat a session of nkca-interactive: its shelf and its last tiles.",
-)
-@click.option(
-    "--export",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Write the model as a folder to be shared (safetensors, config, model card), and nothing else.",
-)
+@sheet_options()
+@saving_options()
 @computing_options()
-@click.option("--quiet", "-q", is_flag=True, help="Only warnings and errors.")
 def main(
     save_dir: Path,
     overwrite: bool,
@@ -105,6 +60,7 @@ def main(
     save_animation: str | None,
     batch_size: int,
     like: Path | None,
+    truth: Path | None,
     replay: Path | None,
     export: Path | None,
     device: str,
@@ -119,6 +75,7 @@ def main(
     nkca-sample runs/photos --num-samples=100 --save-grid                new images
     nkca-sample runs/photos cat.png --max-sampling-noise=0.4             a variant of a picture
     nkca-sample runs/photos cat.png --inpainting-mask=mask.png           repaint what is white
+    nkca-sample demo noisy.png --denoise=auto                            an image without its noise
     nkca-sample --like samples/seed_000017.png                           that picture again
     nkca-sample runs/photos --export shared/photos                       the model as a folder to share
     """
@@ -133,8 +90,8 @@ def main(
     elif replay is not None:
         _replay(given["checkpoint"], replay, outputs, save_dir, computing, quiet)
     else:
-        place = (save_dir, overwrite)
-        _sample(request_of(like, given), like, outputs, place, computing, quiet)
+        request, sources = request_of(like, given), _Sources(like, truth)
+        _sample(request, sources, outputs, (save_dir, overwrite), computing, quiet)
 
 
 @dataclass(frozen=True)
@@ -146,9 +103,17 @@ class _Computing:
     batch_size: int
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """The picture whose request is repeated, and that which a denoised one is compared with."""
+
+    like: Path | None
+    truth: Path | None
+
+
 def _sample(
     request: "SampleRequest",
-    like: Path | None,
+    sources: _Sources,
     outputs: "Outputs",
     place: tuple[Path, bool],
     computing: _Computing,
@@ -158,15 +123,16 @@ def _sample(
     from nkca.distributed.launch import joined
     from nkca.models.build import restore
     from nkca.models.checkpoint import read_checkpoint
-    from nkca.sampling.sample_files import make_samples, plan_samples
+    from nkca.sampling.plan import plan_samples
+    from nkca.sampling.sample_files import make_samples
 
     with joined(computing.device, "the samples so far are written") as ranks:
         silent = not ranks.is_first
         quiet = quiet or silent
         with messages(quiet, silent):
             checkpoint, sha256 = read_checkpoint(request.checkpoint)
-            if like is not None and sha256 != request.checkpoint_sha256 and ranks.is_first:
-                said = f"warning: {request.checkpoint} is not the file that made {like}"
+            if sources.like is not None and sha256 != request.checkpoint_sha256 and ranks.is_first:
+                said = f"warning: {request.checkpoint} is not the file that made {sources.like}"
                 click.echo(said, err=True)
             request = replace(request, checkpoint_sha256=sha256)
             model = restore(
@@ -177,13 +143,20 @@ def _sample(
                 lag=request.lag,
                 compile=computing.compile,
             )
+            if request.sheet is not None:
+                make = partial(_directory, *place)
+                write_sheets(model, request, make, computing.batch_size, quiet)
+                return
             plan = plan_samples(model, request, outputs)
+            truth = None if sources.truth is None else read_truth(plan, sources.truth)
             directory = _directory(*place) if ranks.is_first else Path()
             many = f"{request.count():,} pictures"
             if not quiet and (size := plan.largest_size()) > GIB:
                 click.echo(f"{many} take up to {size / GIB:,.1f} GiB on the disk", err=True)
             steps = make_samples(plan, directory, computing.batch_size, ranks)
-            _files(steps, quiet, f"{many} take about {{}}; Ctrl-C keeps those that are done")
+            files = _files(
+                steps, quiet, f"{many} take about {{}}; Ctrl-C keeps those that are done"
+            )
     if not quiet:
         count = request.count()
         click.echo(f"{count} picture{'s' * (count > 1)} in {directory}")
@@ -194,6 +167,8 @@ def _sample(
         }
         for name in (name for name, made in also.items() if made):
             click.echo(f"  {directory / name}")
+        if truth is not None:
+            show_likeness(plan, truth, files)
 
 
 def _export(checkpoint: str | None, directory: Path, quiet: bool) -> None:

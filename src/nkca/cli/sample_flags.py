@@ -14,24 +14,35 @@ if TYPE_CHECKING:
     from nkca.sampling.request import SampleRequest
 
 
+def given_options() -> set[str]:
+    """The names of the parameters that the command line of this command gives."""
+    context = click.get_current_context()
+    return {
+        name
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and value != ()
+    }
+
+
 def refuse_others(*allowed: str, because: str) -> None:
     """Raise `InputError` if the command line of this command has an option that is not ``allowed``."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
+    given = given_options()
+    for parameter in click.get_current_context().command.params:
         name = parameter.name or ""
-        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if is_given and context.params.get(name) != () and name not in allowed:
+        if name in given and name not in allowed:
             raise InputError(f"{because}: leave out {as_written(name)}")
 
 
 def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
     """The request of ``--like``, if any, changed by the flags; with the hash of the file that made it."""
+    from nkca.cli.sheet_options import refuse_files_beside, take_sheet
     from nkca.data.listing import IMAGE_EXTENSIONS
     from nkca.demo import model_name
     from nkca.models.checkpoint import find_checkpoint
     from nkca.sampling.label_masks import names_labels
     from nkca.sampling.request import SampleRequest, read_request_settings
 
+    take_sheet(given)
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if Path(given.get("checkpoint", "")).suffix.lower() in IMAGE_EXTENSIONS:
         raise InputError(f"{given['checkpoint']} is a picture; the checkpoint comes first")
@@ -41,10 +52,12 @@ def request_of(like: Path | None, given: dict[str, Any]) -> "SampleRequest":
         given["checkpoint"] = model_name(file) or str(file.absolute())
     if "images" in given:
         given["images"] = tuple(str(Path(image).absolute()) for image in given["images"])
-    if "inpainting_mask" in given and not names_labels(given["inpainting_mask"]):
-        given["inpainting_mask"] = str(Path(given["inpainting_mask"]).absolute())
+    for name in ("inpainting_mask", "coarse_from", "upscale", "grey_from", "directions_file"):
+        if name in given and not names_labels(given[name]):
+            given[name] = str(Path(given[name]).absolute())
     before = read_request_settings(like) if like else {}
     options = {**before, **given}
+    refuse_files_beside(options.get("sheet"))
     if "checkpoint" not in options:
         raise InputError("no checkpoint given: nkca-sample CKPT ... (or --like=PNG)")
     if not like or any(value is not None for value in seeding.values()):

@@ -49,6 +49,10 @@ class Categorical:
         moved = moved.masked_fill(self.log_probs.isneginf(), -math.inf)
         return Categorical(moved.log_softmax(-1))
 
+    def tempered(self, temperature: float) -> "Categorical":
+        """Proportional to p to the power 1 / temperature."""
+        return Categorical((self.log_probs / temperature).log_softmax(-1))
+
     def hold(self, mask: Tensor, image: Tensor) -> "Categorical":
         """A point mass at ``image`` where ``mask`` is True."""
         point = torch.full_like(self.log_probs, -math.inf).scatter_(-1, image.unsqueeze(-1), 0.0)

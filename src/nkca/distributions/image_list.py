@@ -8,7 +8,12 @@ from torch import Tensor
 
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.contracts import Distribution
+from nkca.distributions.measurement import Measurement
 from nkca.noise import Noise
+
+LEAST_NOISE = (
+    1e-4  # the standard deviation of a measurement that has none: images must agree so far
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,17 @@ class ImageList:
         """Replace the pixels of every image by ``image`` where ``mask`` is True; keep the weights."""
         held = mask.expand(image.shape).unsqueeze(1)
         return ImageList(self.log_weights, torch.where(held, image.unsqueeze(1), self.images))
+
+    def measured(self, measurement: Measurement) -> "ImageList":
+        """The images that agree with the measurement, or the nearest; weighted by their likelihood."""
+        rows = []
+        for image in self.images.unbind(1):
+            z = image.expand(len(self.log_weights), *image.shape[1:])
+            std = measurement.noise_std(z).clamp(min=LEAST_NOISE)
+            error = (measurement.forward(z) - measurement.value(z)) / std
+            rows.append(-0.5 * error.square().sum(1))
+        likelihood = torch.stack(rows, 1).to(self.log_weights)
+        return ImageList((self.log_weights + likelihood).log_softmax(1), self.images)
 
     @property
     def mean(self) -> Tensor:

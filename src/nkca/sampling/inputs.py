@@ -64,6 +64,21 @@ def fit_content(
     return torch.from_numpy(pixels).movedim(-1, 0).contiguous(), done
 
 
+def read_picture(path: Path, channels: int) -> Tensor:
+    """Read a picture of any mode at its own size as uint8 (C, H, W), C = 1, 3 or 4 ``channels``.
+
+    Raises:
+        InputError: if the file cannot be read as an image.
+    """
+    _check_file(path, "image")
+    try:
+        image = read_image(path, cast("Literal[1, 3, 4]", channels), WHITE)
+    except InputError as error:
+        raise InputError(f"cannot read image {path}: {error}") from None
+    pixels = np.array(image).reshape(image.height, image.width, channels)
+    return torch.from_numpy(pixels).movedim(-1, 0).contiguous()
+
+
 def read_mask(path: Path, height: int, width: int, invert: bool = False) -> Tensor:
     """Read a mask of any mode and size: bool (H, W), True where the image is to be repainted.
 

@@ -10,7 +10,10 @@ from typing import Any
 from nkca.errors import InputError
 from nkca.noise import check_seed
 from nkca.pictures.png import read_settings
-from nkca.sampling.tasks import VARIANTS, Schedule
+from nkca.sampling.denoise import DENOISING
+from nkca.sampling.known import KNOWING
+from nkca.sampling.tasks import INPAINTING, VARIANTS, Schedule
+from nkca.sampling.translate import TRANSLATION
 from nkca.sampling.walks import WALK_LEVEL
 
 BEFORE_SAMPLERS = {
@@ -18,6 +21,8 @@ BEFORE_SAMPLERS = {
     "ladder": "linear",
     "guidance": 1.0,
 }  # what a PNG without them was made with
+
+AUTO = "auto"  # the noise of an image is estimated
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,16 @@ class SampleRequest:
         num_sampling_steps, sampler, ladder, guidance: None is the run's.
         corrector_steps: see `nkca.sampling.tasks.Schedule`.
         samples_per_walk: above 1 see `nkca.sampling.walks`; ``max_sampling_noise`` is where walks are.
+        coarse_from: a picture whose means of blocks of ``scale`` (4) pixels samples have.
+        upscale: a small picture of which samples are large versions.
+        grey_from: a picture whose grey values samples have.
+        denoise: the level of the noise in the images, or "auto".
+        translate: images are of another domain; with ``scale`` their own means of blocks are held.
+        temperature: see `nkca.sampling.tasks.Schedule`.
         lag: w, in [0, 1); None is the run's.
+        move: along which directions, such as "3:+2"; they are in ``directions_file``.
+        sheet: such as "interpolate=9", see `nkca.sampling.sheets`; None: each sample is a file.
+        data: images that samples are selected by, a folder or the name of a set in the package.
         checkpoint_sha256: of the checkpoint file, so that a repetition can check it.
     """
 
@@ -48,27 +62,84 @@ class SampleRequest:
     guidance: float | None = None
     corrector_steps: int = 0
     samples_per_walk: int = 1
+    coarse_from: str | None = None
+    scale: int | None = None
+    upscale: str | None = None
+    grey_from: str | None = None
+    denoise: str | None = None
+    translate: bool = False
+    temperature: float = 1.0
     lag: float | None = None
+    move: str | None = None
+    directions_file: str | None = None
+    sheet: str | None = None
+    data: str | None = None
     visualize: str = "z"
     precision: str = "fp32"
     checkpoint_sha256: str = ""
     version: str = ""
 
     def schedule(self) -> Schedule:
-        """The anneal that the request asks for."""
+        """The anneal that the request asks for, with what its task leaves to the model open."""
         level = self.max_sampling_noise
         if level is None and self.samples_per_walk > 1:
             level = WALK_LEVEL
-        variants = self.images and self.inpainting_mask is None
-        return Schedule(
-            level,
-            self.min_sampling_noise,
-            self.num_sampling_steps,
-            self.ladder,
-            self.sampler,
-            self.corrector_steps,
-            self.guidance,
-        ).completed(VARIANTS if variants else Schedule(max_noise=1.0))
+        if self.denoise not in (None, AUTO):
+            level = _level(str(self.denoise))
+        return (
+            Schedule(
+                level,
+                self.min_sampling_noise,
+                self.num_sampling_steps,
+                self.ladder,
+                self.sampler,
+                self.corrector_steps,
+                self.guidance,
+                self.temperature,
+            )
+            .completed(self._usual())
+            .completed(Schedule(max_noise=1.0))
+        )
+
+    def _usual(self) -> Schedule:
+        """The schedule of the task."""
+        if self.denoise is not None:
+            return DENOISING
+        if self.translate:
+            return TRANSLATION
+        if self.inpainting_mask is not None:
+            return INPAINTING
+        told = KNOWING if self.coarse_from or self.upscale or self.grey_from else Schedule()
+        return told.completed(VARIANTS) if self.images else told
+
+    def check(self) -> None:
+        """Raise `InputError` if it asks for what does not go together."""
+        images, walks = bool(self.images), self.samples_per_walk > 1
+        known = any((self.coarse_from, self.upscale, self.grey_from))
+        refused = {
+            "samples_per_walk is for new images, without images to start from": walks and images,
+            "walks keep to the chain's law: leave out --temperature or --samples-per-walk": walks
+            and self.temperature != 1,
+            "walks do not know what pictures shall be like: leave out --samples-per-walk": walks
+            and known,
+            "--denoise needs an image: nkca-sample CKPT IMAGE --denoise=auto": self.denoise
+            and not images,
+            "--translate needs an image: nkca-sample CKPT IMAGE --translate": self.translate
+            and not images,
+            "give --denoise or --translate, not both": self.denoise and self.translate,
+            "--denoise says where the chain starts: leave out --max-sampling-noise": self.denoise
+            and self.max_sampling_noise is not None,
+            "--scale is of --coarse-from or --translate: give one of them": self.scale is not None
+            and not (self.coarse_from or self.translate),
+            "--upscale starts from noise: leave out the images": self.upscale and images,
+            "--upscale and --coarse-from fix the same: give one of them": self.upscale
+            and self.coarse_from,
+            "--translate holds the image's own blocks: leave out --coarse-from": self.translate
+            and self.coarse_from,
+        }
+        for said, is_so in refused.items():
+            if is_so:
+                raise InputError(said)
 
     def jobs(self) -> Iterator["Job"]:
         """One job for each sample: all seeds of the first image, then those of the next."""
@@ -144,3 +215,14 @@ def parse_seeds(text: str) -> list[range]:
         if other.start < one.stop:
             raise InputError(f"seeds name {other.start} twice, which is one picture: got '{text}'")
     return runs
+
+
+def _level(text: str) -> float:
+    """The level of the noise in an image."""
+    try:
+        level = float(text)
+    except ValueError:
+        level = 0.0
+    if not 0 < level < 1:
+        raise InputError(f"--denoise is auto or a level above 0 and below 1, got '{text}'")
+    return level

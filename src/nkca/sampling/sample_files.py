@@ -1,42 +1,24 @@
 """Requests for samples -> picture files. Every PNG holds the request that reproduces it."""
 
-import itertools
-import logging
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nkca.chain import Moment
-from nkca.data.categories import reader_for
 from nkca.distributed.ranks import ALONE, Ranks
-from nkca.errors import InputError, out_of_memory_advice
-from nkca.models.model import Model
-from nkca.pictures.animation import animation_frame, check_animation, save_animation
+from nkca.errors import out_of_memory_advice
+from nkca.pictures.animation import animation_frame, save_animation
 from nkca.pictures.grid import Pictures, contact_sheet
 from nkca.pictures.png import save_png
-from nkca.pixels import as_pictures
-from nkca.sampling.inputs import fit_picture, read_mask
-from nkca.sampling.label_masks import label_mask, names_labels
-from nkca.sampling.request import Job, Outputs, SampleRequest, parse_seeds
-from nkca.sampling.tasks import (
-    INPAINTING,
-    Schedule,
-    Task,
-    around,
-    from_noise,
-    inpaint,
-    run_task,
-    show_moment,
-)
-from nkca.sampling.walks import from_walks
-
-logger = logging.getLogger("nkca")
+from nkca.pixels import as_pictures, as_tensor
+from nkca.sampling.plan import SamplePlan
+from nkca.sampling.request import Job, Outputs
+from nkca.sampling.tasks import run_task, show_moment
 
 GRID_SAMPLES = 256
 ANIMATION_FRAMES = 100
@@ -51,75 +33,6 @@ class SampleProgress:
     files: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True)
-class SamplePlan:
-    """A checked request.
-
-    Args:
-        pictures: its images, uint8 (C, H, W), by name.
-        repaint: where these may change, bool (1, H, W), by name; empty: everywhere.
-    """
-
-    model: Model
-    request: SampleRequest
-    outputs: Outputs
-    schedule: Schedule
-    pictures: Mapping[str, Tensor] = field(default_factory=dict)
-    repaint: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def largest_size(self) -> int:
-        """The bytes of all picture files, if none could be compressed."""
-        each = len(self.schedule.levels(self.model)) + 1 if self.outputs.intermediate else 1
-        return self.request.count() * each * math.prod(self.model.data_shape)
-
-
-def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> SamplePlan:
-    """Check a whole request before anything is written.
-
-    Raises:
-        InputError: if an image, the mask, a level, the seeds or the animation's kind is wrong.
-    """
-    request = replace(request, **_own_sampling(model, request))
-    schedule = request.schedule()
-    _check_walks(request)
-    schedule.check_start(from_noise=not request.images and request.samples_per_walk == 1)
-    schedule.levels(model)
-    schedule.sample_with(model)
-    strength = schedule.strength(model)
-    model.guided(strength)
-    request = replace(request, guidance=strength)
-    parse_seeds(request.seeds)
-    if outputs.animation is not None:
-        check_animation(outputs.animation)
-    pictures: dict[str, Tensor] = {}
-    for image in dict.fromkeys(request.images):
-        pictures[image], done = fit_picture(Path(image), model.data_shape, reader_for(model.pixels))
-        if done:
-            logger.info(done)
-    repaint = _repaint(model, request, pictures)
-    return SamplePlan(model, request, outputs, schedule, pictures, repaint)
-
-
-def _check_walks(request: SampleRequest) -> None:
-    if request.samples_per_walk > 1 and request.images:
-        raise InputError("samples_per_walk is for new images, without images to start from")
-    level = request.max_sampling_noise
-    if request.samples_per_walk > 1 and level is not None and level >= 1:
-        raise InputError(f"walks that give several samples run below level 1, got {level}")
-
-
-def _own_sampling(model: Model, request: SampleRequest) -> dict[str, Any]:
-    """The way of sampling where the request leaves it open, which is what a PNG records.
-
-    It is the model's own, for inpainting `nkca.sampling.tasks.INPAINTING`.
-    """
-    own = {name: value for name, value in asdict(model.sampling).items() if name != "guidance"}
-    if request.inpainting_mask is not None:
-        steps, ladder, sampler = INPAINTING.num_steps, INPAINTING.ladder, INPAINTING.sampler
-        own = {"num_sampling_steps": steps, "ladder": ladder, "sampler": sampler}
-    return {name: own[name] for name in own if getattr(request, name) is None}
-
-
 def make_samples(
     plan: SamplePlan, directory: Path, batch_size: int = 64, ranks: Ranks = ALONE
 ) -> Iterator[SampleProgress]:
@@ -128,14 +41,10 @@ def make_samples(
     Memory does not grow with the number of samples or steps. With several ranks, all call this: each makes
     ``batch_size`` samples of a larger batch, and the first rank writes all files.
     """
-    request, outputs = plan.request, plan.outputs
-    num_states = len(plan.schedule.levels(plan.model))
-    num_batches = math.ceil(request.count() / (batch_size * ranks.count))
-    total = num_batches * num_states
+    outputs, num_states = plan.outputs, plan.num_states
+    total = plan.count_batches(batch_size * ranks.count) * num_states
     overview = _Overview(outputs, num_states)
-    jobs = request.jobs()
-    for number in range(num_batches):
-        batch = list(itertools.islice(jobs, batch_size * ranks.count))
+    for number, batch in enumerate(plan.batches(batch_size * ranks.count)):
         with out_of_memory_advice(f"at batch size {batch_size}: try a smaller batch size"):
             for moment, pictures in _run_batch(plan, batch, ranks):
                 if outputs.intermediate and ranks.is_first:
@@ -150,6 +59,16 @@ def make_samples(
         yield SampleProgress(total, total, tuple(overview.save(directory, plan)))
 
 
+def draw_jobs(plan: SamplePlan, batch_size: int = 64) -> Tensor:
+    """The pictures of a plan, uint8 (N, C, H, W) on the CPU, in the order of its jobs; no files."""
+    done = []
+    with out_of_memory_advice(f"at batch size {batch_size}: try a smaller batch size"):
+        for batch in plan.batches(batch_size):
+            *_, (_, pictures) = _run_batch(plan, batch, ALONE)
+            done.append(as_tensor(pictures))
+    return torch.cat(done)
+
+
 def _run_batch(
     plan: SamplePlan, batch: list[Job], ranks: Ranks
 ) -> Iterator[tuple[Moment, Pictures]]:
@@ -159,11 +78,11 @@ def _run_batch(
     """
     model, share = plan.model, ranks.share(len(batch))
     own_jobs = batch[share.start : share.stop] or batch[:1]
-    task = _task(plan, own_jobs)
+    task, schedule = plan.task(own_jobs), plan.schedule_of(own_jobs[0])
     shows_all = plan.outputs.intermediate or plan.outputs.animation is not None
     nothing: Pictures = np.empty((0, 0, 0, 0), np.uint8)
-    last = len(plan.schedule.levels(model)) - 1
-    for moment in run_task(model, task, plan.schedule):
+    last = plan.num_states - 1
+    for moment in run_task(model, task, schedule):
         if not shows_all and moment.step < last:
             yield moment, nothing
             continue
@@ -175,51 +94,9 @@ def _save_samples(
     directory: Path, plan: SamplePlan, batch: list[Job], pictures: Pictures
 ) -> Iterator[Path]:
     for job, picture in zip(batch, pictures, strict=True):
-        images = () if job.image is None else (job.image,)
         path = directory / f"{job.name}.png"
-        settings = asdict(replace(plan.request, seeds=str(job.seed), images=images))
-        save_png(path, picture, settings, plan.model.pixels)
+        save_png(path, picture, asdict(plan.request_of(job)), plan.model.pixels)
         yield path
-
-
-def _repaint(
-    model: Model, request: SampleRequest, pictures: Mapping[str, Tensor]
-) -> Mapping[str, Tensor]:
-    """Where each of the images may change."""
-    mask, invert = request.inpainting_mask, request.invert_mask
-    if mask is None:
-        return {}
-    if not pictures:
-        raise InputError("inpainting needs an image: nkca-sample CKPT IMAGE --inpainting-mask=MASK")
-    if not names_labels(mask):
-        painted = read_mask(Path(mask), *model.data_shape[1:], invert)
-        return dict.fromkeys(pictures, painted[None])
-    try:
-        found = {}
-        for image, picture in pictures.items():
-            found[image] = label_mask(mask, picture, model.pixels, invert)
-    except InputError as error:
-        raise InputError(f"{image}: {error}") from None
-    return found
-
-
-def _task(plan: SamplePlan, batch: list[Job]) -> Task:
-    """The task of a batch."""
-    seeds, images = [job.seed for job in batch], _start_images(plan, batch)
-    if images is None and plan.request.samples_per_walk > 1:
-        return from_walks(seeds, plan.request.samples_per_walk)
-    if images is None:
-        return from_noise(seeds)
-    if not plan.repaint:
-        return around(images, seeds)
-    repaint = [plan.repaint[job.image] for job in batch if job.image is not None]
-    return inpaint(images, torch.stack(repaint), seeds)
-
-
-def _start_images(plan: SamplePlan, batch: list[Job]) -> Tensor | None:
-    """The images from which a batch starts, uint8 (B, C, H, W)."""
-    images = [plan.pictures[job.image] for job in batch if job.image is not None]
-    return torch.stack(images) if images else None
 
 
 def _save_intermediate(

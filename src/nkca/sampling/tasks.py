@@ -5,6 +5,7 @@ chains. The picture is the mode of p(z|x) at the last level.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from nkca.chain import Moment, Sampler
 from nkca.denoisers.condition import Condition, hold
-from nkca.errors import InputError, named
+from nkca.denoisers.conditions.temperature import temper
+from nkca.errors import InputError, named, require
 from nkca.models.model import Model
 from nkca.noise import Noise, sample_noise
 from nkca.sampling.ladders import LADDERS
@@ -34,6 +36,8 @@ class Schedule:
         guidance: away from the model's weak one, see `nkca.denoisers.guidance`; None: the model's own, and
             none where a level repeats, as guided steps would not keep the chain's law there.
         corrector_steps: transitions at one level on the way, the nearest to `CORRECTOR_LEVEL`.
+        temperature: t > 0; all normal draws are multiplied by it, logits of categories divided. Other than
+            1 it leaves the law that the chain keeps: less varied, plainer pictures below.
     """
 
     max_noise: float | None = None
@@ -43,6 +47,11 @@ class Schedule:
     sampler: str | None = None
     corrector_steps: int = 0
     guidance: float | None = None
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        t = self.temperature
+        require(math.isfinite(t) and t > 0, "temperature", "above 0 and finite", t)
 
     @property
     def start(self) -> float:
@@ -133,23 +142,60 @@ def around(images: Tensor, seeds: Sequence[int]) -> Task:
     return Task(seeds, start, usual=VARIANTS)
 
 
-def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
-    """Variants of uint8 images (B, C, H, W) that differ where ``repaint`` is True.
+@dataclass(frozen=True)
+class Known:
+    """What is known of the pictures of a task; see `held` and `nkca.sampling.known`.
+
+    Args:
+        condition: the same for the chain of a model.
+        settle: (pictures, free) -> pictures of which it holds exactly, and what is free still: uint8
+            (B, C, H, W) and bool, broadcastable to it. It changes only what is free.
+    """
+
+    condition: Callable[[Model], Condition]
+    settle: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def held(images: Tensor, repaint: Tensor) -> Known:
+    """Pixels are those of uint8 images (B, C, H, W) except where ``repaint`` is True.
 
     Args:
         repaint: bool (H, W), or (B, 1, H, W), one for each image.
     """
 
-    def conditions(model: Model) -> tuple[Condition, ...]:
+    def condition(model: Model) -> Condition:
         z = model.pixels.to_state(images.to(model.device))
-        return (hold(~repaint.to(model.device), z),)
+        return hold(~repaint.to(model.device), z)
 
-    start = around(images, seeds).start
+    def settle(picture: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.where(repaint, picture, images), free & repaint
+
+    return Known(condition, settle)
+
+
+def knowing(task: Task, *known: Known, usual: Schedule | None = None) -> Task:
+    """The task whose pictures are also known to be so.
+
+    Args:
+        known: pixels that are held come first; where bytes cannot have all the rest, they have the last.
+        usual: in place of the task's own.
+    """
+
+    def conditions(model: Model) -> tuple[Condition, ...]:
+        return (*task.conditions(model), *(fact.condition(model) for fact in known))
 
     def finish(picture: Tensor) -> Tensor:
-        return torch.where(repaint, picture, images)
+        picture, free = task.finish(picture), torch.ones(1, 1, 1, 1, dtype=torch.bool)
+        for fact in known:
+            picture, free = fact.settle(picture, free)
+        return picture
 
-    return Task(seeds, start, conditions, finish, INPAINTING)
+    return replace(task, conditions=conditions, finish=finish, usual=usual or task.usual)
+
+
+def inpaint(images: Tensor, repaint: Tensor, seeds: Sequence[int]) -> Task:
+    """Variants of uint8 images (B, C, H, W) that differ where ``repaint`` is True, see `held`."""
+    return knowing(around(images, seeds), held(images, repaint), usual=INPAINTING)
 
 
 @torch.inference_mode()
@@ -165,11 +211,13 @@ def run_task(
     Raises:
         InputError: if the levels of the schedule are out of range.
     """
-    noise, schedule = sample_noise(task.seeds), schedule.completed(task.usual)
+    schedule = schedule.completed(task.usual)
+    noise = sample_noise(task.seeds).tempered(schedule.temperature)
     path = schedule.levels(model)
     sampler = sampler or schedule.sample_with(model)
     x = task.start(model, schedule, noise)
-    conditions = task.conditions(model)
+    tempered = () if schedule.temperature == 1 else (temper(schedule.temperature),)
+    conditions = (*tempered, *task.conditions(model))
     chain = model.guided(schedule.strength(model))
     chain = chain.conditioned(*conditions) if conditions else chain
     yield from sampler(chain, x, path, noise)

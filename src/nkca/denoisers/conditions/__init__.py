@@ -1,0 +1,1 @@
+"""Conditions that are linear measurements of z: any, means of blocks, grey values."""
