@@ -109,7 +109,8 @@ ROWS = (
     ),
     Row(
         "selected",
-        "**Selection.** Of 256 samples the 24 that a small classifier finds most like the data.",
+        "**Selection.** Of 256 samples the 24 that a small classifier finds most like the data. On "
+        "this model that is no gain beyond chance, which the command says.",
         "nkca-sample demo --num-samples=256 --select=24 --data=demo",
         "selected.png",
     ),
