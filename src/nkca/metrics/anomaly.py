@@ -171,23 +171,21 @@ def features_of(
         level = torch.full((len(z),), RECONSTRUCTED_FROM, device=model.device)
         x = model.chain.kernel.add_noise(z, level).sample(noise)
         error = _mean_square(model.chain.believe(x, level).mean - z)
-        tell = lambda made: tick(EVALUATIONS * first + made * len(z))  # noqa: B023, E731
-        parts.append((*_path(model, z, tell), error))
-        tell(EVALUATIONS)
+        parts.append((*_path(model, z), error))
+        tick(EVALUATIONS * (first + len(z)))
     energies, changes, errors = (
         torch.cat(rows).double().cpu() for rows in zip(*parts, strict=True)
     )
     return Features(energies, changes, errors)
 
 
-def _path(model: Model, z: Tensor, tell: Callable[[int], None]) -> tuple[Tensor, Tensor]:
+def _path(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
     """The energies (B, STEPS + 1) and changes (B, STEPS) of the path of clean states z."""
     levels = sigma_ladder(1.0, model.min_noise, STEPS)[::-1]
     x, found = (1 - levels[0]) * z, []
     for step, level in enumerate(levels):
         b = torch.full((len(z),), level, device=z.device)
         mean = model.chain.believe(x, b).mean
-        tell(step + 1)
         found.append((x - (1 - expand(b, x)) * mean) / math.sqrt(level))
         if step < STEPS:
             x = (1 - levels[step + 1]) * mean + math.sqrt(levels[step + 1]) * found[-1]
