@@ -16,7 +16,7 @@ from nkca.chain import Chain, run
 from nkca.denoisers.condition import Condition, hold
 from nkca.denoisers.conditions.block_means import block_means, hold_block_means
 from nkca.denoisers.conditions.grey import grey, hold_grey
-from nkca.denoisers.conditions.linear import measure
+from nkca.denoisers.conditions.linear import observe
 from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
 from nkca.distributions import measurement
 from nkca.distributions.linear_gaussian import LinearGaussian
@@ -63,7 +63,7 @@ class Case:
 
 
 def case(operator: Linear, noise_std: float = 0.0) -> Case:
-    return Case(measure(operator, operator(Z), SHAPE, noise_std), operator, noise_std)
+    return Case(observe(operator, operator(Z), SHAPE, noise_std), operator, noise_std)
 
 
 def by_matrix(z: Tensor) -> Tensor:
@@ -76,8 +76,8 @@ CASES = {
         hold_block_means(block_means(Z, 2), 2, 0.3), lambda z: block_means(z, 2), 0.3
     ),
     "grey": Case(hold_grey(grey(Z)), grey),
-    "matrix": Case(measure(MATRIX, by_matrix(Z), SHAPE), by_matrix),
-    "noisy matrix": Case(measure(MATRIX, by_matrix(Z), SHAPE, 0.7), by_matrix, 0.7),
+    "matrix": Case(observe(MATRIX, by_matrix(Z), SHAPE), by_matrix),
+    "noisy matrix": Case(observe(MATRIX, by_matrix(Z), SHAPE, 0.7), by_matrix, 0.7),
     "blur": case(blur),
     "noisy blur": case(blur, 0.2),
 }
@@ -250,11 +250,11 @@ def test_a_chain_over_a_list_ends_in_the_images_that_agree() -> None:
 
 def test_bad_measurements_are_one_line() -> None:
     wrongs: dict[str, tuple[Callable[[], object], str]] = {
-        "not linear": (lambda: measure(lambda z: z + 1, Z, SHAPE), "must map 0 to 0"),
-        "too few numbers": (lambda: measure(blur, Z[:, :2], SHAPE), "24 numbers, .* has 32"),
-        "matrix of another size": (lambda: measure(MATRIX[:, 1:], Z, SHAPE), r"\(M, 48\)"),
-        "not finite": (lambda: measure(blur, blur(Z) / 0, SHAPE), "must be finite"),
-        "negative noise": (lambda: measure(blur, blur(Z), SHAPE, -1.0), "0 or more, got -1"),
+        "not linear": (lambda: observe(lambda z: z + 1, Z, SHAPE), "must map 0 to 0"),
+        "too few numbers": (lambda: observe(blur, Z[:, :2], SHAPE), "24 numbers, .* has 32"),
+        "matrix of another size": (lambda: observe(MATRIX[:, 1:], Z, SHAPE), r"\(M, 48\)"),
+        "not finite": (lambda: observe(blur, blur(Z) / 0, SHAPE), "must be finite"),
+        "negative noise": (lambda: observe(blur, blur(Z), SHAPE, -1.0), "0 or more, got -1"),
         "blocks that do not fit": (
             lambda: block_means(Z, 3),
             "do not divide 4x4: use one of 2",

@@ -9,9 +9,10 @@ from the truth in the mean.
 
     E[(x - a z)²] = (x - a D)² + a² s²
 
-has the mean b over pixels if the image has noise of level b. Taken at a higher level it is below b, as the
-noise that it looks for is not there; at a lower one above. The crossing is a fixed point of expectation
-maximisation for b, whose M step sets b to that mean.
+has the mean b over pixels if the image has noise of level b, and a higher level gives less than it, as the
+noise that it looks for is not there. So b is the highest level that gives what it should: a fixed point of
+expectation maximisation. Files cut noise off at black and white; pixels whose D is within sigma of either
+are left out, where others are left.
 """
 
 import math
@@ -33,6 +34,7 @@ DENOISING = Schedule(num_steps=0, guidance=1)
 
 LEAST_SIGMA, MOST_SIGMA = 0.5 / 127.5, 2.0  # half a grey level; the whole range of pixels
 TRIED = 16  # levels between them
+LEAST_SHARE = 0.02  # of the pixels: what must be left where those near black and white are left out
 
 
 def denoise(images: Tensor, level: float, seeds: Sequence[int]) -> Task:
@@ -62,16 +64,21 @@ def estimate_level(model: Model, image: Tensor) -> float:
     """
     check_continuous(model, "images with normal noise")
     ratio = (MOST_SIGMA / LEAST_SIGMA) ** (1 / (TRIED - 1))
-    levels = [level_of_sigma(LEAST_SIGMA * ratio**number) for number in range(TRIED)]
-    b = torch.tensor(levels, device=model.device)
-    a = (1 - b).view(-1, 1, 1, 1)
-    x = a * model.pixels.to_state(image[None].to(model.device))
-    p_z = model.chain.believe(x.expand(len(b), -1, -1, -1), b)
+    sigmas = [LEAST_SIGMA * ratio**number for number in range(TRIED)]
+    b = torch.tensor([level_of_sigma(sigma) for sigma in sigmas], device=model.device)
+    u = model.pixels.to_state(image[None].to(model.device))
+    p_z = model.chain.believe((1 - b).view(-1, 1, 1, 1) * u, b)
     assert isinstance(p_z, Normal)
-    found = (x - a * p_z.mean).square() + (a * p_z.std).square()
-    excess = (found.flatten(1).mean(1) / b).log().tolist()
-    above = next((n for n, value in enumerate(excess) if value <= 0), TRIED - 1)
-    if above == 0 or excess[above] > 0:
-        return levels[above]
-    share = excess[above - 1] / (excess[above - 1] - excess[above])
-    return math.exp(math.log(levels[above - 1]) * (1 - share) + math.log(levels[above]) * share)
+    errors = ((u - p_z.mean).square() + p_z.std.square()).flatten(1)
+    excess = []
+    for sigma, error, mean in zip(sigmas, errors, p_z.mean.flatten(1), strict=True):
+        is_inside = mean.abs() < 1 - sigma
+        counts = (
+            is_inside if is_inside.float().mean() >= LEAST_SHARE else torch.ones_like(is_inside)
+        )
+        excess.append(math.log(error[counts].mean().item() / sigma**2))
+    last = max((number for number in range(TRIED) if excess[number] >= 0), default=0)
+    if excess[last] < 0 or last == TRIED - 1:
+        return level_of_sigma(sigmas[last])
+    share = excess[last] / (excess[last] - excess[last + 1])
+    return level_of_sigma(sigmas[last] * ratio**share)

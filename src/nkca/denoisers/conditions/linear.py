@@ -19,7 +19,7 @@ from nkca.distributions.normal import Normal
 from nkca.errors import InputError, require
 
 
-def measure(
+def observe(
     operator: Tensor | Callable[[Tensor], Tensor],
     value: Tensor,
     shape: tuple[int, int, int],
