@@ -12,6 +12,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -837,6 +838,10 @@ def test_axe_finds_nothing(chromium: Any, address: str, scheme: str) -> None:
     context.close()
 
 
+def has_chosen(user: User, choices: int) -> bool:
+    return bool(user.state["choices"] == choices)
+
+
 def test_finished_choose_fan_mix_discard_keep_and_replay(
     user: User, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -863,7 +868,7 @@ def test_finished_choose_fan_mix_discard_keep_and_replay(
         assert user.state["picked"] is None, "the current picture is not marked"
         for number in range(10):
             page.locator(f'[data-tile="{number % TILES}"]').click()
-            settle(lambda done=number: user.state["choices"] == done + 1)
+            settle(partial(has_chosen, user, number + 1))
         user.press("Escape", "4")
         settle(lambda: user.state["picked"] == 3)
         assert user.state["choices"] == 10, "after Esc a number picks"

@@ -12,6 +12,7 @@ from live_chains import SHAPE, calls_of, exact_model, origin_of, ten_pictures
 from PIL import Image
 from torch import Tensor, nn
 
+from nkca.distributions.contracts import Posterior
 from nkca.distributions.normal import Normal
 from nkca.errors import InputError
 from nkca.live.chains.events import (
@@ -296,9 +297,9 @@ def test_running_chains_are_finished_now_and_then(monkeypatch: pytest.MonkeyPatc
     shared = shared_of()
     denoise = shared.model.chain.denoiser
 
-    def timed(*arguments: Any) -> Any:
+    def timed(x: Tensor, noise_level: Tensor) -> Posterior:
         clock[0] += 1
-        return denoise(*arguments)
+        return denoise(x, noise_level)
 
     shared._denoiser.denoiser = timed
     seen = pictured = shared.turn(Turn(view=FINISHED)).head["version"]
