@@ -88,7 +88,7 @@ export default function Paint({ commands, tile, mask: drawn, closed }) {
     run();
   };
   const { marks } = store.settings.value;
-  return html`<${Dialog} id="paint-dialog" label="paint-title" closed=${closed} onKeyDown=${press} onCancel=${(/** @type {Event} */ event) => (event.preventDefault(), cancel())}>
+  return html`<${Dialog} id="paint-dialog" label="paint-title" closed=${closed} keyed=${press} onCancel=${(/** @type {Event} */ event) => (event.preventDefault(), cancel())}>
     <div class="head"><h2 id="paint-title">Paint tile ${tile + 1}</h2><p class="muted">Paint the pixels that should change. The others are held exactly.</p></div>
     <div class="mask-editor">
       <div id="paint-stage" style=${{ "--aspect": width / height }}>

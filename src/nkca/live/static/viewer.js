@@ -32,7 +32,7 @@ export default function Viewer({ commands, kept, closed }) {
     else browse(way);
   };
   const [first, last] = [index <= 0, index === items.length - 1];
-  return html`<${Dialog} id="viewer-dialog" label="viewer-name" closed=${closed} onKeyDown=${press} head=${html`<h2 id="viewer-name">${name}</h2>`}>
+  return html`<${Dialog} id="viewer-dialog" label="viewer-name" closed=${closed} keyed=${press} head=${html`<h2 id="viewer-name">${name}</h2>`}>
     <img id="viewer-picture" src=${index < 0 ? undefined : address} alt=${name} />
     <div class="row">
       <${Button} id="viewer-left" class="quiet" icon="left" disabled=${first} aria-label="Previous picture" title="Previous picture (arrow left)" run=${() => browse(-1)} />
