@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.denoisers.condition import hold
+from nkca.chain import Chain
 from nkca.errors import InputError
 from nkca.live.chains.events import Choose
-from nkca.live.chains.tiles import Tiles, copy_tile, predict, with_pictures
+from nkca.live.chains.tiles import Tiles, copy_tile, holding, predict, with_pictures
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 
@@ -73,23 +73,20 @@ def offer(model: Model, moment: Tiles, source: Tiles, tile: int, steps: int) -> 
     if len(rows) < 2:
         raise InputError("a choice needs at least two tiles that are not locked")
     level = moment.noise_level
-    keys = [derive_seed("live choose", moment.seed, moment.draw, row) for row in (-1, *rows)]
-    noise = Noise(keys)
+    seeds = {row: derive_seed("live choose", moment.seed, moment.draw, row) for row in (-1, *rows)}
+    noise, way = Noise([seeds[-1]]), [level] * (steps + 1)
     current = source.x[tile : tile + 1]
-    walk = _Walk(model, source, tile)
+    chain = holding(model, model.chain, source, [tile])
     if source.levels[tile] != level:
-        current = walk.go(current, [source.levels[tile], level], noise[:1])
-    way = [level] * (steps + 1)
-    origin = walk.go(current, way, noise[:1])
-    place = rows[keys[0] % len(rows)]
-    others = [number for number, row in enumerate(rows) if row != place]
-    proposals = Noise([keys[1 + number] for number in others])
+        current = _walk(chain, current, [source.levels[tile], level], noise)
+    origin = _walk(chain, current, way, noise)
+    place = rows[seeds[-1] % len(rows)]
+    others = [row for row in rows if row != place]
+    origins = origin.expand(len(others), *origin.shape[1:])
     copied = copy_tile(moment, rows, source, tile)
     x = copied.x.clone()
     x[place] = current[0]
-    x[[rows[number] for number in others]] = walk.go(
-        origin.expand(len(others), *origin.shape[1:]), way, proposals
-    )
+    x[others] = _walk(chain, origins, way, Noise([seeds[row] for row in others]))
     levels = tuple(level if row in rows else old for row, old in enumerate(copied.levels))
     version = moment.version + 1
     offered = dataclasses.replace(
@@ -105,26 +102,12 @@ def offer(model: Model, moment: Tiles, source: Tiles, tile: int, steps: int) -> 
     return with_pictures(model, offered, predict(model, offered, rows))
 
 
-@dataclass(frozen=True)
-class _Walk:
-    """The chain that keeps the mask of a tile, with steps that share no noise, as these are reversible."""
-
-    model: Model
-    source: Tiles
-    tile: int
-
-    def go(self, x: Tensor, levels: Sequence[float], noise: Noise) -> Tensor:
-        """The states after walking from x (B, C, H, W) at the first level to the last."""
-        chain = self.model.chain
-        held = ~self.source.repaint[self.tile]
-        if held.any():
-            picture = self.source.pictures[self.tile : self.tile + 1].to(self.model.device)
-            z = self.model.pixels.to_state(picture)
-            chain = chain.conditioned(hold(held.to(self.model.device), z))
-        for level_x, level_y in itertools.pairwise(levels):
-            b_x, b_y = (torch.full((len(x),), b, device=x.device) for b in (level_x, level_y))
-            x = chain.move(x, b_x, b_y, chain.believe(x, b_x)).sample(noise)
-        return x
+def _walk(chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise) -> Tensor:
+    """The states after steps from x (B, C, H, W) through ``levels``; they share no noise: so reversible."""
+    for level_x, level_y in itertools.pairwise(levels):
+        b_x, b_y = (torch.full((len(x),), b, device=x.device) for b in (level_x, level_y))
+        x = chain.move(x, b_x, b_y, chain.believe(x, b_x)).sample(noise)
+    return x
 
 
 def choices_csv(choices: Sequence[Choice]) -> bytes:

@@ -9,8 +9,7 @@ looking at finished pictures changes no chain.
 import torch
 from torch import Tensor
 
-from nkca.denoisers.condition import hold
-from nkca.live.chains.tiles import Tiles
+from nkca.live.chains.tiles import Tiles, holding
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 from nkca.sampling.ladders import LADDERS
@@ -38,15 +37,12 @@ def finish(model: Model, moment: Tiles, rows: list[int]) -> Tensor:
 
 def _descend(model: Model, moment: Tiles, rows: list[int], level: float) -> Tensor:
     """The finished pictures of tiles at one level."""
-    own, z = model.sampling, moment.pictures[rows]
-    chain, held = model.guided(model.guidance), ~moment.repaint[rows]
-    if held.any():
-        known = model.pixels.to_state(z.to(model.device))
-        chain = chain.conditioned(hold(held.to(model.device), known))
+    own = model.sampling
+    chain = holding(model, model.guided(model.guidance), moment, rows)
     continuous = model.pixels.is_lossless
     sampler = own.sampler if own.sampler in WITHOUT_NOISE else "ge" if continuous else "ancestral"
     levels = LADDERS["sigma" if continuous else "linear"](level, model.min_noise, STEPS - 1)
     noise = Noise([derive_seed("live finish", moment.seed, row) for row in rows])
     *_, last = SAMPLERS[sampler](chain, moment.x[rows], levels, noise)
     finished = model.pixels.to_uint8(last.p_z.mode()).cpu()
-    return torch.where(moment.repaint[rows], finished, z)
+    return torch.where(moment.repaint[rows], finished, moment.pictures[rows])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nkca.chain import Chain
 from nkca.denoisers.condition import hold
 from nkca.distributions.contracts import Posterior
 from nkca.models.model import Model
@@ -112,13 +113,19 @@ class Prediction:
         return self.x is moment.x and self.rows == rows
 
 
+def holding(model: Model, chain: Chain, moment: Tiles, rows: list[int]) -> Chain:
+    """The chain that keeps the pixels that these tiles hold."""
+    held = ~moment.repaint[rows]
+    if not held.any():
+        return chain
+    z = model.pixels.to_state(moment.pictures[rows].to(model.device))
+    return chain.conditioned(hold(held.to(model.device), z))
+
+
 def predict(model: Model, moment: Tiles, rows: list[int]) -> Prediction:
     """Evaluate the denoiser once for these tiles, at least one."""
     levels = torch.tensor([moment.levels[row] for row in rows], device=model.device)
-    chain, held = model.chain, ~moment.repaint[rows]
-    if held.any():
-        z = model.pixels.to_state(moment.pictures[rows].to(model.device))
-        chain = chain.conditioned(hold(held.to(model.device), z))
+    chain = holding(model, model.chain, moment, rows)
     return Prediction(moment.x, rows, chain.believe(moment.x[rows], levels))
 
 
