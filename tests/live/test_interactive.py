@@ -32,7 +32,7 @@ from nkca.live.chains.explorer import Setup
 from nkca.live.session.file import read_session, to_json
 from nkca.live.web import uvicorn_timeout
 from nkca.live.web.address import access_for, addresses, listen
-from nkca.live.web.autosave import Autosave
+from nkca.live.web.autosave import STORED, Autosave
 from nkca.live.web.guard import LOOPBACK, Access
 from nkca.live.web.server import make_app
 from nkca.live.web.shared_explorer import SharedExplorer, Turn
@@ -258,6 +258,26 @@ def test_pictures_are_fitted_and_a_session_is_continued(checkpoint: Path, tmp_pa
         head = head_of(send(port_of(address), {}))
         assert head["replaying"] == {"done": 0, "total": 2}
         ended(process, signal.SIGTERM)
+
+
+def test_saved_sessions_are_private_and_the_oldest_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NKCA_CACHE", str(tmp_path))
+    folder = tmp_path / "sessions"
+    folder.mkdir()
+    for number in range(STORED + 5):
+        old = folder / f"old-{number:03d}.json"
+        old.write_text("{}")
+        os.utime(old, (number, number))
+    model = exact_model()
+    shared, save = SharedExplorer(model, origin_of(model), Setup(2)), Autosave()
+    shared.turn(Turn(events=(Keep(1),)))
+    save(shared)
+    (written,) = save.written
+    assert written.stat().st_mode & 0o777 == 0o600
+    expected = {f"old-{number:03d}.json" for number in range(6, STORED + 5)}
+    assert {path.name for path in folder.iterdir()} == {written.name} | expected
 
 
 def test_every_session_is_saved_in_a_file_of_its_own(

@@ -559,6 +559,7 @@ def check(tested: ServerUnderTest, request: Ask, status: int) -> Answer:
     assert got.status == status, got.body[:300]
     assert tested.shared.explorer.state is state
     assert got.headers["x-content-type-options"] == "nosniff"
+    assert "camera=()" in got.headers["permissions-policy"]
     if status >= 400 and request.path.startswith("/api"):
         assert list(got.json) == ["error"]
         assert 0 < len(got.json["error"]) <= 500

@@ -15,6 +15,7 @@ from nkca.system.files import atomic_write
 
 logger = logging.getLogger("nkca")
 LISTED = 20
+STORED = 50  # of all checkpoints; the oldest go first
 HEAD = 8192  # bytes of a file in which its checkpoint stands
 
 
@@ -89,5 +90,14 @@ class Autosave:
         path = folder / f"{self._start}{f'-{number + 1}' if number else ''}.json"
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
+            Path(file.name).chmod(0o600)  # others of this machine do not read it
             file.write(to_json(shared.session))
+        if path not in self.written:
+            self._prune(folder)
         return path
+
+    def _prune(self, folder: Path) -> None:
+        """Remove the oldest saved sessions beyond `STORED`, none of this command's."""
+        for path in sorted(folder.glob("*.json"), key=_changed, reverse=True)[STORED:]:
+            if path not in self.written:
+                path.unlink(missing_ok=True)
