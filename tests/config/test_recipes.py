@@ -30,7 +30,7 @@ def test_named_options_win_in_any_spelling() -> None:
 def test_the_hour_is_for_those_who_do_not_say_how_long(named: dict[str, object]) -> None:
     config = configure(with_recipe(named))
     assert config == configure({**RECOMMENDED_VALUES, **named})
-    assert configure(with_recipe({})).training.max_time == 3600
+    assert configure(with_recipe({})).training.max_time == 3300
 
 
 def test_categories_take_what_does_not_depend_on_real_numbers_and_carry_over() -> None:

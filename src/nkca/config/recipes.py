@@ -37,7 +37,7 @@ _CONTINUOUS = {
     "guidance": 2.0,
 }
 CATEGORICAL = {"carry_over": True, "denoise_first": 1.0}
-_TIME = {"max_time": 3600.0, "epochs": 1_000_000}
+_TIME = {"max_time": 3300.0, "epochs": 1_000_000}
 RECOMMENDED_VALUES = {"recipe": RECOMMENDED, **LEARNING, **_CONTINUOUS}  # of continuous pixels
 _BUDGETS = ("epochs", "max_steps", "max_time")
 
@@ -45,7 +45,7 @@ _BUDGETS = ("epochs", "max_steps", "max_time")
 def with_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a new run, with what its recipe adds to them.
 
-    A budget is an hour, if no option says how long to train.
+    A budget is 55 minutes, if no option says how long to train.
 
     Raises:
         InputError: if the recipe, or whether pixels are categories, is not understood.
