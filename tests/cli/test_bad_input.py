@@ -308,6 +308,13 @@ CASES = {
         "truth of a variant": Case(
             SAMPLE + " {bad}/good.png --truth={bad}/good.png", r"--truth is for --denoise"
         ),
+        "inversion of nothing": Case(SAMPLE + " --invert", r"--invert needs an image"),
+        "inversion by another way": Case(
+            SAMPLE + " {bad}/good.png --invert --sampler=heun", r"leave out --sampler"
+        ),
+        "inversion of what is denoised": Case(
+            SAMPLE + " {bad}/good.png --invert --denoise=0.1", r"takes images as they are"
+        ),
         "truth that is missing": Case(
             SAMPLE + " {bad}/good.png --denoise=0.1 --truth={bad}/none.png", r"no such image"
         ),

@@ -9,10 +9,14 @@ from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser
 from nkca.errors import InputError
 from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
+from nkca.models.model import Model
 from nkca.noise import sample_noise
+from nkca.pixels import ContinuousPixels
 from nkca.sampling import inversion
+from nkca.sampling.editing import edit
 from nkca.sampling.inversion import generate, invert
 from nkca.sampling.ladders import sigma_ladder
+from nkca.sampling.tasks import Schedule, draw_task
 
 KERNEL = ContinuousKernel()
 LEVELS = sigma_ladder(1.0, 1e-3, 40)
@@ -74,3 +78,21 @@ def test_categories_are_refused() -> None:
     chain = Chain(kernel, ImageListDenoiser(kernel, torch.zeros(1, 1, 4, 5).long()), 0.95)
     with pytest.raises(InputError, match="no deterministic flow"):
         invert(chain, noise(), LEVELS)
+
+
+def model_of(mean: float) -> Model:
+    """A model of Gaussian pixels."""
+    chain = Chain(KERNEL, GaussianDenoiser(torch.tensor(mean), torch.tensor(0.25)), 0.5)
+    return Model(chain, ContinuousPixels(), (1, 4, 5), 1e-3, torch.device("cpu"))
+
+
+def test_an_image_that_is_not_changed_comes_back_and_a_changed_model_moves_it() -> None:
+    """Of Gaussian data moved by d, the flow from the same noise makes the image moved by d."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(80, 160, (3, 1, 4, 5), generator=random).to(torch.uint8)
+    here, moved = model_of(0.0), model_of(0.2)
+    same = draw_task(here, edit(images, range(3), here), Schedule()).int()
+    assert (same - images).abs().max() <= 1
+    other = draw_task(moved, edit(images, range(3), here), Schedule()).int()
+    assert (other - images - 0.2 * 127.5).abs().max() <= 2
+    assert (other - same).abs().min() > 20, "the control: it is not the image"

@@ -18,7 +18,7 @@ class SampleCommand(SectionedCommand):
         "what is known of pictures": (
             *("inpainting_mask", "invert_mask", "upscale", "grey_from", "coarse_from", "scale"),
         ),
-        "an image mended or moved": ("denoise", "truth", "translate"),
+        "an image mended or moved": ("denoise", "truth", "translate", "invert"),
         "sheets": (
             *("interpolate", "explore", "fan", "pages", "pick", "directions", "move"),
             *("directions_file", "select", "data"),
@@ -123,6 +123,12 @@ def mending_options() -> Decorator:
             is_flag=True,
             default=None,
             help="Move images of another kind into the model's.",
+        ),
+        click.option(
+            "--invert",
+            is_flag=True,
+            default=None,
+            help="Start from the images' own noise, to --move them.",
         ),
     )
 

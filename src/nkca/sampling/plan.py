@@ -19,6 +19,7 @@ from nkca.models.model import Model
 from nkca.pictures.animation import check_animation
 from nkca.sampling.denoise import denoise, estimate_level
 from nkca.sampling.directions import moved
+from nkca.sampling.editing import edit
 from nkca.sampling.inputs import fit_picture, read_mask, read_picture
 from nkca.sampling.known import coarse, grey_values, small_version
 from nkca.sampling.label_masks import label_mask, names_labels
@@ -39,6 +40,7 @@ class SamplePlan:
         known: what is known of all samples.
         pictures: the images of the request, uint8 (C, H, W), by name.
         repaint: where these may change, bool (1, H, W), by name; empty: everywhere.
+        unmoved: the model without the moves of the request.
         requests: that for the samples of one image, where each has a level of its own.
     """
 
@@ -49,6 +51,7 @@ class SamplePlan:
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
     repaint: Mapping[str, Tensor] = field(default_factory=dict)
     requests: Mapping[str, SampleRequest] = field(default_factory=dict)
+    unmoved: Model | None = None
 
     @property
     def num_states(self) -> int:
@@ -93,6 +96,8 @@ class SamplePlan:
         if not pictures:
             return knowing(from_noise(seeds), *self.known)
         images = torch.stack(pictures)
+        if request.invert:
+            return edit(images, seeds, self.unmoved or self.model)
         if request.denoise is None:
             task = around(images, seeds)
         else:
@@ -112,7 +117,7 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
     """
     request.check()
     request = replace(request, **_own_sampling(model, request))
-    model = moved(model, request.move, request.directions_file)
+    unmoved, model = model, moved(model, request.move, request.directions_file)
     schedule = request.schedule()
     _check_walks(request)
     schedule.check_start(from_noise=not request.images and request.samples_per_walk == 1)
@@ -127,7 +132,7 @@ def plan_samples(model: Model, request: SampleRequest, outputs: Outputs) -> Samp
     pictures = {image: _fitted(model, image) for image in dict.fromkeys(request.images)}
     repaint = _repaint(model, request, pictures)
     plan = SamplePlan(model, request, outputs, _known(model, request), pictures, repaint)
-    plan = replace(plan, requests=_estimated(plan))
+    plan = replace(plan, requests=_estimated(plan), unmoved=unmoved)
     first = [next(request.jobs())]
     plan.task(first).conditions(model)  # refuses what this model cannot know
     return plan

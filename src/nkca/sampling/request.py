@@ -11,6 +11,7 @@ from nkca.errors import InputError
 from nkca.noise import check_seed
 from nkca.pictures.png import read_settings
 from nkca.sampling.denoise import DENOISING
+from nkca.sampling.editing import EDITING
 from nkca.sampling.known import KNOWING
 from nkca.sampling.tasks import INPAINTING, VARIANTS, Schedule
 from nkca.sampling.translate import TRANSLATION
@@ -41,6 +42,7 @@ class SampleRequest:
         grey_from: a picture whose grey values samples have.
         denoise: the level of the noise in the images, or "auto".
         translate: images are of another domain; with ``scale`` their own means of blocks are held.
+        invert: images are inverted to noise, see `nkca.sampling.editing`.
         temperature: see `nkca.sampling.tasks.Schedule`.
         lag: w, in [0, 1); None is the run's.
         move: along which directions, such as "3:+2"; they are in ``directions_file``.
@@ -68,6 +70,7 @@ class SampleRequest:
     grey_from: str | None = None
     denoise: str | None = None
     translate: bool = False
+    invert: bool = False
     temperature: float = 1.0
     lag: float | None = None
     move: str | None = None
@@ -105,6 +108,8 @@ class SampleRequest:
         """The schedule of the task."""
         if self.denoise is not None:
             return DENOISING
+        if self.invert:
+            return EDITING
         if self.translate:
             return TRANSLATION
         if self.inpainting_mask is not None:
@@ -127,6 +132,20 @@ class SampleRequest:
             "--translate needs an image: nkca-sample CKPT IMAGE --translate": self.translate
             and not images,
             "give --denoise or --translate, not both": self.denoise and self.translate,
+            "--invert needs an image: nkca-sample CKPT IMAGE --invert --move=3:+2": self.invert
+            and not images,
+            "--invert takes images as they are: leave out --denoise, --translate and what is known "
+            "of pictures": self.invert
+            and (self.denoise or self.translate or self.inpainting_mask or known),
+            "--invert goes back the way that it came: leave out --sampler, --ladder, "
+            "--max-sampling-noise, --corrector-steps and --temperature": self.invert
+            and (
+                self.sampler not in (None, EDITING.sampler)
+                or self.ladder not in (None, EDITING.ladder)
+                or self.max_sampling_noise is not None
+                or self.corrector_steps
+                or self.temperature != 1
+            ),
             "--denoise says where the chain starts: leave out --max-sampling-noise": self.denoise
             and self.max_sampling_noise is not None,
             "--scale is of --coarse-from or --translate: give one of them": self.scale is not None
