@@ -69,6 +69,8 @@ logger = logging.getLogger("nkca")
     "--host",
     default="127.0.0.1",
     show_default=True,
+    envvar="NKCA_HOST",
+    show_envvar=True,
     metavar="NAME",
     help="Address to listen on; with 0.0.0.0 other machines that have the token can connect.",
 )
@@ -77,6 +79,8 @@ logger = logging.getLogger("nkca")
     type=click.IntRange(0, 65535),
     default=0,
     metavar="N",
+    envvar="NKCA_PORT",
+    show_envvar=True,
     help="Port to listen on.  [default: 8000, or another that is free]",
 )
 @click.option(
