@@ -20,7 +20,7 @@ from nkca.noise import Noise, derive_seed
 from nkca.sampling import tasks
 from nkca.sampling.tasks import Schedule, draw_task
 
-START_STEPS = 16  # of the chain, from noise to the first pictures
+START_STEPS = 32  # of the chain, from noise to the first pictures
 
 
 @dataclass(frozen=True)

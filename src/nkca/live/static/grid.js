@@ -51,8 +51,8 @@ function Hint({ commands }) {
   const picked = store.now("picked");
   const own = picked === null ? 0 : (store.now("tile_levels")[picked] ?? 0);
   if (!store.choosing && own > store.about.min_level && Math.abs(own - store.now("level")) > 0.005) {
-    return html`<p id="hint">This picture is at level ${own.toFixed(2)}.
-      <button id="use-level" class="small" type="button" onClick=${() => commands.setLevel(own)}>Use level ${own.toFixed(2)}</button></p>`;
+    return html`<p id="hint">This picture is at level ${own.toFixed(2)}.</p>
+      <${Button} id="use-level" class="small" label=${`Use level ${own.toFixed(2)}`} run=${() => commands.setLevel(own)} />`;
   }
   const resting = store.now("epoch") >= 0 && !store.now("annealing") && store.now("level") <= store.about.min_level + 0.01;
   if (resting) {
