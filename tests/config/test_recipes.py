@@ -33,7 +33,7 @@ def test_the_hour_is_for_those_who_do_not_say_how_long(named: dict[str, object])
     assert configure(with_recipe({})).training.max_time == 3300
 
 
-def test_categories_take_what_does_not_depend_on_real_numbers_and_carry_over() -> None:
+def test_categories_take_what_does_not_depend_on_real_numbers_and_denoise() -> None:
     for asked in each([{"discrete": "true"}, {"palette": "auto"}, {"labels": "auto"}]):
         config = configure(with_recipe(asked))
         flat, paper = config.to_flat(), configure({**asked, "discrete": True}).to_flat()
@@ -41,8 +41,9 @@ def test_categories_take_what_does_not_depend_on_real_numbers_and_carry_over() -
         times = {name: flat[name] for name in ("epochs", "max_time")}
         assert differ == {"recipe": "recommended", **LEARNING, **CATEGORICAL, **times}
         assert config.sampling.sampler == "chain"
-    named = configure(with_recipe({"discrete": True, "carry_over": False, "denoise-first": "0.5"}))
-    assert (named.model.carry_over, named.training.denoise_first) == (False, 0.5)
+        assert not config.model.carry_over
+    named = configure(with_recipe({"discrete": True, "carry_over": True, "denoise-first": "0.5"}))
+    assert (named.model.carry_over, named.training.denoise_first) == (True, 0.5)
 
 
 def test_categories_of_the_paper_are_as_published() -> None:

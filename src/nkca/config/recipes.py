@@ -4,7 +4,7 @@
 for the time (docs/quality.md): the network sees patches of 2 x 2 pixels and corrects the best linear
 denoiser; it learns by denoising first, and adjusts the deviation of the chain's steps after; levels have a
 log-normal sigma; the optimizer is Muon, its learning rate falls to zero. Categorical pixels take of it what
-does not depend on real numbers, and learn by denoising alone, with carry-over (docs/categories.md). An
+does not depend on real numbers, and learn by denoising alone (docs/categories.md). An
 option that is named wins over the recipe.
 """
 
@@ -36,7 +36,7 @@ _CONTINUOUS = {
     "weak_at": 0.5,
     "guidance": 2.0,
 }
-CATEGORICAL = {"carry_over": True, "denoise_first": 1.0}
+CATEGORICAL = {"denoise_first": 1.0}
 _TIME = {"max_time": 3300.0, "epochs": 1_000_000}
 RECOMMENDED_VALUES = {"recipe": RECOMMENDED, **LEARNING, **_CONTINUOUS}  # of continuous pixels
 _BUDGETS = ("epochs", "max_steps", "max_time")
