@@ -25,12 +25,12 @@ from nkca.metrics.extractors.contract import Extractor, SmoothExtractor
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 from nkca.pixels import ContinuousPixels, to_rgb
+from nkca.sampling.samplers import DRAW_NOISE
 from nkca.sampling.tasks import Schedule
 
 EPSILON = 1e-4
 PERCENTILES = (1, 99)
 PAIRS = 500
-RANDOM = ("chain", "ancestral")  # samplers whose pictures are no function of the start alone
 SMOOTH_ONES = "efficientnet-lite0, dinov2, timm:NAME and pixels"
 
 
@@ -88,7 +88,7 @@ def perceptual_path_length(
             f"the path length needs features of unrounded images: {SMOOTH_ONES}, not {name}"
         )
     sampler = schedule.sampler or model.sampling.sampler
-    if sampler in RANDOM or schedule.corrector_steps:
+    if sampler in DRAW_NOISE or schedule.corrector_steps:
         raise InputError(
             "the path length needs a deterministic sampler without corrector steps: sampler=ddim, heun, "
             f"dpm2m or ge, got {sampler}"

@@ -19,12 +19,11 @@ from nkca.errors import InputError, require
 from nkca.levels import expand
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
+from nkca.sampling.samplers import DRAW_NOISE
 from nkca.sampling.tasks import Schedule, Task, draw_task
 
 USUAL = Schedule(num_steps=60, ladder="linear", sampler="chain")
 """The schedule where none is given: a deterministic sampler would draw noise at the start alone."""
-
-DRAWS_NOISE = ("chain", "ancestral")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def explore(
     rows, columns = size
     base = task_of([seed] * (rows * columns))
     schedule = (schedule or Schedule()).completed(USUAL).completed(base.usual)
-    if schedule.sampler not in DRAWS_NOISE:
+    if schedule.sampler not in DRAW_NOISE:
         raise InputError(f"the sampler {schedule.sampler} draws no noise on its way: use chain")
     levels = schedule.levels(model)
     steps = len(levels) - 1

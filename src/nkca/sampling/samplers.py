@@ -115,6 +115,9 @@ SAMPLERS: Mapping[str, Sampler] = {
     "ge": gradient_estimation,
 }
 
+DRAW_NOISE = ("chain", "ancestral")
+"""Those that draw noise on the way; of the others a picture is a function of where they start."""
+
 
 def _descend(
     chain: Chain, x: Tensor, levels: Sequence[float], noise: Noise, estimate: Estimate

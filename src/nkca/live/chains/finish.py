@@ -13,10 +13,9 @@ from nkca.live.chains.tiles import Tiles, holding
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 from nkca.sampling.ladders import LADDERS
-from nkca.sampling.samplers import SAMPLERS
+from nkca.sampling.samplers import DRAW_NOISE, SAMPLERS
 
 STEPS = 4  # evaluations on the way down; with 20 the packaged models' pictures look the same
-WITHOUT_NOISE = ("ddim", "heun", "dpm2m", "ge")
 
 
 @torch.inference_mode()
@@ -40,7 +39,7 @@ def _descend(model: Model, moment: Tiles, rows: list[int], level: float) -> Tens
     own = model.sampling
     chain = holding(model, model.guided(model.guidance), moment, rows)
     continuous = model.pixels.is_lossless
-    sampler = own.sampler if own.sampler in WITHOUT_NOISE else "ge" if continuous else "ancestral"
+    sampler = own.sampler if own.sampler not in DRAW_NOISE else "ge" if continuous else "ancestral"
     levels = LADDERS["sigma" if continuous else "linear"](level, model.min_noise, STEPS - 1)
     noise = Noise([derive_seed("live finish", moment.seed, row) for row in rows])
     *_, last = SAMPLERS[sampler](chain, moment.x[rows], levels, noise)
