@@ -25,7 +25,7 @@ from torch import Tensor
 from nkca.chain import Chain
 from nkca.errors import InputError
 from nkca.live.chains.events import Choose
-from nkca.live.chains.tiles import Tiles, copy_tile, holding, predict, with_pictures
+from nkca.live.chains.tiles import Tiles, copy_tile, holding, predict, with_pictures, with_value
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 
@@ -87,7 +87,7 @@ def offer(model: Model, moment: Tiles, source: Tiles, tile: int, steps: int) -> 
     x = copied.x.clone()
     x[place] = current[0]
     x[others] = _walk(chain, origins, way, Noise([seeds[row] for row in others]))
-    levels = tuple(level if row in rows else old for row, old in enumerate(copied.levels))
+    levels = with_value(copied.levels, rows, level)
     version = moment.version + 1
     offered = dataclasses.replace(
         copied,

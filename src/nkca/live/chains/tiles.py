@@ -8,6 +8,7 @@ its start gets the same noise.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from nkca.noise import Noise, derive_seed
 from nkca.sampling import tasks
 from nkca.sampling.tasks import Schedule, draw_task
 
+Value = TypeVar("Value")
 START_STEPS = 32  # of the chain, from noise to the first pictures
 
 
@@ -154,7 +156,7 @@ def step(
     level_y = torch.full((len(rows),), target, device=model.device)
     x = moment.x.clone()
     x[rows] = _next_states(model, moment, only, level_y, prediction)
-    moved = dataclasses.replace(moved, x=x, levels=_with(moment.levels, rows, target))
+    moved = dataclasses.replace(moved, x=x, levels=with_value(moment.levels, rows, target))
     prediction = predict(model, moved, rows)
     moved = with_pictures(model, moved, prediction)
     change = (moved.pictures[rows].float() - moment.pictures[rows]).abs().mean().item() / 255
@@ -238,7 +240,7 @@ def from_noise(model: Model, moment: Tiles, rows: list[int]) -> Tiles:
     prior = model.chain.kernel.prior((len(rows), *model.state_shape))
     x = moment.x.clone()
     x[rows] = prior.sample(_noise(moment, rows)).to(model.device)
-    started = dataclasses.replace(moment, x=x, levels=_with(moment.levels, rows, 1.0))
+    started = dataclasses.replace(moment, x=x, levels=with_value(moment.levels, rows, 1.0))
     return with_pictures(model, started, predict(model, started, rows))
 
 
@@ -254,7 +256,7 @@ def from_images(model: Model, moment: Tiles, images: Tensor, tiles: Sequence[int
         z = model.pixels.to_state(images.to(model.device))
         level = torch.full((len(rows),), model.min_noise, device=model.device)
         x[rows] = model.chain.kernel.add_noise(z, level).sample(_noise(moment, rows))
-    levels = _with(moment.levels, rows, model.min_noise)
+    levels = with_value(moment.levels, rows, model.min_noise)
     return dataclasses.replace(
         moment, x=x, levels=levels, pictures=pictures, repaint=repaint, change=None
     )
@@ -266,7 +268,7 @@ def copy_tile(moment: Tiles, tiles: Sequence[int], source: Tiles, tile: int) -> 
     x, pictures, repaint = moment.x.clone(), moment.pictures.clone(), moment.repaint.clone()
     x[rows], pictures[rows] = source.x[tile], source.pictures[tile]
     repaint[rows] = source.repaint[tile]
-    levels = _with(moment.levels, rows, source.levels[tile])
+    levels = with_value(moment.levels, rows, source.levels[tile])
     return dataclasses.replace(moment, x=x, pictures=pictures, repaint=repaint, levels=levels)
 
 
@@ -288,14 +290,12 @@ def paint(model: Model, moment: Tiles, tile: int, repaint: Tensor) -> Tiles:
 
 def lock(moment: Tiles, tile: int, locked: bool) -> Tiles:
     """Lock or unlock a tile."""
-    return dataclasses.replace(moment, locked=_with(moment.locked, [tile], locked))
+    return dataclasses.replace(moment, locked=with_value(moment.locked, [tile], locked))
 
 
-def _with(values: tuple, rows: Sequence[int], value: object) -> tuple:  # type: ignore[type-arg]
-    changed = list(values)
-    for row in rows:
-        changed[row] = value
-    return tuple(changed)
+def with_value(values: tuple[Value, ...], rows: Sequence[int], value: Value) -> tuple[Value, ...]:
+    """The values of all tiles, with another one for some."""
+    return tuple(value if row in rows else old for row, old in enumerate(values))
 
 
 def _noise(moment: Tiles, tiles: Sequence[int]) -> Noise:
