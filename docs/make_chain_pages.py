@@ -43,7 +43,7 @@ class BrokenKernel(ContinuousKernel):
     """The continuous kernel without its cap, keeping w^1.1 of x where the variance is that of w."""
 
     def transition(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: Lag
     ) -> Distribution:
         """p(y|x), wrong on purpose."""
         b_x, b_y = expand(level_x, x), expand(level_y, x)

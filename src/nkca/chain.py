@@ -10,7 +10,7 @@ from nkca.denoisers.condition import Condition, Conditioned
 from nkca.denoisers.contract import Denoiser
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.kernels.averaged_noise import averaged_step, first_draw
-from nkca.kernels.contract import Kernel
+from nkca.kernels.contract import Kernel, Lag
 from nkca.noise import Noise
 
 
@@ -23,12 +23,18 @@ class Chain:
         denoiser: gives p(z|x).
         lag: w, in [0, 1): how much of x a step keeps.
         averages_noise: steps share noise, see `nkca.kernels.averaged_noise`; continuous states only.
+        pace: how much of a step each pixel makes, in (0, 1], broadcastable to x; None: whole steps.
     """
 
     kernel: Kernel
     denoiser: Denoiser
     lag: float
     averages_noise: bool = False
+    pace: Tensor | None = None
+
+    @property
+    def _lag(self) -> Lag:
+        return self.lag if self.pace is None else 1 - self.pace * (1 - self.lag)
 
     def believe(self, x: Tensor, level_x: Tensor) -> Posterior:
         """p(z|x) for states x (B, C, H, W) at levels (B,): one denoiser evaluation."""
@@ -36,7 +42,7 @@ class Chain:
 
     def move(self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior) -> Distribution:
         """p(y|x) of a transition from states x (B, C, H, W) at ``level_x`` (B,) to ``level_y`` (B,)."""
-        return self.kernel.transition(x, level_x, level_y, p_z, self.lag)
+        return self.kernel.transition(x, level_x, level_y, p_z, self._lag)
 
     def step(
         self,
@@ -59,8 +65,8 @@ class Chain:
             return self.move(x, *levels, p_z).sample(noise), None
         z, fresh = p_z.mean, noise.normal(x)
         if carried is None:
-            carried = first_draw(x, levels[0], z, self.lag, noise.normal(x))
-        return averaged_step(x, levels, z, self.lag, (carried, fresh)), fresh
+            carried = first_draw(x, levels[0], z, self._lag, noise.normal(x))
+        return averaged_step(x, levels, z, self._lag, (carried, fresh)), fresh
 
     def conditioned(self, *conditions: Condition) -> "Chain":
         """The chain whose every p(z|x) is also conditioned on ``conditions``."""

@@ -21,7 +21,7 @@ from nkca.distributions.image_list import ImageList
 from nkca.errors import InputError
 from nkca.kernels.categorical import CategoricalKernel, push_scramble
 from nkca.kernels.continuous import ContinuousKernel, push_affine
-from nkca.kernels.contract import Kernel
+from nkca.kernels.contract import Kernel, Lag
 from nkca.levels import expand
 from nkca.metrics.extractors.contract import Description, Features
 from nkca.models.model import Model
@@ -54,7 +54,7 @@ class Wrapped:
         return self.base.add_noise(z, noise_level)
 
     def transition_given(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: Lag
     ) -> Factored:
         return self.base.transition_given(x, level_x, level_y, z, lag)
 
@@ -65,7 +65,7 @@ class Wrapped:
         return self.base.loss_floor(noise_level, lag)
 
     def transition(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: Lag
     ) -> Distribution:
         return self.base.transition(x, level_x, level_y, p_z, lag)
 
@@ -77,7 +77,7 @@ class OtherLag(Wrapped):
     power: float = 1.1
 
     def transition(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: Lag
     ) -> Distribution:
         b_x, b_y, w, kept = expand(level_x, x), expand(level_y, x), lag, lag**self.power
         if x.is_floating_point():
@@ -105,7 +105,7 @@ class Moving(Wrapped):
     """Pictures move to the right: keeps data that are alike everywhere, but is not reversible."""
 
     def transition(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: Lag
     ) -> Distribution:
         return Shifted(self.base.transition(x, level_x, level_y, p_z, lag))
 

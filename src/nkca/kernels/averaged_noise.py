@@ -21,24 +21,24 @@ At the start of a walk no step has drawn an r. As r is a share rho = sqrt((1 - w
     r = rho (x - a D) / sqrt(b) + sqrt(1 - rho²) N(0, 1)
 """
 
-import math
 
 from torch import Tensor
 
 from nkca.kernels.continuous import MIN_NOISE_LEVEL, signal
+from nkca.kernels.contract import Lag
 from nkca.levels import expand
 
 
-def first_draw(x: Tensor, level_x: Tensor, z: Tensor, lag: float, normal: Tensor) -> Tensor:
+def first_draw(x: Tensor, level_x: Tensor, z: Tensor, lag: Lag, normal: Tensor) -> Tensor:
     """The r of states x (B, C, H, W) that no step led to; ``normal`` is N(0, 1) as x."""
     b = expand(level_x, x).clamp(min=MIN_NOISE_LEVEL)
     share = (1 - lag) / 2
     noise_in_x: Tensor = (x - signal(b) * z) / b.sqrt()
-    return math.sqrt(share) * noise_in_x + math.sqrt(1 - share) * normal
+    return share**0.5 * noise_in_x + (1 - share) ** 0.5 * normal
 
 
 def averaged_step(
-    x: Tensor, levels: tuple[Tensor, Tensor], z: Tensor, lag: float, draws: tuple[Tensor, Tensor]
+    x: Tensor, levels: tuple[Tensor, Tensor], z: Tensor, lag: Lag, draws: tuple[Tensor, Tensor]
 ) -> Tensor:
     """The state y after x, float (B, C, H, W).
 

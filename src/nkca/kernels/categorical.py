@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nkca.distributions.categorical import Categorical, PointLevels, Scramble
 from nkca.distributions.contracts import Distribution, Posterior, Pushable
+from nkca.kernels.contract import Lag
 from nkca.levels import expand
 
 
@@ -38,14 +39,14 @@ class CategoricalKernel:
         return Scramble(b, torch.zeros_like(b), z, PointLevels(z), self.num_classes)
 
     def transition_given(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: Lag
     ) -> Scramble:
         """p(y|x, z), the ansatz with the lag cap; arguments as in `transition`, z as x."""
         e, w = _ansatz(x, level_x, level_y, lag)
         return Scramble(e, w, x, PointLevels(z), self.num_classes)
 
     def transition(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: Lag
     ) -> Distribution:
         """p(y|x), Eq. 27 with the lag cap: x int64 (B, C, H, W) in 0..K, levels (B,), lag in [0, 1].
 
@@ -86,7 +87,7 @@ def push_scramble(
     )
 
 
-def _ansatz(x: Tensor, level_x: Tensor, level_y: Tensor, lag: float) -> tuple[Tensor, Tensor]:
+def _ansatz(x: Tensor, level_x: Tensor, level_y: Tensor, lag: Lag) -> tuple[Tensor, Tensor]:
     """The probabilities e of "scrambled" and w of x, for levels (B,)."""
     b_x, b_y = expand(level_x, x), expand(level_y, x)
     w = (b_y / b_x).clamp(max=lag)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from nkca.distributions.contracts import Distribution, Posterior, Pushable
 from nkca.distributions.normal import Normal
+from nkca.kernels.contract import Lag
 from nkca.levels import expand
 
 MIN_NOISE_LEVEL = 1e-7  # levels are clamped to it, so that variances stay positive
@@ -73,14 +74,14 @@ class ContinuousKernel:
         return Normal(signal(b) * z, b.sqrt())
 
     def transition_given(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: Lag
     ) -> Normal:
         """p(y|x, z), the ansatz with the lag cap; arguments as in `transition`, z as x."""
         shift, scale, variance = _ansatz(x, level_x, level_y, lag)
         return Normal(shift + scale * z, variance.sqrt())
 
     def transition(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: Lag
     ) -> Distribution:
         """p(y|x), Eq. 19 with the lag cap: x float (B, C, H, W), levels (B,), lag in [0, 1].
 
@@ -115,9 +116,7 @@ def push_affine(p_z: Posterior, shift: Tensor, scale: Tensor, variance: Tensor) 
     )
 
 
-def _ansatz(
-    x: Tensor, level_x: Tensor, level_y: Tensor, lag: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _ansatz(x: Tensor, level_x: Tensor, level_y: Tensor, lag: Lag) -> tuple[Tensor, Tensor, Tensor]:
     """Shift, scale of z and variance of y, for levels (B,)."""
     b_x = expand(level_x, x).clamp(min=MIN_NOISE_LEVEL)
     b_y = expand(level_y, x).clamp(min=MIN_NOISE_LEVEL)

@@ -1,10 +1,15 @@
 """The contract of noise kernels: p(x|z), p(y|x, z), and p(y|x) for a posterior p(z|x)."""
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
 from nkca.distributions.contracts import Distribution, Factored, Posterior
+
+Lag: TypeAlias = float | Tensor
+"""w in [0, 1]: how much of x a step keeps; a tensor (broadcastable to x) gives each pixel one of its own.
+
+Given z the pixels of y are independent, so each may have its own w: the law stays."""
 
 
 class Kernel(Protocol):
@@ -20,13 +25,13 @@ class Kernel(Protocol):
         ...
 
     def transition_given(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, z: Tensor, lag: Lag
     ) -> Factored:
         """p(y|x, z), as `transition` for a posterior that is certain of z (B, C, H, W)."""
         ...
 
     def transition(
-        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: float
+        self, x: Tensor, level_x: Tensor, level_y: Tensor, p_z: Posterior, lag: Lag
     ) -> Distribution:
         """p(y|x): from states x at ``level_x`` (B,) to ``level_y`` (B,), with lag in [0, 1].
 

@@ -10,7 +10,7 @@ from nkca.errors import InputError
 from nkca.live.chains.arrangements import FAN_LEVELS, mixture
 from nkca.live.chains.events import Discard, Event, Fan, Level, Lock, MakeSteps, Mix, Paint, Undo
 from nkca.live.chains.explorer import Explorer
-from nkca.live.web.frames import mask_bits
+from nkca.live.chains.masks import pace_text
 from nkca.noise import Noise
 
 TILES = 12
@@ -103,7 +103,7 @@ def test_what_cannot_be_mixed() -> None:
     mask[0] = True
     cases: list[tuple[list[Event], str]] = [
         ([Fan(0), Mix(0, 11)], "different levels"),
-        ([Paint(2, mask_bits(mask)), Mix(2, 3)], "hold pixels"),
+        ([Paint(2, pace_text(255 * mask)), Mix(2, 3)], "hold pixels"),
         ([Lock(tile, locked=True) for tile in range(10)] + [Mix(10, 11)], "needs 3 tiles"),
         ([Lock(tile, locked=True) for tile in range(12)] + [Fan(0)], "needs 1 tile that"),
         ([Mix(0, 12)], "there are 12 tiles"),

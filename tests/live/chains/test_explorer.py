@@ -48,9 +48,9 @@ from nkca.live.chains.events import (
     Undo,
 )
 from nkca.live.chains.explorer import NOTED_EVERY, Explorer, Setup
+from nkca.live.chains.masks import pace_text
 from nkca.live.chains.state import MAX_RECENT, ExpiredError
 from nkca.live.chains.tiles import Tiles
-from nkca.live.web.frames import mask_bits
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
@@ -62,7 +62,7 @@ def now(explorer: Explorer) -> Tiles:
 
 
 def bits(mask: Tensor) -> str:
-    return mask_bits(mask)
+    return pace_text(255 * mask)
 
 
 def half() -> Tensor:

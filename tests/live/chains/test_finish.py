@@ -11,7 +11,7 @@ from torch import Tensor
 from nkca.live.chains.events import Keep, Level, MakeSteps, Paint, Start
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.chains.finish import STEPS, finish
-from nkca.live.web.frames import mask_bits
+from nkca.live.chains.masks import pace_text
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
@@ -73,7 +73,7 @@ def test_held_pixels_are_those_of_the_picture(space: str) -> None:
     steps(explorer, 2)
     mask = torch.zeros(4, 6, dtype=torch.bool)
     mask[:, 3:] = True
-    explorer.apply([Paint(2, mask_bits(mask))])
+    explorer.apply([Paint(2, pace_text(255 * mask))])
     held = explorer.state.moment.pictures[2, :, :, :3].clone()
     steps(explorer, 3)
     finished = finish(explorer.model, explorer.state.moment, [2])[0]
@@ -104,7 +104,7 @@ def test_painting_a_finished_picture_holds_its_pixels() -> None:
     tile = differs.index(True)
     mask = torch.zeros(4, 6, dtype=torch.bool)
     mask[0, 0] = True
-    explorer.apply([Paint(tile, mask_bits(mask), finished=True)])
+    explorer.apply([Paint(tile, pace_text(255 * mask), finished=True)])
     assert torch.equal(explorer.state.moment.pictures[tile], finished[tile])
     explorer.apply([MakeSteps(3)])
     shown = explorer.state.moment.pictures[tile]

@@ -576,7 +576,7 @@ def test_every_error_becomes_a_response(
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr("nkca.live.chains.explorer.tiles.step", fail)
+        broken.setattr("nkca.live.chains.explorer.walking.step", fail)
         got = answer(app, turn(seen=before["version"], steps=1))
     assert got.status == status
     assert said in got.json["error"]

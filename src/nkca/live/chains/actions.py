@@ -3,13 +3,10 @@
 Only a restart from noise evaluates the denoiser, to compute the pictures that it shows.
 """
 
-import base64
-import binascii
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +14,7 @@ from nkca.config.image_size import describe
 from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import InputError
-from nkca.live.chains import arrangements, events, shelf, tiles
+from nkca.live.chains import arrangements, colour, events, masks, shelf, starting, tiles
 from nkca.live.chains.choices import choice_of, offer
 from nkca.live.chains.finish import finish
 from nkca.live.chains.recording import Recording
@@ -60,6 +57,8 @@ def act(
             return _start(model, state, event)
         case events.Paint():
             return _paint(model, state, event)
+        case events.Colour():
+            return _colour(model, state, event)
         case events.Keep():
             return shelf.keep(model, state, event)
         case events.Fan():
@@ -99,11 +98,11 @@ def _restart(
 ) -> ExplorerState:
     started = tiles.reseeded(state.moment, event.seed)
     if event.source == "noise":
-        started = tiles.from_noise(model, started, started.free)
+        started = starting.from_noise(model, started, started.free)
     elif images is None:
         raise InputError("no images were given to restart from")
     else:
-        started = tiles.from_images(
+        started = starting.from_images(
             model, started, image_per_tile(images, started.free), started.free
         )
     return state.acted(started, f"restart from {event.source}")
@@ -113,14 +112,14 @@ def _start(model: Model, state: ExplorerState, event: events.Start) -> ExplorerS
     present = state.moment
     rows = present.free if event.tile is None else [event.tile]
     image = read_exact_image(event.image, model.data_shape, reader_for(model.pixels))
-    moved = tiles.from_images(model, present, image_per_tile(image, rows), rows)
+    moved = starting.from_images(model, present, image_per_tile(image, rows), rows)
     where = "all tiles" if event.tile is None else f"tile {event.tile + 1}"
     return _stopped(state.acted(moved, f"a picture to {where}"))
 
 
 def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerState:
     _, height, width = model.data_shape
-    mask = _mask(event.mask, height, width)
+    pace = masks.parse_pace(event.mask, height, width)
     seen = state.seen(event.seen)
     if event.finished:
         pictures = seen.pictures.clone()
@@ -128,8 +127,13 @@ def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerS
         seen = dataclasses.replace(seen, pictures=pictures)
     as_seen = tiles.copy_tile(state.moment, [event.tile], seen, event.tile)
     return state.acted(
-        tiles.paint(model, as_seen, event.tile, mask), f"paint on tile {event.tile + 1}"
+        starting.paint(model, as_seen, event.tile, pace), f"paint on tile {event.tile + 1}"
     )
+
+
+def _colour(model: Model, state: ExplorerState, event: events.Colour) -> ExplorerState:
+    moved = colour.paint_colours(model, state.moment, state.seen(event.seen), event)
+    return _stopped(state.acted(moved, f"colour on tile {event.tile + 1}"))
 
 
 def _choose(model: Model, state: ExplorerState, event: events.Choose) -> ExplorerState:
@@ -156,7 +160,7 @@ def _discard(model: Model, state: ExplorerState, event: events.Discard) -> Explo
     present, tile = state.moment, event.tile
     rows = [row for row in present.free if (row == tile) != event.rest]
     if event.source is None:
-        moved = tiles.from_noise(model, present, rows)
+        moved = starting.from_noise(model, present, rows)
     else:
         moved = tiles.copy_tile(present, rows, present, event.source)
     what = f"all but tile {tile + 1}" if event.rest else f"tile {tile + 1}"
@@ -234,13 +238,6 @@ def image_per_tile(images: Tensor, rows: list[int]) -> Tensor:
     return images[torch.tensor([row % len(images) for row in rows], dtype=torch.long)]
 
 
-def _mask(text: str, height: int, width: int) -> Tensor:
-    bits = np.unpackbits(np.frombuffer(_bytes(text, "mask"), np.uint8))
-    if len(bits) != -(-height * width // 8) * 8:
-        raise InputError(f"event paint: the mask must have {height * width} bits, got {len(bits)}")
-    return torch.from_numpy(bits[: height * width].reshape(height, width)).bool()
-
-
 def read_exact_image(
     text: object, data_shape: tuple[int, int, int], reader: Reader = AS_PICTURES
 ) -> Tensor:
@@ -251,7 +248,7 @@ def read_exact_image(
     """
     _, height, width = data_shape
     try:
-        content = _bytes(text, "image")
+        content = masks.from_base64(text, "image")
         found = probe(content)
         if (found.width, found.height) != (width, height):
             raise InputError(
@@ -261,12 +258,3 @@ def read_exact_image(
     except InputError as error:
         raise InputError(f"cannot use the image: {error}") from None
     return picture.unsqueeze(0)
-
-
-def _bytes(text: object, what: str) -> bytes:
-    try:
-        if not isinstance(text, str):
-            raise ValueError("not text")
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"the {what} is not base64: {error}") from None

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from nkca.errors import InputError
-from nkca.live.chains.tiles import Tiles, copy_tile, predict, with_pictures
+from nkca.live.chains.tiles import Tiles, copy_tile
+from nkca.live.chains.walking import predict, with_pictures
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 

@@ -25,7 +25,8 @@ from torch import Tensor
 from nkca.chain import Chain
 from nkca.errors import InputError
 from nkca.live.chains.events import Choose
-from nkca.live.chains.tiles import Tiles, copy_tile, holding, predict, with_pictures, with_value
+from nkca.live.chains.tiles import Tiles, copy_tile, with_value
+from nkca.live.chains.walking import holding, predict, with_pictures
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 

@@ -2,8 +2,8 @@
 
 As JSON an event is ``{"do": name, field: value, ...}`` with exactly the fields of its class; ``name`` is
 the class attribute, so a class can be renamed without changing files. Tiles count from 0. ``seen`` is
-the version of the frame that the user was looking at; None is the newest. A mask is base64 of its bits,
-row by row, the first pixel in the highest bit.
+the version of the frame that the user was looking at; None is the newest. Masks are text as in
+`nkca.live.chains.masks`.
 """
 
 from collections.abc import Mapping
@@ -172,12 +172,32 @@ class Paint(Event):
     """Let the marked pixels of a tile change and hold the others; if none or all are marked, hold none.
 
     Args:
+        mask: which pixels change, and with bytes how much of a step each of them makes.
         finished: hold pixels of the finished picture, not of the denoised one.
     """
 
     name = "paint"
     tile: Tile
     mask: str
+    seen: Seen | None = None
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Colour(Event):
+    """Paint colours on a tile and noise it to a level, from which the chain makes them real.
+
+    Args:
+        strokes: a base64 PNG of the model's size, transparent where nothing is painted.
+        everywhere: on all unlocked tiles, each with noise of its own.
+        finished: paint on the finished picture, not on the denoised one.
+    """
+
+    name = "colour"
+    tile: Tile
+    strokes: str
+    level: Annotated[float, Within(0, 1)]
+    everywhere: bool = False
     seen: Seen | None = None
     finished: bool = False
 

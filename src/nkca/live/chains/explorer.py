@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nkca.live.chains import tiles
+from nkca.live.chains import starting, walking
 from nkca.live.chains.actions import act, image_per_tile
 from nkca.live.chains.events import Event, MakeSteps
 from nkca.live.chains.history import empty_history
 from nkca.live.chains.state import ExplorerState
-from nkca.live.chains.tiles import Prediction
+from nkca.live.chains.walking import Prediction
 from nkca.models.model import Model
 
 NOTED_EVERY = 64  # steps between moments that the history stores automatically
@@ -72,7 +72,7 @@ class Explorer:
         Costs one denoiser evaluation, two after some actions.
         """
         state, present = self.state, self.state.moment
-        moved, prediction = tiles.step(self.model, present, self._prediction, only)
+        moved, prediction = walking.step(self.model, present, self._prediction, only)
         history = state.history
         if present.step > 0 and present.step % NOTED_EVERY == 0:
             history = history.note(present)
@@ -99,7 +99,7 @@ class Explorer:
         images = setup.images
         if images is not None:
             images = image_per_tile(images, list(range(setup.batch_size)))
-        moment = tiles.first_tiles(
+        moment = starting.first_tiles(
             self.model,
             setup.batch_size,
             setup.seed,

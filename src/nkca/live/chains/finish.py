@@ -9,7 +9,8 @@ looking at finished pictures changes no chain.
 import torch
 from torch import Tensor
 
-from nkca.live.chains.tiles import Tiles, holding
+from nkca.live.chains.tiles import Tiles
+from nkca.live.chains.walking import holding
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 from nkca.sampling.ladders import LADDERS

@@ -1,6 +1,5 @@
 """A moment as the page shows it: an image of all tiles, a thumbnail, and JSON fields."""
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from nkca.live.chains.history import Entry, History
+from nkca.live.chains.masks import pace_text
 from nkca.live.chains.state import ExplorerState
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.export import name_of
@@ -138,13 +138,8 @@ def shelf_fields(state: ExplorerState) -> dict[str, Any]:
 
 
 def mask_fields(moment: Tiles) -> dict[str, Any]:
-    """The mask of each masked tile, 1 where pixels may change."""
-    return {"tiles": {str(tile): mask_bits(moment.repaint[tile]) for tile in moment.masked}}
-
-
-def mask_bits(repaint: Tensor) -> str:
-    """A bool mask as base64: row by row, the first pixel in the highest bit."""
-    return base64.b64encode(np.packbits(repaint.flatten().numpy()).tobytes()).decode()
+    """The mask of each masked tile."""
+    return {"tiles": {str(tile): pace_text(moment.pace[tile]) for tile in moment.masked}}
 
 
 def _stretched(pictures: Tensor) -> Tensor:

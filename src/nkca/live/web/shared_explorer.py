@@ -45,7 +45,7 @@ LISTS: Mapping[
 ] = {
     "history": (lambda state: state.history, lambda state: history_fields(state.history)),
     "shelf": (lambda state: state.shelf, shelf_fields),
-    "masks": (lambda state: state.moment.repaint, lambda state: mask_fields(state.moment)),
+    "masks": (lambda state: state.moment.pace, lambda state: mask_fields(state.moment)),
 }
 
 

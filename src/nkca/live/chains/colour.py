@@ -1,0 +1,85 @@
+"""Colours that a user paints on a picture, and that the chain then makes real.
+
+The painted picture is noised to a level: a state that the chain could be in if the picture were data. The
+higher the level, the more the chain changes of it, so that its steps lead from strokes to pictures like
+the data (Meng et al. 2022, SDEdit, arXiv 2108.01073, with a chain in place of the way down).
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nkca.config.image_size import describe
+from nkca.data.decode import probe
+from nkca.data.pillow import open_image
+from nkca.errors import InputError
+from nkca.live.chains import events
+from nkca.live.chains.finish import finish
+from nkca.live.chains.masks import from_base64
+from nkca.live.chains.tiles import Tiles, copy_tile, tile_noise, with_value
+from nkca.live.chains.walking import predict, with_pictures
+from nkca.models.model import Model
+
+
+def paint_colours(model: Model, present: Tiles, source: Tiles, event: events.Colour) -> Tiles:
+    """The moment in which a tile of ``source`` has the strokes of the event, and is at its level.
+
+    Raises:
+        InputError: if the level is below the model's lowest, or the strokes are no such picture.
+    """
+    if event.level < model.min_noise:
+        raise InputError(f"the noise level must be {model.min_noise:g} to 1, got {event.level:g}")
+    rows = present.free if event.everywhere else [event.tile]
+    if not rows:
+        raise InputError("all tiles are locked")
+    below = (
+        finish(model, source, [event.tile])[0] if event.finished else source.pictures[event.tile]
+    )
+    painted = over(below, event.strokes, model.data_shape)
+    moved = copy_tile(present, rows, source, event.tile)
+    pictures, x = moved.pictures.clone(), moved.x.clone()
+    pictures[rows] = painted
+    z = model.pixels.to_state(pictures[rows].to(model.device))
+    b = torch.full((len(rows),), event.level, device=model.device)
+    x[rows] = model.chain.kernel.add_noise(z, b).sample(tile_noise(present, rows))
+    levels = with_value(moved.levels, rows, event.level)
+    moved = dataclasses.replace(
+        moved,
+        x=x,
+        levels=levels,
+        pictures=pictures,
+        noise_level=event.level,
+        ahead=(),
+        change=None,
+    )
+    return with_pictures(model, moved, predict(model, moved, rows))
+
+
+def over(picture: Tensor, strokes: str, data_shape: tuple[int, int, int]) -> Tensor:
+    """A picture, uint8 (C, H, W), with strokes over it.
+
+    Args:
+        strokes: a base64 PNG of the model's size with alpha; pixels of alpha 128 or more are painted.
+
+    Raises:
+        InputError: if it is not such a file.
+    """
+    channels, height, width = data_shape
+    try:
+        content = from_base64(strokes, "picture of strokes")
+        found = probe(content)
+        if (found.height, found.width) != (height, width):
+            raise InputError(
+                f"expected {describe(height, width)}, got {describe(found.height, found.width)}"
+            )
+        with open_image(content) as image:
+            pixels = np.asarray(image.convert("RGBA"))
+            grey = np.asarray(Image.fromarray(pixels[..., :3].copy()).convert("L"))
+    except InputError as error:
+        raise InputError(f"cannot use the strokes: {error}") from None
+    colours = grey[..., None] if channels == 1 else pixels[..., :channels]
+    is_painted = torch.from_numpy(pixels[..., 3] >= 128)
+    return torch.where(is_painted, torch.from_numpy(colours.copy()).movedim(-1, 0), picture)
