@@ -25,6 +25,7 @@ from nkca.diagnostics.record import Judge
 from nkca.diagnostics.study import study_chain
 from nkca.distributions.contracts import Distribution, Posterior
 from nkca.kernels.continuous import ContinuousKernel, push_affine
+from nkca.kernels.contract import Lag
 from nkca.levels import expand
 from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.by_name import open_extractor

@@ -84,7 +84,7 @@ class OtherLag(Wrapped):
             scale = (1 - b_y) - (1 - b_x) * w
             return push_affine(p_z, shift=kept * x, scale=scale, variance=b_y - w**2 * b_x)
         e = (b_y - w * b_x) / (1 - w * b_x)
-        return push_scramble(p_z, e, torch.full_like(e, kept), x, K)
+        return push_scramble(p_z, e, kept * torch.ones_like(e), x, K)
 
 
 @dataclass(frozen=True)

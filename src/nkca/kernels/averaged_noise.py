@@ -21,7 +21,6 @@ At the start of a walk no step has drawn an r. As r is a share rho = sqrt((1 - w
     r = rho (x - a D) / sqrt(b) + sqrt(1 - rho²) N(0, 1)
 """
 
-
 from torch import Tensor
 
 from nkca.kernels.continuous import MIN_NOISE_LEVEL, signal

@@ -155,11 +155,11 @@ def test_pixels_of_a_higher_pace_move_more(space: str) -> None:
 # The colour brush
 
 
-def strokes(colour: int, columns: slice, alpha: int = 255) -> str:
-    """A PNG that is painted in some columns."""
-    pixels = np.zeros((*SHAPE[1:], 4), np.uint8)
-    pixels[:, columns] = (colour, colour, colour, alpha)
-    return png(pixels)
+def strokes(columns: slice, colour: int, level: float = 0.3, **more: bool) -> Colour:
+    """Some columns of tile 2 are painted."""
+    mask = torch.zeros(SHAPE[1:], dtype=torch.bool)
+    mask[:, columns] = True
+    return Colour(1, pace_text(255 * mask), png(np.full(SHAPE[1:], colour)), level, **more)
 
 
 def png(pixels: object) -> str:
@@ -175,7 +175,7 @@ def test_painted_colours_are_noised_to_the_level(space: str) -> None:
     explorer.apply([Level(0.3), MakeSteps(3), Lock(3, True)])
     before = explorer.state.moment
     mask = pace_text(graded(0, 0, 0, 0, 0, 255))
-    explorer.apply([Paint(1, mask), Colour(1, strokes(85, slice(2)), 0.2)])
+    explorer.apply([Paint(1, mask), strokes(slice(2), 85, 0.2)])
     after = explorer.state.moment
     assert after.levels == (0.3, 0.2, 0.3, 0.3)
     assert after.noise_level == 0.2
@@ -190,7 +190,7 @@ def test_painted_colours_are_noised_to_the_level(space: str) -> None:
         assert ((noised == z) | (noised == CLASSES)).all()
     assert torch.equal(after.x[[0, 2, 3]], before.x[[0, 2, 3]])
 
-    explorer.apply([Colour(1, strokes(170, slice(1)), 0.4, everywhere=True)])
+    explorer.apply([strokes(slice(1), 170, 0.4, everywhere=True)])
     everywhere = explorer.state.moment
     assert everywhere.levels == (0.4, 0.4, 0.4, 0.3)
     assert not torch.equal(everywhere.x[0], everywhere.x[2]), "each has noise of its own"
@@ -203,10 +203,11 @@ def test_a_chain_makes_painted_colours_real() -> None:
     """Strokes in the colours of a picture of the list, over most of another one: it becomes that one."""
     explorer = explorer_of(batch_size=40)
     one = ten_pictures()[4]
-    pixels = np.zeros((*SHAPE[1:], 4), np.uint8)
-    pixels[:, :5, :3], pixels[:, :5, 3] = one[0, :, :5, None].numpy(), 255
-    for drawn, expected in ((pixels, True), (np.zeros_like(pixels), False)):
-        explorer.apply([Colour(0, png(drawn), 0.15, everywhere=True), MakeSteps(1)])
+    most = torch.ones(SHAPE[1:], dtype=torch.bool)
+    most[:, 5] = False
+    for mask, expected in ((most, True), (~most, False)):
+        drawn = Colour(0, pace_text(255 * mask), png(one[0]), 0.15, everywhere=True)
+        explorer.apply([drawn, MakeSteps(1)])
         same = (explorer.state.moment.pictures == one).flatten(1).all(1).float().mean()
         assert (same > 0.9) == expected
         explorer.apply([Undo()])
@@ -215,20 +216,21 @@ def test_a_chain_makes_painted_colours_real() -> None:
 def test_strokes_that_cannot_be_used_are_refused() -> None:
     explorer = explorer_of()
     before = explorer.state
-    small = png(np.zeros((2, 2, 4)))
+    good = strokes(slice(1), 0)
     cases = (
-        ("%", 0.3, "the picture of strokes is not base64"),
-        (base64.b64encode(b"no picture").decode(), 0.3, "cannot use the strokes"),
-        (small, 0.3, r"expected 4x6 \(height x width\), got 2x2"),
-        (strokes(0, slice(1)), 0.001, "level must be 0.01 to 1"),
+        ({"image": "%"}, "the image is not base64"),
+        ({"image": base64.b64encode(b"no picture").decode()}, "cannot use the image"),
+        ({"image": png(np.zeros((2, 2)))}, r"expected 4x6 \(height x width\), got 2x2"),
+        ({"mask": "AAAA" * 3}, "24 bits, or as many bytes, got 9"),
+        ({"level": 0.001}, "level must be 0.01 to 1"),
     )
-    for text, level, message in cases:
+    for change, message in cases:
         with pytest.raises(InputError, match=message):
-            explorer.apply([Colour(1, text, level)])
+            explorer.apply([dataclasses.replace(good, **change)])
     assert explorer.state is before
     explorer.apply([Lock(tile, True) for tile in range(6)])
     with pytest.raises(InputError, match="all tiles are locked"):
-        explorer.apply([Colour(1, strokes(0, slice(1)), 0.3, everywhere=True)])
+        explorer.apply([dataclasses.replace(good, everywhere=True)])
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -237,9 +239,9 @@ def test_brushes_replay_to_the_bit(space: str) -> None:
     painted = [
         Paint(1, pace_text(graded(0, 26, 77, 153, 230, 255))),
         MakeSteps(3),
-        Colour(1, strokes(170, slice(2, 4)), 0.3, finished=True),
+        strokes(slice(2, 4), 170, finished=True),
         MakeSteps(3),
-        Colour(2, strokes(85, slice(2)), 0.25, everywhere=True),
+        strokes(slice(2), 85, 0.25, everywhere=True),
         MakeSteps(2),
     ]
     explorer.apply([Level(0.4), MakeSteps(2), *painted])

@@ -20,7 +20,7 @@ GOOD: list[dict[str, Any]] = [
     {"do": "keep", "tile": 3, "seen": 41, "finished": True},
     {"do": "lock", "tile": 3, "locked": False, "seen": None},
     {"do": "paint", "tile": 0, "mask": "", "seen": 0},
-    {"do": "colour", "tile": 3, "strokes": "aGk=", "level": 0.3, "everywhere": True},
+    {"do": "colour", "tile": 3, "mask": "aGk=", "image": "aGk=", "level": 0.3, "everywhere": True},
     {"do": "start", "tile": None, "image": "aGk="},
     {"do": "restart", "source": "images", "seed": 2**53 - 1},
     {"do": "jump", "to": 12},

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { Mask } from "../../../src/nkca/live/static/mask.js";
+import { FULL, Mask } from "../../../src/nkca/live/static/mask.js";
 
 /** A mask from rows of "#" (painted) and "." */
 function drawn(...rows) {
-  const cells = Uint8Array.from(rows.join(""), (letter) => Number(letter === "#"));
+  const cells = Uint8Array.from(rows.join(""), (letter) => FULL * Number(letter === "#"));
   return new Mask(rows[0].length, rows.length, cells);
 }
 
@@ -41,7 +41,7 @@ describe("as text", () => {
         const mask = new Mask(width, height);
         mask.cells.forEach((_, i) => {
           random = (random * 48271) % 0x7fffffff;
-          mask.cells[i] = random & 1;
+          mask.cells[i] = FULL * (random & 1);
         });
         const text = mask.toBase64();
         assert.equal(Buffer.from(text, "base64").length, Math.ceil((width * height) / 8));
@@ -51,6 +51,17 @@ describe("as text", () => {
         assert.equal(again.toBase64(), text);
       }
     }
+  });
+
+  it("has a byte for each pixel if some make parts of steps", () => {
+    const mask = new Mask(3, 2, Uint8Array.of(0, 255, 26, 128, 0, 0));
+    assert.equal(mask.toBase64(), bytes(0, 255, 26, 128, 0, 0));
+    assert.equal(mask.toBits(), bytes(0b01110000));
+    assert.ok(Mask.parse(3, 2, mask.toBase64()).equals(mask));
+    assert.ok(mask.holds);
+    assert.ok(new Mask(2, 1, Uint8Array.of(26, 255)).holds, "all are painted, one faintly");
+    mask.fill(77);
+    assert.deepEqual([...mask.cells], [77, 255, 26, 128, 77, 77]);
   });
 
   it("of a large picture has all bytes, including those above 127", () => {

@@ -10,18 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nkca.config.image_size import describe
 from nkca.data.categories import reader_for
-from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import InputError
 from nkca.live.chains import arrangements, colour, events, masks, shelf, starting, tiles
 from nkca.live.chains.choices import choice_of, offer
+from nkca.live.chains.exact_image import read_exact_image
 from nkca.live.chains.finish import finish
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.state import ExplorerState, labelled
 from nkca.live.chains.tiles import Tiles
 from nkca.models.model import Model
-from nkca.sampling.inputs import fit_content
 from nkca.sampling.ladders import LADDERS
 
 DRAG_VERSIONS = 16  # level changes at most so many versions apart are one action, one undo
@@ -236,25 +234,3 @@ _SIMPLE: dict[type[events.Event], Callable[[ExplorerState, Any], ExplorerState]]
 def image_per_tile(images: Tensor, rows: list[int]) -> Tensor:
     """One image for each tile, in turn: (N, C, H, W) -> (len(rows), C, H, W)."""
     return images[torch.tensor([row % len(images) for row in rows], dtype=torch.long)]
-
-
-def read_exact_image(
-    text: object, data_shape: tuple[int, int, int], reader: Reader = AS_PICTURES
-) -> Tensor:
-    """Decode a base64 image file of the model's size to uint8 (1, C, H, W).
-
-    Raises:
-        InputError: if it is not such a file.
-    """
-    _, height, width = data_shape
-    try:
-        content = masks.from_base64(text, "image")
-        found = probe(content)
-        if (found.width, found.height) != (width, height):
-            raise InputError(
-                f"expected {describe(height, width)}, got {describe(found.height, found.width)}"
-            )
-        picture, _ = fit_content(content, data_shape, reader)
-    except InputError as error:
-        raise InputError(f"cannot use the image: {error}") from None
-    return picture.unsqueeze(0)

@@ -7,18 +7,14 @@ the data (Meng et al. 2022, SDEdit, arXiv 2108.01073, with a chain in place of t
 
 import dataclasses
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from nkca.config.image_size import describe
-from nkca.data.decode import probe
-from nkca.data.pillow import open_image
 from nkca.errors import InputError
 from nkca.live.chains import events
+from nkca.live.chains.exact_image import read_exact_image
 from nkca.live.chains.finish import finish
-from nkca.live.chains.masks import from_base64
+from nkca.live.chains.masks import parse_pace
 from nkca.live.chains.tiles import Tiles, copy_tile, tile_noise, with_value
 from nkca.live.chains.walking import predict, with_pictures
 from nkca.models.model import Model
@@ -38,7 +34,7 @@ def paint_colours(model: Model, present: Tiles, source: Tiles, event: events.Col
     below = (
         finish(model, source, [event.tile])[0] if event.finished else source.pictures[event.tile]
     )
-    painted = over(below, event.strokes, model.data_shape)
+    painted = painted_over(below, event, model.data_shape)
     moved = copy_tile(present, rows, source, event.tile)
     pictures, x = moved.pictures.clone(), moved.x.clone()
     pictures[rows] = painted
@@ -58,28 +54,13 @@ def paint_colours(model: Model, present: Tiles, source: Tiles, event: events.Col
     return with_pictures(model, moved, predict(model, moved, rows))
 
 
-def over(picture: Tensor, strokes: str, data_shape: tuple[int, int, int]) -> Tensor:
-    """A picture, uint8 (C, H, W), with strokes over it.
-
-    Args:
-        strokes: a base64 PNG of the model's size with alpha; pixels of alpha 128 or more are painted.
+def painted_over(picture: Tensor, event: events.Colour, data_shape: tuple[int, int, int]) -> Tensor:
+    """A picture, uint8 (C, H, W), with the strokes of the event over it.
 
     Raises:
-        InputError: if it is not such a file.
+        InputError: if the strokes are not of the model's size, or no picture.
     """
-    channels, height, width = data_shape
-    try:
-        content = from_base64(strokes, "picture of strokes")
-        found = probe(content)
-        if (found.height, found.width) != (height, width):
-            raise InputError(
-                f"expected {describe(height, width)}, got {describe(found.height, found.width)}"
-            )
-        with open_image(content) as image:
-            pixels = np.asarray(image.convert("RGBA"))
-            grey = np.asarray(Image.fromarray(pixels[..., :3].copy()).convert("L"))
-    except InputError as error:
-        raise InputError(f"cannot use the strokes: {error}") from None
-    colours = grey[..., None] if channels == 1 else pixels[..., :channels]
-    is_painted = torch.from_numpy(pixels[..., 3] >= 128)
-    return torch.where(is_painted, torch.from_numpy(colours.copy()).movedim(-1, 0), picture)
+    _, height, width = data_shape
+    is_painted = parse_pace(event.mask, height, width) > 0
+    image = read_exact_image(event.image, data_shape)[0]
+    return torch.where(is_painted, image, picture)

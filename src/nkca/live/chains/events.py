@@ -188,14 +188,16 @@ class Colour(Event):
     """Paint colours on a tile and noise it to a level, from which the chain makes them real.
 
     Args:
-        strokes: a base64 PNG of the model's size, transparent where nothing is painted.
+        mask: which pixels are painted.
+        image: their colours, a base64 PNG of the model's size.
         everywhere: on all unlocked tiles, each with noise of its own.
         finished: paint on the finished picture, not on the denoised one.
     """
 
     name = "colour"
     tile: Tile
-    strokes: str
+    mask: str
+    image: str
     level: Annotated[float, Within(0, 1)]
     everywhere: bool = False
     seen: Seen | None = None

@@ -25,7 +25,7 @@ def parse_pace(text: str, height: int, width: int) -> Tensor:
         content = np.unpackbits(content)[:pixels] * np.uint8(FULL_PACE)
     elif len(content) != pixels:
         raise InputError(
-            f"event paint: the mask must have {pixels} bits, or as many bytes, got {len(content)} bytes"
+            f"the mask must have {pixels} bits, or as many bytes, got {len(content)} bytes"
         )
     return torch.from_numpy(content.reshape(height, width).copy())
 

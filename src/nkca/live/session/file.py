@@ -21,9 +21,9 @@ import torch
 
 from nkca.config.image_size import describe
 from nkca.errors import InputError
-from nkca.live.chains.actions import read_exact_image
 from nkca.live.chains.event_json import as_json, parse_event
 from nkca.live.chains.events import MAX_SEED, Event, MakeSteps
+from nkca.live.chains.exact_image import read_exact_image
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.models.model import Model
 from nkca.pictures.png import png_bytes

@@ -1,6 +1,6 @@
 // Starts the page: its layout, and what lies in front of it, dialogs and messages.
 
-import { Commands, startKeys } from "./commands.js";
+import { Commands, isOff, shortcuts } from "./commands.js";
 import { applyTheme, Button, Header, Icon, Lazy, Panel } from "./controls.js";
 import { Stage } from "./grid.js";
 import { effect, html, render, signal, useEffect, useRef } from "./preact.js";
@@ -20,6 +20,9 @@ const ERRORS = new Map([
   [401, "This page no longer has access. Open the address with the token again."],
   [503, "The server is busy. Retrying."],
 ]);
+const FIELDS = "input:not([type]), input[type=text], input[type=number], textarea, select, [contenteditable]";
+const PRESSABLE = "button:not(.tile), input[type=radio], input[type=checkbox], input[type=file]";
+const REPEATING = new Set(["arrowup", "arrowdown", "arrowleft", "arrowright", "+", "-", "."]);
 const RELEASED = "button:not(.tile), select, label, a, input[type=range], input[type=radio], input[type=checkbox], input[type=file]";
 
 /** The dialogs and messages in front of the page. */
@@ -221,6 +224,53 @@ function startFocus() {
     const control = target instanceof Element ? target.closest(RELEASED) : null;
     if (control && !control.matches("select")) release();
   });
+}
+
+/** @param {Commands} commands */
+function startKeys(commands) {
+  const table = Object.assign({}, ...shortcuts(commands).map(([, , runs]) => runs));
+  document.addEventListener("keydown", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.defaultPrevented || document.querySelector("dialog[open]:not(#zoom-dialog)")) return;
+    if (target.matches(FIELDS)) return void (event.key === "Escape" && target.blur());
+    if (isOff(commands, event) || isTheirs(event, target)) return;
+    const run = inGrid(event, target, commands) ?? table[chordOf(event)] ?? table[event.ctrlKey || event.metaKey || event.altKey ? "" : event.key.toLowerCase()] ?? digit(event, commands);
+    if (!run) return;
+    event.preventDefault();
+    if (!event.repeat || REPEATING.has(event.key.toLowerCase())) run(event.repeat);
+  });
+  document.addEventListener("keyup", (event) => {
+    if (event.key === " " && event.target instanceof Element && event.target.matches(".tile")) event.preventDefault();
+  });
+}
+
+/**
+ * Whether the key means something to the focused control, or to the dialog that is open.
+ *
+ * @param {KeyboardEvent} event
+ * @param {Element} target
+ */
+function isTheirs({ key }, target) {
+  if (key === "Escape") return document.querySelector("dialog[open]") !== null;
+  return key === " " ? target.matches(PRESSABLE) : (key === "ArrowLeft" || key === "ArrowRight") && target.matches("input");
+}
+
+/** @param {KeyboardEvent} event */
+function chordOf({ key, ctrlKey, metaKey, altKey, shiftKey }) {
+  const held = [(ctrlKey || metaKey) && "ctrl+", altKey && "alt+", shiftKey && /^[a-z]$/i.test(key) && "shift+"];
+  return held.filter(Boolean).join("") + key.toLowerCase();
+}
+
+/** @param {KeyboardEvent} event @param {Element} target @param {Commands} commands */
+function inGrid({ key, ctrlKey, metaKey, altKey }, target, commands) {
+  const rows = { ArrowUp: -1, ArrowDown: 1 }[key];
+  return rows && target.matches(".tile") && !(ctrlKey || metaKey || altKey) ? () => commands.moveRow(rows) : undefined;
+}
+
+/** @param {KeyboardEvent} event @param {Commands} commands */
+function digit({ code, key, shiftKey, ctrlKey, metaKey, altKey }, commands) {
+  const found = ctrlKey || metaKey || altKey ? null : (/^Digit(\d)$/.exec(code) ?? /^(\d)$/.exec(key));
+  return found && (() => commands.take(((Number(found[1]) + 9) % 10) + (shiftKey ? 10 : 0)));
 }
 
 /** @param {Commands} commands files that are dropped on the page or pasted into it */

@@ -11,9 +11,6 @@ export const MODES = /** @type {const} */ ([
   ["both", "Both", "Noisy left, clean right (V)"],
 ]);
 const MAX_NEW_SEED = 1_000_000;
-const FIELDS = "input:not([type]), input[type=text], input[type=number], textarea, select, [contenteditable]";
-const PRESSABLE = "button:not(.tile), input[type=radio], input[type=checkbox], input[type=file]";
-const REPEATING = new Set(["arrowup", "arrowdown", "arrowleft", "arrowright", "+", "-", "."]);
 
 export class Commands {
   annealSteps = 100;
@@ -164,6 +161,10 @@ export class Commands {
     if (tile !== null) this.front.open(import("./paint.js"), { commands: this, tile, mask }, () => tile);
   }
 
+  colour(tile = this.#picked()) {
+    if (tile !== null) this.front.open(import("./colour.js"), { commands: this, tile }, () => tile);
+  }
+
   /** @param {number | null} [tile] */
   zoom(tile = this.#picked()) {
     if (tile === null) return;
@@ -255,7 +256,8 @@ export const shortcuts = (commands) => [
   ["M", "mix it with the tile that is clicked next", { m: () => commands.startMix() }],
   ["X", "start it again; with Shift all others", { x: () => commands.discard(), "shift+x": () => commands.discard(true) }],
   ["L", "lock or unlock it", { l: () => commands.toggleLock() }],
-  ["P", "paint it", { p: () => commands.paint() }],
+  ["P", "paint which of its pixels change", { p: () => commands.paint() }],
+  ["B", "paint colours on it", { b: () => commands.colour() }],
   ["E", "enlarge it", { e: () => commands.zoom() }],
   ["O", "start from an image file", { o: () => document.getElementById("open-image")?.click() }],
   ["R", "restart from noise; with Shift a new seed", { r: () => commands.restart("noise"), "shift+r": () => commands.restartWithNewSeed() }],
@@ -269,24 +271,6 @@ export const shortcuts = (commands) => [
   ["?", "this help", { "?": () => commands.help() }],
 ];
 
-/** @param {Commands} commands */
-export function startKeys(commands) {
-  const table = Object.assign({}, ...shortcuts(commands).map(([, , runs]) => runs));
-  document.addEventListener("keydown", (event) => {
-    const target = /** @type {HTMLElement} */ (event.target);
-    if (event.defaultPrevented || document.querySelector("dialog[open]:not(#zoom-dialog)")) return;
-    if (target.matches(FIELDS)) return void (event.key === "Escape" && target.blur());
-    if (isOff(commands, event) || isTheirs(event, target)) return;
-    const run = inGrid(event, target, commands) ?? table[chordOf(event)] ?? table[event.ctrlKey || event.metaKey || event.altKey ? "" : event.key.toLowerCase()] ?? digit(event, commands);
-    if (!run) return;
-    event.preventDefault();
-    if (!event.repeat || REPEATING.has(event.key.toLowerCase())) run(event.repeat);
-  });
-  document.addEventListener("keyup", (event) => {
-    if (event.key === " " && event.target instanceof Element && event.target.matches(".tile")) event.preventDefault();
-  });
-}
-
 /**
  * Whether the event is of a shortcut of a single letter, digit or sign, and these are turned off.
  *
@@ -295,35 +279,6 @@ export function startKeys(commands) {
  */
 export function isOff({ store }, { key, ctrlKey, metaKey }) {
   return key.length === 1 && key !== " " && !ctrlKey && !metaKey && !store.letters.value;
-}
-
-/**
- * Whether the key means something to the focused control, or to the dialog that is open.
- *
- * @param {KeyboardEvent} event
- * @param {Element} target
- */
-function isTheirs({ key }, target) {
-  if (key === "Escape") return document.querySelector("dialog[open]") !== null;
-  return key === " " ? target.matches(PRESSABLE) : (key === "ArrowLeft" || key === "ArrowRight") && target.matches("input");
-}
-
-/** @param {KeyboardEvent} event */
-function chordOf({ key, ctrlKey, metaKey, altKey, shiftKey }) {
-  const held = [(ctrlKey || metaKey) && "ctrl+", altKey && "alt+", shiftKey && /^[a-z]$/i.test(key) && "shift+"];
-  return held.filter(Boolean).join("") + key.toLowerCase();
-}
-
-/** @param {KeyboardEvent} event @param {Element} target @param {Commands} commands */
-function inGrid({ key, ctrlKey, metaKey, altKey }, target, commands) {
-  const rows = { ArrowUp: -1, ArrowDown: 1 }[key];
-  return rows && target.matches(".tile") && !(ctrlKey || metaKey || altKey) ? () => commands.moveRow(rows) : undefined;
-}
-
-/** @param {KeyboardEvent} event @param {Commands} commands */
-function digit({ code, key, shiftKey, ctrlKey, metaKey, altKey }, commands) {
-  const found = ctrlKey || metaKey || altKey ? null : (/^Digit(\d)$/.exec(code) ?? /^(\d)$/.exec(key));
-  return found && (() => commands.take(((Number(found[1]) + 9) % 10) + (shiftKey ? 10 : 0)));
 }
 
 /**

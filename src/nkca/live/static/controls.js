@@ -213,10 +213,9 @@ function PickCard({ commands }) {
       <${Button} id="discard" icon="close" label="Discard" letter="X" disabled=${none} title="Start this tile again (X); all others with Shift" run=${() => commands.discard()} />
     </div>
     <div class="row">
-      <${Button} id="lock" icon="lock" label=${locked ? "Unlock" : "Lock"} letter="L" disabled=${none} title="Exclude this tile from steps (L)" run=${() => commands.toggleLock()} />
+      <${Button} id="colour" icon="colour" label="Colour" letter="B" disabled=${none} title="Paint colours on this picture, which the chain makes real (B)" run=${() => commands.colour()} />
       <${Button} id="paint" icon="paint" label="Paint" letter="P" disabled=${none} title="Choose which pixels change and which are held (P)" run=${() => commands.paint()} />
-      <label class="button wide" title="Start from an image file: the picked tile, or all (O). You can also drop or paste one."><${Icon} name="image" /><span class="label">Image</span><kbd>O</kbd>
-        <${FileInput} id="open-image" accept="image/*" label="Start from an image file" take=${(/** @type {File[]} */ files) => commands.openFiles(files)} /></label>
+      <${Button} id="lock" icon="lock" label=${locked ? "Unlock" : "Lock"} letter="L" disabled=${none} title="Exclude this tile from steps (L)" run=${() => commands.toggleLock()} />
     </div>
   </section>`;
 }
@@ -243,6 +242,8 @@ function StartCard({ commands }) {
     <div class="head"><h2>Restart</h2></div>
     <div class="row">
       <${Button} id="restart-noise" label="From noise" letter="R" title="Restart all unlocked tiles from noise (R)" run=${() => commands.restart("noise")} />
+      <label class="button wide" title="Start from an image file: the picked tile, or all (O). You can also drop or paste one."><${Icon} name="image" /><span class="label">Image</span><kbd>O</kbd>
+        <${FileInput} id="open-image" accept="image/*" label="Start from an image file" take=${(/** @type {File[]} */ files) => commands.openFiles(files)} /></label>
       ${store.about.images > 0 && html`<${Button} id="restart-images" label="From images" letter="I" title="Restart all unlocked tiles from the given images (I)" run=${() => commands.restart("images")} />`}
     </div>
     <div class="row">

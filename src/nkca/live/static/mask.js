@@ -1,7 +1,8 @@
-// A mask over a picture: one bit for each pixel, set where the picture may change; how it is drawn.
+// What is painted over a picture, a number for each pixel: in a mask how much of a step it makes; how masks are drawn.
 
 import { penOf } from "./grid.js";
 
+export const FULL = 255; // a whole step
 const PAINTED = [255, 92, 51];
 const FINE_PX = 512; // approximate resolution of the hatching
 
@@ -9,7 +10,7 @@ export class Mask {
   /**
    * @param {number} width
    * @param {number} height
-   * @param {Uint8Array} [cells]
+   * @param {Uint8Array | Uint16Array} [cells] 0: not painted
    */
   constructor(width, height, cells = new Uint8Array(width * height)) {
     this.width = width;
@@ -20,18 +21,25 @@ export class Mask {
   /**
    * @param {number} width
    * @param {number} height
-   * @param {string} text row by row, the first pixel in the highest bit, base64
+   * @param {string} text row by row, base64: bits, the first pixel in the highest, or bytes
    */
   static parse(width, height, text) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const cells = new Uint8Array(width * height);
-    cells.forEach((_, i) => (cells[i] = (bytes[i >> 3] >> (7 - (i & 7))) & 1));
+    if (bytes.length === Math.ceil(cells.length / 8)) cells.forEach((_, i) => (cells[i] = FULL * ((bytes[i >> 3] >> (7 - (i & 7))) & 1)));
+    else cells.set(bytes);
     return new Mask(width, height, cells);
   }
 
+  /** As bytes if some pixels make parts of steps, else as bits. */
   toBase64() {
+    return this.cells.some((cell) => cell > 0 && cell < FULL) ? bytesToBase64(Uint8Array.from(this.cells)) : this.toBits();
+  }
+
+  /** Whether each pixel is painted. */
+  toBits() {
     const bytes = new Uint8Array(Math.ceil(this.cells.length / 8));
-    this.cells.forEach((cell, i) => (bytes[i >> 3] |= cell << (7 - (i & 7))));
+    this.cells.forEach((cell, i) => (bytes[i >> 3] |= Number(cell > 0) << (7 - (i & 7))));
     return bytesToBase64(bytes);
   }
 
@@ -45,13 +53,14 @@ export class Mask {
   }
 
   get painted() {
-    return this.cells.reduce((sum, cell) => sum + cell, 0);
+    let count = 0;
+    for (const cell of this.cells) count += Number(cell > 0);
+    return count;
   }
 
-  /** Whether some pixels are held: not if none or all are painted. */
+  /** Whether some pixels are held or make less than whole steps: not if none or all are painted. */
   get holds() {
-    const { painted } = this;
-    return painted > 0 && painted < this.cells.length;
+    return this.painted > 0 && this.cells.some((cell) => cell < FULL);
   }
 
   clear() {
@@ -59,7 +68,12 @@ export class Mask {
   }
 
   invert() {
-    this.cells.forEach((cell, i) => (this.cells[i] = 1 - cell));
+    this.cells.forEach((cell, i) => (this.cells[i] = FULL - cell));
+  }
+
+  /** @param {number} value of all that is not painted */
+  fill(value) {
+    this.cells.forEach((cell, i) => (this.cells[i] = cell || value));
   }
 
   /**
@@ -68,7 +82,7 @@ export class Mask {
    * @param {{x: number, y: number}} from
    * @param {{x: number, y: number}} to
    * @param {number} size
-   * @param {0 | 1} value
+   * @param {number} value
    */
   stroke(from, to, size, value) {
     const count = Math.max(1, Math.ceil(2 * Math.hypot(to.x - from.x, to.y - from.y)));
@@ -81,7 +95,7 @@ export class Mask {
   /**
    * @param {{x: number, y: number}} at
    * @param {number} size
-   * @param {0 | 1} value
+   * @param {number} value
    */
   dab(at, size, value) {
     const radius = size / 2;
@@ -96,7 +110,7 @@ export class Mask {
   /**
    * @param {number} x
    * @param {number} y
-   * @param {0 | 1} value
+   * @param {number} value
    */
   #set(x, y, value) {
     if (x >= 0 && y >= 0 && x < this.width && y < this.height) this.cells[y * this.width + x] = value;
@@ -119,7 +133,7 @@ export function bytesToBase64(bytes) {
 export function maskSummary(mask, saved) {
   if (!mask.holds) return mask.painted ? "Everything is painted: the whole tile changes." : "Nothing is painted: the whole tile changes.";
   const percent = Math.max(1, Math.round((100 * mask.painted) / mask.cells.length));
-  return `${percent}% painted. ${saved ? "In use." : "Not in use yet."}`;
+  return `${percent}% painted${percent === 100 ? ", of less than full strength" : ""}. ${saved ? "In use." : "Not in use yet."}`;
 }
 
 /**
@@ -130,11 +144,11 @@ export function maskSummary(mask, saved) {
  * @param {number} opacity
  */
 export function drawPainted(element, mask, opacity) {
-  paintCells(element, mask, [...PAINTED, Math.round(255 * opacity)]);
+  paintCells(element, mask, (pace) => [...PAINTED, Math.round(pace * opacity)]);
 }
 
 /**
- * Hatch the held pixels.
+ * Hatch the held pixels, and fainter those that make parts of steps.
  *
  * @param {HTMLCanvasElement} element
  * @param {Mask | null} mask
@@ -152,7 +166,7 @@ export function drawHeld(element, mask, copies = 1) {
   context.globalCompositeOperation = "destination-out";
   context.imageSmoothingEnabled = false;
   const cells = document.createElement("canvas");
-  paintCells(cells, held, [0, 0, 0, 255]);
+  paintCells(cells, held, (pace) => [0, 0, 0, pace]);
   const width = element.width / copies;
   for (let i = 0; i < copies; i++) context.drawImage(cells, i * width, 0, width, element.height);
 }
@@ -160,12 +174,12 @@ export function drawHeld(element, mask, copies = 1) {
 /**
  * @param {HTMLCanvasElement} element
  * @param {Mask} mask
- * @param {number[]} colour
+ * @param {(cell: number) => ArrayLike<number>} colourOf what is painted: red, green, blue, alpha
  */
-function paintCells(element, mask, colour) {
+export function paintCells(element, mask, colourOf) {
   const image = new ImageData(mask.width, mask.height);
   mask.cells.forEach((cell, i) => {
-    if (cell) image.data.set(colour, 4 * i);
+    if (cell) image.data.set(colourOf(cell), 4 * i);
   });
   penOf(element, mask.width, mask.height).putImageData(image, 0, 0);
 }

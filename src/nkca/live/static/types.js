@@ -47,6 +47,7 @@
  * @property {boolean} rescale
  * @property {number} images
  * @property {boolean} categorical
+ * @property {number[][] | null} palette the colours of the model's pixels, of one to four channels; null: any
  * @property {boolean} mp4
  * @property {boolean} gif
  * @property {string} device
@@ -65,6 +66,7 @@
  *   | {do: "spread", tile: number, seen: number}
  *   | {do: "lock", tile: number, locked: boolean, seen: number}
  *   | {do: "paint", tile: number, mask: string, seen: number, finished: boolean}
+ *   | {do: "colour", tile: number, mask: string, image: string, level: number, everywhere: boolean, seen: number, finished: boolean}
  *   | {do: "start", tile: number | null, image: string}
  *   | {do: "restart", source: "noise" | "images", seed: number}
  *   | {do: "jump", to: number}
