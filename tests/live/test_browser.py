@@ -235,7 +235,7 @@ def test_level_run_pause_and_step(user: User, address: str) -> None:
     assert user.state["level"] == 0.5
     user.press("ArrowUp", "ArrowUp", "ArrowUp", "ArrowDown")
     user.wait(lambda: user.state["level"] == 0.52)
-    assert user.page.locator("#level-value").inner_text() == "0.52"
+    assert user.page.locator("#level-value").input_value() == "0.52"
     user.page.locator("#level").fill("0.3")
     user.wait(lambda: user.state["level"] == 0.3)
     before = user.tiles()

@@ -4,7 +4,7 @@ import { Commands, isOff, shortcuts } from "./commands.js";
 import { applyTheme, Button, Header, Icon, Lazy, Panel } from "./controls.js";
 import { Stage } from "./grid.js";
 import { effect, html, render, signal, useEffect, useRef } from "./preact.js";
-import { request, Store, tabMemory } from "./store.js";
+import { KEPT, request, Store, tabMemory } from "./store.js";
 
 /** @import { About, Action, Message, Opened } from "./types.js" */
 
@@ -273,7 +273,7 @@ function digit({ code, key, shiftKey, ctrlKey, metaKey, altKey }, commands) {
   return found && (() => commands.take(((Number(found[1]) + 9) % 10) + (shiftKey ? 10 : 0)));
 }
 
-/** @param {Commands} commands files that are dropped on the page or pasted into it */
+/** @param {Commands} commands files that are dropped on the page or pasted into it, and pictures of the shelf */
 function startFiles(commands) {
   const covered = () => document.querySelector("dialog[open]") !== null;
   /** @param {Event} event */
@@ -282,7 +282,8 @@ function startFiles(commands) {
   const mark = (cell) => document.querySelectorAll(".cell").forEach((other) => other.classList.toggle("target", other === cell));
   document.addEventListener("paste", ({ clipboardData }) => covered() || commands.openFiles([...(clipboardData?.files ?? [])]));
   document.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return;
+    if (![KEPT, "Files"].some((type) => event.dataTransfer?.types.includes(type))) return;
+    if (event.dataTransfer?.types.includes(KEPT) && !cellUnder(event)) return mark(null);
     event.preventDefault();
     if (!covered()) mark(cellUnder(event));
   });
@@ -291,7 +292,10 @@ function startFiles(commands) {
     event.preventDefault();
     mark(null);
     const face = /** @type {HTMLElement | null | undefined} */ (cellUnder(event)?.querySelector(".tile"));
-    if (!covered()) commands.openFiles([...(event.dataTransfer?.files ?? [])], face ? Number(face.dataset.tile) : null);
+    const tile = face ? Number(face.dataset.tile) : null;
+    const kept = event.dataTransfer?.getData(KEPT);
+    if (kept && tile !== null) commands.startFrom(kept, tile);
+    if (!kept && !covered()) commands.openFiles([...(event.dataTransfer?.files ?? [])], tile);
   });
 }
 

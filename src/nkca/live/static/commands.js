@@ -15,6 +15,8 @@ const MAX_NEW_SEED = 1_000_000;
 export class Commands {
   annealSteps = 100;
   /** @type {number | null} */
+  before = null; // the tile that was picked before this one
+  /** @type {number | null} */
   seed = null; // null: that of the present chains
 
   /** @param {import("./store.js").Store} store */
@@ -65,6 +67,7 @@ export class Commands {
   /** @param {number | null} tile */
   pick(tile) {
     if (tile !== null && tile >= this.store.about.batch) return;
+    if (!this.isPicked(tile)) this.before = this.store.now("picked") ?? this.before;
     this.#send(tile === null ? "No tile picked" : `Tile ${tile + 1} picked`, { do: "select", tile });
   }
 
@@ -120,7 +123,7 @@ export class Commands {
     else if (this.store.now("picked") !== null) this.pick(null);
   }
 
-  /** @param {number} tile */
+  /** @param {number | null} tile */
   isPicked(tile) {
     return this.store.now("picked") === tile;
   }
@@ -181,6 +184,16 @@ export class Commands {
   async openFiles(files, tile = null) {
     const images = files.length ? await this.front.loaded(import("./images.js")) : null;
     images?.openFiles(this, files, tile);
+  }
+
+  /** @param {"kiosk" | "slides"} kind */
+  show(kind) {
+    this.front.open(import("./show.js"), { commands: this, kind });
+  }
+
+  /** @param {string} address of a kept picture @param {number | null} [tile] where it was dropped */
+  async startFrom(address, tile = this.store.now("picked")) {
+    (await this.front.loaded(import("./images.js")))?.startFrom(this, address, tile);
   }
 
   help() {
@@ -258,7 +271,8 @@ export const shortcuts = (commands) => [
   ["L", "lock or unlock it", { l: () => commands.toggleLock() }],
   ["P", "paint which of its pixels change", { p: () => commands.paint() }],
   ["B", "paint colours on it", { b: () => commands.colour() }],
-  ["E", "enlarge it", { e: () => commands.zoom() }],
+  ["E", "enlarge it; then T, held, shows the tile picked before", { e: () => commands.zoom() }],
+  ["W", "walk in full screen", { w: () => commands.show("kiosk") }],
   ["O", "start from an image file", { o: () => document.getElementById("open-image")?.click() }],
   ["R", "restart from noise; with Shift a new seed", { r: () => commands.restart("noise"), "shift+r": () => commands.restartWithNewSeed() }],
   ["I", "restart from the given images", { i: () => commands.restart("images") }],
@@ -268,6 +282,7 @@ export const shortcuts = (commands) => [
   ["Y, Ctrl+Y, Ctrl+Shift+Z", "redo", { y: () => commands.redo(), "ctrl+y": () => commands.redo(), "shift+z": () => commands.redo(), "ctrl+shift+z": () => commands.redo() }],
   ["Alt+← →", "move a shelf picture that has the focus", {}],
   ["Delete", "remove a shelf picture that has the focus", {}],
+  ["U", "use the level of a picture or moment that has the focus", {}],
   ["?", "this help", { "?": () => commands.help() }],
 ];
 

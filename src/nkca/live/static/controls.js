@@ -135,13 +135,14 @@ function LevelCard({ commands }) {
   const left = store.now("annealing");
   const time = store.timeOf(left || steps);
   return html`<section class="card level-card">
-    <div class="head"><h2><label for="level">Noise level</label></h2><output id="level-value" for="level" aria-live="off">${store.now("level").toFixed(2)}</output></div>
+    <div class="head"><h2><label for="level">Noise level</label></h2>
+      <${NumberField} id="level-value" label="Noise level, as a number" step=${0.01} low=${store.about.min_level} high=${1} value=${store.now("level")} commands=${commands} set=${(/** @type {number} */ level) => commands.setLevel(level)} /></div>
     <${LevelSlider} id="level" commands=${commands} aria-describedby="level-ends" />
     <p id="level-ends" class="ends"><span>small changes</span><span class="keys-only"><kbd>−</kbd> <kbd>+</kbd></span><span>new pictures</span></p>
     <${PlotPlace} commands=${commands} />
     <div class="row anneal">
       <${Button} id="anneal" class="" icon="anneal" label=${left ? `${left} left` : "Anneal"} letter="A" title="Lower the noise level slowly to its minimum, then pause (A)" run=${() => commands.anneal()} />
-      <label>in <${Whole} id="anneal-steps" low=${1} high=${store.about.max_anneal} value=${steps} commands=${commands}
+      <label>in <${NumberField} id="anneal-steps" low=${1} high=${store.about.max_anneal} value=${steps} commands=${commands}
         set=${(/** @type {number} */ value) => setSteps((commands.annealSteps = value))} enter=${() => commands.anneal()} /> steps</label>
     </div>
     <p id="anneal-time">${time && `about ${time}`}</p>
@@ -170,26 +171,29 @@ export function Lazy({ when, load, children, ...rest }) {
 }
 
 /**
- * A field for a whole number. What is out of its range is put right, and that is said.
+ * A field for a number. What is out of its range is put right, and that is said.
  *
- * @param {{id: string, low: number, high: number, value: number, commands: Commands, set: (value: number) => void, enter: () => void}} props
+ * @param {{id: string, low: number, high: number, value: number, commands: Commands, set: (value: number) => void, step?: number, label?: string, enter?: () => void}} props
  */
-function Whole({ id, low, high, value, commands, set, enter }) {
+function NumberField({ id, low, high, value, commands, set, step = 1, label, enter }) {
   const input = /** @type {{current: HTMLInputElement}} */ (useRef(null));
-  useLayoutEffect(() => void (input.current.value = String(value)), [value]); // what is being typed stays
+  const text = (/** @type {number} */ number) => (step < 1 ? number.toFixed(2) : String(number));
+  const show = () => void (input.current.value = text(value));
+  useLayoutEffect(() => (step < 1 && document.activeElement === input.current ? undefined : show()), [value]); // what is being typed stays
   /** @param {{currentTarget: HTMLInputElement}} event */
   const take = ({ currentTarget: field }) => {
-    const given = Math.round(field.valueAsNumber);
+    const given = Number((step * Math.round(field.valueAsNumber / step)).toFixed(2));
     const taken = Number.isNaN(given) ? value : Math.min(high, Math.max(low, given));
-    if (given !== taken) commands.front.toast(`A whole number from ${low} to ${high.toLocaleString("en")} goes here: ${taken.toLocaleString("en")} is taken.`);
-    field.value = String(taken);
+    const kind = step < 1 ? "number" : "whole number";
+    if (given !== taken) commands.front.toast(`A ${kind} from ${low} to ${high.toLocaleString("en")} goes here: ${taken.toLocaleString("en")} is taken.`);
+    field.value = text(taken);
     set(taken);
   };
   /** @param {KeyboardEvent & {currentTarget: HTMLInputElement}} event */
   const press = (event) => {
-    if (event.key === "Enter") take(event), enter();
+    if (event.key === "Enter") take(event), enter?.();
   };
-  return html`<input id=${id} type="number" min=${low} max=${high} step="1" inputmode="numeric" ref=${input} onChange=${take} onKeyDown=${press} />`;
+  return html`<input id=${id} type="number" min=${low} max=${high} step=${step} inputmode=${step < 1 ? "decimal" : "numeric"} aria-label=${label} ref=${input} onChange=${take} onBlur=${show} onKeyDown=${press} />`;
 }
 
 /** @param {{commands: Commands}} props what can be done with the picked tile */
@@ -247,7 +251,7 @@ function StartCard({ commands }) {
       ${store.about.images > 0 && html`<${Button} id="restart-images" label="From images" letter="I" title="Restart all unlocked tiles from the given images (I)" run=${() => commands.restart("images")} />`}
     </div>
     <div class="row">
-      <label class="seed">Seed <${Whole} id="seed" low=${0} high=${Number.MAX_SAFE_INTEGER} value=${given} commands=${commands} set=${set} enter=${() => commands.restart("noise")} /></label>
+      <label class="seed">Seed <${NumberField} id="seed" low=${0} high=${Number.MAX_SAFE_INTEGER} value=${given} commands=${commands} set=${set} enter=${() => commands.restart("noise")} /></label>
       <${Button} id="new-seed" class="" icon="dice" label="New" title="Choose a new seed and restart from its noise (Shift+R)" run=${() => commands.restartWithNewSeed()} />
     </div>
   </section>`;

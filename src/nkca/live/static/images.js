@@ -26,14 +26,15 @@ export async function openFiles(commands, files, dropped) {
 }
 
 /**
- * Start the picked tile, or all, from a picture on the server.
+ * Start a tile, or all, from a picture on the server.
  *
  * @param {Commands} commands
  * @param {string} address
+ * @param {number | null} tile
  */
-export async function startFrom(commands, address) {
+export async function startFrom(commands, address, tile) {
   const response = await fetch(address).catch(() => null);
-  if (response?.ok) await startTiles(commands, await response.blob(), commands.store.now("picked"));
+  if (response?.ok) await startTiles(commands, await response.blob(), tile);
   else commands.front.toast("This picture could not be read.");
 }
 

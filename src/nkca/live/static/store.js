@@ -9,6 +9,7 @@ import { batch, computed, signal } from "./preact.js";
 const PAGE = Date.now();
 const KEY = "nkca-view";
 const LETTERS = "nkca-letters";
+export const KEPT = "application/x-nkca-kept"; // the type of the address of a shelf picture that is dragged
 const STEADY = 0.25; // a step that takes longer or shorter by this part changes what is told
 const REPLACED = "Another session has replaced the one shown here. If pictures were kept, Open session lists the old one.";
 

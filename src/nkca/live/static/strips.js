@@ -1,6 +1,8 @@
 // The film strip of past moments and the shelf of kept pictures.
 
+import { isOff } from "./commands.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./preact.js";
+import { KEPT } from "./store.js";
 
 /**
  * @import { Commands } from "./commands.js"
@@ -28,7 +30,7 @@ function useRoving(items) {
   const found = items.findIndex(({ id }) => id === current);
   const index = found < 0 ? (at.current < 0 ? items.length - 1 : Math.min(at.current, items.length - 1)) : found;
   const held = list.current?.contains(document.activeElement);
-  const focus = (/** @type {number} */ to) => list.current.querySelectorAll("button")[to]?.focus();
+  const focus = (/** @type {number} */ to) => /** @type {HTMLElement | undefined} */ (list.current.querySelectorAll("button:not(.use)")[to])?.focus();
   useLayoutEffect(() => {
     at.current = found < 0 ? -1 : index;
     if (held && !list.current.contains(document.activeElement)) focus(index);
@@ -43,8 +45,26 @@ function useRoving(items) {
   return { list, press, tabOf: (/** @type {number} */ id) => ({ tabindex: items[index]?.id === id ? 0 : -1, onFocus: () => setCurrent(id) }) };
 }
 
+/**
+ * @param {Commands} commands
+ * @param {KeyboardEvent} event
+ * @param {number} level of the picture that has the focus
+ * @returns {boolean} whether the event was about its level
+ */
+function usesLevel(commands, event, level) {
+  const uses = event.key.toLowerCase() === "u" && !event.ctrlKey && !event.metaKey && !isOff(commands, event);
+  if (uses) event.preventDefault(), commands.setLevel(level);
+  return uses;
+}
+
+/** @param {{commands: Commands, level: number}} props for a pointer; keys: U */
+function UseLevel({ commands, level }) {
+  return html`<button type="button" class="use" tabindex="-1" aria-hidden="true" title=${`Use level ${level.toFixed(2)} (U)`} onClick=${() => commands.setLevel(level)}>${level.toFixed(2)}</button>`;
+}
+
 /** @param {{commands: Commands}} props the line of moments, with each branch behind the moment that it left */
-export function FilmStrip({ commands: { store } }) {
+export function FilmStrip({ commands }) {
+  const { store } = commands;
   const { entries, position, branches } = store.lists.value.history;
   const order = useMemo(() => inOrder(entries, position, branches), [entries, position, branches]);
   const shown = order.filter(({ entry }) => entry !== null).map(({ entry }) => /** @type {Entry} */ (entry));
@@ -59,10 +79,10 @@ export function FilmStrip({ commands: { store } }) {
     if (!entry) return html`<li key="now" class="now" aria-current="step"><span>now</span></li>`;
     const text = `${entry.label}, step ${entry.step}, level ${entry.level.toFixed(2)}`;
     const aside = { past: "", future: " (undone)", branch: " (a branch)" }[kind];
-    return html`<li key=${`${store.session} ${entry.id}`} class=${[entry.automatic && "minor", kind].filter(Boolean).join(" ")}>
+    return html`<li key=${`${store.session} ${entry.id}`} class=${[entry.automatic && "minor", kind].filter(Boolean).join(" ")} onKeyDown=${(/** @type {KeyboardEvent} */ event) => usesLevel(commands, event, entry.level)}>
       <button type="button" class="frame" ...${tabOf(entry.id)} title=${text + aside} aria-label=${`Go to: ${text}${aside}`} onClick=${() => store.send({ do: "jump", to: entry.id })}>
         <${Thumbnail} address=${`/api/moments/${entry.id}.png?session=${store.session}`} loader=${loader} /><span>${nameOf(entry)}</span>
-      </button></li>`;
+      </button><${UseLevel} commands=${commands} level=${entry.level} /></li>`;
   });
   return html`<ol id="filmstrip" class="film" aria-label="Past moments" ref=${list} onKeyDown=${press}>${frames}</ol>`;
 }
@@ -123,12 +143,21 @@ export function Shelf({ commands }) {
   }, [items.length]);
   /** @param {KeyboardEvent} event @param {Kept} kept */
   const edit = (event, kept) => {
+    if (usesLevel(commands, event, kept.level)) return;
     const way = event.altKey ? { ArrowLeft: -1, ArrowRight: 1 }[event.key] : undefined;
     const removes = event.key === "Delete" || event.key === "Backspace";
     if (way === undefined && !removes) return;
     event.preventDefault();
     if (removes) removeKept(commands, kept);
     else moveKept(commands, kept.id, way ?? 0);
+  };
+  /** @param {DragEvent} event @param {Kept} kept to the desktop it is a file, to a tile its address */
+  const drag = ({ dataTransfer }, { id, name }) => {
+    dragged.current = id;
+    const address = new URL(keptPicture(id, store.session), location.href).href;
+    dataTransfer?.setData(KEPT, address);
+    dataTransfer?.setData("text/uri-list", address);
+    dataTransfer?.setData("DownloadURL", `image/png:${name}.png:${address}&download=1`);
   };
   /** @param {DragEvent} event @param {number} to */
   const drop = (event, to) => {
@@ -140,11 +169,11 @@ export function Shelf({ commands }) {
       const name = `${kept.name}: tile ${kept.tile + 1}, step ${kept.step}, level ${kept.level.toFixed(2)}`;
       const open = () => commands.front.open(import("./viewer.js"), { commands, kept: kept.id });
       return html`<li key=${`${store.session} ${kept.id}`} draggable=${true} onKeyDown=${(/** @type {KeyboardEvent} */ event) => edit(event, kept)}
-        onDragStart=${() => (dragged.current = kept.id)} onDragEnd=${() => (dragged.current = -1)}
+        onDragStart=${(/** @type {DragEvent} */ event) => drag(event, kept)} onDragEnd=${() => (dragged.current = -1)}
         onDragOver=${(/** @type {DragEvent} */ event) => dragged.current >= 0 && event.preventDefault()} onDrop=${(/** @type {DragEvent} */ event) => dragged.current >= 0 && drop(event, i)}>
         <button type="button" class="kept" ...${tabOf(kept.id)} title=${name} aria-label=${name} onClick=${open}>
           <${Thumbnail} address=${keptPicture(kept.id, store.session)} loader=${loader} />
-        </button></li>`;
+        </button><${UseLevel} commands=${commands} level=${kept.level} /></li>`;
     })}</ol>`;
 }
 

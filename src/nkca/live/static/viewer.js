@@ -1,8 +1,8 @@
 // The dialog that shows a kept picture in full size.
 
+import { isOff } from "./commands.js";
 import { Button, Icon } from "./controls.js";
 import { closeDialog, Dialog } from "./dialog.js";
-import { startFrom } from "./images.js";
 import { html, useEffect, useState } from "./preact.js";
 import { keptPicture, moveKept, removeKept } from "./strips.js";
 
@@ -26,6 +26,7 @@ export default function Viewer({ commands, kept, closed }) {
   /** @param {KeyboardEvent} event */
   const press = (event) => {
     const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key.toLowerCase() === "u" && !isOff(commands, event)) commands.setLevel(level);
     if (way === undefined) return;
     event.preventDefault();
     if (event.altKey) moveKept(commands, id, way);
@@ -42,8 +43,10 @@ export default function Viewer({ commands, kept, closed }) {
     <div class="row viewer-actions">
       <${Button} id="viewer-move-left" class="" label="Move left" disabled=${first} title="Move it to the left on the shelf (Alt and arrow left)" run=${() => moveKept(commands, id, -1)} />
       <${Button} id="viewer-move-right" class="" label="Move right" disabled=${last} title="Move it to the right on the shelf (Alt and arrow right)" run=${() => moveKept(commands, id, 1)} />
+      <${Button} id="viewer-level" class="" label=${`Use level ${level.toFixed(2)}`} title="The next steps go to the level of this picture (U)" run=${() => commands.setLevel(level)} />
+      <${Button} id="viewer-slides" class="" icon="run" label="Slideshow" title="All pictures of the shelf, in full screen" run=${leave(() => commands.show("slides"))} />
       <span class="spring"></span>
-      <${Button} id="viewer-start" class="" icon="image" label="Start from it" title="Start the picked tile, or all, from this picture" run=${leave(() => startFrom(commands, address))} />
+      <${Button} id="viewer-start" class="" icon="image" label="Start from it" title="Start the picked tile, or all, from this picture" run=${leave(() => commands.startFrom(address))} />
       <${Button} id="viewer-remove" class="" label="Remove" run=${leave(() => removeKept(commands, item))} />
       <a id="viewer-download" class="button primary" href=${`${address}&download=1`} download=${`${name}.png`}><${Icon} name="save" />Download</a>
     </div>
