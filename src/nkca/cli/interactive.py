@@ -86,6 +86,12 @@ logger = logging.getLogger("nkca")
 @click.option(
     "--token", is_flag=True, help="Admit only browsers that have the address with its token."
 )
+@click.option(
+    "--real",
+    metavar="DIR",
+    help="Real pictures, such as held-out ones (a folder, zip or tar): the page offers a test whether "
+    "a person tells them from the model's.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @device_options()
 def main(
@@ -96,6 +102,7 @@ def main(
     visualize: str,
     rescale: bool,
     session: Path | None,
+    real: str | None,
     **given: Any,
 ) -> None:
     """Explore the chains of the model in CKPT, a checkpoint file or a run's directory, in a browser.
@@ -107,6 +114,8 @@ def main(
     nkca-interactive runs/photos --session=cat.json    a session again
     """
     needs("starlette", "uvicorn")
+    from nkca.data.listing import list_images
+    from nkca.demo import measured_path
     from nkca.live.web.address import access_for, listen
     from nkca.live.web.autosave import Autosave
     from nkca.live.web.frames import View
@@ -116,11 +125,12 @@ def main(
     keep_freed_memory()
     wait_briefly()
     with messages(), signals_interrupt():
+        listing = None if real is None else list_images(measured_path(real))
         shared = _shared_explorer(session=session, **given)
         listener = listen(host, port)
         access = access_for(listener, host, token)
         saved = Autosave()
-        app = make_app(shared, Worker(), access, View(visualize, rescale), saved)
+        app = make_app(shared, Worker(), access, View(visualize, rescale), saved, listing)
         address = _announce(listener, access)
         opened = None if no_browser else _open_browser(address)
         _serve(app, listener)

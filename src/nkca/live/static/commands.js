@@ -186,6 +186,10 @@ export class Commands {
     images?.openFiles(this, files, tile);
   }
 
+  judge() {
+    if (this.store.about.real) this.front.open(import("./judge.js"), { commands: this });
+  }
+
   /** @param {"kiosk" | "slides"} kind */
   show(kind) {
     this.front.open(import("./show.js"), { commands: this, kind });
@@ -272,6 +276,7 @@ export const shortcuts = (commands) => [
   ["P", "paint which of its pixels change", { p: () => commands.paint() }],
   ["B", "paint colours on it", { b: () => commands.colour() }],
   ["E", "enlarge it; then T, held, shows the tile picked before", { e: () => commands.zoom() }],
+  ["J", "real or made? (with --real)", { j: () => commands.judge() }],
   ["W", "walk in full screen", { w: () => commands.show("kiosk") }],
   ["O", "start from an image file", { o: () => document.getElementById("open-image")?.click() }],
   ["R", "restart from noise; with Shift a new seed", { r: () => commands.restart("noise"), "shift+r": () => commands.restartWithNewSeed() }],

@@ -46,6 +46,7 @@
  * @property {Show} show
  * @property {boolean} rescale
  * @property {number} images
+ * @property {number} real pictures for "Real or made?"
  * @property {boolean} categorical
  * @property {number[][] | null} palette the colours of the model's pixels, of one to four channels; null: any
  * @property {boolean} mp4

@@ -3,6 +3,7 @@
 POST /api/turn, /api/fit, /api/session      events and steps; an image to the model's size; open a session
 GET  /api/sessions, POST /api/sessions/N    the saved sessions; open one
 GET  /api/about, and files to download      read only
+/api/trials/...                             see `nkca.live.web.trials`
 GET  /, /static/...                         the page
 """
 
@@ -21,6 +22,7 @@ from starlette.routing import Route
 from nkca.config.image_size import MAX_SIDE, describe
 from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
+from nkca.data.listing import Listing
 from nkca.errors import out_of_memory_advice
 from nkca.live.chains.events import MAX_ANNEAL, Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
@@ -42,6 +44,7 @@ from nkca.live.web.requests import (
 )
 from nkca.live.web.responses import file_response, json_response
 from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer, Turn, parse_turn
+from nkca.live.web.trials import trial_routes
 from nkca.live.web.worker import Worker
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
@@ -65,6 +68,7 @@ def make_app(
     access: Access,
     view: View | None = None,
     on_change: Callable[[SharedExplorer, bool], None] | None = None,
+    real: Listing | None = None,
 ) -> Starlette:
     """The ASGI app that serves a shared explorer.
 
@@ -73,8 +77,10 @@ def make_app(
         view: the initial view of every page.
         on_change: called in the worker with False after the shelf has changed, and with True before
             another session is loaded.
+        real: real pictures, for "Real or made?" (`nkca.live.web.trials`).
     """
     endpoints = _Endpoints(shared, worker, view or View(), on_change)
+    endpoints.real = 0 if real is None else len(real)
     routes = [
         Route("/", endpoints.page),
         Route("/static/{name}", endpoints.static),
@@ -87,6 +93,7 @@ def make_app(
         Route("/api/moments/{version}.png", endpoints.moment),
         Route("/api/kept/{item}.png", endpoints.kept),
         *(Route(f"/api/{name}", endpoints.download) for name in DOWNLOADS),
+        *(trial_routes(shared.model, real, worker) if real else []),
     ]
     guards = [Middleware(Guard, access), Middleware(UnexpectedErrors)]
     app = Starlette(routes=routes, middleware=guards, exception_handlers=ERRORS)
@@ -109,6 +116,7 @@ class _Endpoints:
         on_change: Callable[[SharedExplorer, bool], None] | None,
     ) -> None:
         self.shared, self.worker, self.view, self.on_change = shared, worker, view, on_change
+        self.real = 0  # pictures
         self.encoder = Worker(threads=2)
         self.bodies = Bodies()
         self.files = page_files()
@@ -130,7 +138,8 @@ class _Endpoints:
 
     def _facts(self) -> dict[str, Any]:
         about = about_fields(self.shared.model, self.shared.origin, self.now.session.setup)
-        return about | {"show": self.view.show, "rescale": self.view.rescale} | LIMITS
+        own = {"show": self.view.show, "rescale": self.view.rescale, "real": self.real}
+        return about | own | LIMITS
 
     async def turn(self, request: Request) -> Response:
         async with self.bodies.read(request, JSON, TURN_BYTES) as content:
