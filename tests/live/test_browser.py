@@ -1,5 +1,6 @@
 """The page in headless Chromium: user actions, and the resulting pixels."""
 
+import base64
 import contextlib
 import io
 import json
@@ -196,10 +197,19 @@ def user(chromium: Any) -> Iterator[User]:
 
 
 @pytest.fixture(scope="module")
-def server(checkpoint: Path) -> Iterator[str]:
+def server(checkpoint: Path, real: Path) -> Iterator[str]:
     """The address of a server that several tests share, each with a session of its own."""
-    with interactive(checkpoint) as address:
+    with interactive(checkpoint, f"--real={real}") as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures for "Real or made?"."""
+    folder = tmp_path_factory.mktemp("real")
+    for number in range(5):
+        Image.new("RGB", (SIDE, SIDE), (50 * number, 9, 9)).save(folder / f"{number}.png")
+    return folder
 
 
 @pytest.fixture
@@ -300,7 +310,7 @@ def test_pick_spread_lock_undo_and_restart(user: User, address: str) -> None:
     user.wait(lambda: all(equal(apart, user.tiles())))
     user.press("Control+y")
     user.wait(lambda: all(equal(before, user.tiles())))
-    user.page.locator("#filmstrip button").first.click()
+    user.page.locator("#filmstrip .frame").first.click()
     user.wait(lambda: user.state["history"]["position"] == 0)
 
     user.page.locator("#seed").fill("77")
@@ -426,7 +436,7 @@ def test_an_abandoned_future_is_a_branch_and_comes_back(user: User, address: str
     user.press("z")
     user.wait(lambda: user.state["can_redo"])
     user.press("5", "s")
-    branch = user.page.locator("#filmstrip .branch button")
+    branch = user.page.locator("#filmstrip .branch .frame")
     user.wait(lambda: branch.count() == 1)
     user.make_steps(1)
     other = user.tiles()
@@ -444,7 +454,7 @@ def test_looking_at_a_past_moment_loses_nothing(user: User, address: str) -> Non
         user.press(tile, "s")
         user.make_steps(1)
     last = user.tiles()
-    entries = user.page.locator("#filmstrip button").count()
+    entries = user.page.locator("#filmstrip .frame").count()
     assert entries == 3, "picks are no entries"
     user.press("z", "z", "z")
     user.wait(lambda: not user.state["can_undo"])
@@ -775,7 +785,7 @@ def test_a_picture_of_another_shape_is_not_cropped_silently(
     )
     for number, (name, words) in enumerate(pictures, 1):
         chooser.set_input_files(tmp_path / f"{name}.png")
-        user.until_shown("#filmstrip button", number)
+        user.until_shown("#filmstrip .frame", number)
         if words:
             toast.get_by_text(words).wait_for()
     assert toast.count() == 2
@@ -811,7 +821,15 @@ def test_the_shelf_is_one_tab_stop_and_pictures_move_and_go(user: User, address:
 AXE = Path(__file__).parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
 RUN_AXE = """async () => (await axe.run()).violations.map(
   ({id, nodes}) => `${id}: ${nodes.map(({target}) => target).join(", ")}`)"""
-VIEWS = {"": None, "p": "#paint-dialog", "e": "#zoom-dialog", "?": "#help-dialog"}
+VIEWS = {
+    "": None,
+    "p": "#paint-dialog",
+    "b": "#colour-dialog",
+    "e": "#zoom-dialog",
+    "w": "#show-dialog",
+    "j": "#judge-dialog",
+    "?": "#help-dialog",
+}
 SIZES = ((1280, 720), (768, 1024), (390, 844))
 
 
@@ -824,7 +842,7 @@ def test_axe_finds_nothing(chromium: Any, address: str, scheme: str) -> None:
     user = User(context.new_page()).open(address)
     user.page.evaluate(AXE.read_text())
     user.press("2", "k", "s")
-    user.wait(lambda: user.page.locator("#filmstrip button").count() == 1)
+    user.wait(lambda: user.page.locator("#filmstrip .frame").count() == 1)
     for width, height in SIZES:
         user.page.set_viewport_size({"width": width, "height": height})
         for key, dialog in VIEWS.items():
@@ -903,3 +921,117 @@ def test_finished_choose_fan_mix_discard_keep_and_replay(
     again = np.asarray(Image.open(tmp_path / "again" / "kept_0001.png"))
     assert np.array_equal(again, kept)
     assert (tmp_path / "again" / "choices.csv").read_text().splitlines() == lines
+
+
+def stroke(user: User, canvas: str, row: int) -> None:
+    """Paint a row of pixels."""
+    box = user.page.locator(canvas).bounding_box()
+    cell, mouse = box["width"] / SIDE, user.page.mouse
+    mouse.move(box["x"] + 0.5 * cell, box["y"] + (row + 0.5) * cell)
+    mouse.down()
+    mouse.move(box["x"] + (SIDE - 0.5) * cell, box["y"] + (row + 0.5) * cell, steps=8)
+    mouse.up()
+
+
+def test_brushes_are_painted_and_replayed(user: User, checkpoint: Path, tmp_path: Path) -> None:
+    with interactive(checkpoint) as address:
+        page = user.open(address).page
+        user.make_steps(2)
+        user.press("3", "p")
+        page.locator("#paint-dialog").wait_for()
+        page.locator("#brush-size").fill("1")
+        stroke(user, "#paint-canvas", 1)
+        page.locator("#strength").fill("30")
+        stroke(user, "#paint-canvas", 5)
+        page.locator("#paint-done").click()
+        user.until_is("masked", [2])
+        mask = np.frombuffer(base64.b64decode(user.state["masks"]["tiles"]["2"]), np.uint8)
+        rows = mask.reshape(SIDE, SIDE)
+        assert {row: set(rows[row].tolist()) for row in (0, 1, 5)} == {0: {0}, 1: {255}, 5: {77}}
+        held = user.tile(2)
+        user.make_steps(2)
+        same = (user.tile(2) == held).all((1, 2))
+        assert same.tolist() == [row not in (1, 5) for row in range(SIDE)]
+
+        user.press("2", "b")
+        page.locator("#colour-dialog").wait_for()
+        page.locator("#colour-any").evaluate(
+            """(field) => { field.value = "#ff8000"; field.dispatchEvent(new Event("change")); }"""
+        )
+        page.locator("#brush-size").fill("1")
+        stroke(user, "#colour-canvas", 4)
+        painted = np.array(page.evaluate(READ_CANVAS, "colour-canvas")).reshape(SIDE, SIDE, 4)
+        assert (painted[4] == [255, 128, 0, 255]).all()
+        assert not painted[:4].any()
+        page.locator("#colour-level").fill("0.25")
+        page.locator("#colour-all").click()
+        page.locator("#colour-dialog").wait_for(state="hidden")
+        user.wait(lambda: user.state["tile_levels"] == [0.25] * TILES)
+        assert user.state["level"] == 0.25
+        user.make_steps(1)
+        last = user.tiles()
+        (tmp_path / "session.json").write_bytes(user.download("#session-save"))
+    replay(checkpoint, tmp_path)
+    for number, pixels in enumerate(last):
+        again = Image.open(tmp_path / "again" / f"tile_{number + 1:04d}.png")
+        assert np.array_equal(np.asarray(again), pixels[..., :3])
+
+
+def test_look_compare_and_drag(user: User, address: str) -> None:
+    page = user.open(address).page
+    user.press("2", "k")
+    user.until_shown("#shelf .kept", 1)
+    kept = user.tile(1)
+    user.make_steps(1)
+    page.locator("#level-value").fill("0.26")
+    user.press("Enter")
+    user.until_is("level", 0.26)
+    user.press("Tab")
+    page.locator("#shelf .kept").focus()
+    user.press("u")
+    user.wait(lambda: user.state["level"] == user.state["shelf"]["items"][0]["level"])
+    page.locator("#shelf .kept").drag_to(page.locator('[data-tile="4"]'))
+    user.wait(lambda: np.array_equal(user.tile(4), kept))
+
+    user.press("3")
+    user.until_is("picked", 2)
+    user.press("6", "e")
+    page.locator("#zoom-dialog").wait_for()
+    title = page.locator("#zoom-title")
+    assert title.inner_text() == "Tile 6"
+    page.keyboard.down("t")
+    user.wait(lambda: title.inner_text() == "Tile 3")
+    shown = np.array(page.evaluate(READ_CANVAS, "zoom-picture"), np.uint8)
+    assert np.array_equal(shown.reshape(SIDE, SIDE, 4), user.tile(2))
+    page.keyboard.up("t")
+    user.wait(lambda: title.inner_text() == "Tile 6")
+    page.locator("#zoom-flip").click()
+    user.wait(lambda: title.inner_text() == "Tile 3")
+    page.locator("#zoom-full").click()
+    page.locator("#show-dialog").wait_for()
+    assert page.locator("#show-grid canvas").count() == TILES
+    user.wait(lambda: user.state["running"] and user.state["level"] == 0.3)
+    user.press("x")
+    user.until_shown("#show-dialog", 0)
+    user.pause()
+    page.locator("#shelf .kept").click()
+    page.locator("#viewer-slides").click()
+    page.locator("#show-picture").wait_for()
+    page.mouse.click(9, 9)
+    user.until_shown("#show-dialog", 0)
+    assert user.state["picked"] == 5, "the key and the click ended the views, no more"
+
+
+def test_real_or_made(user: User, address: str) -> None:
+    page = user.open(address).page
+    user.press("j")
+    page.locator("#judge-count").fill("3")
+    page.locator("#judge-begin").click()
+    for number, key in ((1, "ArrowLeft"), (2, "2"), (3, "1")):
+        page.get_by_text(f"Pair {number} of 3").wait_for()
+        user.press(key)
+    page.locator("#judge-result").wait_for()
+    result = json.loads(user.download("#judge-save"))
+    assert [one["answer"] for one in result["answers"]] == ["left", "right", "left"]
+    told = result["told_apart"]
+    assert f"{told} of 3 told apart" in page.locator("#judge-result").inner_text()

@@ -72,7 +72,7 @@ export function Header({ commands }) {
     <${Choice} id="speed" label="Speed limit" options=${SPEEDS} value=${limit === Infinity ? "max" : String(limit)} set=${(/** @type {string} */ value) => store.set({ limit: value === "max" ? Infinity : Number(value) })} />
     <${Choice} id="stride" label="Steps for each picture that is shown" options=${STRIDES} value=${String(stride)} set=${(/** @type {string} */ value) => store.set({ stride: Number(value) })} />
     <${Counts} commands=${commands} />
-    ${store.about.real > 0 && html`<${Button} id="judge" class="button" icon="zoom" label="Real or made?" aria-label="Real or made?" title="Do you tell the model's pictures from real ones? (J)" run=${() => commands.judge()} />`}
+    ${store.about.real > 0 && html`<${Button} id="judge" class="button" icon="mix" label="Real or made?" aria-label="Real or made?" title="Do you tell the model's pictures from real ones? (J)" run=${() => commands.judge()} />`}
     <a id="session-save" class="button" href="/api/session.json" download="session.json" title="Save this session as a file that can be replayed" aria-label="Save session"><${Icon} name="save" /><span class="label">Save session</span></a>
     <${Button} id="sessions" class="button" icon="open" label="Open session" aria-label="Open session" title="Open a saved session and replay it" run=${() => store.front.open(import("./sessions.js"), { commands })} />
     <${Button} id="theme" class="quiet" icon="theme" aria-label="Light or dark" title="Light or dark" run=${switchTheme} />
