@@ -229,6 +229,25 @@ def test_a_recording_is_an_animation(ask: Asked) -> None:
     assert getattr(Image.open(io.BytesIO(got.body)), "n_frames", 0) >= 2
 
 
+def test_a_recording_of_some_tiles_in_a_size(ask: Asked, shared: SharedExplorer) -> None:
+    ask(turn({"do": "record", "on": True}, STEP, STEP))
+    for tiles, shape in (("2", (3 * SHAPE[1], 3 * SHAPE[2])), ("0,2", (16, 2 * 18 + 6))):
+        got = ask(Ask(f"/api/recording.gif?tiles={tiles}&zoom=3"))
+        with Image.open(io.BytesIO(got.body)) as image:
+            assert (image.height, image.width) == shape
+            image.seek(getattr(image, "n_frames", 1) - 1)
+            last = np.asarray(image.convert("L"))
+    large = shared.explorer.state.moment.pictures[[0, 2], 0].repeat_interleave(3, 1)
+    for picture, left in zip(large.repeat_interleave(3, 2).numpy(), (2, 22), strict=True):
+        assert np.array_equal(last[2:14, left : left + 18], picture)
+    for query in ("tiles=4&zoom=3", "tiles=&zoom=3", "tiles=0", "zoom=3", "tiles=0&zoom=0"):
+        assert ask(Ask(f"/api/recording.gif?{query}")).status == 422, query
+    assert ask(Ask("/api/recording.gif?tiles=-1&zoom=2")).status == 422
+    large_one = ask(Ask("/api/recording.gif?tiles=0,0,0&zoom=999"))
+    assert large_one.status == 422
+    assert b"too large" in large_one.body
+
+
 # --------------------------------------------------------------------------------------------
 # Uploads
 

@@ -4,22 +4,24 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nkca.errors import InputError
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.state import Kept, kept_from
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.pictures.animation import animation_frame, save_animation
-from nkca.pictures.grid import Pictures, contact_sheet
+from nkca.pictures.grid import Pictures, contact_sheet, grid
 from nkca.pictures.png import png_bytes
 from nkca.pixels import Pixels, as_pictures
 from nkca.version import __version__
 
+MAX_ANIMATION_PIXELS = 1 << 26  # of all frames together
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # fixed, so that equal shelves give equal files
 
 
@@ -64,17 +66,43 @@ def tile_grid(moment: Tiles) -> bytes:
     return png_bytes(contact_sheet(as_pictures(moment.pictures)))
 
 
-def animation(recording: Recording, kind: str) -> bytes:
+@dataclass(frozen=True)
+class Cut:
+    """What of a recording is wanted: some tiles, from 0, each pixel as ``zoom`` x ``zoom``."""
+
+    tiles: tuple[int, ...]
+    zoom: int
+
+
+def animation(recording: Recording, kind: str, cut: Cut | None = None) -> bytes:
     """The recording, of at least one frame, as "gif", "webp" or "mp4".
 
+    Args:
+        cut: None: a contact sheet of the tiles, of as many as fit.
+
     Raises:
-        InputError: if MP4 cannot be encoded here.
+        InputError: if MP4 cannot be encoded here, a tile does not exist or the file would be too large.
     """
-    frames = [animation_frame(as_pictures(frame)) for frame in recording.frames]
+    if cut is None:
+        frames = [animation_frame(as_pictures(frame)) for frame in recording.frames]
+    else:
+        frames = _cut(recording, cut)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"recording.{kind}"
         save_animation(path, frames)
         return path.read_bytes()
+
+
+def _cut(recording: Recording, cut: Cut) -> list[Pictures]:
+    count, _, height, width = recording.frames[0].shape
+    if not cut.tiles or max(cut.tiles) >= count:
+        raise InputError(f"choose tiles from 1 to {count}")
+    pixels = len(recording.frames) * len(cut.tiles) * height * width * cut.zoom**2
+    if pixels > MAX_ANIMATION_PIXELS:
+        raise InputError("the recording would be too large: choose fewer tiles or a smaller size")
+    gap = 2 if len(cut.tiles) > 1 else 0
+    wanted = [as_pictures(frame[list(cut.tiles)]) for frame in recording.frames]
+    return [grid(pictures, gap=gap, zoom=cut.zoom) for pictures in wanted]
 
 
 def _png(origin: Origin, kept: Kept, more: dict[str, int], pixels: Pixels | None) -> bytes:

@@ -172,9 +172,9 @@ function Recorder({ commands: { store, front } }) {
     const loses = !on && frames > 0 && !downloaded.current;
     if (!loses || (await front.ask(DROPS, "Record", "Keep the last"))) store.send({ do: "record", on: !on });
   };
-  const kinds = on || !frames ? [] : /** @type {const} */ (["gif", "mp4"]).filter((kind) => store.about[kind]);
-  return html`<${Button} id="record" class="small" icon="record" label=${on ? `Stop (${frames})` : "Record"} aria-pressed=${on} title="Record what the grid shows" run=${toggle} />
-    ${kinds.map((kind) => html`<a id=${`recording-${kind}`} class="button small" href=${`/api/recording.${kind}`} download=${`recording.${kind}`} onClick=${() => (downloaded.current = true)}>${kind.toUpperCase()}</a>`)}`;
+  const save = () => front.open(import("./recording.js"), { store, took: () => (downloaded.current = true) });
+  return html`<${Button} id="record" class="small" icon="record" label=${on ? `Stop (${frames})` : "Record"} aria-pressed=${on} title="Record the tiles, as clean pictures" run=${toggle} />
+    ${!on && frames > 0 && html`<${Button} id="recording" class="small" icon="save" label="Recording" aria-label="Save recording" title="Choose tiles and size, and save the recording" run=${save} />`}`;
 }
 
 /** @param {{front: Front}} props */

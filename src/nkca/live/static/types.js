@@ -54,6 +54,7 @@
  * @property {string} device
  * @property {string} version
  * @property {number} max_anneal steps
+ * @property {number} max_recording_pixels of all frames of a file together
  * @property {number} max_upload_bytes the limit for a picture
  * @property {number} [max_session_bytes] the limit for a session file
  *

@@ -1,14 +1,16 @@
 """What a page can download: facts about the model, and files made from the session."""
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from nkca.errors import InputError
 from nkca.live.chains.choices import choices_csv
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.state import ExplorerState, Kept
-from nkca.live.session.export import animation, shelf_grid, shelf_zip
+from nkca.live.session.export import Cut, animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.live.web.shared_explorer import BusyError
 from nkca.models.model import Model
@@ -18,10 +20,11 @@ from nkca.version import __version__
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The session and the state after a turn."""
+    """The session and the state after a turn, and the query of a request for a file of them."""
 
     session: Session
     state: ExplorerState
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 def about_fields(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
@@ -53,7 +56,17 @@ def _animation(now: Snapshot, kind: str) -> bytes:
     recording = now.state.recording
     if recording is None or not recording.frames:
         raise BusyError("nothing has been recorded yet")
-    return animation(recording, kind)
+    return animation(recording, kind, _cut(now.query) if now.query else None)
+
+
+def _cut(query: Mapping[str, str]) -> Cut:
+    """The part of a recording that ``tiles=0,3&zoom=8`` asks for."""
+    tiles, zoom = query.get("tiles", ""), query.get("zoom", "")
+    if not (re.fullmatch(r"\d{1,4}(,\d{1,4}){0,1023}", tiles, re.ASCII)):
+        raise InputError("'tiles' must be numbers with commas between, counted from 0")
+    if not re.fullmatch(r"[1-9]\d{0,2}", zoom, re.ASCII):
+        raise InputError("'zoom' must be a whole number from 1 to 999")
+    return Cut(tuple(map(int, tiles.split(","))), int(zoom))
 
 
 def _choices(now: Snapshot) -> bytes:

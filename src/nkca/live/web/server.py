@@ -7,6 +7,7 @@ GET  /api/about, and files to download      read only
 GET  /, /static/...                         the page
 """
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.data.listing import Listing
 from nkca.errors import out_of_memory_advice
 from nkca.live.chains.events import MAX_ANNEAL, Keep, Move, Remove, Restore
-from nkca.live.session.export import kept_png, name_of
+from nkca.live.session.export import MAX_ANIMATION_PIXELS, kept_png, name_of
 from nkca.live.session.file import Session, caveat, parse_session, read_session
 from nkca.live.web.autosave import saved_sessions
 from nkca.live.web.downloads import DOWNLOADS, Snapshot, about_fields
@@ -57,6 +58,7 @@ LIMITS = {
     "max_upload_bytes": FIT_BYTES,
     "max_session_bytes": SESSION_BYTES,
     "max_anneal": MAX_ANNEAL,
+    "max_recording_pixels": MAX_ANIMATION_PIXELS,
 }
 MAX_PIXELS = 64_000_000  # of a picture to resize
 SHELF_EVENTS = (Keep, Remove, Restore, Move)
@@ -205,7 +207,8 @@ class _Endpoints:
         return file_response(f"{name_of(kept)}.png", content, download)
 
     async def download(self, request: Request) -> Response:
-        name, now = request.scope["path"].removeprefix("/api/"), self.now
+        name = request.scope["path"].removeprefix("/api/")
+        now = dataclasses.replace(self.now, query=request.query_params)
         pixels = self.shared.model.pixels
         return file_response(
             name, await self.encoder.do(lambda: DOWNLOADS[name](now, pixels)), True
