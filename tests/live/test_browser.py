@@ -177,7 +177,8 @@ def chromium() -> Iterator[Any]:
 
 def is_complaint(message: Any) -> bool:
     """An error in the console, except that of a page that outlives its server."""
-    return message.type == "error" and "ERR_CONNECTION_REFUSED" not in message.text
+    lost = any(f"ERR_CONNECTION_{end}" in message.text for end in ("REFUSED", "RESET"))
+    return message.type == "error" and not lost
 
 
 @pytest.fixture

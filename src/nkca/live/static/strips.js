@@ -80,7 +80,7 @@ export function FilmStrip({ commands }) {
     const text = `${entry.label}, step ${entry.step}, level ${entry.level.toFixed(2)}`;
     const aside = { past: "", future: " (undone)", branch: " (a branch)" }[kind];
     return html`<li key=${`${store.session} ${entry.id}`} class=${[entry.automatic && "minor", kind].filter(Boolean).join(" ")} onKeyDown=${(/** @type {KeyboardEvent} */ event) => usesLevel(commands, event, entry.level)}>
-      <button type="button" class="frame" ...${tabOf(entry.id)} title=${text + aside} aria-label=${`Go to: ${text}${aside}`} onClick=${() => store.send({ do: "jump", to: entry.id })}>
+      <button type="button" class="frame" ...${tabOf(entry.id)} title=${text + aside} aria-label=${`Go to: ${nameOf(entry)}, step ${entry.step}, level ${entry.level.toFixed(2)}${aside}`} onClick=${() => store.send({ do: "jump", to: entry.id })}>
         <${Thumbnail} address=${`/api/moments/${entry.id}.png?session=${store.session}`} loader=${loader} /><span>${nameOf(entry)}</span>
       </button><${UseLevel} commands=${commands} level=${entry.level} /></li>`;
   });
