@@ -4,12 +4,9 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
-
-from nkca.live.chains.events import EVENTS, Pick
 
 HERE = Path(__file__).parent / "js"
 PAGE = Path(__file__).resolve().parents[2] / "src" / "nkca" / "live" / "static"
@@ -85,14 +82,3 @@ def test_a_wrong_event_is_found(tsc: list[str], tmp_path: Path) -> None:
     assert code != 0
     assert "wrong.js(2," in output and "wrong.js(3," in output, output
     assert output.count("error TS") == 2, output
-
-
-def test_the_page_has_the_events_of_the_server() -> None:
-    """Names and fields agree; types.js declares an event as ``{do: "lock", tile: number, ...}``."""
-    text = (PAGE / "types.js").read_text()
-    (bare,) = re.findall(r"@typedef \{([^}]*)\} Bare", text)
-    written: dict[str, set[str]] = {name: set() for name in re.findall(r'"(\w+)"', bare)}
-    for name, rest in re.findall(r'\{do: "(\w+)", ([^}]*)\}', text):
-        written[name] = set(re.findall(r"(\w+):", rest))
-    sent = {name: kind for name, kind in EVENTS.items() if kind is not Pick}  # of old files only
-    assert written == {name: {f.name for f in fields(kind)} for name, kind in sent.items()}

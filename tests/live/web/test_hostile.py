@@ -372,8 +372,7 @@ MALFORMED: dict[str, tuple[Ask, int]] = {
 }
 
 MALFORMED |= {
-    f"{depth} deep": (raw(b'{"seen": ' + deep(depth) + b"}"), 422)
-    for depth in (100, 2000)
+    f"{depth} deep": (raw(b'{"seen": ' + deep(depth) + b"}"), 422) for depth in (100, 2000)
 }
 
 PICTURES: dict[str, tuple[Ask, int]] = {

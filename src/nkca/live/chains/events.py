@@ -1,9 +1,11 @@
 """What a user can do to the chains: one set of events for the page, the session file and tests.
 
-As JSON an event is ``{"do": name, field: value, ...}`` with exactly the fields of its class; a field that
-has a default may be left off. Tiles count from 0. ``seen`` is the version of the frame that the user was
+As JSON an event is ``{"do": name, field: value, ...}`` with no other field than its own; one that has a
+default may be left off. Tiles count from 0. ``seen`` is the version of the frame that the user was
 looking at; null is the newest. A mask is base64 of its bits, row by row, the first pixel in the highest
-bit. The classes are schemas: `nkca.live.chains.decoding` checks their types and bounds, and
+bit.
+
+The classes are schemas: `nkca.live.chains.decoding` checks their types and bounds, and
 ``docs/make_schemas.py`` makes the page's types and ``docs/session-file.md`` of them.
 """
 

@@ -56,12 +56,12 @@ class SessionFile(Origin, frozen=True, forbid_unknown_fields=True, tag_field="fo
     """The content of a session file.
 
     Args:
-        schema: 3; 1 was before the event ``select``, 2 before ``choose`` and all tiles began as noise.
+        schema: 1 was before the event ``select``; in 1 and 2 all tiles begin as noise.
         version: of nkca.
         batch_size: the number of tiles.
         seed: of the noise.
         level: at the beginning.
-        images: that the tiles started from, as base64 PNGs of the model's size.
+        images: what the tiles start from in turn, as base64 PNGs of the model's size.
         events: in order; the versions of frames count from 0.
     """
 

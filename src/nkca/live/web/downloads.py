@@ -29,7 +29,7 @@ def model_facts(model: Model, origin: Origin, setup: Setup) -> ModelFacts:
     return {
         "checkpoint": origin.checkpoint,
         "digest": origin.checkpoint_sha256,
-        "data_shape": list(model.data_shape),
+        "data_shape": model.data_shape,
         "batch": setup.batch_size,
         "min_level": model.min_noise,
         "seed": setup.seed,

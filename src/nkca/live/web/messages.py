@@ -182,7 +182,7 @@ class ModelFacts(TypedDict):
 
     checkpoint: str
     digest: str
-    data_shape: Annotated[list[int], Meta(description="channels, height, width")]
+    data_shape: Annotated[tuple[int, int, int], Meta(description="channels, height, width")]
     batch: int
     min_level: float
     seed: int
