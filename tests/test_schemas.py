@@ -47,7 +47,7 @@ def served() -> ASGIApp:
 
 
 def strictly(value: Any, kind: Any) -> None:
-    """Check that a value has the fields of a `TypedDict`, at any depth, and no other (these would be lost)."""
+    """Check that a value has the fields of a `TypedDict`, at any depth, and no other: it would be lost."""
     assert json.loads(msgspec.json.encode(msgspec.convert(value, kind, strict=True))) == value
 
 

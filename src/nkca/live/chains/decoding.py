@@ -31,7 +31,7 @@ def decode(content: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         objection = str(error)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotJSONError(f"not JSON: {error}") from None
     if len(content) <= EXPLAINED:
         # Not where it is malformed further on, or has a second field of the same name, which Python reads.
