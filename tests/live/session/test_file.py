@@ -2,10 +2,8 @@
 
 import base64
 import dataclasses
-import itertools
 import json
 import random
-import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -157,21 +155,12 @@ def test_invalid_sessions_are_refused(change: dict[str, Any], message: str) -> N
         parse_session(json.dumps({**good(), **change}).encode())
 
 
-def test_other_threads_wait_briefly_while_a_large_session_is_parsed() -> None:
-    ticks = [time.perf_counter()]
-    stop = threading.Event()
-
-    def tick() -> None:
-        while not stop.wait(0.001):
-            ticks.append(time.perf_counter())
-
+def test_a_large_session_holds_the_interpreter_briefly() -> None:
+    """Other threads wait while it is parsed; this thread's own time is the same on a busy machine."""
     content = json.dumps({**good(), "events": [{"do": "step", "times": 1}] * 300_000}).encode()
-    thread = threading.Thread(target=tick)
-    thread.start()
+    before = time.thread_time()
     assert len(tuple(parse_session(content).events)) == 300_000
-    stop.set()
-    thread.join()
-    assert max(later - sooner for sooner, later in itertools.pairwise(ticks)) < 3
+    assert time.thread_time() - before < 1, "a tenth of that when written"
 
 
 @pytest.mark.parametrize("many", [b"[],", b"1,", b"{},", b'{"do":"undo"},'])

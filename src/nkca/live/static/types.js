@@ -22,19 +22,19 @@
  * @property {number} step
  * @property {number} tile
  *
- * @typedef {object} History The film strip; its number changes with it.
+ * @typedef {object} History The film strip.
  * @property {Branch[]} branches
  * @property {Entry[]} entries oldest first
  * @property {number} position of the present
- * @property {number} version
+ * @property {number} version changes with the list
  *
- * @typedef {object} Shelf The shelf; its number changes with it.
+ * @typedef {object} Shelf The pictures on the shelf, in order.
  * @property {Kept[]} items
  * @property {number} removed how many can be restored
  * @property {number[]} removed_items
  * @property {number} version
  *
- * @typedef {object} Masks The masks; their number changes with them.
+ * @typedef {object} Masks The mask of each masked tile, by its number: base64 of bits, 1 where pixels may change.
  * @property {Record<string, string>} tiles
  * @property {number} version
  *

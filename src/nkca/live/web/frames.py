@@ -86,9 +86,10 @@ def _recording_fields(recording: Recording | None) -> messages.Recorded | None:
     return None if recording is None else {"frames": len(recording.frames), "on": recording.on}
 
 
-def history_fields(history: History) -> messages.HistoryFields:
+def history_fields(history: History, version: int) -> messages.History:
     """The film strip: the position of the present, the entries, oldest first, and the branches."""
     return {
+        "version": version,
         "position": len(history.past),
         "entries": list(map(_entry_fields, history.entries)),
         "branches": [
@@ -109,9 +110,10 @@ def _entry_fields(entry: Entry) -> messages.Entry:
     }
 
 
-def shelf_fields(state: ExplorerState) -> messages.ShelfFields:
+def shelf_fields(state: ExplorerState, version: int) -> messages.Shelf:
     """The pictures on the shelf, in order."""
     return {
+        "version": version,
         "items": [
             {
                 "id": kept.item,
@@ -127,9 +129,10 @@ def shelf_fields(state: ExplorerState) -> messages.ShelfFields:
     }
 
 
-def mask_fields(moment: Tiles) -> messages.MaskFields:
+def mask_fields(moment: Tiles, version: int) -> messages.Masks:
     """The mask of each masked tile, 1 where pixels may change."""
-    return {"tiles": {str(tile): mask_bits(moment.repaint[tile]) for tile in moment.masked}}
+    tiles = {str(tile): mask_bits(moment.repaint[tile]) for tile in moment.masked}
+    return {"version": version, "tiles": tiles}
 
 
 def mask_bits(repaint: Tensor) -> str:

@@ -75,9 +75,10 @@ class Branch(TypedDict):
     entries: list[Entry]
 
 
-class HistoryFields(TypedDict):
+class History(TypedDict):
     """The film strip."""
 
+    version: Annotated[int, Meta(description="changes with the list")]
     position: Annotated[int, Meta(description="of the present")]
     entries: Annotated[list[Entry], Meta(description="oldest first")]
     branches: list[Branch]
@@ -93,36 +94,20 @@ class Kept(TypedDict):
     level: float
 
 
-class ShelfFields(TypedDict):
+class Shelf(TypedDict):
     """The pictures on the shelf, in order."""
 
+    version: int
     items: list[Kept]
     removed: Annotated[int, Meta(description="how many can be restored")]
     removed_items: list[int]
 
 
-class MaskFields(TypedDict):
+class Masks(TypedDict):
     """The mask of each masked tile, by its number: base64 of bits, 1 where pixels may change."""
 
+    version: int
     tiles: dict[str, str]
-
-
-class History(HistoryFields):
-    """The film strip; its number changes with it."""
-
-    version: int
-
-
-class Shelf(ShelfFields):
-    """The shelf; its number changes with it."""
-
-    version: int
-
-
-class Masks(MaskFields):
-    """The masks; their number changes with them."""
-
-    version: int
 
 
 class Replaying(TypedDict):

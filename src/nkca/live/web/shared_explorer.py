@@ -34,11 +34,17 @@ from nkca.models.model import Model
 REPLAY_SECONDS = 0.1  # of a turn, spent on the replay
 LISTS: Mapping[
     ListName,
-    tuple[Callable[[ExplorerState], object], Callable[[ExplorerState], Mapping[str, object]]],
+    tuple[Callable[[ExplorerState], object], Callable[[ExplorerState, int], Mapping[str, object]]],
 ] = {
-    "history": (lambda state: state.history, lambda state: history_fields(state.history)),
+    "history": (
+        lambda state: state.history,
+        lambda state, number: history_fields(state.history, number),
+    ),
     "shelf": (lambda state: state.shelf, shelf_fields),
-    "masks": (lambda state: state.moment.repaint, lambda state: mask_fields(state.moment)),
+    "masks": (
+        lambda state: state.moment.repaint,
+        lambda state, number: mask_fields(state.moment, number),
+    ),
 }
 
 
@@ -178,7 +184,7 @@ class SharedExplorer:
             number = self._numbers[name].of(value_of(state))
             head[name] = None
             if turn.have.get(name) != number:
-                head[name] = {"version": number, **fields_of(state)}
+                head[name] = fields_of(state, number)
         on = self._replay
         head["replaying"] = on and {"done": on.done, "total": on.total}
         finished = self._finished.of(state.moment)
