@@ -73,7 +73,7 @@ def test_a_wrong_event_is_found(tsc: list[str], tmp_path: Path) -> None:
     queue = (PAGE / "loop.js").as_posix()
     (tmp_path / "wrong.js").write_text(
         f"import {{ Queue }} from {json.dumps(queue)};\n"
-        'new Queue().add({ do: "level", value: 0.5 });\n'
+        'new Queue(64).add({ do: "level", value: 0.5 });\n'
         "export function same(value) { return value; }\n"
     )
     config = {"extends": (HERE / "tsconfig.json").as_posix(), "include": ["wrong.js"]}
