@@ -34,8 +34,9 @@ from nkca.live.web import uvicorn_timeout
 from nkca.live.web.address import access_for, addresses, listen
 from nkca.live.web.autosave import STORED, Autosave
 from nkca.live.web.guard import LOOPBACK, Access
+from nkca.live.web.messages import Turn
 from nkca.live.web.server import make_app
-from nkca.live.web.shared_explorer import SharedExplorer, Turn
+from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]

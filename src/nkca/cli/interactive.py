@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from torch import Tensor
 
+    from nkca.live.session.file import Precision
     from nkca.live.web.autosave import Autosave
     from nkca.live.web.guard import Access
+    from nkca.live.web.messages import Show
     from nkca.live.web.shared_explorer import SharedExplorer
     from nkca.models.model import Model
 
@@ -93,7 +95,7 @@ def main(
     port: int,
     token: bool,
     no_browser: bool,
-    visualize: str,
+    visualize: "Show",
     rescale: bool,
     session: Path | None,
     **given: Any,
@@ -106,10 +108,10 @@ def main(
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
     """
-    needs("starlette", "uvicorn")
+    needs("msgspec", "starlette", "uvicorn")
     from nkca.live.web.address import access_for, listen
     from nkca.live.web.autosave import Autosave
-    from nkca.live.web.frames import View
+    from nkca.live.web.messages import View
     from nkca.live.web.server import make_app
     from nkca.live.web.worker import Worker
 
@@ -149,7 +151,7 @@ def _shared_explorer(
             if value not in (None, ()):
                 raise InputError(f"--session has its own settings: leave out {as_written(name)}")
         given |= {"precision": loaded.origin.precision}
-    precision = given["precision"] or "fp32"
+    precision: Precision = given["precision"] or "fp32"
     read, sha256 = read_checkpoint(checkpoint)
     model = restore(
         read,

@@ -4,11 +4,11 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.state import Kept, kept_from

@@ -246,7 +246,7 @@ function StartCard({ commands }) {
       ${store.about.images > 0 && html`<${Button} id="restart-images" label="From images" letter="I" title="Restart all unlocked tiles from the given images (I)" run=${() => commands.restart("images")} />`}
     </div>
     <div class="row">
-      <label class="seed">Seed <${Whole} id="seed" low=${0} high=${Number.MAX_SAFE_INTEGER} value=${given} commands=${commands} set=${set} enter=${() => commands.restart("noise")} /></label>
+      <label class="seed">Seed <${Whole} id="seed" low=${0} high=${store.about.max_seed} value=${given} commands=${commands} set=${set} enter=${() => commands.restart("noise")} /></label>
       <${Button} id="new-seed" class="" icon="dice" label="New" title="Choose a new seed and restart from its noise (Shift+R)" run=${() => commands.restartWithNewSeed()} />
     </div>
   </section>`;

@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from nkca.live.chains.choices import choices_csv
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.state import ExplorerState, Kept
 from nkca.live.session.export import animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
+from nkca.live.web.messages import ModelFacts
 from nkca.live.web.shared_explorer import BusyError
 from nkca.models.model import Model
 from nkca.pixels import Pixels
@@ -24,12 +24,12 @@ class Snapshot:
     state: ExplorerState
 
 
-def about_fields(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
-    """The constant facts that a page reads when it loads: GET /api/about."""
+def model_facts(model: Model, origin: Origin, setup: Setup) -> ModelFacts:
+    """What a page reads of the model when it loads."""
     return {
         "checkpoint": origin.checkpoint,
         "digest": origin.checkpoint_sha256,
-        "data_shape": list(model.data_shape),
+        "data_shape": model.data_shape,
         "batch": setup.batch_size,
         "min_level": model.min_noise,
         "seed": setup.seed,

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nkca.errors import InputError
+from nkca.live.chains.decoding import NotJSONError
 from nkca.live.chains.state import ExpiredError
 from nkca.live.web.responses import error_response
 from nkca.live.web.shared_explorer import BusyError
@@ -22,6 +23,10 @@ async def _http(_: Request, error: Exception) -> Response:
     response = error_response(error.status_code, error.detail)
     response.headers.update(error.headers or {})
     return response
+
+
+async def _malformed(_: Request, error: Exception) -> Response:
+    return error_response(400, str(error))
 
 
 async def _conflict(_: Request, error: Exception) -> Response:
@@ -40,6 +45,7 @@ async def _full(_: Request, __: Exception) -> Response:
 
 ERRORS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     HTTPException: _http,
+    NotJSONError: _malformed,
     ExpiredError: _conflict,
     BusyError: _conflict,
     InputError: _bad_input,

@@ -9,7 +9,7 @@ GET  /, /static/...                         the page
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,26 +22,27 @@ from nkca.config.image_size import MAX_SIDE, describe
 from nkca.data.categories import reader_for
 from nkca.data.decode import AS_PICTURES, Reader, probe
 from nkca.errors import out_of_memory_advice
-from nkca.live.chains.events import MAX_ANNEAL, Keep, Move, Remove, Restore
+from nkca.live.chains.decoding import decode
+from nkca.live.chains.events import MAX_ANNEAL, MAX_SEED, Keep, Move, Remove, Restore
 from nkca.live.session.export import kept_png, name_of
 from nkca.live.session.file import Session, caveat, parse_session, read_session
 from nkca.live.web.autosave import saved_sessions
-from nkca.live.web.downloads import DOWNLOADS, Snapshot, about_fields
+from nkca.live.web.downloads import DOWNLOADS, Snapshot, model_facts
 from nkca.live.web.errors import ERRORS, UnexpectedErrors
-from nkca.live.web.frames import View, thumbnail
+from nkca.live.web.frames import thumbnail
 from nkca.live.web.guard import Access, Guard
+from nkca.live.web.messages import MAX_EVENTS, About, Limits, Turn, View
 from nkca.live.web.page import file_or_unchanged, first_page, page_files
 from nkca.live.web.requests import (
     JSON,
     OCTETS,
     SMALL,
     Bodies,
-    parse_json,
     read_body,
     watch_disconnect,
 )
 from nkca.live.web.responses import file_response, json_response
-from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer, Turn, parse_turn
+from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer
 from nkca.live.web.worker import Worker
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
@@ -50,10 +51,12 @@ from nkca.system.allocator import release_freed_memory
 
 T = TypeVar("T")
 TURN_BYTES, FIT_BYTES, SESSION_BYTES = 8 << 20, 32 << 20, 32 << 20
-LIMITS = {
+LIMITS: Limits = {
     "max_upload_bytes": FIT_BYTES,
     "max_session_bytes": SESSION_BYTES,
     "max_anneal": MAX_ANNEAL,
+    "max_seed": MAX_SEED,
+    "max_events": MAX_EVENTS,
 }
 MAX_PIXELS = 64_000_000  # of a picture to resize
 SHELF_EVENTS = (Keep, Remove, Restore, Move)
@@ -128,13 +131,13 @@ class _Endpoints:
     async def about(self, _: Request) -> Response:
         return json_response(self._facts())
 
-    def _facts(self) -> dict[str, Any]:
-        about = about_fields(self.shared.model, self.shared.origin, self.now.session.setup)
-        return about | {"show": self.view.show, "rescale": self.view.rescale} | LIMITS
+    def _facts(self) -> About:
+        facts = model_facts(self.shared.model, self.shared.origin, self.now.session.setup)
+        return {**facts, **LIMITS, "show": self.view.show, "rescale": self.view.rescale}
 
     async def turn(self, request: Request) -> Response:
         async with self.bodies.read(request, JSON, TURN_BYTES) as content:
-            turn = parse_turn(parse_json(content))
+            turn = decode(content, Turn)
         async with watch_disconnect(request) as gone:
             frame = await self._in_worker(lambda: self._turn(turn, gone.is_set))
         head = json.dumps(frame.head, allow_nan=False).encode()
