@@ -19,8 +19,9 @@ from starlette.types import ASGIApp
 
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.tiles import Tiles
+from nkca.live.web.fitting import MAX_PIXELS
 from nkca.live.web.guard import Access
-from nkca.live.web.server import FIT_BYTES, MAX_PIXELS, SESSION_BYTES, TURN_BYTES, make_app
+from nkca.live.web.server import FIT_BYTES, SESSION_BYTES, TURN_BYTES, make_app
 from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import Worker
 

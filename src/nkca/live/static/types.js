@@ -51,6 +51,7 @@
  * @property {boolean} gif
  * @property {string} device
  * @property {string} version
+ * @property {boolean} gallery whether there are other models to choose from
  * @property {number} max_anneal steps
  * @property {number} max_upload_bytes the limit for a picture
  * @property {number} [max_session_bytes] the limit for a session file
