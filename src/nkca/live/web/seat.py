@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,7 +17,7 @@ from nkca.live.web.cancellation import Cancelled
 from nkca.live.web.downloads import Snapshot
 from nkca.live.web.opened import Opened
 from nkca.live.web.parking import put_away, take_back
-from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer, Turn
+from nkca.live.web.shared_explorer import BusyError, Frame, ListNumber, SharedExplorer, Turn
 from nkca.models.model import Model
 
 SHELF_EVENTS = (Keep, Remove, Restore, Move)
@@ -119,6 +119,7 @@ class Seat:
             explorer.model.chain.lag,
             shared.epoch,
             put_away(explorer.state),
+            {name: list_.number for name, list_ in shared.numbers.items()},
             self.batch_size,
             self.saves,
         )
@@ -146,6 +147,7 @@ class Parked:
     lag: float
     epoch: int
     state: IO[bytes]
+    lists: Mapping[str, int]
     batch_size: int
     saves: Saves
 
@@ -157,6 +159,7 @@ class Parked:
         model = _with_lag(opened.model, self.lag)
         state = take_back(self.state)
         shared = SharedExplorer(model, self.origin, self.setup, self.epoch, state)
+        shared.numbers = {name: ListNumber(None, number) for name, number in self.lists.items()}
         seat = Seat(shared, self.saves, self.number)
         seat.batch_size = self.batch_size
         return seat

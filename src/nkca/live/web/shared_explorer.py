@@ -136,7 +136,7 @@ class SharedExplorer:
         epoch: identifies the session; must differ from that of an earlier server at the same address.
         state: of another explorer of this model and setup, to continue from; None: new chains.
 
-    ``notice`` is a message that pages should show to the user, or None.
+    ``notice`` is a message that pages should show to the user, or None; ``numbers`` are those of the lists.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class SharedExplorer:
         self.explorer = Explorer(dataclasses.replace(model, chain=chain), setup, state)
         self.notice: str | None = None
         self._replay: _Replay | None = None
-        self._numbers = {name: _Number() for name in LISTS}
+        self.numbers = {name: ListNumber() for name in LISTS}
         self._finished = FinishedView()
         self._step_ms: float | None = None
 
@@ -253,7 +253,7 @@ class SharedExplorer:
         head = state_fields(state)
         head |= {"epoch": self.epoch, "step_ms": self._step_ms, "notice": self.notice}
         for name, (value_of, fields_of) in LISTS.items():
-            number = self._numbers[name].of(value_of(state))
+            number = self.numbers[name].of(value_of(state))
             head[name] = None
             if turn.have.get(name) != number:
                 head[name] = {"version": number, **fields_of(state)}
@@ -269,7 +269,7 @@ class SharedExplorer:
 
 
 @dataclass
-class _Number:
+class ListNumber:
     """Counts how often a value was replaced by another object."""
 
     value: object = None

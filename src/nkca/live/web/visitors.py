@@ -226,8 +226,7 @@ class Visitors:
         if seat is None:
             if opened is None:  # they were put into a file in this moment
                 raise FullError
-            self._make_room(visitor)
-            parked = self._parked.pop(visitor, None)
+            parked = self._make_room(visitor)
             seat = parked.resume(opened) if parked else Seat(opened.explorer(), self.new_saves())
             self._seats[visitor] = seat
         seat.used = time.monotonic()
@@ -235,8 +234,7 @@ class Visitors:
 
     def _replace(self, visitor: str, number: int, opened: Opened) -> None:
         """Give a visitor chains of another model, in the worker's thread."""
-        self._make_room(visitor)
-        old, parked = self._seats.get(visitor), self._parked.pop(visitor, None)
+        old, parked = self._seats.get(visitor), self._make_room(visitor)
         if old:
             old.save(True)
         if parked:
@@ -245,10 +243,15 @@ class Visitors:
         saves = found.saves if found else self.new_saves()
         self._seats[visitor] = Seat(opened.explorer(), saves, number)
 
-    def _make_room(self, visitor: str) -> None:
+    def _make_room(self, visitor: str) -> Parked | None:
+        """Make room in memory for this visitor's chains; those in a file are returned."""
+        own = self._parked.pop(visitor, None)
         self.park_idle()
         if self._is_full(visitor):
+            if own:
+                self._parked[visitor] = own
             raise self._full()
+        return own
 
     def _is_full(self, visitor: str | None) -> bool:
         return visitor not in self._seats and len(self._seats) >= self.limits.visitors
