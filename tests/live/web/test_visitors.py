@@ -39,6 +39,7 @@ LINK = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")]
 
 
 SERVERS: list["Server"] = []
+THREE, OPEN = Limits(3), Access()
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +61,10 @@ class Server:
 
     def __init__(
         self,
-        limits: Limits = Limits(3),
+        limits: Limits = THREE,
         model: Model | None = None,
         new_saves: Callable[[], Saves] = Saves,
-        access: Access = Access(),
+        access: Access = OPEN,
     ) -> None:
         self.worker = Worker(1, 64, 8)
         models = OneModel(opened_of(model or exact_model()))
@@ -275,7 +276,7 @@ def test_idle_chains_are_parked_and_go_on_the_same_to_the_bit() -> None:
     server = Server(Limits(1, idle=0.0))
     one, two, twin = server.client(), server.client(), Server(Limits(1))
     alone = twin.client()
-    do = [
+    do: list[dict[str, Any]] = [
         {"do": "level", "level": 0.4},
         STEP,
         KEEP,

@@ -57,11 +57,17 @@ class Seat:
     """The chains of one visitor, or of all; only one thread may use it, except `now`.
 
     ``now`` is an immutable snapshot, from which downloads are made in other threads, so that they do not
-    wait for a step. ``used`` is when a request used the chains last, ``number`` that of their model.
+    wait for a step. ``used`` is when a request used the chains last.
+
+    Args:
+        number: of the model.
+        opened: is held, so that other visitors of the model get the same one.
     """
 
-    def __init__(self, shared: SharedExplorer, saves: Saves, number: int = 0) -> None:
-        self.shared, self.saves, self.number = shared, saves, number
+    def __init__(
+        self, shared: SharedExplorer, saves: Saves, number: int = 0, opened: Opened | None = None
+    ) -> None:
+        self.shared, self.saves, self.number, self.opened = shared, saves, number, opened
         self.batch_size = shared.explorer.setup.batch_size
         self.used = time.monotonic()
         self.now = self._snapshot()
@@ -155,12 +161,12 @@ class Parked:
         """The chains again, the same to the bit; new ones if the model is another one now."""
         if opened.origin != self.origin:
             self.state.close()
-            return Seat(opened.explorer(), self.saves, self.number)
+            return Seat(opened.explorer(), self.saves, self.number, opened)
         model = _with_lag(opened.model, self.lag)
         state = take_back(self.state)
         shared = SharedExplorer(model, self.origin, self.setup, self.epoch, state)
         shared.numbers = {name: ListNumber(None, number) for name, number in self.lists.items()}
-        seat = Seat(shared, self.saves, self.number)
+        seat = Seat(shared, self.saves, self.number, opened)
         seat.batch_size = self.batch_size
         return seat
 

@@ -227,7 +227,10 @@ class Visitors:
             if opened is None:  # they were put into a file in this moment
                 raise FullError
             parked = self._make_room(visitor)
-            seat = parked.resume(opened) if parked else Seat(opened.explorer(), self.new_saves())
+            if parked:
+                seat = parked.resume(opened)
+            else:
+                seat = Seat(opened.explorer(), self.new_saves(), opened=opened)
             self._seats[visitor] = seat
         seat.used = time.monotonic()
         return seat
@@ -241,7 +244,7 @@ class Visitors:
             parked.state.close()
         found = old or parked
         saves = found.saves if found else self.new_saves()
-        self._seats[visitor] = Seat(opened.explorer(), saves, number)
+        self._seats[visitor] = Seat(opened.explorer(), saves, number, opened)
 
     def _make_room(self, visitor: str) -> Parked | None:
         """Make room in memory for this visitor's chains; those in a file are returned."""
