@@ -90,7 +90,8 @@ class Bot(threading.Thread):
             while not self.ends.is_set():
                 self.turn(0, {"do": "run"})
                 for _ in range(self.random.randrange(5, 20)):
-                    self.turn(1)
+                    if not self.ends.is_set():
+                        self.turn(1)
                 self.turn(0, {"do": "pause"})
                 self.turn(0, self.key())
                 self.ends.wait(self.random.uniform(0.2, 1.0))  # looks

@@ -53,7 +53,7 @@ function Card({ model, isOpen, busy, choose }) {
   return html`<button type="button" class="model" disabled=${problem !== undefined} aria-busy=${busy} onClick=${() => choose(number)}>
     ${problem === undefined ? html`<${Picture} number=${number} />` : html`<span class="picture none">cannot be opened</span>`}
     <span class="about">
-      <span class="name">${name}${isOpen && html`<mark>open</mark>`}</span>
+      <span class="name"><span>${name}</span>${isOpen && html`<mark>open</mark>`}</span>
       ${busy ? html`<span class="fact">Opening …</span>` : lines(model).map((line) => html`<span class="fact">${line}</span>`)}
     </span>
   </button>`;
