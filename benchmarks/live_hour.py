@@ -237,7 +237,7 @@ def main() -> None:
     turns, refused = sum(bot.turns for bot in bots), sum(bot.refused for bot in bots)
     print(f"\n{turns} turns, {refused} refused (nothing to undo, and so on)")
     print(
-        f"key press to frame less its step, of {len(latencies)}: median "
+        f"key press to frame less its step, others' turns included, of {len(latencies)}: median "
         f"{statistics.median(latencies):.0f} ms, 95 % {latencies[int(0.95 * len(latencies))]:.0f} ms"
     )
     print(
