@@ -8,6 +8,7 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,21 @@ from live_chains import exact_model, origin_of
 from msgspec import structs
 from PIL import Image
 from starlette.types import ASGIApp
+from tables import each
 
-from nkca.live.chains.explorer import Setup
+from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.chains.tiles import Tiles
+from nkca.live.web.fitting import MAX_PIXELS
+from nkca.live.web.gallery import Card, Gallery
 from nkca.live.web.guard import Access
-from nkca.live.web.server import FIT_BYTES, MAX_PIXELS, SESSION_BYTES, TURN_BYTES, make_app
+from nkca.live.web.identity import ByCookie
+from nkca.live.web.messages import View
+from nkca.live.web.opened import Opened, Settings
+from nkca.live.web.server import FIT_BYTES, SESSION_BYTES, TURN_BYTES, make_app, make_server
 from nkca.live.web.shared_explorer import SharedExplorer
+from nkca.live.web.visitors import Limits, Visitors
 from nkca.live.web.worker import Worker
+from nkca.models.local import LocalModel
 
 TOKEN = "right-token"
 WRONG = "a\xe9" + 30 * "x"
@@ -376,17 +385,17 @@ MALFORMED |= {
 }
 
 PICTURES: dict[str, tuple[Ask, int]] = {
-    "PNG of 30000x30000": (fit(png_header(30_000, 30_000, content=zlib.compress(bytes(99)))), 422),
+    "PNG of 30000x30000": (fit(png_header(30_000, 30_000, content=zlib.compress(bytes(99)))), 413),
     "PNG just too large": (fit(png_header(MAX_PIXELS // 8000 + 1, 8000)), 413),
     "PNG too wide": (fit(png_header(20_000, 1)), 413),
-    "PNG of 2^31": (fit(png_header(2**31 - 1, 2**31 - 1)), 422),
+    "PNG of 2^31": (fit(png_header(2**31 - 1, 2**31 - 1)), 413),
     "PNG of 0x0": (fit(png_header(0, 0)), 422),
     "PNG without pixels": (fit(png_header(40, 40)), 422),
     "PNG with a bomb of text": (fit(text_bomb()), 422),
-    "GIF of 65535x65535": (fit(gif_bomb()), 422),
-    "TIFF of 200000x200000": (fit(tiff_bomb()), 422),
-    "WebP of 16384x16384": (fit(webp_bomb()), 422),
-    "BMP of 2^30": (fit(bmp_bomb()), 422),
+    "GIF of 65535x65535": (fit(gif_bomb()), 413),
+    "TIFF of 200000x200000": (fit(tiff_bomb()), 413),
+    "WebP of 16384x16384": (fit(webp_bomb()), 413),
+    "BMP of 2^30": (fit(bmp_bomb()), 413),
     "no picture": (fit(b""), 422),
     "text": (fit(b"hello" * 1000), 422),
     "SVG": (fit(b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>'), 422),
@@ -506,6 +515,36 @@ METHODS: dict[str, tuple[Ask, int]] = {
     )
 }
 
+MODELS = "/api/models/"
+GALLERY: dict[str, tuple[Ask, int]] = {
+    f"model {number[:20]}": (post(MODELS + number, b"{}"), 404)
+    for number in (
+        "1",
+        "-1",
+        "00",
+        "0x0",
+        "\u0660",
+        "1e9",
+        "..%2f..",
+        "%00",
+        "demo",
+        "9" * 5000,
+        "0%20",
+    )
+}
+GALLERY |= {
+    "picture of a model that is none": (get(MODELS + "1.png"), 404),
+    "picture by a path": (get(MODELS + "..%2f..%2fetc%2fpasswd.png"), 404),
+    "model by GET": (get(MODELS + "0"), 405),
+    "model by a form": (post(MODELS + "0", b"a=1", "application/x-www-form-urlencoded"), 415),
+    "model by a foreign page": (
+        with_headers(("Origin", "http://a.example"), path=MODELS + "0"),
+        403,
+    ),
+    "huge body to open a model": (sized(MODELS + "0", str(1 << 20), JSON, b"x"), 413),
+    "the page by a link from elsewhere": (get("/live", *LINK, ("Sec-Fetch-Dest", "document")), 403),
+}
+
 LOCAL = HOSTS | ORIGINS | BODIES | MALFORMED | PICTURES | SESSIONS | PATHS | METHODS
 
 
@@ -594,6 +633,62 @@ def test_without_the_token_the_page_explains_what_to_do(tokened: ServerUnderTest
     got = answer(tokened.app, get("/"))
     assert "open the complete address that nkca-interactive printed" in got.body.decode()
     assert TOKEN not in got.body.decode()
+
+
+def test_sizes_are_told_in_one_style(local: ServerUnderTest) -> None:
+    """In words of our own, and true: a long side is not many pixels."""
+    told = {
+        name: answer(local.app, PICTURES[name][0]).json["error"]
+        for name, (_, status) in PICTURES.items()
+        if status == 413
+    }
+    side = told.pop("PNG too wide")
+    assert side == "the image has a side of more than 16384 pixels"
+    assert len(told) == 7
+    assert set(told.values()) == {"the image has more than 64 million pixels"}
+    for request in (MALFORMED["start from a bomb"], SESSIONS["image bomb in a session"]):
+        error = answer(local.app, request[0]).json["error"]
+        assert error == "cannot use the image: the image has more than 178 million pixels"
+
+
+class ExactGallery(Gallery):
+    """A gallery whose only model is an exact one."""
+
+    def look(self) -> list[Card]:
+        return []
+
+    def listed(self, number: int) -> LocalModel:
+        return LocalModel(f"exact {number}", Path())
+
+    def open(self, number: int) -> Opened:  # noqa: ARG002
+        model = exact_model()
+        setup = Setup(4)
+        return Opened(model, origin_of(model), setup, Explorer(model, setup).state)
+
+    @property
+    def count(self) -> int:
+        return 1
+
+
+def test_hostile_requests_to_a_server_for_visitors_with_a_gallery() -> None:
+    """Whatever one visitor sends changes neither its own chains nor those of another."""
+    visitors = Visitors(Worker(), ExactGallery(Path(), Settings()), ByCookie(), Limits(2))
+    app = make_server(visitors, Access(), View())
+    tested = []
+    for _ in range(2):
+        cookie = answer(app, get("/")).headers["set-cookie"].split(";")[0]
+        key = (("Cookie", cookie),)
+        answer(app, post("/api/models/0", b"{}", JSON, *key))
+        answer(app, post(TURN, b'{"events": [{"do": "step", "times": 3}]}', JSON, *key))
+        shared = visitors.seats[-1].shared
+        tested.append(ServerUnderTest(app, shared, tensors(shared.explorer.state.moment), key))
+    own, other = tested
+    for name, (request, status) in each((LOCAL | GALLERY).items()):
+        if status == 200 and not str(request.host).endswith(":8000"):
+            status = 410  # the cookie is for one port
+        sent = dataclasses.replace(request, headers=[*request.headers, *own.key])
+        assert check(own, sent, status).status == status, name
+        other.check()
 
 
 ELSEWHERE = {

@@ -32,6 +32,7 @@ from nkca.live.chains.events import (
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.finish import STEPS, finish
 from nkca.live.session.file import parse_session, to_json
+from nkca.live.web.cancellation import Cancelled
 from nkca.live.web.messages import ListName, Turn
 from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer
 
@@ -256,7 +257,8 @@ def test_a_step_that_no_page_waits_for_is_cancelled() -> None:
     before = shared.explorer.state
     network.reached = 0
     events = (Level(0.3), MakeSteps(5), Keep(1))
-    shared.turn(Turn(seen=3, events=events), unwanted=lambda: network.reached >= 13)
+    with pytest.raises(Cancelled):
+        shared.turn(Turn(seen=3, events=events), unwanted=lambda: network.reached >= 13)
     assert network.reached == 13
     assert shared.explorer.state is before, "all or nothing"
 

@@ -67,6 +67,7 @@ export function Header({ commands }) {
   const { limit, stride } = store.settings.value;
   return html`<header class="bar">
     <h1 class="brand"><${Icon} name="grid" />nkca</h1>
+    ${store.about.gallery && html`<a id="models" class="button" href="/" title="Choose another model" aria-label="Models"><${Icon} name="left" /><span class="label">Models</span></a>`}
     <${RunButton} id="run" class="primary" title="Run or pause (space)" commands=${commands} />
     <${Button} id="step" class="" icon="step" label="Step" letter="." title="Make one step (.)" run=${() => commands.step()} />
     <${Choice} id="speed" label="Speed limit" options=${SPEEDS} value=${limit === Infinity ? "max" : String(limit)} set=${(/** @type {string} */ value) => store.set({ limit: value === "max" ? Infinity : Number(value) })} />

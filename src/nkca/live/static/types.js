@@ -80,6 +80,7 @@
  * @property {[number, number, number]} data_shape channels, height, width
  * @property {string} device
  * @property {string} digest
+ * @property {boolean} gallery whether there are other models to choose
  * @property {boolean} gif
  * @property {number} images how many the chains started from
  * @property {number} max_anneal steps

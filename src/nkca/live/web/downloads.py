@@ -18,10 +18,11 @@ from nkca.version import __version__
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The session and the state after a turn."""
+    """The session and the state after a turn, and their model."""
 
     session: Session
     state: ExplorerState
+    model: Model
 
 
 def model_facts(model: Model, origin: Origin, setup: Setup) -> ModelFacts:

@@ -194,3 +194,4 @@ class About(ModelFacts, Limits):
 
     show: Show
     rescale: bool
+    gallery: Annotated[bool, Meta(description="whether there are other models to choose")]

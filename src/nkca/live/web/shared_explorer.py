@@ -76,18 +76,26 @@ class SharedExplorer:
         origin: the model's description for the session file.
         setup: the initial setup of the session.
         epoch: identifies the session; must differ from that of an earlier server at the same address.
+        state: of another explorer of this model and setup, to continue from; None: new chains.
 
-    ``notice`` is a message that pages should show to the user, or None.
+    ``notice`` is a message that pages should show to the user, or None; ``numbers`` are those of the lists.
     """
 
-    def __init__(self, model: Model, origin: Origin, setup: Setup, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        origin: Origin,
+        setup: Setup,
+        epoch: int = 0,
+        state: ExplorerState | None = None,
+    ) -> None:
         self.model, self.origin, self.epoch = model, origin, epoch
         self._denoiser = CancellableDenoiser(model.chain.denoiser)
         chain = dataclasses.replace(model.chain, denoiser=self._denoiser)
-        self.explorer = Explorer(dataclasses.replace(model, chain=chain), setup)
+        self.explorer = Explorer(dataclasses.replace(model, chain=chain), setup, state)
         self.notice: str | None = None
         self._replay: _Replay | None = None
-        self._numbers = {name: _Number() for name in LISTS}
+        self.numbers = {name: ListNumber() for name in LISTS}
         self._finished = FinishedView()
         self._step_ms: float | None = None
 
@@ -104,6 +112,7 @@ class SharedExplorer:
             unwanted: whether the page no longer waits; the events or the step in progress are cancelled.
 
         Raises:
+            Cancelled: if the events were cancelled.
             ExpiredError: if an event refers to a moment that is no longer stored.
             BusyError: if a session is being replayed, or another one was loaded.
             InputError: if an event cannot be applied. In all these cases nothing has changed.
@@ -114,13 +123,10 @@ class SharedExplorer:
         seen = turn.seen if same else -1
         pictured = turn.pictured if same and turn.pictured is not None else seen
         may_step = bool(turn.events) or seen == self.explorer.state.moment.version
-        with self._denoiser.cancel_when(unwanted), contextlib.suppress(Cancelled):
+        with self._denoiser.cancel_when(unwanted):
             self._apply(turn.events)
-            if may_step and self._replay is None:
-                self._advance(turn.steps, turn.only)
-            if turn.show == "finished" and not turn.events:
-                state = self.explorer.state
-                self._finished.make(self.explorer.model, state.moment, state.running)
+            with contextlib.suppress(Cancelled):
+                self._work(turn, may_step)
         if may_step and turn.steps and self._replay is not None:
             self._continue_replay(self._replay)
         changed = bool(turn.events) or pictured != self.explorer.state.moment.version
@@ -141,6 +147,14 @@ class SharedExplorer:
         self.explorer = Explorer(dataclasses.replace(self.model, chain=chain), session.setup)
         self.epoch += 1
         self._replay = _Replay(replay(self.explorer, session), session.steps)
+
+    def _work(self, turn: Turn, may_step: bool) -> None:
+        """Make the steps and the finished pictures of a turn."""
+        if may_step and self._replay is None:
+            self._advance(turn.steps, turn.only)
+        if turn.show == "finished" and not turn.events:
+            state = self.explorer.state
+            self._finished.make(self.explorer.model, state.moment, state.running)
 
     def _apply(self, events: Sequence[Event]) -> None:
         if self._replay is None:
@@ -181,7 +195,7 @@ class SharedExplorer:
         head: dict[str, Any] = {**state_fields(state)}
         head |= {"epoch": self.epoch, "step_ms": self._step_ms, "notice": self.notice}
         for name, (value_of, fields_of) in LISTS.items():
-            number = self._numbers[name].of(value_of(state))
+            number = self.numbers[name].of(value_of(state))
             head[name] = None
             if turn.have.get(name) != number:
                 head[name] = fields_of(state, number)
@@ -197,7 +211,7 @@ class SharedExplorer:
 
 
 @dataclass
-class _Number:
+class ListNumber:
     """Counts how often a value was replaced by another object."""
 
     value: object = None
