@@ -67,6 +67,7 @@ quick: $(VENV)/installed-dev
 map: $(VENV)/installed-dev
 	$(BIN)/python docs/make_map.py
 	$(BIN)/python docs/make_api.py
+	$(BIN)/python docs/make_schemas.py
 
 check: $(VENV)/installed-dev $(if $(NPM),check-page)
 	$(BIN)/ruff format --check .

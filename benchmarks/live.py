@@ -2,9 +2,10 @@
 
     python benchmarks/live.py RUN [ROUNDS]
 
-In this process, in turns: a bare step of the chain, a step of the explorer. Of the real nkca-interactive in
-another process: a turn over HTTP and the step within it, by the server's own clock; and a change of level
-at a random moment of a step under way, as the page does it. With Chromium and playwright at hand, the
+In this process, in turns: a bare step of the chain, a step of the explorer; the evaluations that finish
+all pictures, alone and in `finish`. Of the real nkca-interactive in another process: a turn over HTTP and
+the step within it, by the server's own clock; a single step while the chains are still; and a change of
+level at a random moment of a step under way, as the page does it. With Chromium and playwright at hand, the
 same in the page, by a key press.
 """
 
@@ -24,9 +25,11 @@ from typing import Any
 import torch
 
 from nkca.live.chains.explorer import Explorer, Setup
+from nkca.live.chains.finish import STEPS, finish
 from nkca.models.build import load_model
 from nkca.models.model import Model
 from nkca.noise import sample_noise
+from nkca.sampling.ladders import LADDERS
 
 BATCH = 16
 LEVELS = (0.3, 0.4)
@@ -172,6 +175,48 @@ def in_process(model: Model, rounds: int) -> dict[str, list[float]]:
     }
 
 
+@torch.inference_mode()
+def finishing(model: Model, rounds: int) -> dict[str, list[float]]:
+    """Finished pictures of a moment, and the same number of evaluations at the same levels alone."""
+    explorer = Explorer(model, Setup(batch_size=BATCH))
+    explorer.step()
+    moment = explorer.state.moment
+    chain = model.guided(model.guidance)
+    ladder = LADDERS["sigma" if model.pixels.is_lossless else "linear"]
+    levels = ladder(moment.levels[0], model.min_noise, STEPS - 1)
+
+    def evaluate() -> None:
+        for level in levels:
+            chain.believe(moment.x, torch.full((BATCH,), level))
+
+    def finish_all() -> None:
+        finish(model, moment, list(range(BATCH)))
+
+    pairs = [
+        (milliseconds(evaluate), milliseconds(finish_all)) for _ in range(rounds // 3 + WARM_UP)
+    ][WARM_UP:]
+    return {
+        "the evaluations that finish all pictures, alone": [alone for alone, _ in pairs],
+        "finishing all pictures": [whole for _, whole in pairs],
+        "finishing, per cent more": [100 * (whole / alone - 1) for alone, whole in pairs],
+    }
+
+
+def still(port: int, rounds: int) -> dict[str, list[float]]:
+    """A single step of chains that are still, beside a step by the server's own clock just before."""
+    page = Page(port)
+    found: list[tuple[float, float]] = []
+    for _ in range(rounds + WARM_UP):
+        page.turn(0, {"do": "run"})
+        step = page.turn(1)["step_ms"]
+        page.turn(0, {"do": "pause"})
+        found.append((milliseconds(lambda: page.turn(0, {"do": "step", "times": 1})), step))
+    return {
+        "single step while still, to its frame": [press for press, _ in found[WARM_UP:]],
+        "the same less the step before it": [press - step for press, step in found[WARM_UP:]],
+    }
+
+
 def over_http(port: int, rounds: int) -> dict[str, list[float]]:
     """Turns of one step, and changes of level; this process only waits."""
     page = Page(port)
@@ -199,8 +244,9 @@ def main() -> None:
     run, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 60
     random.seed(0)
     model = load_model(run, device="cpu")
-    found = in_process(model, rounds)
+    found = in_process(model, rounds) | finishing(model, rounds)
     with server(run) as port:
+        found |= still(port, rounds)
         found |= over_http(port, rounds)
         found |= in_the_page(port, rounds)
     print(f"{BATCH} tiles of {model.data_shape}, {rounds} rounds, milliseconds")

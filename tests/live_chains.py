@@ -13,7 +13,7 @@ from nkca.kernels.categorical import CategoricalKernel
 from nkca.kernels.continuous import ContinuousKernel
 from nkca.kernels.contract import Kernel
 from nkca.live.chains.explorer import Explorer, Setup
-from nkca.live.session.file import Origin
+from nkca.live.session.file import Origin, Precision
 from nkca.models.model import Model
 from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
 
@@ -58,7 +58,7 @@ def calls_of(model: Model) -> list[int]:
     return model.chain.denoiser.calls
 
 
-def origin_of(model: Model, precision: str = "fp32") -> Origin:
+def origin_of(model: Model, precision: Precision = "fp32") -> Origin:
     """What a session file says of an exact model."""
     shape, lag = model.data_shape, model.chain.lag
     return Origin("exact.pth", "ab" * 32, shape, lag, precision, "cpu")

@@ -86,7 +86,8 @@ def explore():
     from nkca.live.chains.events import RunChains
     from nkca.live.chains.explorer import Setup
     from nkca.live.session.file import Origin
-    from nkca.live.web.shared_explorer import SharedExplorer, Turn
+    from nkca.live.web.messages import Turn
+    from nkca.live.web.shared_explorer import SharedExplorer
 
     origin = Origin("demo", "0" * 64, model.data_shape, model.chain.lag, "fp32", "cpu")
     shared = SharedExplorer(model, origin, Setup(2))

@@ -19,7 +19,7 @@ from nkca.models.checkpoint import digest, find_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 # The pages whose ```sh and ```python blocks are run, in the order of reading.
-PAGES = ("README.md", "docs/sampling.md", "docs/metrics.md", "docs/method.md")
+PAGES = ("README.md", "docs/sampling.md", "docs/metrics.md", "docs/method.md", "docs/tasks.md")
 COMMANDS = {"nkca-train": train.main, "nkca-sample": sample.main, "nkca-metrics": metrics.main}
 SMALLER = {
     "nkca-train": "--hidden-size=8 --dim-mults=1,2 --batch-size=4 --max-steps=2 --viz-freq=0",

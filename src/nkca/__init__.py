@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nkca.chain import run as run_chain
     from nkca.config.parsing import configure
     from nkca.denoisers.condition import Condition, Conditioned, hold
+    from nkca.denoisers.conditions.block_means import hold_block_means
+    from nkca.denoisers.conditions.grey import hold_grey
+    from nkca.denoisers.conditions.linear import observe
     from nkca.denoisers.contract import Denoiser
     from nkca.denoisers.exact import GaussianDenoiser, ImageListDenoiser, PixelPriorDenoiser
     from nkca.diagnostics.findings import StudyOptions
@@ -45,8 +48,26 @@ if TYPE_CHECKING:
     from nkca.pixels import CategoricalPixels, ContinuousPixels, Pixels
     from nkca.runs.loop import train
     from nkca.runs.start import open_run
+    from nkca.sampling.denoise import denoise
+    from nkca.sampling.directions import find_directions
+    from nkca.sampling.editing import edit
+    from nkca.sampling.exploration import explore
+    from nkca.sampling.interpolation import interpolate
+    from nkca.sampling.known import coarse, grey_values, small_version
     from nkca.sampling.sample import sample
-    from nkca.sampling.tasks import Schedule, Task, around, from_noise, inpaint, run_task
+    from nkca.sampling.tasks import (
+        Known,
+        Schedule,
+        Task,
+        around,
+        draw_task,
+        from_noise,
+        held,
+        inpaint,
+        knowing,
+        run_task,
+    )
+    from nkca.sampling.translate import translate
     from nkca.training.build import Method
     from nkca.training.objective import Objective, Terms
 
@@ -66,6 +87,7 @@ _HOME = {
     "GaussianDenoiser": "nkca.denoisers.exact",
     "ImageListDenoiser": "nkca.denoisers.exact",
     "Kernel": "nkca.kernels.contract",
+    "Known": "nkca.sampling.tasks",
     "LevelDraw": "nkca.levels",
     "LogRatio": "nkca.metrics.energies",
     "Method": "nkca.training.build",
@@ -85,16 +107,29 @@ _HOME = {
     "Terms": "nkca.training.objective",
     "anneal": "nkca.levels",
     "around": "nkca.sampling.tasks",
+    "coarse": "nkca.sampling.known",
     "configure": "nkca.config.parsing",
     "contact_sheet": "nkca.pictures.grid",
-    "from_noise": "nkca.sampling.tasks",
-    "grid": "nkca.pictures.grid",
-    "hold": "nkca.denoisers.condition",
-    "inpaint": "nkca.sampling.tasks",
+    "denoise": "nkca.sampling.denoise",
+    "draw_task": "nkca.sampling.tasks",
+    "edit": "nkca.sampling.editing",
+    "explore": "nkca.sampling.exploration",
     "export_model": "nkca.models.checkpoint",
+    "find_directions": "nkca.sampling.directions",
+    "from_noise": "nkca.sampling.tasks",
+    "grey_values": "nkca.sampling.known",
+    "grid": "nkca.pictures.grid",
+    "held": "nkca.sampling.tasks",
+    "hold": "nkca.denoisers.condition",
+    "hold_block_means": "nkca.denoisers.conditions.block_means",
+    "hold_grey": "nkca.denoisers.conditions.grey",
+    "inpaint": "nkca.sampling.tasks",
+    "interpolate": "nkca.sampling.interpolation",
+    "knowing": "nkca.sampling.tasks",
     "load_model": "nkca.models.build",
     "log_ratio": "nkca.metrics.energies",
     "measure": "nkca.metrics.measure",
+    "observe": "nkca.denoisers.conditions.linear",
     "open_run": "nkca.runs.start",
     "plot_chain_report": "nkca.diagnostics.plots",
     "run_chain": "nkca.chain:run",
@@ -102,8 +137,10 @@ _HOME = {
     "sample": "nkca.sampling.sample",
     "sample_noise": "nkca.noise",
     "save_png": "nkca.pictures.png",
+    "small_version": "nkca.sampling.known",
     "study_chain": "nkca.diagnostics.study",
     "train": "nkca.runs.loop",
+    "translate": "nkca.sampling.translate",
 }
 
 _RENAMED = {"State": "Moment", "compare": "measure"}
@@ -125,6 +162,7 @@ __all__ = [
     "ImageListDenoiser",
     "InputError",
     "Kernel",
+    "Known",
     "LevelDraw",
     "LogRatio",
     "Method",
@@ -145,16 +183,29 @@ __all__ = [
     "__version__",
     "anneal",
     "around",
+    "coarse",
     "configure",
     "contact_sheet",
+    "denoise",
+    "draw_task",
+    "edit",
+    "explore",
     "export_model",
+    "find_directions",
     "from_noise",
+    "grey_values",
     "grid",
+    "held",
     "hold",
+    "hold_block_means",
+    "hold_grey",
     "inpaint",
+    "interpolate",
+    "knowing",
     "load_model",
     "log_ratio",
     "measure",
+    "observe",
     "open_run",
     "plot_chain_report",
     "run_chain",
@@ -162,8 +213,10 @@ __all__ = [
     "sample",
     "sample_noise",
     "save_png",
+    "small_version",
     "study_chain",
     "train",
+    "translate",
 ]
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,3 +123,15 @@ def test_a_kept_picture_is_not_taken_for_a_sample(
     result = call("sample", f"--like={tmp_path / 'kept.png'}", code=2)
     assert "nkca-interactive" in result.stderr
     assert "--replay" in result.stderr
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['msgspec'] = None; from nkca.cli.sample import main;"
+        "main(['demo', '--replay=session.json', '--save-dir=none'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "nkca-sample: error: msgspec is not installed: pip install 'nkca[live]', or nkca[all]"
+    ]

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import pytest
 import toys
 import uvicorn
 from click.testing import CliRunner
+from interactive_process import interactive
 from live_chains import exact_model, origin_of
 from PIL import Image
 
@@ -33,9 +34,10 @@ from nkca.live.session.file import read_session, to_json
 from nkca.live.web import uvicorn_timeout
 from nkca.live.web.address import access_for, addresses, listen
 from nkca.live.web.autosave import STORED, Autosave
-from nkca.live.web.guard import LOOPBACK, Access
+from nkca.live.web.guard import HEADERS, LOOPBACK, Access
+from nkca.live.web.messages import Turn
 from nkca.live.web.server import make_app
-from nkca.live.web.shared_explorer import SharedExplorer, Turn
+from nkca.live.web.shared_explorer import SharedExplorer
 from nkca.live.web.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,24 +50,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toys.write_checkpoint(tmp_path_factory.mktemp("run") / "tiny.pth")
 
 
-@contextmanager
-def command(cache: Path, *args: object) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def command(
+    cache: Path, *args: object
+) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
     """The running command and the address it printed."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "nkca.cli.interactive", *map(str, args), "--no-browser"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "NKCA_CACHE": str(cache)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.fullmatch(r"nkca-interactive: (http://\S+)   \(Ctrl-C ends\)\n", line)
-            assert found, line + process.communicate()[1]
-            yield process, found[1]
-        finally:
-            process.kill()
+    return interactive(*args, NKCA_CACHE=str(cache))
 
 
 def port_of(address: str) -> int:
@@ -232,6 +221,10 @@ def test_bad_input_is_one_line_before_the_server_starts(checkpoint: Path, tmp_pa
     assert "none.pth" in bad(tmp_path / "none.pth")
     assert "lag" in bad(checkpoint, "--lag=1")
     assert "--batch-size" in bad(checkpoint, "--batch-size=1025")
+    assert "--session needs its model" in bad(f"--session={session}")
+    assert "leave out --per-visitor" in bad(checkpoint, "--per-visitor", f"--session={session}")
+    assert "--max-visitors needs --per-visitor" in bad(checkpoint, "--max-visitors=3")
+    assert "--max-visitors" in bad(checkpoint, "--per-visitor", "--max-visitors=0")
     assert "--port" in bad(checkpoint, "--port=65536")
     assert "cannot listen on 192.0.2.1" in bad(checkpoint, "--host=192.0.2.1")
     assert "cannot listen on no host" in bad(checkpoint, "--host=no host")
@@ -441,3 +434,27 @@ def test_a_connection_without_the_token_is_closed() -> None:
             said = b"".join(iter(lambda: connection.recv(1 << 16), b""))
         assert said.startswith(b"HTTP/1.1 401")
         assert b"connection: close" in said.lower()
+
+
+def test_too_many_connections_are_refused_with_the_security_headers() -> None:
+    with served(Access(), limit_concurrency=3) as port, ExitStack() as stack:
+        here = ("127.0.0.1", port)
+        open_ = [stack.enter_context(socket.create_connection(here, timeout=30)) for _ in range(3)]
+        open_[0].sendall(HEAD)
+        said = b"".join(iter(lambda: open_[0].recv(1 << 16), b"")).decode()
+        assert said.startswith("HTTP/1.1 503")
+        head, body = said.split("\r\n\r\n")
+        sent = dict(line.split(": ", 1) for line in head.lower().splitlines()[1:])
+        for name, value in HEADERS.items():
+            assert sent[name.lower()] == value.lower()
+        assert (sent["connection"], sent["retry-after"]) == ("close", "1")
+        assert json.loads(body) == {"error": "too many connections are open"}
+        for one in open_:
+            one.close()
+        for _ in range(100):  # until the server has seen that they are closed
+            with socket.create_connection(here, timeout=30) as other:
+                other.sendall(HEAD)
+                if other.recv(1 << 16).startswith(b"HTTP/1.1 200"):
+                    return
+            time.sleep(0.05)
+        raise AssertionError("it never has room again")

@@ -4,12 +4,9 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
-
-from nkca.live.chains.events import EVENTS, Pick
 
 HERE = Path(__file__).parent / "js"
 PAGE = Path(__file__).resolve().parents[2] / "src" / "nkca" / "live" / "static"
@@ -76,7 +73,7 @@ def test_a_wrong_event_is_found(tsc: list[str], tmp_path: Path) -> None:
     queue = (PAGE / "loop.js").as_posix()
     (tmp_path / "wrong.js").write_text(
         f"import {{ Queue }} from {json.dumps(queue)};\n"
-        'new Queue().add({ do: "level", value: 0.5 });\n'
+        'new Queue(64).add({ do: "level", value: 0.5 });\n'
         "export function same(value) { return value; }\n"
     )
     config = {"extends": (HERE / "tsconfig.json").as_posix(), "include": ["wrong.js"]}
@@ -85,14 +82,3 @@ def test_a_wrong_event_is_found(tsc: list[str], tmp_path: Path) -> None:
     assert code != 0
     assert "wrong.js(2," in output and "wrong.js(3," in output, output
     assert output.count("error TS") == 2, output
-
-
-def test_the_page_has_the_events_of_the_server() -> None:
-    """Names and fields agree; types.js declares an event as ``{do: "lock", tile: number, ...}``."""
-    text = (PAGE / "types.js").read_text()
-    (bare,) = re.findall(r"@typedef \{([^}]*)\} Bare", text)
-    written: dict[str, set[str]] = {name: set() for name in re.findall(r'"(\w+)"', bare)}
-    for name, rest in re.findall(r'\{do: "(\w+)", ([^}]*)\}', text):
-        written[name] = set(re.findall(r"(\w+):", rest))
-    sent = {name: kind for name, kind in EVENTS.items() if kind is not Pick}  # of old files only
-    assert written == {name: {f.name for f in fields(kind)} for name, kind in sent.items()}

@@ -16,7 +16,14 @@ from nkca.errors import InputError
 from nkca.pictures.animation import FRAME_PIXELS, animation_frame, check_animation, save_animation
 from nkca.pictures.captions import HEIGHT as CAPTION_HEIGHT
 from nkca.pictures.captions import captioned_sheet
-from nkca.pictures.grid import VISIBLE_SIZE, Pictures, contact_sheet, grid, to_pillow
+from nkca.pictures.grid import (
+    VISIBLE_SIZE,
+    Pictures,
+    contact_sheet,
+    first_in_sheet,
+    grid,
+    to_pillow,
+)
 from nkca.pictures.png import read_settings, save_png
 
 
@@ -241,3 +248,13 @@ def test_captions_stand_below_their_images() -> None:
     assert has_ink == [False, True, False]
     with pytest.raises(InputError, match="2 captions for 3 images"):
         captioned_sheet(images, 3, ["a", "b"])
+
+
+@pytest.mark.parametrize(("count", "side"), [(16, (8, 8)), (5, (30, 20)), (1, (100, 40))])
+def test_the_first_image_of_a_contact_sheet(count: int, side: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, *side, 3), dtype=np.uint8)
+    found = first_in_sheet(contact_sheet(images), *side)
+    assert found is not None and np.array_equal(found, images[0])
+    assert first_in_sheet(contact_sheet(images)[:-1], *side) is None
+    assert first_in_sheet(images[0][:1, :1], *side) is None

@@ -15,7 +15,7 @@ from nkca.version import __version__
 _EXTRAS = {  # packages that some commands need, and the extra that brings them
     **dict.fromkeys(("loky", "psutil", "tensorboard"), "train"),
     **dict.fromkeys(("matplotlib", "scipy"), "metrics"),
-    **dict.fromkeys(("starlette", "uvicorn"), "live"),
+    **dict.fromkeys(("msgspec", "starlette", "uvicorn"), "live"),
 }
 
 

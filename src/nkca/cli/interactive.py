@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import secrets
 import shlex
 import socket
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nkca.cli.command import Choice, command, needs
-from nkca.cli.options import as_written, device_options
+from nkca.cli.options import device_options
 from nkca.cli.progress import messages
 from nkca.cli.signals import signals_interrupt
 from nkca.errors import InputError
@@ -24,19 +23,17 @@ from nkca.system.threads import wait_briefly
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-    from torch import Tensor
 
     from nkca.live.web.autosave import Autosave
     from nkca.live.web.guard import Access
-    from nkca.live.web.shared_explorer import SharedExplorer
-    from nkca.models.model import Model
+    from nkca.live.web.messages import Show
 
 CONNECTIONS = 256
 logger = logging.getLogger("nkca")
 
 
 @command("nkca-interactive")
-@click.argument("checkpoint", metavar="CKPT")
+@click.argument("checkpoint", metavar="[CKPT]", required=False)
 @click.argument("images", nargs=-1, metavar="[IMAGE]...", type=click.Path(path_type=Path))
 @click.option(
     "--visualize",
@@ -64,6 +61,17 @@ logger = logging.getLogger("nkca")
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="Replay a saved session, then continue it.",
+)
+@click.option(
+    "--per-visitor",
+    is_flag=True,
+    help="Give each browser chains of its own, not all the same ones.",
+)
+@click.option(
+    "--max-visitors",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Browsers at a time with --per-visitor.  [default: 8]",
 )
 @click.option(
     "--host",
@@ -99,102 +107,53 @@ def main(
     port: int,
     token: bool,
     no_browser: bool,
-    visualize: str,
+    visualize: "Show",
     rescale: bool,
-    session: Path | None,
+    per_visitor: bool,
+    max_visitors: int | None,
     real: str | None,
     **given: Any,
 ) -> None:
     """Explore the chains of the model in CKPT, a checkpoint file or a run's directory, in a browser.
+    Without CKPT the page begins with a gallery: the models in the package and the runs in this folder.
 
     \b
+    nkca-interactive                                   choose a model in the page
     nkca-interactive demo                              the model in the package
     nkca-interactive runs/photos                       sixteen chains from noise
     nkca-interactive runs/photos cat.png dog.png       they start from these pictures
     nkca-interactive runs/photos --session=cat.json    a session again
     """
-    needs("starlette", "uvicorn")
+    needs("msgspec", "starlette", "uvicorn")
+    from nkca.cli.interactive_models import Asked, each_visitor, one_visitor
     from nkca.data.listing import list_images
     from nkca.demo import measured_path
     from nkca.live.web.address import access_for, listen
     from nkca.live.web.autosave import Autosave
-    from nkca.live.web.frames import View
-    from nkca.live.web.server import make_app
-    from nkca.live.web.worker import Worker
+    from nkca.live.web.messages import View
+    from nkca.live.web.server import make_server
 
+    if max_visitors is not None and not per_visitor:
+        raise InputError("--max-visitors needs --per-visitor")
+    asked = Asked(**given)
     keep_freed_memory()
     wait_briefly()
     with messages(), signals_interrupt():
-        listing = None if real is None else list_images(measured_path(real))
-        shared = _shared_explorer(session=session, **given)
+        pictures = None if real is None else list_images(measured_path(real))
+        saved = Autosave()
+        visitors = each_visitor(asked, max_visitors) if per_visitor else one_visitor(asked, saved)
         listener = listen(host, port)
         access = access_for(listener, host, token)
-        saved = Autosave()
-        app = make_app(shared, Worker(), access, View(visualize, rescale), saved, listing)
+        app = make_server(visitors, access, View(visualize, rescale), pictures)
         address = _announce(listener, access)
         opened = None if no_browser else _open_browser(address)
         _serve(app, listener)
         with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
             if opened is not None:
                 opened.unlink(missing_ok=True)
-            saved(shared)
-            _print_saved(saved, given["checkpoint"])
+            visitors.save_all()
+            _print_saved(saved, asked.checkpoint or "CKPT")
         os._exit(0)  # now, whatever the worker is doing
-
-
-def _shared_explorer(
-    checkpoint: str, session: Path | None, device: str, compile: str, **given: Any
-) -> "SharedExplorer":
-    from nkca.live.chains.explorer import Setup
-    from nkca.live.session.file import MAX_BATCH, Origin, caveat, read_session
-    from nkca.live.web.shared_explorer import SharedExplorer
-    from nkca.models.build import restore
-    from nkca.models.checkpoint import find_checkpoint, read_checkpoint
-
-    if len(given["images"]) > MAX_BATCH:
-        raise InputError(f"at most {MAX_BATCH} pictures, got {len(given['images'])}")
-    loaded = read_session(session) if session is not None else None
-    if loaded is not None:
-        for name, value in given.items():
-            if value not in (None, ()):
-                raise InputError(f"--session has its own settings: leave out {as_written(name)}")
-        given |= {"precision": loaded.origin.precision}
-    precision = given["precision"] or "fp32"
-    read, sha256 = read_checkpoint(checkpoint)
-    model = restore(
-        read,
-        str(checkpoint),
-        device=device,
-        precision=precision,
-        lag=given["lag"],
-        compile=compile,
-    )
-    file, lag = find_checkpoint(checkpoint), model.chain.lag
-    origin = Origin(file.name, sha256, model.data_shape, lag, precision, model.device.type)
-    setup = Setup(
-        given["batch_size"] or 16, given["seed"] or 0, images=_pictures(model, given["images"])
-    )
-    shared = SharedExplorer(model, origin, setup, epoch=secrets.randbelow(1 << 30))
-    if loaded is not None:
-        shared.load(loaded)
-        shared.notice = caveat(loaded.origin, origin)
-        if shared.notice:
-            logger.warning(shared.notice)
-    return shared
-
-
-def _pictures(model: "Model", images: tuple[Path, ...]) -> "Tensor | None":
-    import torch
-
-    from nkca.data.categories import reader_for
-    from nkca.sampling.inputs import fit_picture
-
-    reader = reader_for(model.pixels)
-    fitted = [fit_picture(image, model.data_shape, reader) for image in images]
-    for _, done in fitted:
-        if done:
-            logger.info(done)
-    return torch.stack([picture for picture, _ in fitted]) if fitted else None
 
 
 def _announce(listener: socket.socket, access: "Access") -> str:

@@ -22,6 +22,14 @@ _MACHINE_ERRORS = (
 )  # not caused by the file's content
 
 
+class TooManyPixelsError(UnreadableImageError):
+    """The image has more pixels than Pillow decodes."""
+
+    def __init__(self) -> None:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # Pillow refuses above twice the size it warns of
+        super().__init__(f"the image has more than {most // 1_000_000} million pixels")
+
+
 @contextlib.contextmanager
 def open_image(file: ImageSource) -> Iterator[ImageFile.ImageFile]:
     """Open an image and read its header; any error until the block ends is taken as one of the image.
@@ -37,6 +45,8 @@ def open_image(file: ImageSource) -> Iterator[ImageFile.ImageFile]:
             yield image
     except UnreadableImageError:
         raise
+    except Image.DecompressionBombError as error:
+        raise TooManyPixelsError from error
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image of a known kind, or damaged") from error
     except Exception as error:

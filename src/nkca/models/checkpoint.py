@@ -144,6 +144,13 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
     return _checked(name, _content(file))
 
 
+def glance_at_checkpoint(name: str | Path) -> Checkpoint:
+    """As `load_checkpoint`, for what stands beside the weights: these are mapped into memory, not read."""
+    file = find_checkpoint(name)
+    exports = file.name == exported.WEIGHTS
+    return _checked(name, _content(file) if exports else load_pytorch(file, mapped=True))
+
+
 def read_checkpoint(name: str | Path) -> tuple[Checkpoint, str]:
     """As `load_checkpoint`, and the `digest` of the very bytes that it was made of: one read.
 

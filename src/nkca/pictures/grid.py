@@ -61,6 +61,16 @@ def zoom_in_sheet(height: int, width: int) -> int:
     return max(1, VISIBLE_SIZE // max(height, width))
 
 
+def first_in_sheet(sheet: Pictures, height: int, width: int, gap: int = 2) -> Pictures | None:
+    """The first image of a contact sheet (H', W', C) of images of this size; None if it is none."""
+    zoom = zoom_in_sheet(height, width)
+    sides = (height * zoom, width * zoom)
+    for have, side in zip(sheet.shape, sides, strict=False):
+        if have <= gap or (have - gap) % (side + gap):
+            return None
+    return sheet[gap : gap + sides[0] : zoom, gap : gap + sides[1] : zoom]
+
+
 def to_pillow(image: Pictures) -> Image.Image:
     """Convert (H, W, C), C = 1, 3 or 4, to a Pillow image."""
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)

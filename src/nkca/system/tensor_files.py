@@ -17,11 +17,12 @@ from nkca.errors import InputError
 _DAMAGED = (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 
 
-def load_pytorch(path: Path, content: bytes | None = None) -> Any:
+def load_pytorch(path: Path, content: bytes | None = None, mapped: bool = False) -> Any:
     """Tensors, on the CPU, and plain values in a file of PyTorch (`weights_only=True`: no code).
 
     Args:
         content: the bytes of the file at ``path``, where they have been read.
+        mapped: map the tensors into memory, so that only those that are used are read.
 
     Raises:
         InputError: if it cannot be read, is of another kind or damaged, or holds anything else.
@@ -30,7 +31,7 @@ def load_pytorch(path: Path, content: bytes | None = None) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about pickles that are refused below
-            return torch.load(data, map_location="cpu", weights_only=True)
+            return torch.load(data, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         if zipfile.is_zipfile(data):
             raise InputError(

@@ -18,6 +18,7 @@ from live_chains import (
     steps,
     ten_pictures,
 )
+from msgspec import structs
 from oracles import default_dtype
 from PIL import Image
 from torch import Tensor
@@ -226,11 +227,11 @@ def test_strokes_that_cannot_be_used_are_refused() -> None:
     )
     for change, message in cases:
         with pytest.raises(InputError, match=message):
-            explorer.apply([dataclasses.replace(good, **change)])
+            explorer.apply([structs.replace(good, **change)])
     assert explorer.state is before
     explorer.apply([Lock(tile, True) for tile in range(6)])
     with pytest.raises(InputError, match="all tiles are locked"):
-        explorer.apply([dataclasses.replace(good, everywhere=True)])
+        explorer.apply([structs.replace(good, everywhere=True)])
 
 
 @pytest.mark.parametrize("space", SPACES)

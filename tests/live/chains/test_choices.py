@@ -156,7 +156,9 @@ def test_choices_are_counted_and_exported() -> None:
 
 
 @pytest.mark.parametrize(
-    "between", [Level(0.3), MakeSteps(1), Undo(), Lock(4, locked=True)], ids=lambda e: e.name
+    "between",
+    [Level(0.3), MakeSteps(1), Undo(), Lock(4, locked=True)],
+    ids=lambda e: type(e).__name__,
 )
 def test_whatever_changes_the_tiles_ends_the_offer(between: object) -> None:
     explorer = chosen(Choose(1))
@@ -164,7 +166,7 @@ def test_whatever_changes_the_tiles_ends_the_offer(between: object) -> None:
     assert explorer.state.choices == ()
 
 
-@pytest.mark.parametrize("between", [Select(2), Keep(1)], ids=lambda e: e.name)
+@pytest.mark.parametrize("between", [Select(2), Keep(1)], ids=lambda e: type(e).__name__)
 def test_looking_does_not(between: object) -> None:
     explorer = chosen(Choose(1))
     explorer.apply([between, Choose(3)])  # type: ignore[list-item]

@@ -12,7 +12,7 @@ from scipy.stats import binomtest  # type: ignore[import-untyped]
 from nkca.data.listing import Listing, list_images
 from nkca.errors import InputError
 from nkca.live.chains import discrimination
-from nkca.live.chains.discrimination import Answer, Discrimination, wilson_interval
+from nkca.live.chains.discrimination import Answer, new_test, wilson_interval
 
 REAL = 8
 
@@ -32,10 +32,10 @@ def test_pairs_of_a_real_and_a_made_picture(
 ) -> None:
     monkeypatch.setattr(discrimination, "_LOT", random.Random(3))
     model, files, sides = exact_model(space), set(), []
-    test = Discrimination(model, real, 200)
+    test = new_test(real, 200)
     assert test.count == REAL + 1, "the damaged one is found later"
     for number in range(REAL):
-        left, right = test.pair(number)
+        left, right = test.pair(number, model, real)
         trial = test.trials[number]
         one, other = (left, right) if trial.real == "left" else (right, left)
         grey = torch.full((1, *SHAPE), 10 * int(trial.file[:2]), dtype=torch.uint8)
@@ -48,7 +48,7 @@ def test_pairs_of_a_real_and_a_made_picture(
     assert len(files) == REAL
     assert 1 < sides.count("left") < REAL - 1
     with pytest.raises(InputError, match="no other real picture"):
-        test.pair(REAL)
+        test.pair(REAL, model, real)
     result = test.result()
     right = sum(side == ("left" if number else "right") for number, side in enumerate(sides))
     assert (result["trials"], result["told_apart"]) == (REAL, right)
@@ -56,23 +56,24 @@ def test_pairs_of_a_real_and_a_made_picture(
 
 
 def test_trials_are_answered_once_and_in_order(real: Listing) -> None:
-    test = Discrimination(exact_model(), real, 5)
+    model, test = exact_model(), new_test(real, 5)
     with pytest.raises(InputError, match="nothing has been answered"):
         test.result()
-    test.pair(1)
+    test.pair(1, model, real)
     for number in (2, -1):
-        with pytest.raises(InputError, match="cannot be seen yet"):
-            test.pair(number)
-    before = test.pair(0).clone()
+        with pytest.raises(InputError, match="cannot be seen now"):
+            test.pair(number, model, real)
+    before = [test.pair(number, model, real).clone() for number in (0, 1)]
+    assert torch.equal(test.pair(0, model, real), before[0])
     test.answer(0, Answer("left"))
-    assert torch.equal(test.pair(0), before)
+    assert torch.equal(test.pair(1, model, real), before[1])
+    with pytest.raises(InputError, match="cannot be seen now"):
+        test.pair(0, model, real)
+    assert test.pairs.keys() == {1}, "answered pairs take no memory"
     for number in (0, 2):
         with pytest.raises(InputError, match="cannot be answered now"):
             test.answer(number, Answer("left"))
     assert test.result()["trials"] == 1, "of those that were answered alone"
-    for count in (0, 201):
-        with pytest.raises(InputError, match="1 to 200 trials"):
-            Discrimination(exact_model(), real, count)
 
 
 def test_the_interval_is_wilsons() -> None:

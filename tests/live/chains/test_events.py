@@ -1,12 +1,35 @@
 """Parsing of events: valid ones are accepted, all others refused with a reason."""
 
+import json
+import random
 from typing import Any
 
+import msgspec
 import pytest
 
 from nkca.errors import InputError
-from nkca.live.chains.event_json import as_json, parse_event
-from nkca.live.chains.events import EVENTS, Level, Lock, Pick, Restart, Spread
+from nkca.live.chains.decoding import EXPLAINED, decode
+from nkca.live.chains.events import (
+    EVENTS,
+    AnyEvent,
+    Event,
+    Level,
+    Lock,
+    Pick,
+    Restart,
+    Spread,
+)
+
+
+class One(msgspec.Struct):
+    """A message with an event."""
+
+    events: tuple[AnyEvent]
+
+
+def parse_event(value: object) -> Event:
+    return decode(json.dumps({"events": [value]}).encode(), One).events[0]
+
 
 GOOD: list[dict[str, Any]] = [
     {"do": "run"},
@@ -42,21 +65,24 @@ BAD: dict[str, tuple[object, str]] = {
     "too often": ({"do": "step", "times": 65}, "from 1 to 64"),
     "negative": ({"do": "pick", "tile": -1}, "from 0"),
     "huge": ({"do": "pick", "tile": 10**400}, "from 0"),
-    "not a number": ({"do": "level", "level": float("nan")}, "from 0 to 1"),
-    "infinite": ({"do": "level", "level": float("inf")}, "from 0 to 1"),
+    "not a number": ({"do": "level", "level": float("nan")}, "not JSON"),
+    "infinite": ({"do": "level", "level": float("inf")}, "not JSON"),
     "null level": ({"do": "level", "level": None}, "a number from 0 to 1"),
-    "other word": ({"do": "restart", "source": "void", "seed": 0}, "noise or images"),
-    "unhashable word": ({"do": "restart", "source": ["noise"], "seed": 0}, "noise or images"),
+    "other word": ({"do": "restart", "source": "void", "seed": 0}, "images or noise"),
+    "unhashable word": ({"do": "restart", "source": ["noise"], "seed": 0}, "images or noise"),
     "seed": ({"do": "restart", "source": "noise", "seed": 2**53}, "from 0 to"),
-    "long text": ({"do": "paint", "tile": 0, "mask": "A" * (2**25 + 1)}, "text of at most"),
+    "long text": (
+        {"do": "paint", "tile": 0, "mask": "A" * (2**25 + 1)},
+        r"length <= 33554432 .*mask",
+    ),
 }
 
 
 @pytest.mark.parametrize("value", GOOD, ids=str)
 def test_events_survive_json(value: dict[str, Any]) -> None:
     event = parse_event(value)
-    assert parse_event(as_json(event)) == event
-    assert as_json(event).items() >= value.items()
+    assert parse_event(msgspec.to_builtins(event)) == event
+    assert msgspec.to_builtins(event).items() >= value.items()
 
 
 def test_events_have_their_values() -> None:
@@ -73,3 +99,64 @@ def test_invalid_events_are_refused(value: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         parse_event(value)
     assert len(str(error.value)) < 200
+
+
+def test_the_error_names_event_and_field() -> None:
+    with pytest.raises(InputError) as error:
+        parse_event({"do": "step", "times": 65})
+    assert str(error.value) == (
+        "event 0, step: 'times' must be a whole number from 1 to 64, got 65"
+    )
+
+
+TWICE = {
+    "event": b'{"events": [{"do": "fly"}], "events": []}',
+    "name": b'{"events": [{"do": "stop", "tile": true, "do": "pick", "tile": 1}]}',
+    "field": b'{"events": [{"do": "pick", "tile": true, "tile": 1}]}',
+    "place in a name": b'{"events": [], "x - at `$.events[7].tile`": 1}',
+    "place in an event": b'{"events": [{"do": "undo", "x - at `$.events[7].tile`": 1}]}',
+}
+
+
+@pytest.mark.parametrize("content", TWICE.values(), ids=TWICE.keys())
+def test_what_misleads_the_explanation_is_refused_in_one_line(content: bytes) -> None:
+    with pytest.raises(InputError) as error:
+        decode(content, One)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_any_damage_to_a_text_is_refused_in_one_line() -> None:
+    """Bytes of a valid text are replaced at random: it is read, or refused."""
+    chance, refused = random.Random(1), 0
+    content = json.dumps({"events": [{"do": "keep", "tile": 3, "finished": True}]}).encode()
+    parts = [
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b",",
+        b'"',
+        b"1",
+        b"-",
+        b"e9",
+        b"null",
+        b"\xff",
+        b"\\ud800",
+        b"`$.x",
+    ]
+    for _ in range(5000):
+        damaged = bytearray(content)
+        for _ in range(chance.randint(1, 3)):
+            place = chance.randrange(len(damaged))
+            damaged[place : place + chance.randint(0, 4)] = chance.choice(parts)
+        try:
+            decode(bytes(damaged), One)
+        except InputError as error:
+            refused += 1
+            assert len(str(error)) < 300
+    assert refused > 4000
+
+
+def test_a_large_text_is_refused_without_a_second_reading() -> None:
+    with pytest.raises(InputError, match=r"Expected `object`, got `array` - at `\$.events\[0\]`"):
+        decode(b'{"events": [' + b"[]," * EXPLAINED + b"[]]}", One)

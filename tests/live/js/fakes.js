@@ -127,7 +127,7 @@ export async function begin(t) {
   globalThis.document = tab;
   t.after(() => delete globalThis.document);
   const host = new Host(clock);
-  const loop = new Loop(host);
+  const loop = new Loop(host, 64);
   const ended = loop.start();
   ended.catch(() => {});
   await settled();

@@ -23,7 +23,7 @@ function watch(promises) {
 
 describe("order", () => {
   it("takes events in order, and only once", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add(RUN);
     queue.add(keep(1), keep(2));
     assert.equal(queue.length, 3);
@@ -36,7 +36,7 @@ describe("order", () => {
   });
 
   it("lists as pending the events in flight, then those that wait", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add(keep(1));
     queue.take();
     queue.add(keep(2));
@@ -49,7 +49,7 @@ describe("order", () => {
   });
 
   it("carries at most 64 events a turn", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add(...many(130));
     for (const [first, count] of [[0, 64], [64, 64], [128, 2]]) {
       const taken = queue.take();
@@ -63,14 +63,14 @@ describe("order", () => {
 describe("events of which only the newest counts", () => {
   for (const [name, make] of Object.entries({ level, pick })) {
     it(`${name}: replaces the waiting one before it`, () => {
-      const queue = new Queue();
+      const queue = new Queue(64);
       queue.add(RUN);
       for (const value of [1, 2, 3]) queue.add(make(value));
       assert.deepEqual(queue.take(), [RUN, make(3)]);
     });
 
     it(`${name}: does not replace one in flight, nor one before another event`, () => {
-      const queue = new Queue();
+      const queue = new Queue(64);
       queue.add(make(1));
       queue.take();
       queue.add(make(2));
@@ -81,14 +81,14 @@ describe("events of which only the newest counts", () => {
   }
 
   it("do not replace one another", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add(level(0.5));
     queue.add(pick(1));
     assert.deepEqual(queue.take(), [level(0.5), pick(1)]);
   });
 
   it("are only these two kinds", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add(keep(1));
     queue.add(keep(1));
     queue.add(step());
@@ -97,7 +97,7 @@ describe("events of which only the newest counts", () => {
   });
 
   it("resolve to false if they were replaced", async () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     const answers = watch({ older: queue.add(pick(1)), newer: queue.add(pick(2)) });
     assert.deepEqual(await answers(), [["older", false]]);
     queue.take();
@@ -109,7 +109,7 @@ describe("events of which only the newest counts", () => {
 describe("events that may be refused", () => {
   for (const name of ["undo", "redo", "jump"]) {
     it(`${name} has a turn of its own`, () => {
-      const queue = new Queue();
+      const queue = new Queue(64);
       const alone = { do: name };
       queue.add(keep(1), keep(2), alone, keep(3));
       for (const expected of [[keep(1), keep(2)], [alone], [keep(3)]]) {
@@ -121,7 +121,7 @@ describe("events that may be refused", () => {
   }
 
   it("one after another take a turn each", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add({ do: "undo" }, { do: "undo" });
     assert.deepEqual(queue.take(), [{ do: "undo" }]);
     queue.finish(true);
@@ -129,7 +129,7 @@ describe("events that may be refused", () => {
   });
 
   it("do not let a turn grow beyond 64 events", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add(...many(70), { do: "undo" });
     assert.equal(queue.take().length, 64);
     queue.finish(true);
@@ -142,7 +142,7 @@ describe("events that may be refused", () => {
 describe("promises", () => {
   for (const done of [true, false]) {
     it(`resolve to ${done} for the events of the turn, and for no other`, async () => {
-      const queue = new Queue();
+      const queue = new Queue(64);
       const first = queue.add(keep(1));
       queue.take();
       const answers = watch({ first, second: queue.add(keep(2)) });
@@ -153,7 +153,7 @@ describe("promises", () => {
   }
 
   it("of several events at once resolve with the last of them", async () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     const answers = watch({ both: queue.add(keep(1), { do: "undo" }) });
     queue.take();
     queue.finish(true);
@@ -164,7 +164,7 @@ describe("promises", () => {
   });
 
   it("of equal events resolve separately", async () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     const first = queue.add(keep(1));
     queue.take();
     const answers = watch({ first, again: queue.add(keep(1)) });
@@ -177,7 +177,7 @@ describe("promises", () => {
 
 describe("retry", () => {
   it("puts the events in flight before those that wait, and resolves when the turn ends", async () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     const first = queue.add(keep(1), keep(2));
     queue.take();
     const answers = watch({ first, later: queue.add(keep(3)) });
@@ -191,7 +191,7 @@ describe("retry", () => {
   });
 
   it("keeps the limit of 64 events and the separate turns", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     queue.add(...many(64));
     queue.take();
     queue.add({ do: "undo" });
@@ -202,7 +202,7 @@ describe("retry", () => {
   });
 
   it("excludes cleared events: they resolve to false and are forgotten", async () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     const inFlight = queue.add(keep(1));
     queue.take();
     const answers = watch({ inFlight, waiting: queue.add(keep(2)) });
@@ -216,7 +216,7 @@ describe("retry", () => {
 
 describe("single steps", () => {
   it("are pending while one waits or is in flight", () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     assert.equal(queue.steps, false);
     queue.add(keep(1), step());
     assert.equal(queue.steps, true);
@@ -227,7 +227,7 @@ describe("single steps", () => {
   });
 
   it("are dropped if they wait, and nothing else is", async () => {
-    const queue = new Queue();
+    const queue = new Queue(64);
     const answers = watch({ step: queue.add(step()), keep: queue.add(keep(1)), again: queue.add(step()) });
     assert.equal(queue.dropSteps(), false, "nothing is in flight");
     assert.deepEqual(await answers(), [["step", false], ["again", false]]);
@@ -244,7 +244,7 @@ describe("single steps", () => {
       [[], false],
     ];
     for (const [events, expected] of tables) {
-      const queue = new Queue();
+      const queue = new Queue(64);
       for (const event of events) queue.add(event);
       queue.take();
       assert.equal(queue.dropSteps(), expected, JSON.stringify(events));

@@ -4,7 +4,8 @@ import base64
 import dataclasses
 import json
 import random
-import threading
+import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from live_chains import SHAPE, SPACES, exact_model, origin_of, ten_pictures
+from msgspec.structs import replace
 
 from nkca.errors import InputError
 from nkca.live.chains import events
@@ -123,25 +125,25 @@ def good() -> dict[str, Any]:
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "format": ({"format": "other"}, "not a session"),
-    "newer": ({"schema": 4}, "schema 4 is not known here; update nkca"),
+    "newer": ({"schema": 5}, "schema 5 is not known here; update nkca"),
     "unknown": ({"evil": 1}, "unknown field 'evil'"),
-    "shape": ({"data_shape": [1, 4]}, "height, width"),
-    "shape of text": ({"data_shape": "146"}, "height, width"),
-    "two channels": ({"data_shape": [2, 4, 6]}, "1, 3 or 4, height"),
-    "huge shape": ({"data_shape": [1, 10**9, 10**9]}, "height, width"),
+    "shape": ({"data_shape": [1, 4]}, "'data_shape' must be"),
+    "shape of text": ({"data_shape": "146"}, "'data_shape' must be"),
+    "two channels": ({"data_shape": [2, 4, 6]}, "1, 3 or 4 channels"),
+    "huge shape": ({"data_shape": [1, 10**9, 10**9]}, "from 1 to 16384"),
     "batch": ({"batch_size": 0}, "from 1 to 1024"),
     "huge batch": ({"batch_size": 10**9}, "from 1 to 1024"),
     "truth": ({"seed": True}, "'seed' must be a whole number"),
-    "lag": ({"lag": 1.0}, r"in \[0, 1\)"),
-    "level": ({"level": 0}, r"in \(0, 1\]"),
-    "precision": ({"precision": "fp8"}, "fp32, bf16 or fp16"),
-    "images": ({"images": [1]}, "not base64"),
+    "lag": ({"lag": 1.0}, "from 0 to less than 1"),
+    "level": ({"level": 0}, "a number from 1e-06 to 1"),
+    "precision": ({"precision": "fp8"}, "bf16 or fp16 or fp32"),
+    "images": ({"images": [1]}, "each text of at most"),
     "image": ({"images": ["aGVsbG8="]}, "cannot use the image"),
     "path": ({"images": ["/etc/passwd"]}, "cannot use the image"),
     "events": ({"events": {}}, "at most"),
     "event": ({"events": [{"do": "fly"}]}, "unknown event 'fly'"),
     "not recorded": ({"events": [{"do": "step", "times": 1}, {"do": "stop"}]}, "event 1: 'stop'"),
-    "older": ({"schema": 0}, "'schema' must be 1 to 3"),
+    "older": ({"schema": 0}, "'schema' must be a whole number from 1 to 4"),
     "missing": ({"lag": None}, "'lag' must be"),
 }
 
@@ -153,38 +155,24 @@ def test_invalid_sessions_are_refused(change: dict[str, Any], message: str) -> N
         parse_session(json.dumps({**good(), **change}).encode())
 
 
-def test_other_threads_run_while_a_large_session_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks: list[int] = []
-    stop = threading.Event()
-
-    def tick() -> None:
-        while not stop.wait(0.001):
-            ticks.append(1)
-
-    parse, meanwhile = json.loads, []
-
-    def loads(*args: Any, **more: Any) -> Any:
-        before = len(ticks)
-        found = parse(*args, **more)
-        meanwhile.append(len(ticks) - before)
-        return found
-
+def test_a_large_session_holds_the_interpreter_briefly() -> None:
+    """Other threads wait while it is parsed; this thread's own time is the same on a busy machine."""
     content = json.dumps({**good(), "events": [{"do": "step", "times": 1}] * 300_000}).encode()
-    monkeypatch.setattr("nkca.live.session.file.json.loads", loads)
-    monkeypatch.setattr("nkca.live.session.file.parse_event", lambda _: MakeSteps(1))
-    thread = threading.Thread(target=tick)
-    thread.start()
+    before = time.thread_time()
     assert len(tuple(parse_session(content).events)) == 300_000
-    stop.set()
-    thread.join()
-    assert meanwhile[0] > 5
+    assert time.thread_time() - before < 1, "a tenth of that when written"
 
 
-@pytest.mark.parametrize("many", [b"[],", b"1,", b"{},"])
-def test_content_that_no_session_has_is_not_parsed(many: bytes) -> None:
-    content = json.dumps(good()).encode().replace(b'"events": [', b'"events": [' + many * 5_000_001)
-    with pytest.raises(InputError, match="more lists or values than a session has"):
-        parse_session(content)
+@pytest.mark.parametrize("many", [b"[],", b"1,", b"{},", b'{"do":"undo"},'])
+def test_content_that_no_session_has_takes_no_memory(many: bytes) -> None:
+    content = json.dumps(good()).encode().replace(b'"events": [', b'"events": [' + many * 1_100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"more events than a session has|Expected `object`"):
+            parse_session(content)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_recorded_event_costs_the_same_however_many_there_are() -> None:
@@ -224,12 +212,12 @@ def test_the_error_names_the_event_that_fails() -> None:
 
 
 def test_the_caveat_shows_no_control_characters() -> None:
-    made = dataclasses.replace(origin_of(exact_model()), checkpoint="\x1b[31mred\nline.pth")
+    made = replace(origin_of(exact_model()), checkpoint="\x1b[31mred\nline.pth")
     here = origin_of(exact_model())
     assert caveat(made, here) == caveat(here, here) is None
-    other = dataclasses.replace(made, checkpoint_sha256="cd" * 32)
+    other = replace(made, checkpoint_sha256="cd" * 32)
     assert caveat(other, here) == "the session was made with another checkpoint, ?[31mred?line.pth"
-    assert "made on cuda" in (caveat(dataclasses.replace(made, device="cuda"), here) or "")
+    assert "made on cuda" in (caveat(replace(made, device="cuda"), here) or "")
 
 
 def test_another_kind_of_model_is_refused() -> None:

@@ -3,19 +3,18 @@
 import dataclasses
 import json
 import string
-import typing
 from base64 import b64encode
-from types import NoneType, UnionType
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from asking import Answer, Ask, answer, post
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_chains import SHAPE, exact_model, origin_of, ten_pictures
+from msgspec import inspect, structs
 from starlette.types import ASGIApp
 
-from nkca.live.chains.events import EVENTS, OneOf, Within
+from nkca.live.chains.events import EVENTS
 from nkca.live.chains.explorer import Setup
 from nkca.live.chains.state import ExplorerState
 from nkca.live.chains.tiles import Tiles
@@ -42,9 +41,9 @@ JUNK = st.one_of(
 )
 PNGS = [b64encode(png_bytes(picture)).decode() for picture in as_pictures(ten_pictures()[:2])]
 PLAIN: dict[type, st.SearchStrategy[Any]] = {
-    bool: st.booleans(),
-    str: st.sampled_from(["", "AAAA"]),
-    NoneType: st.none(),
+    inspect.BoolType: st.booleans(),
+    inspect.StrType: st.sampled_from(["", "AAAA"]),
+    inspect.NoneType: st.none(),
 }
 
 
@@ -65,17 +64,18 @@ def likely(name: str, state: ExplorerState) -> dict[str, st.SearchStrategy[Any]]
     }
 
 
-def by_type(hint: Any) -> st.SearchStrategy[Any]:
+def by_type(kind: inspect.Type) -> st.SearchStrategy[Any]:
     """All values that the type of a field allows."""
-    if typing.get_origin(hint) in (typing.Union, UnionType):
-        return st.one_of(*map(by_type, typing.get_args(hint)))
-    kind, rule = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint, None)
-    if isinstance(rule, OneOf):
-        return st.sampled_from(rule.words)
-    if isinstance(rule, Within):
-        whole = st.integers(int(rule.low), int(rule.high))
-        return st.floats(rule.low, rule.high) if kind is float else whole
-    return PLAIN[kind]
+    match kind:
+        case inspect.UnionType(types=kinds):
+            return st.one_of(*map(by_type, kinds))
+        case inspect.LiteralType(values=words):
+            return st.sampled_from(words)
+        case inspect.IntType(ge=low, le=high):
+            return st.integers(low, high)
+        case inspect.FloatType(ge=low, le=high):
+            return st.floats(low, high)
+    return PLAIN[type(kind)]
 
 
 def possible(state: ExplorerState) -> list[str]:
@@ -102,11 +102,11 @@ def events(draw: st.DrawFn, state: ExplorerState) -> Json:
     """An event, mostly one that can be applied."""
     name = draw(st.sampled_from(sorted(EVENTS) if rarely(draw) else possible(state)))
     event: Json = {"do": name}
-    hints = typing.get_type_hints(EVENTS[name], include_extras=True)
-    for field in (field.name for field in dataclasses.fields(EVENTS[name])):
-        strategy = likely(name, state).get(field, by_type(hints[field]))
+    for described in structs.fields(EVENTS[name]):
+        field, any_value = described.name, by_type(inspect.type_info(described.type))
+        strategy = likely(name, state).get(field, any_value)
         if rarely(draw):
-            strategy = by_type(hints[field])
+            strategy = any_value
         elif rarely(draw):
             strategy = JUNK
         if not rarely(draw):

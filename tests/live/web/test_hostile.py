@@ -8,21 +8,31 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from asking import HOST, JSON, OCTETS, Answer, Ask, answer, asking, post, turn
 from live_chains import exact_model, origin_of
+from msgspec import structs
 from PIL import Image
 from starlette.types import ASGIApp
+from tables import each
 
-from nkca.live.chains.explorer import Setup
+from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.chains.tiles import Tiles
+from nkca.live.web.fitting import MAX_PIXELS
+from nkca.live.web.gallery import Card, Gallery
 from nkca.live.web.guard import Access
-from nkca.live.web.server import FIT_BYTES, MAX_PIXELS, SESSION_BYTES, TURN_BYTES, make_app
+from nkca.live.web.identity import ByCookie
+from nkca.live.web.messages import View
+from nkca.live.web.opened import Opened, Settings
+from nkca.live.web.server import FIT_BYTES, SESSION_BYTES, TURN_BYTES, make_app, make_server
 from nkca.live.web.shared_explorer import SharedExplorer
+from nkca.live.web.visitors import Limits, Visitors
 from nkca.live.web.worker import Worker
+from nkca.models.local import LocalModel
 
 TOKEN = "right-token"
 WRONG = "a\xe9" + 30 * "x"
@@ -101,7 +111,7 @@ def session(**changes: Any) -> bytes:
         "format": "nkca-session",
         "schema": 2,
         "version": "0.1.0",
-        **dataclasses.asdict(origin_of(exact_model())),
+        **structs.asdict(origin_of(exact_model())),
         "batch_size": 4,
         "seed": 0,
         "level": 0.5,
@@ -316,20 +326,20 @@ MALFORMED: dict[str, tuple[Ask, int]] = {
     "NaN": (raw(b'{"seen": NaN}'), 400),
     "infinity": (raw(b'{"seen": -Infinity}'), 400),
     "overflow": (raw(b'{"events": [{"do": "level", "level": 1e999}]}'), 422),
-    "huge number": (raw(b'{"seen": ' + b"9" * 100_000 + b"}"), 400),
+    "huge number": (raw(b'{"seen": ' + b"9" * 100_000 + b"}"), 422),
     "large number": (raw(b'{"seen": ' + b"9" * 4000 + b"}"), 422),
     "large level": (raw(b'{"events": [{"do": "level", "level": ' + b"9" * 4000 + b"}]}"), 422),
-    "deep": (raw(deep(100_000)), 400),
-    "deep object": (raw(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), 400),
+    "deep": (raw(deep(100_000)), 422),
+    "deep object": (raw(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), 422),
     "not UTF-8": (raw(b'{"show": "\xff"}'), 400),
     "UTF-16": (raw("{}".encode("utf-16")), 400),
     "byte order mark": (raw(b"\xef\xbb\xbf{}"), 400),
     "null byte": (raw(b"{}\0"), 400),
     "list": (raw(b"[]"), 422),
     "null": (raw(b"null"), 422),
-    "half a character": (raw(rb'{"show": "\ud800"}'), 422),
+    "half a character": (raw(rb'{"show": "\ud800"}'), 400),
     "unknown field": (raw(b'{"path": "/etc/passwd"}'), 422),
-    "unknown half character": (raw(rb'{"\udfff": 1}'), 422),
+    "unknown half character": (raw(rb'{"\udfff": 1}'), 400),
     "prototype": (raw(b'{"__proto__": {}}'), 422),
     "event with class": (turn({"do": "pick", "tile": 1, "__class__": "x"}), 422),
     "event is text": (raw(b'{"events": ["run"]}'), 422),
@@ -371,22 +381,21 @@ MALFORMED: dict[str, tuple[Ask, int]] = {
 }
 
 MALFORMED |= {
-    f"{depth} deep": (raw(b'{"seen": ' + deep(depth) + b"}"), 422 if depth < 500 else 400)
-    for depth in (100, 2000)
+    f"{depth} deep": (raw(b'{"seen": ' + deep(depth) + b"}"), 422) for depth in (100, 2000)
 }
 
 PICTURES: dict[str, tuple[Ask, int]] = {
-    "PNG of 30000x30000": (fit(png_header(30_000, 30_000, content=zlib.compress(bytes(99)))), 422),
+    "PNG of 30000x30000": (fit(png_header(30_000, 30_000, content=zlib.compress(bytes(99)))), 413),
     "PNG just too large": (fit(png_header(MAX_PIXELS // 8000 + 1, 8000)), 413),
     "PNG too wide": (fit(png_header(20_000, 1)), 413),
-    "PNG of 2^31": (fit(png_header(2**31 - 1, 2**31 - 1)), 422),
+    "PNG of 2^31": (fit(png_header(2**31 - 1, 2**31 - 1)), 413),
     "PNG of 0x0": (fit(png_header(0, 0)), 422),
     "PNG without pixels": (fit(png_header(40, 40)), 422),
     "PNG with a bomb of text": (fit(text_bomb()), 422),
-    "GIF of 65535x65535": (fit(gif_bomb()), 422),
-    "TIFF of 200000x200000": (fit(tiff_bomb()), 422),
-    "WebP of 16384x16384": (fit(webp_bomb()), 422),
-    "BMP of 2^30": (fit(bmp_bomb()), 422),
+    "GIF of 65535x65535": (fit(gif_bomb()), 413),
+    "TIFF of 200000x200000": (fit(tiff_bomb()), 413),
+    "WebP of 16384x16384": (fit(webp_bomb()), 413),
+    "BMP of 2^30": (fit(bmp_bomb()), 413),
     "no picture": (fit(b""), 422),
     "text": (fit(b"hello" * 1000), 422),
     "SVG": (fit(b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>'), 422),
@@ -403,12 +412,12 @@ PICTURES |= {
 }
 
 SESSIONS: dict[str, tuple[Ask, int]] = {
-    "empty session": (load(b""), 422),
+    "empty session": (load(b""), 400),
     "another file": (load(b'{"format": "other"}'), 422),
     "deep session": (load(deep(100_000)), 422),
-    "NaN in a session": (load(session().replace(b"0.5", b"NaN")), 422),
+    "NaN in a session": (load(session().replace(b"0.5", b"NaN")), 400),
     "huge number in a session": (load(session().replace(b"0.5", b"9" * 9999)), 422),
-    "schema of the future": (load(session(schema=4)), 422),
+    "schema of the future": (load(session(schema=5)), 422),
     "unknown field in a session": (load(session(path="/etc/passwd")), 422),
     "another shape": (load(session(data_shape=[3, 4, 6])), 422),
     "no shape": (load(session(data_shape=[1, 4])), 422),
@@ -420,7 +429,7 @@ SESSIONS: dict[str, tuple[Ask, int]] = {
     "lag of 1": (load(session(lag=1)), 422),
     "half a character in a session": (
         load(session(checkpoint="\ud800", data_shape=[3, 9, 9])),
-        422,
+        400,
     ),
     "bad event in a session": (load(session(events=[{"do": "fly"}])), 422),
     "bad image in a session": (load(session(images=["!"])), 422),
@@ -504,6 +513,36 @@ METHODS: dict[str, tuple[Ask, int]] = {
         ("PROPFIND", "/"),
         ("get", "/"),
     )
+}
+
+MODELS = "/api/models/"
+GALLERY: dict[str, tuple[Ask, int]] = {
+    f"model {number[:20]}": (post(MODELS + number, b"{}"), 404)
+    for number in (
+        "1",
+        "-1",
+        "00",
+        "0x0",
+        "\u0660",
+        "1e9",
+        "..%2f..",
+        "%00",
+        "demo",
+        "9" * 5000,
+        "0%20",
+    )
+}
+GALLERY |= {
+    "picture of a model that is none": (get(MODELS + "1.png"), 404),
+    "picture by a path": (get(MODELS + "..%2f..%2fetc%2fpasswd.png"), 404),
+    "model by GET": (get(MODELS + "0"), 405),
+    "model by a form": (post(MODELS + "0", b"a=1", "application/x-www-form-urlencoded"), 415),
+    "model by a foreign page": (
+        with_headers(("Origin", "http://a.example"), path=MODELS + "0"),
+        403,
+    ),
+    "huge body to open a model": (sized(MODELS + "0", str(1 << 20), JSON, b"x"), 413),
+    "the page by a link from elsewhere": (get("/live", *LINK, ("Sec-Fetch-Dest", "document")), 403),
 }
 
 LOCAL = HOSTS | ORIGINS | BODIES | MALFORMED | PICTURES | SESSIONS | PATHS | METHODS
@@ -594,6 +633,62 @@ def test_without_the_token_the_page_explains_what_to_do(tokened: ServerUnderTest
     got = answer(tokened.app, get("/"))
     assert "open the complete address that nkca-interactive printed" in got.body.decode()
     assert TOKEN not in got.body.decode()
+
+
+def test_sizes_are_told_in_one_style(local: ServerUnderTest) -> None:
+    """In words of our own, and true: a long side is not many pixels."""
+    told = {
+        name: answer(local.app, PICTURES[name][0]).json["error"]
+        for name, (_, status) in PICTURES.items()
+        if status == 413
+    }
+    side = told.pop("PNG too wide")
+    assert side == "the image has a side of more than 16384 pixels"
+    assert len(told) == 7
+    assert set(told.values()) == {"the image has more than 64 million pixels"}
+    for request in (MALFORMED["start from a bomb"], SESSIONS["image bomb in a session"]):
+        error = answer(local.app, request[0]).json["error"]
+        assert error == "cannot use the image: the image has more than 178 million pixels"
+
+
+class ExactGallery(Gallery):
+    """A gallery whose only model is an exact one."""
+
+    def look(self) -> list[Card]:
+        return []
+
+    def listed(self, number: int) -> LocalModel:
+        return LocalModel(f"exact {number}", Path())
+
+    def open(self, number: int) -> Opened:  # noqa: ARG002
+        model = exact_model()
+        setup = Setup(4)
+        return Opened(model, origin_of(model), setup, Explorer(model, setup).state)
+
+    @property
+    def count(self) -> int:
+        return 1
+
+
+def test_hostile_requests_to_a_server_for_visitors_with_a_gallery() -> None:
+    """Whatever one visitor sends changes neither its own chains nor those of another."""
+    visitors = Visitors(Worker(), ExactGallery(Path(), Settings()), ByCookie(), Limits(2))
+    app = make_server(visitors, Access(), View())
+    tested = []
+    for _ in range(2):
+        cookie = answer(app, get("/")).headers["set-cookie"].split(";")[0]
+        key = (("Cookie", cookie),)
+        answer(app, post("/api/models/0", b"{}", JSON, *key))
+        answer(app, post(TURN, b'{"events": [{"do": "step", "times": 3}]}', JSON, *key))
+        shared = visitors.seats[-1].shared
+        tested.append(ServerUnderTest(app, shared, tensors(shared.explorer.state.moment), key))
+    own, other = tested
+    for name, (request, status) in each((LOCAL | GALLERY).items()):
+        if status == 200 and not str(request.host).endswith(":8000"):
+            status = 410  # the cookie is for one port
+        sent = dataclasses.replace(request, headers=[*request.headers, *own.key])
+        assert check(own, sent, status).status == status, name
+        other.check()
 
 
 ELSEWHERE = {

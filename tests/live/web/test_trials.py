@@ -78,6 +78,7 @@ def test_what_cannot_be_done_is_refused(ask: Asked) -> None:
     test = begun(ask)
     cases = (
         (posted("/api/trials", {"count": 0}), 422),
+        (posted("/api/trials", {"count": 201}), 422),
         (posted("/api/trials", {"count": True}), 422),
         (posted("/api/trials", {}), 422),
         (posted("/api/trials", {"count": 3, "real": 1}), 422),
@@ -85,6 +86,8 @@ def test_what_cannot_be_done_is_refused(ask: Asked) -> None:
         (Ask("/api/trials/other/0.png"), 404),
         (Ask(f"{test}/2.png"), 422),
         (Ask(f"{test}/-1.png"), 404),
+        (Ask(f"{test}/{'9' * 5000}.png"), 404),
+        (posted(f"{test}/00", {"side": "left"}), 404),
         (Ask(f"{test}/result.json"), 422),
         (posted(f"{test}/0", {"side": "left"}), 422),  # which was not shown
         (posted(f"{test}/0", {"side": "both"}), 422),

@@ -9,105 +9,131 @@ the model's size, and have its colours or levels where it has few.
 
 import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any
+from typing import Annotated, Literal, TypeAlias, TypedDict, get_args
 
 import torch
+from msgspec import Meta, Struct
 from torch import Tensor
 
 from nkca.data.categories import reader_for
 from nkca.data.listing import Listing, UnreadableImageError, open_source
 from nkca.errors import InputError
+from nkca.live.chains.events import Count
 from nkca.models.model import Model
 from nkca.sampling.inputs import fit_content
 from nkca.sampling.tasks import Schedule, draw_task, from_noise
 
-SIDES = ("left", "right")
+Side: TypeAlias = Literal["left", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
 MAX_TRIALS = 200
+CANDIDATES = 1000  # real pictures for a test, of which some may be unreadable
 CONFIDENCE = 0.95
 _LOT = secrets.SystemRandom()
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A pair, uint8 (2, C, H, W), left and right; which side is real; its file; the seed of the other."""
+    """Which side is real, its file, and the seed of the other."""
 
-    pair: Tensor
-    real: str
+    real: Side
     file: str
     seed: int
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Which side was taken for real, and after how many milliseconds; None: not known."""
+class Answer(Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /api/trials/ID/N: which side was taken for real, after how long; null: not known."""
 
-    side: str
-    milliseconds: int | None = None
+    side: Side
+    milliseconds: Count | None = None
 
 
+class Answered(TypedDict):
+    """A trial and its answer."""
+
+    real: Side
+    answer: Side
+    milliseconds: int | None
+    real_file: str
+    made_seed: int
+
+
+class TestResult(TypedDict):
+    """GET /api/trials/ID/result.json: how often real and made pictures were told apart."""
+
+    task: str
+    trials: int
+    told_apart: int
+    share: float
+    share_by_chance: float
+    confidence: float
+    interval: Annotated[tuple[float, float], Meta(description="of the share")]
+    interval_method: str
+    answers: list[Answered]
+
+
+@dataclass
 class Discrimination:
     """A series of trials, which are made one by one; not thread-safe.
 
     Args:
-        real: the real pictures; none is shown twice.
-        count: of trials; fewer if there are fewer pictures.
-
-    Raises:
-        InputError: unless ``count`` is 1 to `MAX_TRIALS`.
+        count: of trials.
+        unused: real pictures, by their places in the listing, none of which was shown.
+        pairs: uint8 (2, C, H, W), left and right, of the trials without an answer.
     """
 
-    def __init__(self, model: Model, real: Listing, count: int) -> None:
-        if not 1 <= count <= MAX_TRIALS:
-            raise InputError(f"a test has 1 to {MAX_TRIALS} trials, got {count}")
-        self.model, self.listing, self.count = model, real, min(count, len(real))
-        self._unused = _LOT.sample(range(len(real)), len(real))
-        self.trials: list[Trial] = []
-        self.answers: list[Answer] = []
+    count: int
+    unused: list[int]
+    trials: list[Trial] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    pairs: dict[int, Tensor] = field(default_factory=dict)
 
-    def pair(self, number: int) -> Tensor:
-        """The pair of a trial, uint8 (2, C, H, W): of any until the one after the first without answer.
+    def pair(self, number: int, model: Model, real: Listing) -> Tensor:
+        """The pair of the first trial without an answer, or of the next, uint8 (2, C, H, W).
 
         Raises:
             InputError: of another trial, or if no real picture that is left can be read.
         """
-        if not 0 <= number < min(self.count, len(self.answers) + 2):
-            raise InputError(f"trial {number} cannot be seen yet")
+        first = len(self.answers)
+        if not first <= number < min(self.count, first + 2):
+            raise InputError(f"trial {number} cannot be seen now")
         while len(self.trials) <= number:
-            self.trials.append(self._make())
-        return self.trials[number].pair
+            self._make(model, real)
+        return self.pairs[number]
 
     def answer(self, number: int, answer: Answer) -> None:
         """Answer the first trial that has no answer. Raises `InputError` if it is not this one."""
         if number != len(self.answers) or number >= len(self.trials):
             raise InputError(f"trial {number} cannot be answered now")
         self.answers.append(answer)
+        del self.pairs[number]
 
     @torch.inference_mode()
-    def _make(self) -> Trial:
-        file, picture = self._real()
-        pixels, seed = self.model.pixels, secrets.randbelow(2**53)
-        real = pixels.to_uint8(pixels.to_state(picture[None].to(self.model.device))).cpu()
-        made = draw_task(self.model, from_noise([seed]), Schedule()).cpu()
+    def _make(self, model: Model, listing: Listing) -> None:
+        file, picture = self._next_real(model, listing)
+        pixels, seed = model.pixels, secrets.randbelow(2**53)
+        real = pixels.to_uint8(pixels.to_state(picture[None].to(model.device))).cpu()
+        made = draw_task(model, from_noise([seed]), Schedule()).cpu()
         side = _LOT.choice(SIDES)
-        return Trial(torch.cat([real, made] if side == "left" else [made, real]), side, file, seed)
+        self.pairs[len(self.trials)] = torch.cat([real, made] if side == "left" else [made, real])
+        self.trials.append(Trial(side, file, seed))
 
-    def _real(self) -> tuple[str, Tensor]:
+    def _next_real(self, model: Model, listing: Listing) -> tuple[str, Tensor]:
         """The name and the picture, uint8 (C, H, W), of the next file that can be read."""
-        reader = reader_for(self.model.pixels)
-        with open_source(self.listing) as read:
-            while self._unused:
-                index = self._unused.pop()
+        reader = reader_for(model.pixels)
+        with open_source(listing) as read:
+            while self.unused:
+                index = self.unused.pop()
                 try:
-                    picture, _ = fit_content(read(index), self.model.data_shape, reader)
+                    picture, _ = fit_content(read(index), model.data_shape, reader)
                 except UnreadableImageError:
                     continue
-                return self.listing.names[index], picture
+                return listing.names[index], picture
         raise InputError("no other real picture can be read")
 
-    def result(self) -> dict[str, Any]:
-        """What was answered so far, as JSON.
+    def result(self) -> TestResult:
+        """What was answered so far.
 
         Raises:
             InputError: if nothing was.
@@ -123,7 +149,7 @@ class Discrimination:
             "share": right / count,
             "share_by_chance": 0.5,
             "confidence": CONFIDENCE,
-            "interval": list(wilson_interval(right, count)),
+            "interval": wilson_interval(right, count),
             "interval_method": "Wilson",
             "answers": [
                 {
@@ -136,6 +162,12 @@ class Discrimination:
                 for trial, answer in answered
             ],
         }
+
+
+def new_test(real: Listing, count: int) -> Discrimination:
+    """A test of ``count`` trials, 1 to `MAX_TRIALS`; fewer if there are fewer real pictures."""
+    unused = _LOT.sample(range(len(real)), min(len(real), CANDIDATES))
+    return Discrimination(min(count, len(real)), unused)
 
 
 def wilson_interval(

@@ -1,14 +1,20 @@
 """What a user can do to the chains: one set of events for the page, the session file and tests.
 
-As JSON an event is ``{"do": name, field: value, ...}`` with exactly the fields of its class; ``name`` is
-the class attribute, so a class can be renamed without changing files. Tiles count from 0. ``seen`` is
-the version of the frame that the user was looking at; None is the newest. Masks are text as in
-`nkca.live.chains.masks`.
+As JSON an event is ``{"do": name, field: value, ...}`` with no other field than its own; one that has a
+default may be left off. Tiles count from 0. ``seen`` is the version of the frame that the user was
+looking at; null is the newest. A mask is base64 of its bits, row by row, the first pixel in the highest
+bit, or of a byte for each pixel: how much of a step it makes, in 255ths.
+
+The classes are schemas: `nkca.live.chains.decoding` checks their types and bounds, and
+``docs/make_schemas.py`` makes the page's types and ``docs/session-file.md`` of them.
 """
 
+import functools
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta, Struct
 
 MAX_SEED = 2**53 - 1  # the largest integer that JavaScript represents exactly
 MAX_TIMES = 64
@@ -16,103 +22,71 @@ MAX_ANNEAL = 10_000
 MAX_TEXT = 1 << 25  # letters of a mask or picture in base64
 MAX_COUNT = 2**31 - 1
 
-
-@dataclass(frozen=True)
-class Within:
-    """The range of a number, both ends included."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """The allowed values of a text."""
-
-    words: tuple[str, ...]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+Tile: TypeAlias = Count
+Seen: TypeAlias = Count
+Item: TypeAlias = Count
+Base64: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT)]
+Seed: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_SEED)]
 
 
-Tile: TypeAlias = Annotated[int, Within(0, MAX_COUNT)]
-Seen: TypeAlias = Annotated[int, Within(0, MAX_COUNT)]
-Item: TypeAlias = Annotated[int, Within(0, MAX_COUNT)]
-
-
-@dataclass(frozen=True)
-class Event:
+class Event(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", gc=False):
     """Something that a user does to the chains."""
 
-    name: ClassVar[str]
     recorded: ClassVar[bool] = True  # whether the session file contains it
 
 
-@dataclass(frozen=True)
-class RunChains(Event):
+class RunChains(Event, frozen=True, tag="run"):
     """Step repeatedly until paused."""
 
-    name = "run"
     recorded = False
 
 
-@dataclass(frozen=True)
-class Pause(Event):
+class Pause(Event, frozen=True, tag="pause"):
     """Stop stepping."""
 
-    name = "pause"
     recorded = False
 
 
-@dataclass(frozen=True)
-class MakeSteps(Event):
+class MakeSteps(Event, frozen=True, tag="step"):
     """Make ``times`` Markov steps of all unlocked tiles, or of ``only`` one."""
 
-    name = "step"
-    times: Annotated[int, Within(1, MAX_TIMES)]
+    times: Annotated[int, Meta(ge=1, le=MAX_TIMES)]
     only: Tile | None = None
 
 
-@dataclass(frozen=True)
-class Level(Event):
+class Level(Event, frozen=True, tag="level"):
     """Set the noise level, effective from the next step."""
 
-    name = "level"
-    level: Annotated[float, Within(0, 1)]
+    level: Annotated[float, Meta(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class Anneal(Event):
+class Anneal(Event, frozen=True, tag="anneal"):
     """Lower the level linearly to the lowest in the next ``steps`` steps, then pause."""
 
-    name = "anneal"
-    steps: Annotated[int, Within(1, MAX_ANNEAL)]
+    steps: Annotated[int, Meta(ge=1, le=MAX_ANNEAL)]
 
 
-@dataclass(frozen=True)
-class Select(Event):
+class Select(Event, frozen=True, tag="select"):
     """Select a tile, or none: no action that can be undone, and no noise depends on it."""
 
-    name = "select"
     tile: Tile | None
 
 
-@dataclass(frozen=True)
-class Pick(Event):
+class Pick(Event, frozen=True, tag="pick"):
     """Select a tile, or none, as an action that can be undone: in session files of schema 1."""
 
-    name = "pick"
     tile: Tile | None
 
 
-@dataclass(frozen=True)
-class Spread(Event):
+class Spread(Event, frozen=True, tag="spread"):
     """Copy a tile to all other unlocked tiles; each continues with its own noise."""
 
-    name = "spread"
     tile: Tile
     seen: Seen | None = None
 
 
-@dataclass(frozen=True)
-class Choose(Event):
+class Choose(Event, frozen=True, tag="choose"):
     """Offer a tile among proposals that are made from it, see `nkca.live.chains.choices`.
 
     Where the present tiles are such an offer, this is a choice among them, and makes the next one.
@@ -122,53 +96,43 @@ class Choose(Event):
         milliseconds: how long the choice took.
     """
 
-    name = "choose"
     tile: Tile
-    steps: Annotated[int, Within(1, MAX_TIMES)] = 4
+    steps: Annotated[int, Meta(ge=1, le=MAX_TIMES)] = 4
     seen: Seen | None = None
-    milliseconds: Annotated[int, Within(0, MAX_COUNT)] | None = None
+    milliseconds: Count | None = None
 
 
-@dataclass(frozen=True)
-class Fan(Event):
+class Fan(Event, frozen=True, tag="fan"):
     """Show variants of a tile at rising levels on all unlocked tiles."""
 
-    name = "fan"
     tile: Tile
     seen: Seen | None = None
 
 
-@dataclass(frozen=True)
-class Mix(Event):
+class Mix(Event, frozen=True, tag="mix"):
     """Show mixtures on all unlocked tiles, from one tile to another."""
 
-    name = "mix"
     tile: Tile
     other: Tile
 
 
-@dataclass(frozen=True)
-class Discard(Event):
+class Discard(Event, frozen=True, tag="discard"):
     """Start a tile, or with ``rest`` all other unlocked ones, again from noise, or from ``source``."""
 
-    name = "discard"
     tile: Tile
     rest: bool = False
     source: Tile | None = None
 
 
-@dataclass(frozen=True)
-class Lock(Event):
+class Lock(Event, frozen=True, tag="lock"):
     """Lock a tile as it was seen, so that steps do not change it, or unlock it."""
 
-    name = "lock"
     tile: Tile
     locked: bool
     seen: Seen | None = None
 
 
-@dataclass(frozen=True)
-class Paint(Event):
+class Paint(Event, frozen=True, tag="paint"):
     """Let the marked pixels of a tile change and hold the others; if none or all are marked, hold none.
 
     Args:
@@ -176,15 +140,13 @@ class Paint(Event):
         finished: hold pixels of the finished picture, not of the denoised one.
     """
 
-    name = "paint"
     tile: Tile
-    mask: str
+    mask: Base64
     seen: Seen | None = None
     finished: bool = False
 
 
-@dataclass(frozen=True)
-class Colour(Event):
+class Colour(Event, frozen=True, tag="colour"):
     """Paint colours on a tile and noise it to a level, from which the chain makes them real.
 
     Args:
@@ -194,110 +156,92 @@ class Colour(Event):
         finished: paint on the finished picture, not on the denoised one.
     """
 
-    name = "colour"
     tile: Tile
-    mask: str
-    image: str
-    level: Annotated[float, Within(0, 1)]
+    mask: Base64
+    image: Base64
+    level: Annotated[float, Meta(ge=0, le=1)]
     everywhere: bool = False
     seen: Seen | None = None
     finished: bool = False
 
 
-@dataclass(frozen=True)
-class Start(Event):
+class Start(Event, frozen=True, tag="start"):
     """Start a tile, or all unlocked ones, from a picture: a base64 PNG of the model's size."""
 
-    name = "start"
     tile: Tile | None
-    image: str
+    image: Base64
 
 
-@dataclass(frozen=True)
-class Restart(Event):
+class Restart(Event, frozen=True, tag="restart"):
     """Restart all unlocked tiles from noise or from the given images."""
 
-    name = "restart"
-    source: Annotated[str, OneOf(("noise", "images"))]
-    seed: Annotated[int, Within(0, MAX_SEED)]
+    source: Literal["noise", "images"]
+    seed: Seed
 
 
-@dataclass(frozen=True)
-class Undo(Event):
+class Undo(Event, frozen=True, tag="undo"):
     """Return to the moment before the last action."""
 
-    name = "undo"
 
-
-@dataclass(frozen=True)
-class Redo(Event):
+class Redo(Event, frozen=True, tag="redo"):
     """Revert the last undo."""
 
-    name = "redo"
 
-
-@dataclass(frozen=True)
-class Jump(Event):
+class Jump(Event, frozen=True, tag="jump"):
     """Go to any entry of the history."""
 
-    name = "jump"
-    to: Annotated[int, Within(0, MAX_COUNT)]
+    to: Count
 
 
-@dataclass(frozen=True)
-class Keep(Event):
+class Keep(Event, frozen=True, tag="keep"):
     """Put the picture of a tile, as it was seen, on the shelf.
 
     Args:
         finished: the finished picture (`nkca.live.chains.finish`), not the denoised one.
     """
 
-    name = "keep"
     tile: Tile
     seen: Seen | None = None
     finished: bool = False
 
 
-@dataclass(frozen=True)
-class Remove(Event):
+class Remove(Event, frozen=True, tag="remove"):
     """Remove a picture from the shelf."""
 
-    name = "remove"
     item: Item
 
 
-@dataclass(frozen=True)
-class Restore(Event):
+class Restore(Event, frozen=True, tag="restore"):
     """Put a removed picture back, at the end of the shelf."""
 
-    name = "restore"
     item: Item
 
 
-@dataclass(frozen=True)
-class Move(Event):
+class Move(Event, frozen=True, tag="move"):
     """Move a picture to another place on the shelf."""
 
-    name = "move"
     item: Item
-    to: Annotated[int, Within(0, MAX_COUNT)]
+    to: Count
 
 
-@dataclass(frozen=True)
-class RecordAnimation(Event):
+class RecordAnimation(Event, frozen=True, tag="record"):
     """Begin a new recording of the tiles as an animation, or end it."""
 
-    name = "record"
     recorded = False
     on: bool
 
 
-@dataclass(frozen=True)
-class Stop(Event):
+class Stop(Event, frozen=True, tag="stop"):
     """Stop the replay of a session at the current step."""
 
-    name = "stop"
     recorded = False
 
 
-EVENTS: Mapping[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}
+EVENTS: Mapping[str, type[Event]] = {
+    str(k.__struct_config__.tag): k for k in Event.__subclasses__()
+}
+
+if TYPE_CHECKING:
+    AnyEvent: TypeAlias = Event
+else:
+    AnyEvent = functools.reduce(operator.or_, EVENTS.values())

@@ -49,10 +49,11 @@ class Explorer:
     leaves it unchanged.
     """
 
-    def __init__(self, model: Model, setup: Setup) -> None:
+    def __init__(self, model: Model, setup: Setup, state: ExplorerState | None = None) -> None:
+        """Begin with a state of another explorer of this model and setup, or with new chains."""
         self.model, self.setup = model, setup
         self._prediction: Prediction | None = None
-        self.state = self._initial_state()
+        self.state = self._initial_state() if state is None else state
 
     @torch.inference_mode()
     def apply(self, events: Sequence[Event]) -> None:

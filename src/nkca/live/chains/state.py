@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from torch import Tensor
 
 from nkca.errors import InputError
@@ -41,7 +42,7 @@ class Record(Collection[Event]):
         if isinstance(event, MakeSteps) and isinstance(last, MakeSteps) and last.only == event.only:
             times = last.times + event.times
             if times <= MAX_TIMES:
-                return Record(self.full, (*self.tail[:-1], dataclasses.replace(event, times=times)))
+                return Record(self.full, (*self.tail[:-1], replace(event, times=times)))
         if len(self.tail) < CHUNK:
             return Record(self.full, (*self.tail, event))
         return Record((*self.full, self.tail), (event,))

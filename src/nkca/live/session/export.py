@@ -4,11 +4,12 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import asdict
 
 from nkca.errors import InputError
 from nkca.live.chains.recording import Recording

@@ -1,8 +1,9 @@
 """Replay a session file and write its pictures: `nkca-sample --replay`."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from nkca.live.chains.choices import choices_csv
 from nkca.live.chains.events import RecordAnimation
@@ -57,7 +58,5 @@ def replay_to_files(
 def replay_origin(session: Session, checkpoint: str, sha256: str, device: str) -> Origin:
     """The session's origin, with the checkpoint and device of this replay where they differ."""
     if sha256 == session.origin.checkpoint_sha256:
-        return dataclasses.replace(session.origin, device=device)
-    return dataclasses.replace(
-        session.origin, checkpoint=checkpoint, checkpoint_sha256=sha256, device=device
-    )
+        return replace(session.origin, device=device)
+    return replace(session.origin, checkpoint=checkpoint, checkpoint_sha256=sha256, device=device)

@@ -6,7 +6,17 @@ import { Stage } from "./grid.js";
 import { effect, html, render, signal, useEffect, useRef } from "./preact.js";
 import { KEPT, request, Store, tabMemory } from "./store.js";
 
-/** @import { About, Action, Message, Opened } from "./types.js" */
+/**
+ * @import { About } from "./types.js"
+ * @typedef {{label: string, run: () => void}} Action what the button of a message does
+ * @typedef {{id: number, text: string, lasting: boolean, action?: Action}} Message
+ *
+ * @typedef {object} Opened a dialog that is open
+ * @property {number} id
+ * @property {(props: any) => any} View
+ * @property {Record<string, any>} props
+ * @property {() => number | null} enlarges the tile that it shows
+ */
 
 const CARRIED = "nkca-messages";
 const TOAST_MS = 6000;
@@ -147,7 +157,7 @@ function History({ commands }) {
 
 /** @param {{commands: Commands}} props */
 function Shelf({ commands }) {
-  const { items, removed, removed_items: restorable = [] } = commands.store.lists.value.shelf;
+  const { items, removed, removed_items: restorable } = commands.store.lists.value.shelf;
   const load = () => import("./strips.js").then((strips) => ({ default: strips.Shelf }));
   const count = items.length;
   return html`<section class="drawer" aria-label="Shelf">

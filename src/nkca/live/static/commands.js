@@ -2,7 +2,6 @@
 
 /** @import { ChainEvent, Head } from "./types.js" */
 
-const CHOICE_STEPS = 4; // of the walk from a picture to its proposals
 /** What the tiles show. */
 export const MODES = /** @type {const} */ ([
   ["finished", "Finished", "Where each chain would end if it went down from here (V)"],
@@ -88,7 +87,7 @@ export class Commands {
     if (tile === null || this.store.loop.pending.some((event) => event.do === "choose")) return;
     const milliseconds = this.store.choosing ? this.store.looked : null;
     const said = this.store.choosing ? `Tile ${tile + 1} chosen` : "Choose the picture that you like best";
-    this.#send(said, { do: "choose", tile, steps: CHOICE_STEPS, seen: this.store.onScreen, milliseconds });
+    this.#send(said, { do: "choose", tile, seen: this.store.onScreen, milliseconds });
   }
 
   fan(tile = this.#picked()) {

@@ -67,6 +67,7 @@ export function Header({ commands }) {
   const { limit, stride } = store.settings.value;
   return html`<header class="bar">
     <h1 class="brand"><${Icon} name="grid" />nkca</h1>
+    ${store.about.gallery && html`<a id="models" class="button" href="/" title="Choose another model" aria-label="Models"><${Icon} name="left" /><span class="label">Models</span></a>`}
     <${RunButton} id="run" class="primary" title="Run or pause (space)" commands=${commands} />
     <${Button} id="step" class="" icon="step" label="Step" letter="." title="Make one step (.)" run=${() => commands.step()} />
     <${Choice} id="speed" label="Speed limit" options=${SPEEDS} value=${limit === Infinity ? "max" : String(limit)} set=${(/** @type {string} */ value) => store.set({ limit: value === "max" ? Infinity : Number(value) })} />
@@ -252,7 +253,7 @@ function StartCard({ commands }) {
       ${store.about.images > 0 && html`<${Button} id="restart-images" label="From images" letter="I" title="Restart all unlocked tiles from the given images (I)" run=${() => commands.restart("images")} />`}
     </div>
     <div class="row">
-      <label class="seed">Seed <${NumberField} id="seed" low=${0} high=${Number.MAX_SAFE_INTEGER} value=${given} commands=${commands} set=${set} enter=${() => commands.restart("noise")} /></label>
+      <label class="seed">Seed <${NumberField} id="seed" low=${0} high=${store.about.max_seed} value=${given} commands=${commands} set=${set} enter=${() => commands.restart("noise")} /></label>
       <${Button} id="new-seed" class="" icon="dice" label="New" title="Choose a new seed and restart from its noise (Shift+R)" run=${() => commands.restartWithNewSeed()} />
     </div>
   </section>`;

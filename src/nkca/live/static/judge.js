@@ -10,13 +10,12 @@ import { posted, request } from "./store.js";
 
 /**
  * @import { Commands } from "./commands.js"
- * @typedef {"left" | "right"} Side
+ * @import { Answer, NewTest, TestResult } from "./types.js"
+ * @typedef {Answer["side"]} Side
  * @typedef {{id: string, count: number}} Test
- * @typedef {{trials: number, told_apart: number, share: number, interval: [number, number]}} Result
  */
 
 const TRIALS = 20;
-const MAX_TRIALS = 200;
 const SIDES = /** @type {const} */ (["left", "right"]);
 /** @type {Record<string, Side>} */
 const KEYS = { ArrowLeft: "left", ArrowRight: "right", 1: "left", 2: "right" };
@@ -26,7 +25,7 @@ export default function Judge({ commands, closed }) {
   const { store, front } = commands;
   const [count, setCount] = useState(Math.min(TRIALS, store.about.real));
   const [test, setTest] = useState(/** @type {Test | null} */ (null));
-  const [result, setResult] = useState(/** @type {Result | null} */ (null));
+  const [result, setResult] = useState(/** @type {TestResult | null} */ (null));
   /** @template T @param {() => Promise<T>} ask */
   const told = async (ask) => {
     try {
@@ -40,7 +39,7 @@ export default function Judge({ commands, closed }) {
   const begin = async () => {
     if (store.now("running")) store.send({ do: "pause" });
     setResult(null);
-    setTest(await told(() => request("/api/trials", posted(JSON.stringify({ count }), "application/json"), (response) => response.json())));
+    setTest(await told(() => request("/api/trials", posted(JSON.stringify(/** @satisfies {NewTest} */ ({ count })), "application/json"), (response) => response.json())));
   };
   const end = async () => setResult(await told(() => request(`/api/trials/${test?.id}/result.json`, {}, (response) => response.json())));
   const head = html`<h2 id="judge-title">Real or made?</h2>`;
@@ -49,7 +48,7 @@ export default function Judge({ commands, closed }) {
     ${test && result && html`<${Outcome} test=${test} result=${result} again=${begin} />`}
     ${!test && html`<p>Each time you see a real picture and one that the model made. Click the real one. You learn at the end how often you were right.</p>
       <div class="row">
-        <label class="row">Pairs <${NumberField} id="judge-count" low=${1} high=${Math.min(MAX_TRIALS, store.about.real)} value=${count} commands=${commands} set=${setCount} /></label>
+        <label class="row">Pairs <${NumberField} id="judge-count" low=${1} high=${Math.min(store.about.max_trials, store.about.real)} value=${count} commands=${commands} set=${setCount} /></label>
         <span class="spring"></span>
         <${Button} id="judge-begin" class="primary" label="Begin" autofocus=${true} run=${begin} />
       </div>`}
@@ -82,7 +81,7 @@ function Trials({ commands, test, told, end }) {
     if (!pair) return;
     setPair(null);
     const milliseconds = Math.round(performance.now() - shown.current);
-    const reply = await told(() => request(`/api/trials/${test.id}/${number}`, posted(JSON.stringify({ side, milliseconds }), "application/json"), (response) => response.json()));
+    const reply = await told(() => request(`/api/trials/${test.id}/${number}`, posted(JSON.stringify(/** @satisfies {Answer} */ ({ side, milliseconds })), "application/json"), (response) => response.json()));
     if (!reply) return setPair(pair);
     if (reply.answered < test.count) setNumber(reply.answered);
     else end();
@@ -103,7 +102,7 @@ function Trials({ commands, test, told, end }) {
       <${Button} id="judge-stop" class="small" label="Stop here" disabled=${number === 0} run=${end} /></div>`;
 }
 
-/** @param {{test: Test, result: Result, again: () => void}} props */
+/** @param {{test: Test, result: TestResult, again: () => void}} props */
 function Outcome({ test, result: { trials, told_apart, share, interval: [low, high] }, again }) {
   const percent = (/** @type {number} */ part) => Math.round(100 * part);
   const chance = low <= 0.5 && high >= 0.5;

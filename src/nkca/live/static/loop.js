@@ -2,7 +2,19 @@
 
 import { withPending } from "./commands.js";
 
-/** @import { ChainEvent, Head, Host, Reply } from "./types.js" */
+/**
+ * @import { ChainEvent, Head } from "./types.js"
+ * @typedef {{head: Head, picture: ImageBitmap | null}} Reply
+ *
+ * @typedef {object} Host of the loop
+ * @property {(events: ChainEvent[], steps: number, signal: AbortSignal) => Promise<Reply>} ask
+ * @property {(reply: Reply) => void} receive draws the frame
+ * @property {() => {stride: number, limit: number}} pace
+ * @property {() => void} changed the pending events have changed
+ * @property {(message: string) => void} refused the server did not apply an event
+ * @property {(message: string) => void} failed a step or a replay failed
+ * @property {(error: ServerError | null) => void} lost null: the server is back
+ */
 
 const POLL_MS = 1000;
 const RETRY_MS = 2000;
@@ -12,7 +24,6 @@ const REPLAY_STRIDE = 16;
 const REFUSED = [409, 413, 422];
 const AWAY = "Not done: the server does not respond.";
 const UNSURE = "The server does not respond: what you did last may not be done.";
-const MAX_EVENTS = 64;
 const NEWEST_COUNTS = new Set(["level", "select"]);
 const ALONE = new Set(["undo", "redo", "jump"]); // these may be refused, so each gets a turn of its own
 
@@ -30,7 +41,7 @@ export class ServerError extends Error {
 export class Loop {
   /** @type {Head | null} */
   #head = null;
-  #queue = new Queue();
+  #queue;
   #lost = false;
   #stepped = -Infinity;
   #ended = -Infinity;
@@ -44,9 +55,13 @@ export class Loop {
   /** @type {number | null} */
   #sent = null; // when the turn in flight began
 
-  /** @param {Host} host */
-  constructor(host) {
+  /**
+   * @param {Host} host
+   * @param {number} maxEvents that a turn carries
+   */
+  constructor(host, maxEvents) {
     this.host = host;
+    this.#queue = new Queue(maxEvents);
   }
 
   /** Seconds since the turn in flight began; 0 if there is none. */
@@ -225,6 +240,11 @@ export class Queue {
   /** @type {WeakMap<ChainEvent, (done: boolean) => void>} */
   #resolvers = new WeakMap();
 
+  /** @param {number} maxEvents that a turn carries */
+  constructor(maxEvents) {
+    this.maxEvents = maxEvents;
+  }
+
   get inFlight() {
     return this.#inFlight;
   }
@@ -260,8 +280,8 @@ export class Queue {
   /** @returns {ChainEvent[]} the events for the next turn */
   take() {
     const barrier = this.#waiting.findIndex((event) => ALONE.has(event.do));
-    const count = barrier < 0 ? MAX_EVENTS : Math.max(1, barrier);
-    this.#inFlight = this.#waiting.splice(0, Math.min(count, MAX_EVENTS));
+    const count = barrier < 0 ? this.maxEvents : Math.max(1, barrier);
+    this.#inFlight = this.#waiting.splice(0, Math.min(count, this.maxEvents));
     return this.#inFlight;
   }
 

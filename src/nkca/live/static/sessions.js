@@ -35,7 +35,7 @@ export default function Sessions({ commands, closed }) {
  */
 export async function openSession({ store, front }, session) {
   closeDialog("sessions-dialog");
-  if (typeof session !== "number" && session.size > (store.about.max_session_bytes ?? Infinity)) return front.toast(BIG);
+  if (typeof session !== "number" && session.size > store.about.max_session_bytes) return front.toast(BIG);
   const started = store.now("step") || store.now("can_undo");
   if (started && !(await front.ask(REPLACES, "Open session", STAY))) return;
   store.opening = true;

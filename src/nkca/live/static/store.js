@@ -4,7 +4,12 @@ import { withPending } from "./commands.js";
 import { Loop, ServerError } from "./loop.js";
 import { batch, computed, signal } from "./preact.js";
 
-/** @import { About, ChainEvent, Head, Lists, Reply, Settings } from "./types.js" */
+/**
+ * @import { Reply } from "./loop.js"
+ * @import { About, ChainEvent, Head, History, Masks, Shelf, Show, Turn } from "./types.js"
+ * @typedef {{history: History, shelf: Shelf, masks: Masks}} Lists
+ * @typedef {{show: Show, rescale: boolean, stride: number, limit: number, marks: boolean, solo: boolean}} Settings
+ */
 
 const PAGE = Date.now();
 const KEY = "nkca-view";
@@ -16,14 +21,14 @@ const REPLACED = "Another session has replaced the one shown here. If pictures w
 /** @type {Lists} */
 const NOTHING = {
   history: { version: 0, position: 0, entries: [], branches: [] },
-  shelf: { version: 0, items: [], removed: 0 },
+  shelf: { version: 0, items: [], removed: 0, removed_items: [] },
   masks: { version: 0, tiles: {} },
 };
 
 /** @type {Head} */
 const UNKNOWN = {
   version: -1, epoch: -1, step: 0, batch: 0, level: 0, annealing: 0, running: false, seed: 0, change: null, picked: null, locked: [], masked: [],
-  pictured: null, choosing: false, choices: 0, can_undo: false, can_redo: false, tile_levels: [], history: null, shelf: null, masks: null, replaying: null, recording: null, step_ms: null,
+  pictured: null, choosing: false, choices: 0, can_undo: false, can_redo: false, tile_levels: [], history: null, shelf: null, masks: null, replaying: null, recording: null, step_ms: null, notice: null,
 };
 
 export class Store {
@@ -73,7 +78,7 @@ export class Store {
         this.#uncertain ||= error !== null;
         handlers.lost(error);
       },
-    });
+    }, about.max_events);
   }
 
   /**
@@ -195,6 +200,7 @@ export class Store {
     const have = { history: history.version, shelf: shelf.version, masks: masks.version };
     const epoch = this.#uncertain ? null : (this.latest.value?.epoch ?? null);
     const seen = this.#uncertain ? -1 : (this.latest.value?.version ?? -1);
+    /** @type {Turn} */
     const turn = { seen, pictured: this.#pictured(), epoch, events, steps, only: this.only, show, rescale, have };
     const reply = await request("/api/turn", { ...posted(JSON.stringify(turn), "application/json"), signal }, readReply);
     return { ...reply, show, rescale };

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,24 @@ logger = logging.getLogger("nkca")
 LISTED = 20
 STORED = 50  # of all checkpoints; the oldest go first
 HEAD = 8192  # bytes of a file in which its checkpoint stands
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where sessions are saved.
+
+    Args:
+        folder: in the cache folder.
+        stored: the most files in it; the oldest go first.
+        own: the most files of one `Autosave`.
+    """
+
+    folder: str = "sessions"
+    stored: int = STORED
+    own: int | None = None
+
+
+SESSIONS, VISITORS = Place(), Place("visitor-sessions", 4 * STORED, 4)
 
 
 @dataclass(frozen=True)
@@ -34,8 +53,12 @@ def saved_sessions(sha256: str) -> list[Saved]:
     Raises:
         InputError: if the cache folder cannot be told.
     """
+    return sessions_among((default_cache_dir() / SESSIONS.folder).glob("*.json"), sha256)
+
+
+def sessions_among(paths: Iterable[Path], sha256: str) -> list[Saved]:
+    """Those of a checkpoint, the newest first, at most `LISTED`."""
     found = []
-    paths = (default_cache_dir() / "sessions").glob("*.json")
     for path in sorted(paths, key=_changed, reverse=True):
         with contextlib.suppress(OSError), path.open("rb") as file:
             head = file.read(HEAD)
@@ -58,12 +81,20 @@ class Autosave:
     """Writes the session of a shared explorer to a file; each loaded session gets its own file.
 
     An error becomes one warning and a notice in the page, not an exception.
+
+    Args:
+        label: tells the files of one process apart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: Place = SESSIONS, label: str = "") -> None:
+        self.place = place
         self.written: list[Path] = []
         self._epochs: list[int] = []
-        self._start = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._start = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}{label}"
+
+    def found(self, sha256: str) -> list[Saved]:
+        """The sessions of a checkpoint that were saved here."""
+        return sessions_among(self.written, sha256)
 
     def __call__(self, shared: SharedExplorer, always: bool = False) -> None:
         """Write the session if a picture was kept or, with ``always``, if there is any recorded event."""
@@ -71,7 +102,7 @@ class Autosave:
         if not (state.shelf or state.removed or (always and state.record)):
             return
         try:
-            path = self._write(shared)
+            self._write(shared)
         except (OSError, InputError) as error:
             if shared.notice is None:
                 reason = getattr(error, "strerror", None) or error
@@ -79,11 +110,9 @@ class Autosave:
                 logger.warning("%s; continuing without", shared.notice)
             return
         shared.notice = None
-        if path not in self.written:
-            self.written.append(path)
 
-    def _write(self, shared: SharedExplorer) -> Path:
-        folder = default_cache_dir() / "sessions"
+    def _write(self, shared: SharedExplorer) -> None:
+        folder = default_cache_dir() / self.place.folder
         if shared.epoch not in self._epochs:
             self._epochs.append(shared.epoch)
         number = self._epochs.index(shared.epoch)
@@ -93,11 +122,16 @@ class Autosave:
             Path(file.name).chmod(0o600)  # others of this machine do not read it
             file.write(to_json(shared.session))
         if path not in self.written:
+            self.written.append(path)
             self._prune(folder)
-        return path
 
     def _prune(self, folder: Path) -> None:
-        """Remove the oldest saved sessions beyond `STORED`, none of this command's."""
-        for path in sorted(folder.glob("*.json"), key=_changed, reverse=True)[STORED:]:
+        """Remove the oldest files that are too many: own ones, then any but own ones."""
+        most = self.place.own or len(self.written)
+        for path in self.written[:-most]:
+            path.unlink(missing_ok=True)
+        self.written = self.written[-most:]
+        paths = sorted(folder.glob("*.json"), key=_changed, reverse=True)
+        for path in paths[self.place.stored :]:
             if path not in self.written:
                 path.unlink(missing_ok=True)

@@ -3,8 +3,8 @@
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from nkca.errors import InputError
 from nkca.live.chains.choices import choices_csv
@@ -12,27 +12,30 @@ from nkca.live.chains.explorer import Setup
 from nkca.live.chains.state import ExplorerState, Kept
 from nkca.live.session.export import Cut, animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
+from nkca.live.web.messages import ModelFacts
 from nkca.live.web.shared_explorer import BusyError
 from nkca.models.model import Model
-from nkca.pixels import PalettePixels, Pixels
+from nkca.pixels import PalettePixels
 from nkca.version import __version__
+
+Query: TypeAlias = Mapping[str, str]  # of a request for a file
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The session and the state after a turn, and the query of a request for a file of them."""
+    """The session and the state after a turn, and their model."""
 
     session: Session
     state: ExplorerState
-    query: Mapping[str, str] = field(default_factory=dict)
+    model: Model
 
 
-def about_fields(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
-    """The constant facts that a page reads when it loads: GET /api/about."""
+def model_facts(model: Model, origin: Origin, setup: Setup) -> ModelFacts:
+    """What a page reads of the model when it loads."""
     return {
         "checkpoint": origin.checkpoint,
         "digest": origin.checkpoint_sha256,
-        "data_shape": list(model.data_shape),
+        "data_shape": model.data_shape,
         "batch": setup.batch_size,
         "min_level": model.min_noise,
         "seed": setup.seed,
@@ -52,14 +55,14 @@ def _shelf(now: Snapshot) -> tuple[Kept, ...]:
     return now.state.shelf
 
 
-def _animation(now: Snapshot, kind: str) -> bytes:
+def _animation(now: Snapshot, kind: str, query: Query) -> bytes:
     recording = now.state.recording
     if recording is None or not recording.frames:
         raise BusyError("nothing has been recorded yet")
-    return animation(recording, kind, _cut(now.query) if now.query else None)
+    return animation(recording, kind, _cut(query) if query else None)
 
 
-def _cut(query: Mapping[str, str]) -> Cut:
+def _cut(query: Query) -> Cut:
     """The part of a recording that ``tiles=0,3&zoom=8`` asks for."""
     tiles, zoom = query.get("tiles", ""), query.get("zoom", "")
     if not (re.fullmatch(r"\d{1,4}(,\d{1,4}){0,1023}", tiles, re.ASCII)):
@@ -75,11 +78,11 @@ def _choices(now: Snapshot) -> bytes:
     return choices_csv(now.state.choices)
 
 
-DOWNLOADS: Mapping[str, Callable[[Snapshot, Pixels], bytes]] = {
-    "session.json": lambda now, _pixels: to_json(now.session),
-    "shelf.png": lambda now, _pixels: shelf_grid(_shelf(now)),
-    "shelf.zip": lambda now, pixels: shelf_zip(now.session, _shelf(now), pixels),
-    "choices.csv": lambda now, _pixels: _choices(now),
-    "recording.gif": lambda now, _pixels: _animation(now, "gif"),
-    "recording.mp4": lambda now, _pixels: _animation(now, "mp4"),
+DOWNLOADS: Mapping[str, Callable[[Snapshot, Query], bytes]] = {
+    "session.json": lambda now, _: to_json(now.session),
+    "shelf.png": lambda now, _: shelf_grid(_shelf(now)),
+    "shelf.zip": lambda now, _: shelf_zip(now.session, _shelf(now), now.model.pixels),
+    "choices.csv": lambda now, _: _choices(now),
+    "recording.gif": lambda now, query: _animation(now, "gif", query),
+    "recording.mp4": lambda now, query: _animation(now, "mp4", query),
 }

@@ -9,10 +9,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nkca.errors import InputError
+from nkca.live.chains.decoding import NotJSONError
 from nkca.live.chains.state import ExpiredError
 from nkca.live.web.responses import error_response
+from nkca.live.web.seat import GoneError
 from nkca.live.web.shared_explorer import BusyError
-from nkca.live.web.worker import FullError
+from nkca.live.web.worker import FullError, retry_after
 
 logger = logging.getLogger("nkca")
 
@@ -24,6 +26,10 @@ async def _http(_: Request, error: Exception) -> Response:
     return response
 
 
+async def _malformed(_: Request, error: Exception) -> Response:
+    return error_response(400, str(error))
+
+
 async def _conflict(_: Request, error: Exception) -> Response:
     return error_response(409, str(error))
 
@@ -32,16 +38,23 @@ async def _bad_input(_: Request, error: Exception) -> Response:
     return error_response(422, str(error))
 
 
-async def _full(_: Request, __: Exception) -> Response:
-    response = error_response(503, "too many requests are waiting")
-    response.headers["Retry-After"] = "1"
+async def _full(_: Request, error: Exception) -> Response:
+    assert isinstance(error, FullError)
+    response = error_response(503, str(error))
+    response.headers["Retry-After"] = retry_after(error)
     return response
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    return error_response(410, str(error))
 
 
 ERRORS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     HTTPException: _http,
+    NotJSONError: _malformed,
     ExpiredError: _conflict,
     BusyError: _conflict,
+    GoneError: _gone,
     InputError: _bad_input,
     FullError: _full,
 }

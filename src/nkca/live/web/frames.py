@@ -1,8 +1,5 @@
 """A moment as the page shows it: an image of all tiles, a thumbnail, and JSON fields."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import torch
 from PIL import Image
@@ -10,31 +7,19 @@ from torch import Tensor
 
 from nkca.live.chains.history import Entry, History
 from nkca.live.chains.masks import pace_text
+from nkca.live.chains.recording import Recording
 from nkca.live.chains.state import ExplorerState
 from nkca.live.chains.tiles import Tiles
 from nkca.live.session.export import name_of
+from nkca.live.web import messages
+from nkca.live.web.messages import View
 from nkca.models.model import Model
 from nkca.pictures.grid import Pictures, grid, to_pillow
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
 
-SHOWS = ("finished", "z", "x", "both")
 THUMBNAIL = 128
 QUICK = 1  # zlib level: speed matters more than size
-
-
-@dataclass(frozen=True)
-class View:
-    """How tiles are shown.
-
-    Args:
-        show: "finished", where the state would end (`nkca.live.chains.finish`), "z", the denoised picture,
-            "x", the noisy state, or "both", x on the left.
-        rescale: stretch the contrast of each tile to the full range.
-    """
-
-    show: str = "z"
-    rescale: bool = False
 
 
 def tile_images(
@@ -72,9 +57,9 @@ def thumbnail(moment: Tiles) -> bytes:
     return png_bytes(shown.reshape(*shown.shape[:2], -1))
 
 
-def state_fields(state: ExplorerState) -> dict[str, Any]:
+def state_fields(state: ExplorerState) -> messages.StateFields:
     """The fields that the head of every frame has."""
-    moment, recording = state.moment, state.recording
+    moment = state.moment
     return {
         "version": moment.version,
         "step": moment.step,
@@ -92,13 +77,18 @@ def state_fields(state: ExplorerState) -> dict[str, Any]:
         "choices": len(state.choices),
         "can_undo": state.history.can_undo,
         "can_redo": state.history.can_redo,
-        "recording": recording and {"frames": len(recording.frames), "on": recording.on},
+        "recording": _recording_fields(state.recording),
     }
 
 
-def history_fields(history: History) -> dict[str, Any]:
+def _recording_fields(recording: Recording | None) -> messages.Recorded | None:
+    return None if recording is None else {"frames": len(recording.frames), "on": recording.on}
+
+
+def history_fields(history: History, version: int) -> messages.History:
     """The film strip: the position of the present, the entries, oldest first, and the branches."""
     return {
+        "version": version,
         "position": len(history.past),
         "entries": list(map(_entry_fields, history.entries)),
         "branches": [
@@ -108,7 +98,7 @@ def history_fields(history: History) -> dict[str, Any]:
     }
 
 
-def _entry_fields(entry: Entry) -> dict[str, Any]:
+def _entry_fields(entry: Entry) -> messages.Entry:
     return {
         "id": entry.moment.version,
         "action": entry.moment.labelled,
@@ -119,9 +109,10 @@ def _entry_fields(entry: Entry) -> dict[str, Any]:
     }
 
 
-def shelf_fields(state: ExplorerState) -> dict[str, Any]:
+def shelf_fields(state: ExplorerState, version: int) -> messages.Shelf:
     """The pictures on the shelf, in order."""
     return {
+        "version": version,
         "items": [
             {
                 "id": kept.item,
@@ -137,9 +128,10 @@ def shelf_fields(state: ExplorerState) -> dict[str, Any]:
     }
 
 
-def mask_fields(moment: Tiles) -> dict[str, Any]:
+def mask_fields(moment: Tiles, version: int) -> messages.Masks:
     """The mask of each masked tile."""
-    return {"tiles": {str(tile): pace_text(moment.pace[tile]) for tile in moment.masked}}
+    tiles = {str(tile): pace_text(moment.pace[tile]) for tile in moment.masked}
+    return {"version": version, "tiles": tiles}
 
 
 def _stretched(pictures: Tensor) -> Tensor:

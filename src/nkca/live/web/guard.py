@@ -93,17 +93,16 @@ class Guard:
         address = _HOST.fullmatch(host[0].lower()) if len(host) == 1 else None
         if address is None or not self.access.accepts_host(address[1]):
             return error_response(403, "this is not an address of nkca-interactive")
-        if not (_is_link(request) or _is_own(request, host[0])):
+        if not (_is_link(request) or is_own(request)):
             return error_response(403, "requests from pages of other sites are refused")
         if self.access.token is None:
             return None
-        cookie = f"nkca-{address[2] or 80}"
+        cookie = f"nkca-{port_in(request)}"
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and request.scope["path"] == "/":
             if not self.access.accepts_token(given):
                 return _unauthorised(request)
-            own = _is_own(request, host[0])
-            response = RedirectResponse("/", 303) if own else HTMLResponse(_ENTER)
+            response = RedirectResponse("/", 303) if is_own(request) else enter()
             response.set_cookie(cookie, given, httponly=True, samesite="strict", path="/")
             return response
         if any(map(self.access.accepts_token, _tokens(request, cookie))):
@@ -119,10 +118,21 @@ def _unauthorised(request: Request) -> Response:
     return response
 
 
-def _is_own(request: Request, host: str) -> bool:
+def port_in(request: Request) -> str:
+    """The port in the Host header, which the guard has accepted."""
+    address = _HOST.fullmatch(request.headers["host"].lower())
+    return (address and address[2]) or "80"
+
+
+def enter() -> Response:
+    """A page that leads to the first page, with all cookies, as a redirect from another site would not."""
+    return HTMLResponse(_ENTER)
+
+
+def is_own(request: Request) -> bool:
     """Whether no header says that a page of another origin sent the request."""
-    origins = request.headers.getlist("origin")
-    own = {f"{scheme}://{host.lower()}" for scheme in ("http", "https")}
+    origins, host = request.headers.getlist("origin"), request.headers.get("host", "").lower()
+    own = {f"{scheme}://{host}" for scheme in ("http", "https")}
     sites = request.headers.getlist("sec-fetch-site")
     return {origin.lower() for origin in origins} <= own and set(sites) <= {"same-origin", "none"}
 

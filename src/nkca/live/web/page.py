@@ -4,8 +4,8 @@ import gzip
 import hashlib
 import importlib.resources
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -45,7 +45,7 @@ def file_or_unchanged(request: Request, file: PageFile) -> Response:
     return _encoded(request, file, headers)
 
 
-def first_page(request: Request, file: PageFile, facts: dict[str, Any]) -> Response:
+def first_page(request: Request, file: PageFile, facts: Mapping[str, object]) -> Response:
     """index.html with the facts of GET /api/about in it, which saves the browser a request."""
     text = json.dumps(facts, allow_nan=False).replace("<", "\\u003c")
     content = file.content.replace(FACTS, FACTS.replace(b"{}", text.encode()))

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import io
-import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -86,18 +84,6 @@ async def read_body(
     return body.getvalue()
 
 
-def parse_json(content: bytes) -> Any:
-    """Parse JSON: UTF-8, without NaN and infinity.
-
-    Raises:
-        HTTPException: if it is malformed (400).
-    """
-    try:
-        return json.loads(content.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, f"not JSON: {error}") from None
-
-
 @contextlib.asynccontextmanager
 async def watch_disconnect(request: Request) -> AsyncIterator[threading.Event]:
     """An event that is set if the client disconnects while the block runs; its body must have been read."""
@@ -113,7 +99,3 @@ async def watch_disconnect(request: Request) -> AsyncIterator[threading.Event]:
         yield gone
     finally:
         watching.cancel()
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

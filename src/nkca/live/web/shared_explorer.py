@@ -9,105 +9,47 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from nkca.errors import InputError
-from nkca.live.chains.event_json import parse_event
-from nkca.live.chains.events import (
-    MAX_COUNT,
-    MAX_TIMES,
-    Event,
-    Pause,
-    RunChains,
-    Stop,
-)
+from nkca.live.chains.events import Event, Pause, RunChains, Stop
 from nkca.live.chains.explorer import Explorer, Setup
 from nkca.live.chains.state import ExplorerState
 from nkca.live.session.file import Origin, Session, check_model, replay, session_of
 from nkca.live.web.cancellation import CancellableDenoiser, Cancelled
 from nkca.live.web.finished_view import FinishedView
 from nkca.live.web.frames import (
-    SHOWS,
-    View,
     history_fields,
     mask_fields,
     shelf_fields,
     sprite,
     state_fields,
 )
+from nkca.live.web.messages import ListName, Turn
 from nkca.models.model import Model
 
-MAX_EVENTS = 64
 REPLAY_SECONDS = 0.1  # of a turn, spent on the replay
 LISTS: Mapping[
-    str, tuple[Callable[[ExplorerState], object], Callable[[ExplorerState], dict[str, Any]]]
+    ListName,
+    tuple[Callable[[ExplorerState], object], Callable[[ExplorerState, int], Mapping[str, object]]],
 ] = {
-    "history": (lambda state: state.history, lambda state: history_fields(state.history)),
+    "history": (
+        lambda state: state.history,
+        lambda state, number: history_fields(state.history, number),
+    ),
     "shelf": (lambda state: state.shelf, shelf_fields),
-    "masks": (lambda state: state.moment.pace, lambda state: mask_fields(state.moment)),
+    "masks": (
+        lambda state: state.moment.pace,
+        lambda state, number: mask_fields(state.moment, number),
+    ),
 }
-
-
-_FIELDS = {"seen", "pictured", "epoch", "events", "steps", "only", "show", "rescale", "have"}
 
 
 class BusyError(InputError):
     """The request cannot be carried out now."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One request of a page.
-
-    Args:
-        seen: the version of the newest frame that the page has; -1: none.
-        epoch: the epoch of that frame; None: the current one.
-        steps: how many steps to make if the chains are running.
-        have: for each list (history, shelf, masks) the number of the version that the page has.
-        only: the one tile that the steps move; None: all unlocked ones.
-        pictured: the version whose tiles the page shows, as the head of a frame said; None: ``seen``.
-    """
-
-    seen: int = -1
-    epoch: int | None = None
-    events: tuple[Event, ...] = ()
-    steps: int = 0
-    view: View = field(default_factory=View)
-    have: Mapping[str, int] = field(default_factory=dict)
-    only: int | None = None
-    pictured: int | None = None
-
-
-def parse_turn(value: object) -> Turn:
-    """Parse a turn from a JSON value.
-
-    Raises:
-        InputError: if a field is unknown or invalid.
-    """
-    if not isinstance(value, dict):
-        raise InputError("a turn must be an object")
-    unknown = value.keys() - _FIELDS
-    if unknown:
-        raise InputError(f"turn: unknown field '{min(unknown)[:40]}'")
-    events, have = value.get("events", []), value.get("have", {})
-    show, rescale = value.get("show", "z"), value.get("rescale", False)
-    if not isinstance(events, list) or len(events) > MAX_EVENTS:
-        raise InputError(f"turn: 'events' must be a list of at most {MAX_EVENTS}")
-    if not isinstance(have, dict) or not have.keys() <= set(LISTS):
-        raise InputError(f"turn: 'have' must be an object with {', '.join(LISTS)}")
-    if show not in SHOWS or not isinstance(rescale, bool):
-        raise InputError(f"turn: 'show' must be {', '.join(SHOWS)} and 'rescale' true or false")
-    return Turn(
-        seen=_seen("seen", value),
-        epoch=_count("epoch", value),
-        events=tuple(map(parse_event, events)),
-        steps=_whole("steps", value.get("steps", 0), 0, MAX_TIMES),
-        view=View(show, rescale),
-        have={name: _whole(name, number, 0, MAX_COUNT) for name, number in have.items()},
-        only=_count("only", value),
-        pictured=None if value.get("pictured") is None else _seen("pictured", value),
-    )
 
 
 @dataclass(frozen=True)
@@ -134,18 +76,26 @@ class SharedExplorer:
         origin: the model's description for the session file.
         setup: the initial setup of the session.
         epoch: identifies the session; must differ from that of an earlier server at the same address.
+        state: of another explorer of this model and setup, to continue from; None: new chains.
 
-    ``notice`` is a message that pages should show to the user, or None.
+    ``notice`` is a message that pages should show to the user, or None; ``numbers`` are those of the lists.
     """
 
-    def __init__(self, model: Model, origin: Origin, setup: Setup, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        origin: Origin,
+        setup: Setup,
+        epoch: int = 0,
+        state: ExplorerState | None = None,
+    ) -> None:
         self.model, self.origin, self.epoch = model, origin, epoch
         self._denoiser = CancellableDenoiser(model.chain.denoiser)
         chain = dataclasses.replace(model.chain, denoiser=self._denoiser)
-        self.explorer = Explorer(dataclasses.replace(model, chain=chain), setup)
+        self.explorer = Explorer(dataclasses.replace(model, chain=chain), setup, state)
         self.notice: str | None = None
         self._replay: _Replay | None = None
-        self._numbers = {name: _Number() for name in LISTS}
+        self.numbers = {name: ListNumber() for name in LISTS}
         self._finished = FinishedView()
         self._step_ms: float | None = None
 
@@ -153,7 +103,7 @@ class SharedExplorer:
     def session(self) -> Session:
         """The session so far."""
         lag = self.explorer.model.chain.lag
-        return session_of(dataclasses.replace(self.origin, lag=lag), self.explorer)
+        return session_of(replace(self.origin, lag=lag), self.explorer)
 
     def turn(self, turn: Turn, unwanted: Callable[[], bool] = lambda: False) -> Frame:
         """Apply the events of a turn, make its steps, and return the frame for its page.
@@ -162,6 +112,7 @@ class SharedExplorer:
             unwanted: whether the page no longer waits; the events or the step in progress are cancelled.
 
         Raises:
+            Cancelled: if the events were cancelled.
             ExpiredError: if an event refers to a moment that is no longer stored.
             BusyError: if a session is being replayed, or another one was loaded.
             InputError: if an event cannot be applied. In all these cases nothing has changed.
@@ -172,13 +123,10 @@ class SharedExplorer:
         seen = turn.seen if same else -1
         pictured = turn.pictured if same and turn.pictured is not None else seen
         may_step = bool(turn.events) or seen == self.explorer.state.moment.version
-        with self._denoiser.cancel_when(unwanted), contextlib.suppress(Cancelled):
+        with self._denoiser.cancel_when(unwanted):
             self._apply(turn.events)
-            if may_step and self._replay is None:
-                self._advance(turn.steps, turn.only)
-            if turn.view.show == "finished" and not turn.events:
-                state = self.explorer.state
-                self._finished.make(self.explorer.model, state.moment, state.running)
+            with contextlib.suppress(Cancelled):
+                self._work(turn, may_step)
         if may_step and turn.steps and self._replay is not None:
             self._continue_replay(self._replay)
         changed = bool(turn.events) or pictured != self.explorer.state.moment.version
@@ -199,6 +147,14 @@ class SharedExplorer:
         self.explorer = Explorer(dataclasses.replace(self.model, chain=chain), session.setup)
         self.epoch += 1
         self._replay = _Replay(replay(self.explorer, session), session.steps)
+
+    def _work(self, turn: Turn, may_step: bool) -> None:
+        """Make the steps and the finished pictures of a turn."""
+        if may_step and self._replay is None:
+            self._advance(turn.steps, turn.only)
+        if turn.show == "finished" and not turn.events:
+            state = self.explorer.state
+            self._finished.make(self.explorer.model, state.moment, state.running)
 
     def _apply(self, events: Sequence[Event]) -> None:
         if self._replay is None:
@@ -236,26 +192,26 @@ class SharedExplorer:
     def _frame(self, turn: Turn, changed: bool, shows_tiles: bool) -> Frame:
         """The frame; pages that wait for finished pictures go on showing the tiles that they have."""
         state = self.explorer.state
-        head = state_fields(state)
+        head: dict[str, Any] = {**state_fields(state)}
         head |= {"epoch": self.epoch, "step_ms": self._step_ms, "notice": self.notice}
         for name, (value_of, fields_of) in LISTS.items():
-            number = self._numbers[name].of(value_of(state))
+            number = self.numbers[name].of(value_of(state))
             head[name] = None
             if turn.have.get(name) != number:
-                head[name] = {"version": number, **fields_of(state)}
+                head[name] = fields_of(state, number)
         on = self._replay
         head["replaying"] = on and {"done": on.done, "total": on.total}
         finished = self._finished.of(state.moment)
-        waits = turn.view.show == "finished" and finished is None
+        waits = turn.show == "finished" and finished is None
         head["pictured"] = None if waits else state.moment.version
         if waits and shows_tiles and (state.running or not self._finished.is_slow):
             changed = False
-        png = sprite(self.model, state.moment, turn.view, finished) if changed else b""
+        png = sprite(self.model, state.moment, turn, finished) if changed else b""
         return Frame(head, png)
 
 
 @dataclass
-class _Number:
+class ListNumber:
     """Counts how often a value was replaced by another object."""
 
     value: object = None
@@ -266,19 +222,3 @@ class _Number:
         if value is not self.value:
             self.value, self.number = value, self.number + 1
         return self.number
-
-
-def _count(name: str, value: Mapping[str, object]) -> int | None:
-    return None if value.get(name) is None else _whole(name, value[name], 0, MAX_COUNT)
-
-
-def _seen(name: str, value: Mapping[str, object]) -> int:
-    return _whole(name, value.get(name, -1), -1, MAX_COUNT)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise InputError(
-            f"turn: '{name}' must be a whole number from {low} to {high}, got {repr(value)[:40]}"
-        )
-    return value
