@@ -40,8 +40,10 @@ def some_event(chance: random.Random, state: ExplorerState) -> Event:
     tile = chance.randrange(TILES)
     seen = chance.choice([None, chance.choice(state.recent).version])
     entries = [entry.moment.version for entry in state.history.entries] or [0]
-    mask = np.packbits(np.array([chance.random() < 0.5 for _ in range(24)])).tobytes()
-    image = png_bytes(as_pictures(ten_pictures())[chance.randrange(10)])
+    bits = np.packbits(np.array([chance.random() < 0.5 for _ in range(24)])).tobytes()
+    mask = base64.b64encode(chance.choice([bits, chance.randbytes(24)])).decode()
+    picture = png_bytes(as_pictures(ten_pictures())[chance.randrange(10)])
+    image = base64.b64encode(picture).decode()
     options: list[Event] = [
         events.RunChains(),
         events.MakeSteps(chance.randint(1, 5), chance.choice([None, None, tile])),
@@ -51,8 +53,9 @@ def some_event(chance: random.Random, state: ExplorerState) -> Event:
         events.Select(chance.choice([None, tile])),
         events.Spread(tile, seen),
         events.Lock(tile, chance.random() < 0.4, seen),
-        events.Paint(tile, base64.b64encode(mask).decode(), seen),
-        events.Start(chance.choice([None, tile]), base64.b64encode(image).decode()),
+        events.Paint(tile, mask, seen),
+        events.Colour(tile, mask, image, chance.uniform(0.1, 1), chance.random() < 0.5, seen),
+        events.Start(chance.choice([None, tile]), image),
         events.Restart(chance.choice(["noise", "images"]), chance.randrange(3)),
         events.Undo(),
         events.Redo(),
@@ -93,13 +96,14 @@ def test_a_replay_is_bit_identical(space: str, seed: int) -> None:
     assert {type(event) for event in before.record} >= {
         events.Spread,
         events.Paint,
+        events.Colour,
         events.Undo,
         events.Keep,
     }
     assert list(after.record) == list(before.record)
     for one, other in zip(before.recent, after.recent, strict=True):
         assert one.version == other.version
-        for field in ("x", "pictures", "repaint"):
+        for field in ("x", "pictures", "pace"):
             assert torch.equal(getattr(one, field), getattr(other, field)), field
     assert len(before.shelf) == len(after.shelf)
     for mine, its in zip(before.shelf, after.shelf, strict=True):

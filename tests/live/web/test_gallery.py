@@ -15,6 +15,7 @@ from asking import Answer, Ask, answer, post
 from PIL import Image
 from tables import each
 
+from nkca.data.listing import Listing, list_images
 from nkca.live.web import gallery as galleries
 from nkca.live.web.autosave import Autosave
 from nkca.live.web.gallery import Gallery
@@ -53,13 +54,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Server:
     """A server with a gallery."""
 
-    def __init__(self, folder: Path, each: bool = False) -> None:
+    def __init__(self, folder: Path, each: bool = False, real: Listing | None = None) -> None:
         self.gallery, self.saved = Gallery(folder, SETTINGS), Autosave()
         identity, limits = (ByCookie(), Limits(2)) if each else (None, ALONE)
         self.visitors = Visitors(
             Worker(), self.gallery, identity, limits, lambda: Saves(self.saved)
         )
-        self.app = make_server(self.visitors, Access(), View())
+        self.app = make_server(self.visitors, Access(), View(), real)
 
     def ask(self, request: Ask) -> Answer:
         return answer(self.app, request)
@@ -111,6 +112,25 @@ def test_names_with_markup_stay_text(folder: Path) -> None:
     assert "<script>alert" not in page and "<b>" not in page
     names = [model["name"] for model in server.facts()["models"]]
     assert "?gnp?x" in names and "??" in names
+
+
+def test_real_pictures_are_shown_beside_those_of_the_open_model(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    Image.new("RGB", (32, 32), (200, 9, 9)).save(tmp_path / "real" / "red.png")
+    server = Server(folder, real=list_images(tmp_path / "real"))
+    begin = post("/api/trials", b'{"count": 3}')
+    assert server.ask(begin).status == 410, "no model is open"
+    for side in (8, 16):
+        assert server.open(server.numbers()[str(side)]).status == 200
+        assert server.ask(Ask("/api/about")).json["real"] == 1
+        test = server.ask(begin).json
+        assert test["count"] == 1
+        pair = server.ask(Ask(f"/api/trials/{test['id']}/0.png"))
+        assert Image.open(io.BytesIO(pair.body)).size == (2 * side, side)
+    assert server.open(server.numbers()["8"]).status == 200
+    assert server.ask(Ask(f"/api/trials/{test['id']}/0.png")).status == 404, "ended with its model"
 
 
 def test_a_model_is_opened_and_another_one_takes_its_place(folder: Path) -> None:

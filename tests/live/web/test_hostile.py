@@ -488,6 +488,7 @@ PATHS: dict[str, tuple[Ask, int]] = {
         "/api/moments/" + "9" * 6000 + ".png",
         "/api/moments/.png",
         "/api/recording.exe",
+        "/api/trials/x/0.png",
         "/api/SESSION.JSON",
         "http://attacker.example/",
         "*",

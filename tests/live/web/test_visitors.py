@@ -1,6 +1,7 @@
 """Chains for each visitor: nobody sees or alters another's, and their number and memory are bounded."""
 
 import asyncio
+import base64
 import dataclasses
 import json
 import threading
@@ -13,11 +14,13 @@ import msgspec
 import pytest
 import torch
 from asking import Answer, Ask, answer, asking, post
-from live_chains import exact_model, origin_of
+from live_chains import SHAPE, exact_model, origin_of, ten_pictures
+from PIL import Image
 from starlette.types import ASGIApp
 from tables import each
 from torch import Tensor
 
+from nkca.data.listing import Listing, list_images
 from nkca.distributions.contracts import Posterior
 from nkca.live.chains.events import AnyEvent
 from nkca.live.chains.explorer import Explorer, Setup
@@ -34,8 +37,11 @@ from nkca.live.web.server import make_server
 from nkca.live.web.visitors import Limits, OneModel, Visitors
 from nkca.live.web.worker import FullError, Worker
 from nkca.models.model import Model
+from nkca.pictures.png import png_bytes
+from nkca.pixels import as_pictures
 
 STEP, KEEP = {"do": "step", "times": 1}, {"do": "keep", "tile": 1}
+IMAGE = base64.b64encode(png_bytes(as_pictures(ten_pictures())[0])).decode()
 COOKIE = "nkca-visitor-8000"
 LINK = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")]
 
@@ -67,17 +73,23 @@ class Server:
         model: Model | None = None,
         new_saves: Callable[[], Saves] = Saves,
         access: Access = OPEN,
+        real: Listing | None = None,
     ) -> None:
         self.worker = Worker(1, 64, 8)
         models = OneModel(opened_of(model or exact_model()))
         self.visitors = Visitors(self.worker, models, ByCookie(), limits, new_saves)
-        self.app = make_server(self.visitors, access, View())
+        self.app = make_server(self.visitors, access, View(), real)
         SERVERS.append(self)
 
     @property
     def names(self) -> list[str]:
         """The names of the visitors whose chains are in memory."""
         return list(self.visitors._seats)
+
+    def be_idle(self) -> None:
+        """Let all visitors be idle."""
+        for seat in self.visitors.seats:
+            seat.used -= 1000
 
     def client(self, *headers: tuple[str, str]) -> "Client":
         """A new browser, which has loaded the page."""
@@ -104,6 +116,9 @@ class Client:
 
     def ask(self, request: Ask) -> Answer:
         return answer(self.app, self.with_cookie(request))
+
+    def post(self, path: str, content: object) -> Answer:
+        return self.ask(post(path, json.dumps(content).encode()))
 
     def turn(self, *events: dict[str, Any], **fields: Any) -> Answer:
         return self.ask(post("/api/turn", json.dumps({"events": events, **fields}).encode()))
@@ -341,12 +356,39 @@ def test_every_state_that_events_lead_to_can_be_parked() -> None:
             STEP,
             {"do": "undo"},
             {"do": "level", "level": 0.3},
+            {"do": "paint", "tile": 3, "mask": base64.b64encode(bytes(range(24))).decode()},
+            {"do": "colour", "tile": 2, "mask": "////", "image": IMAGE, "level": 0.4},
+            STEP,
         )
     ):
         explorer.apply([msgspec.convert(event, AnyEvent)])
         state = explorer.state
         again, _ = take_back(put_away(state, {}))
         assert parts(again) == parts(state)
+
+
+def test_each_visitor_has_tests_of_their_own_which_are_parked_too(tmp_path: Path) -> None:
+    for number in range(4):
+        Image.new("L", (SHAPE[2], SHAPE[1]), 9 * number).save(tmp_path / f"{number}.png")
+    server = Server(Limits(1, idle=900.0), real=list_images(tmp_path))
+    one, two = server.client(), server.client()
+    begun = one.post("/api/trials", {"count": 3}).json
+    test = f"/api/trials/{begun['id']}"
+    first, second = (one.ask(Ask(f"{test}/{number}.png")).body for number in (0, 1))
+    assert one.post(f"{test}/0", {"side": "left"}).json == {"answered": 1}
+    server.be_idle()
+    for path in (f"{test}/1.png", f"{test}/result.json"):
+        assert two.ask(Ask(path)).status == 404, "it is another visitor's"
+    assert two.post(f"{test}/1", {"side": "left"}).status == 404
+    assert len(server.visitors._parked) == 1, "and those chains have made room"
+    server.be_idle()
+    again = one.ask(Ask(f"{test}/1.png")).body
+    assert again == second != first
+    assert one.post(f"{test}/1", {"side": "right"}).json == {"answered": 2}
+    result = one.ask(Ask(f"{test}/result.json")).json
+    assert [answer["answer"] for answer in result["answers"]] == ["left", "right"]
+    stranger = Client(server.app)
+    assert stranger.post("/api/trials", {"count": 3}).status == 410
 
 
 def parts(state: ExplorerState) -> list[object]:
