@@ -35,7 +35,7 @@ UNUSUAL: dict[str, Any] = {
     "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "recipe": "recommended",
     "denoise_first": 0.25, "adjust": "both", "carry_over": True, "denoise_weight": 0.5,
     "palette": ["#000000", "#ff8800"], "labels": ["3", "4=dress"],
-    "level_draw": "uniform", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
+    "level_draw": "adaptive", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
     "sampler": "ancestral", "ladder": "sigma", "num_sampling_steps": 17, "guidance": 1.5, "weak_at": 0.3,
     "chain_noise": "fresh", "augment": 0.0,
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
@@ -95,7 +95,6 @@ def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
     same = {
         "parametrisation",
         "adjust",
-        "level_draw",
         "chain_noise",
         "augment",
     }

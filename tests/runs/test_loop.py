@@ -35,6 +35,7 @@ from nkca.runs.loop import train
 from nkca.runs.run import Run, take_step
 from nkca.runs.start import open_run, prepare
 from nkca.sampling.tasks import Schedule
+from nkca.training import adaptive_levels
 from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 TINY: dict[str, Any] = {
@@ -146,6 +147,25 @@ def test_stopping_and_resuming_changes_no_bit(
         assert_same_learning(left, right)
     resumed = re.findall(r"resuming .* at step (\d+)", log_of(tmp_path / "parts"))
     assert resumed == ["1", "3", "7"]
+
+
+def test_adaptive_levels_resume_to_the_bit(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With bins so few and soon known that the levels are others than the law's from step 4 on."""
+    monkeypatch.setattr(adaptive_levels, "BINS", 2)
+    monkeypatch.setattr(adaptive_levels, "FEWEST", 2.0)
+    asked = {**TINY, "dataset": str(photos), "max_steps": 11, "parametrisation": "preconditioned"}
+    train_until({**asked, "level_draw": "log-normal"}, tmp_path / "law")
+    asked |= {"level_draw": "adaptive"}
+    train_until(asked, tmp_path / "whole")
+    for stop in (1, 6, None):
+        train_until(asked, tmp_path / "parts", stop)
+    law, left, right = (load_checkpoint(tmp_path / n / FINAL) for n in ("law", "whole", "parts"))
+    assert_same_learning(left, right)
+    assert len(right.progress["level_sums"]) == 6
+    with pytest.raises(AssertionError):
+        assert_same(law.model, left.model)
 
 
 def test_the_weak_model_is_the_average_at_its_share_of_the_run(

@@ -55,6 +55,7 @@ class TrainCommand(SectionedCommand):
                 "level_mean",
                 "level_std",
                 "min_noise",
+                "coarse_to_fine",
             ),
             *("optimizer", "lr", "adam_b1", "adam_b2", "lr_warmup", "lr_decay", "grad_clip"),
             *("ema_decay", "ema_warmup", "ema_length", "weak_at"),

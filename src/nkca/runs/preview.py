@@ -26,6 +26,7 @@ def save_preview(run: Run, curves: Curves, should_stop: Callable[[], bool] = lam
     Args:
         should_stop: called repeatedly; True on any rank ends it without a preview.
     """
+    run = run.at_phase()
     step, began = run.progress.step, time.monotonic()
     pictures = _preview(run, should_stop)
     if pictures is None or not run.ranks.is_first:

@@ -12,6 +12,7 @@ from torch import Tensor
 from nkca.live.chains.tiles import Tiles, holding
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
+from nkca.pixels import ContinuousPixels
 from nkca.sampling.ladders import LADDERS
 from nkca.sampling.samplers import DRAW_NOISE, SAMPLERS
 
@@ -38,7 +39,7 @@ def _descend(model: Model, moment: Tiles, rows: list[int], level: float) -> Tens
     """The finished pictures of tiles at one level."""
     own = model.sampling
     chain = holding(model, model.guided(model.guidance), moment, rows)
-    continuous = model.pixels.is_lossless
+    continuous = isinstance(model.pixels, ContinuousPixels)
     sampler = own.sampler if own.sampler not in DRAW_NOISE else "ge" if continuous else "ancestral"
     levels = LADDERS["sigma" if continuous else "linear"](level, model.min_noise, STEPS - 1)
     noise = Noise([derive_seed("live finish", moment.seed, row) for row in rows])

@@ -12,7 +12,7 @@ from nkca.live.session.export import animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
 from nkca.live.web.shared_explorer import BusyError
 from nkca.models.model import Model
-from nkca.pixels import Pixels
+from nkca.pixels import ContinuousPixels, Pixels
 from nkca.version import __version__
 
 
@@ -34,7 +34,7 @@ def about_fields(model: Model, origin: Origin, setup: Setup) -> dict[str, Any]:
         "min_level": model.min_noise,
         "seed": setup.seed,
         "images": 0 if setup.images is None else len(setup.images),
-        "categorical": not model.pixels.is_lossless,
+        "categorical": not isinstance(model.pixels, ContinuousPixels),
         "mp4": shutil.which("ffmpeg") is not None,
         "gif": True,
         "device": str(model.device),
