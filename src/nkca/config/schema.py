@@ -5,17 +5,20 @@ Precedence: defaults < YAML file < command line. No torch here: `--help` is made
 """
 
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nkca.config.cadence import CadenceConfig
+from nkca.config.every import Every
 from nkca.config.image_size import MAX_SIDE, is_possible
 from nkca.config.option import option
 from nkca.config.other_names import instead
 from nkca.config.sampling import SamplingConfig
 from nkca.errors import InputError, require
 
+COARSE_SHARE = 0.25  # of a run that is coarse to fine is of smaller images
 FITS = ("crop", "pad", "commonest")
 
 
@@ -227,7 +230,7 @@ class TrainingConfig:
         require(std > 0 and math.isfinite(std), "level_std", "positive and finite", std)
         require(0 < self.min_noise < 1, "min_noise", "in (0, 1)", self.min_noise)
         sizes = self.coarse_to_fine
-        rises = all(0 < low < high for low, high in zip(sizes, sizes[1:], strict=False))
+        rises = all(0 < low < high for low, high in itertools.pairwise(sizes))
         ok = not sizes or (len(sizes) > 1 and rises)
         require(ok, "coarse_to_fine", "rising sizes such as [8, 16, 32]", list(sizes))
         require(self.lag is None or 0 <= self.lag < 1, "lag", "in [0, 1)", self.lag)
@@ -285,6 +288,11 @@ class RunConfig:
         for what, is_asked in asked.items():
             if self.model.discrete and is_asked:
                 raise InputError(f"{what} for continuous pixels, not discrete")
+        if t.coarse_to_fine and 0 < t.weak_at <= COARSE_SHARE:
+            raise InputError(
+                f"weak_at={t.weak_at:g} is while a run with coarse_to_fine still learns smaller images: "
+                f"use more than {COARSE_SHARE:g}"
+            )
         asked = {
             "sampler=ancestral": sampler == "ancestral",
             "denoise_weight": t.denoise_weight > 0,
@@ -297,4 +305,11 @@ class RunConfig:
         """All options in one mapping of plain values (JSON, YAML); `configure` reads it back."""
         sections = [getattr(self, section.name) for section in dataclasses.fields(self)]
         flat = {f.name: getattr(s, f.name) for s in sections for f in dataclasses.fields(s)}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in flat.items()}
+        return {name: _plain(value) for name, value in flat.items()}
+
+
+def _plain(value: Any) -> Any:
+    """As YAML and JSON have it."""
+    if isinstance(value, Every):
+        return value.plain
+    return list(value) if isinstance(value, tuple) else value

@@ -15,8 +15,8 @@ where const makes the factor start near 0.5; the network sees x / sqrt(a² sd² 
 and embeds ln(sigma), sigma = sqrt(b)/(1 - b), which spreads the small levels (after Karras et al.
 2022, arXiv 2206.00364, adapted to this noise). At b near 1, sigma is bounded: a >= 1e-3 inside it.
 
-Both may see images of means of s x s pixels (`nkca.training.coarse_to_fine`), whose sigma is s times smaller:
-they are then told the level of the whole image, at which a picture is equally uncertain.
+Both may see images of means of s x s pixels (`nkca.training.coarse_to_fine`), whose sigma is s times
+smaller: they are then told the level of the whole image, at which a picture is equally uncertain.
 
 `CategoricalDenoiser`: the input is the embedding of each level times that of its channel, summed over
 channels; the outputs are C K logits. With carry-over, pixels of x that are not scrambled are certain:

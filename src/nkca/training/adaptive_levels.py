@@ -1,8 +1,8 @@
 """Training levels drawn where the loss varies most; weights keep what is minimized the same.
 
 A law of training levels, log-normal or uniform, is cut into `BINS` bins k of shares m_k. Levels are drawn
-with q_k = m_k r_k instead, and the loss of each image is divided by its r_k: the expectation of the weighted
-loss, and of its gradient, is what it was. With n draws the variance of the mean within bins is the sum of
+with q_k = m_k r_k instead, and the loss of each image is divided by its r_k: the expectation of this loss,
+and of its gradient, is what it was. With n draws the variance of the mean within bins is the sum of
 m_k² s_k² / (n q_k), s_k being the standard deviation of the loss in bin k. It is smallest where q_k is
 proportional to m_k s_k (Neyman 1934; Nichol and Dhariwal 2021, arXiv 2102.09672, draw by a running second
 moment). So
@@ -95,7 +95,8 @@ class AdaptiveLevels:
         mean = (self._bins()[1] * deviation).sum()
         if mean == 0:
             return torch.ones_like(count)
-        return SHARE_OF_LAW + (1 - SHARE_OF_LAW) * deviation / mean
+        ratios: Tensor = SHARE_OF_LAW + (1 - SHARE_OF_LAW) * deviation / mean
+        return ratios
 
     def _table(self, sums: Sequence[float]) -> Tensor:
         """The sums as float64 (3, K)."""

@@ -1,14 +1,14 @@
 """Coarse to fine: the same network learns on small images first, of means of s x s pixels.
 
-A small image costs s² times less, and what is large in a picture is in it (ProGAN: Karras et al. 2018, arXiv
-1710.10196). The mean of s x s draws of noise has 1 / s of its standard deviation, so an image at sigma looks
-like its small version at sigma / s: levels are drawn as ever, small images get noise of sigma / s, and the
-network is told sigma. So at every level it is asked for what is equally uncertain in both, and its level
-embedding sees the same levels all the time.
+A small image costs s² times less, and what is large in a picture is in it (ProGAN: Karras et al. 2018,
+arXiv 1710.10196). The mean of s x s draws of noise has 1 / s of its standard deviation, so an image at
+sigma looks like its small version at sigma / s: levels are drawn as ever, small images get noise of
+sigma / s, and the network is told sigma. So at every level it is asked for what is equally uncertain in
+both, and its level embedding sees the same levels all the time.
 
-Departure from ProGAN, whose networks grow: here all layers see images of all sizes, as they are convolutions
-over patches, so none has to enter later through a gate. The weights of the finest layers are learned anew in
-part, as details are others.
+ProGAN's networks grow. Here all layers see images of all sizes, for they are convolutions over patches, so
+none has to enter later through a gate. What they learn of small images they must in part learn anew, as the
+details are others.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,13 @@ from torch import Tensor
 
 from nkca.chain import Chain
 from nkca.config.image_size import describe
+from nkca.config.schema import COARSE_SHARE
 from nkca.denoisers.learned import see_pooled
 from nkca.errors import InputError
 from nkca.kernels.continuous import pooled_levels
 from nkca.noise import Noise
 from nkca.training.learner import Learner
 from nkca.training.objective import Objective, Terms
-
-COARSE_SHARE = 0.25  # of a run, in equal parts for each size but the last
 
 
 def poolings(sizes: Sequence[int], height: int, width: int, patch_size: int) -> tuple[int, ...]:
@@ -50,7 +49,7 @@ def poolings(sizes: Sequence[int], height: int, width: int, patch_size: int) -> 
 
 
 def pooling_at(share: float, poolings: Sequence[int]) -> int:
-    """That of a run of which ``share`` is done: the last from `COARSE_SHARE` on."""
+    """That of a run of which ``share`` is done: those but the last have equal parts of `COARSE_SHARE`."""
     coarse = len(poolings) - 1
     phase = min(coarse, int(share / COARSE_SHARE * coarse))
     return poolings[phase]
