@@ -53,7 +53,7 @@ OPTIONS_ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "max-memory": "memory memory-limit",
         "save-dir": "output out output-dir out-dir outdir outputs results save logdir log-dir run-dir",
         "config": "config-file cfg yaml",
-        "checkpoint-freq": "save-every save-freq save-interval save-steps checkpoint-every snap snapshot-every",
+        "checkpoint-freq": "save-every save-freq save-interval save-steps checkpoint-every snap",
         "coarse-to-fine": "progressive progressive-growing progressive-resizing",
         "viz-freq": "sample-every preview-freq log-images",
         "eval-freq": "eval-every eval-interval eval-steps",
