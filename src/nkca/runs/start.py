@@ -33,6 +33,7 @@ from nkca.system.device import choose_device
 from nkca.system.files import check_possible_directory, locked
 from nkca.system.memory import as_text
 from nkca.training.build import Method, build_learner, method_of
+from nkca.training.coarse_to_fine import poolings
 from nkca.training.learner import Learner, TrainingProgress
 
 logger = logging.getLogger("nkca")
@@ -152,6 +153,7 @@ def prepare(
         named = {field_name(key) for key in options}
         config, chosen = with_network_size(config, height, width, named)
         messages.extend(chosen)
+    poolings(config.training.coarse_to_fine, height, width, config.model.patch_size)
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_advice(advice_on_memory(config)):

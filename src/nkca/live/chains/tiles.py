@@ -120,6 +120,7 @@ def holding(model: Model, chain: Chain, moment: Tiles, rows: list[int]) -> Chain
     held = ~moment.repaint[rows]
     if not held.any():
         return chain
+    model.check_full_size("held pixels")
     z = model.pixels.to_state(moment.pictures[rows].to(model.device))
     return chain.conditioned(hold(held.to(model.device), z))
 
