@@ -52,7 +52,7 @@ def test_the_usual_names(call: Call) -> None:
             "sample demo --steps=1": "no option --steps: use --num-sampling-steps",
             "sample demo --device=gpu": "not one of auto, cpu, cuda, mps: use auto",
             "sample --model=demo": "no option --model: leave it out, nkca-sample CKPT [IMAGE]...",
-            "interactive --checkpoint=demo": "leave it out, nkca-interactive CKPT [IMAGE]...",
+            "interactive --checkpoint=demo": "leave it out, nkca-interactive [CKPT] [IMAGE]...",
             "metrics --model=demo": "leave it out, nkca-metrics CKPT|IMAGES|STATS",
             "sample --qqqqq": "no option --qqqqq: nkca-sample --help-all lists all",
         }.items()
