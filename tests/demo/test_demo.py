@@ -15,6 +15,7 @@ import pytest
 import torch
 import toys
 from click.testing import CliRunner, Result
+from interactive_process import interactive
 from make_demo_model import slimmed
 from PIL import Image
 
@@ -253,20 +254,8 @@ def test_a_run_is_measured_with_all_samples_against_demo(tmp_path: Path) -> None
 
 
 def test_interactive_starts_with_it(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "nkca.cli.interactive", "demo", "--no-browser"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "NKCA_CACHE": str(tmp_path)},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert re.match(r"nkca-interactive: http://", line), line
-        finally:
-            process.kill()
+    with interactive("demo", cwd=tmp_path, NKCA_CACHE=str(tmp_path)) as (_, address):
+        assert address.startswith("http://")
 
 
 def test_training_does_not_go_on_from_it(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,21 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from click.testing import Result
+from interactive_process import find_chromium
 from PIL import Image
 from toys import write_checkpoint
 
 from nkca.cli import sample
 from nkca.live.web.address import redirect_file
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-if not CHROMIUM:
-    pytest.skip(
-        "no Chromium on the PATH (Debian: apt-get install chromium)", allow_module_level=True
-    )
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
+CHROMIUM, sync_api = find_chromium()
 SIDE, TILES = 8, 6
 TIMEOUT = 120.0  # seconds
 Pixels = npt.NDArray[np.uint8]

@@ -1,29 +1,17 @@
 """The gallery in headless Chromium: seen, opened by keyboard and touch, and left again."""
 
 import contextlib
-import os
-import re
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from interactive_process import find_chromium, interactive
 from toys import write_checkpoint
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-if not CHROMIUM:
-    pytest.skip(
-        "no Chromium on the PATH (Debian: apt-get install chromium)", allow_module_level=True
-    )
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
+CHROMIUM, sync_api = find_chromium()
 ROOT = Path(__file__).resolve().parents[2]
 AXE = Path(__file__).parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
 RUN_AXE = """async () => (await axe.run()).violations.map(
@@ -35,26 +23,11 @@ TIMEOUT = 200.0  # seconds
 @contextlib.contextmanager
 def gallery_of(folder: Path, *options: str) -> Iterator[str]:
     """The address of nkca-interactive, started in ``folder`` without a model."""
-    command = [sys.executable, "-m", "nkca.cli.interactive", "--no-browser", "--batch-size=3"]
-    with subprocess.Popen(
-        [*command, "--device=cpu", *options],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"http://\S+", line)
-            assert found, line
-            yield found[0]
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=TIMEOUT)
-            assert (process.returncode, errors) == (0, "")
-        finally:
-            process.kill()
+    with interactive("--batch-size=3", "--device=cpu", *options, cwd=folder) as (process, address):
+        yield address
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=TIMEOUT)
+        assert (process.returncode, errors) == (0, "")
 
 
 @pytest.fixture(scope="module")

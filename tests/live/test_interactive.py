@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import pytest
 import toys
 import uvicorn
 from click.testing import CliRunner
+from interactive_process import interactive
 from live_chains import exact_model, origin_of
 from PIL import Image
 
@@ -49,24 +50,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toys.write_checkpoint(tmp_path_factory.mktemp("run") / "tiny.pth")
 
 
-@contextmanager
-def command(cache: Path, *args: object) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def command(
+    cache: Path, *args: object
+) -> AbstractContextManager[tuple["subprocess.Popen[str]", str]]:
     """The running command and the address it printed."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "nkca.cli.interactive", *map(str, args), "--no-browser"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "NKCA_CACHE": str(cache)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.fullmatch(r"nkca-interactive: (http://\S+)   \(Ctrl-C ends\)\n", line)
-            assert found, line + process.communicate()[1]
-            yield process, found[1]
-        finally:
-            process.kill()
+    return interactive(*args, NKCA_CACHE=str(cache))
 
 
 def port_of(address: str) -> int:

@@ -31,6 +31,7 @@ DRAW_SECONDS = 20.0
 STORED = 200  # pictures in the cache folder; the oldest go first
 _PREVIEW = re.compile(r"step_([0-9]{1,12})\.png")
 _Stamp = tuple[int, int]  # what changes when a file does
+_Key = tuple[Path, _Stamp]
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,9 @@ class Gallery:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
         self._listed: list[LocalModel] = []
-        self._known: dict[tuple[Path, _Stamp], ModelFacts | str] = {}
-        self._undrawable: dict[tuple[Path, _Stamp], str] = {}
-        self._open: weakref.WeakValueDictionary[tuple[Path, _Stamp], Opened] = (
-            weakref.WeakValueDictionary()
-        )
+        self._known: dict[_Key, ModelFacts | str] = {}
+        self._undrawable: dict[_Key, str] = {}
+        self._open: weakref.WeakValueDictionary[_Key, Opened] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
     @property
@@ -85,7 +84,7 @@ class Gallery:
             InputError: if there is no such model, or it cannot be read.
         """
         model = self.listed(number)
-        key = (model.path, _stamp(model.path))
+        key = _key(model)
         opened = self._open.get(key)
         if opened is None:
             opened = self._open[key] = open_model(model.path, self.settings)
@@ -99,13 +98,13 @@ class Gallery:
         """
         model = self.listed(number)
         preview = _newest_preview(model)
-        cell = preview and _first_of(preview[1], facts_of(model).data_shape)
+        cell = preview and _first_of(preview[1], self._facts(model).data_shape)
         if cell:
             return cell
         file = _cached(model)
         with contextlib.suppress(OSError):
             return file.read_bytes()
-        key = (model.path, _stamp(model.path))
+        key = _key(model)
         if key in self._undrawable:
             raise NoPictureError(self._undrawable[key])
         try:
@@ -135,7 +134,7 @@ class Gallery:
         return Card(number, model, found, preview=preview and preview[0])
 
     def _facts(self, model: LocalModel) -> ModelFacts:
-        key = (model.path, _stamp(model.path))
+        key = _key(model)
         if key not in self._known:
             try:
                 self._known[key] = facts_of(model)
@@ -145,6 +144,10 @@ class Gallery:
         if isinstance(found, str):
             raise InputError(found)
         return found
+
+
+def _key(model: LocalModel) -> _Key:
+    return model.path, _stamp(model.path)
 
 
 def _stamp(path: Path) -> _Stamp:
