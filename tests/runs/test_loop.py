@@ -18,8 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 import nkca
+from nkca.config.data import DataConfig
 from nkca.config.parsing import configure, read_yaml
-from nkca.config.schema import DataConfig, RunConfig
+from nkca.config.schema import RunConfig
 from nkca.errors import InputError
 from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor

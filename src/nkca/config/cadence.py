@@ -11,14 +11,14 @@ from nkca.errors import require
 class CadenceConfig:
     """How often a run saves and shows itself: in steps, images or time; 0 turns it off."""
 
-    checkpoint_freq: Every = option(  # noqa: RUF009  it is frozen
+    checkpoint_freq: Every = option(
         Every(1000),
         "Steps, images or time between checkpoints; in steps or images at most 10 minutes.",
     )
-    viz_freq: Every = option(  # noqa: RUF009  it is frozen
+    viz_freq: Every = option(
         Every(1000), "Steps between preview pictures; or 100kimg (images seen), 5m (time); 0: none."
     )
-    eval_freq: Every = option(  # noqa: RUF009  it is frozen
+    eval_freq: Every = option(
         Every(0), "Steps, images or time between evaluations of the average; 0: none."
     )
     eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")

@@ -11,16 +11,12 @@ from typing import Any, Literal
 import yaml
 
 from nkca.config.cadence import CadenceConfig
+from nkca.config.data import DataConfig
 from nkca.config.every import Every
 from nkca.config.image_size import EXPECTED, parse_image_size
 from nkca.config.other_names import OPTIONS_ELSEWHERE, canonical, choice_of, instead, names_here
 from nkca.config.sampling import SamplingConfig
-from nkca.config.schema import (
-    DataConfig,
-    ModelConfig,
-    RunConfig,
-    TrainingConfig,
-)
+from nkca.config.schema import ModelConfig, RunConfig, TrainingConfig
 from nkca.errors import InputError, nearest
 from nkca.system.files import write_text
 

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nkca.config.data import DataConfig
 from nkca.config.image_size import Accepted, as_option, describe
 from nkca.config.parsing import configure, field_name
 from nkca.config.recipes import RECOMMENDED, with_recipe
-from nkca.config.schema import DataConfig, RunConfig
+from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.decode import Reader
@@ -176,7 +177,7 @@ def prepare(
         if config.cadence.eval_freq:
             scorer = prepare_scorer(ema_model, images, config, learner.part_size, ranks)
             messages.append(scorer.announcement())
-    progress = TrainingProgress(**({} if checkpoint is None else _known(checkpoint.progress)))
+    progress = TrainingProgress.of_saved({} if checkpoint is None else checkpoint.progress)
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages), step)
 
@@ -294,8 +295,3 @@ def _check_same(
     ranks.check_same("options", config)
     ranks.check_same("images", (images.images.shape, images.histogram.tolist()))
     ranks.check_same("checkpoint", None if checkpoint is None else dict(checkpoint.progress))
-
-
-def _known(progress: Mapping[str, Any]) -> dict[str, Any]:
-    """Without `best_loss`, which chose the best checkpoint before there were scores."""
-    return {name: value for name, value in progress.items() if name != "best_loss"}

@@ -3,8 +3,9 @@
 import contextlib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +43,14 @@ class TrainingProgress:
     best_score: float | None = None
     loss_scale: float = loss_scale.INITIAL_SCALE
     good_steps: int = 0
-    level_sums: Sequence[float] = ()
+    level_sums: tuple[float, ...] = ()
     pooling: int = 0
+
+    @classmethod
+    def of_saved(cls, saved: Mapping[str, Any]) -> "TrainingProgress":
+        """From the mapping in a checkpoint, without `best_loss` of before there were scores."""
+        known = {name: value for name, value in saved.items() if name != "best_loss"}
+        return cls(**{**known, "level_sums": tuple(known.get("level_sums", ()))})
 
 
 @dataclass(frozen=True)
