@@ -25,11 +25,12 @@ from typing import Any
 import torch
 
 from nkca.live.chains.explorer import Explorer, Setup
-from nkca.live.chains.finish import STEPS, finish
+from nkca.live.chains.finish import finish
 from nkca.models.build import load_model
 from nkca.models.model import Model
 from nkca.noise import sample_noise
 from nkca.sampling.ladders import LADDERS
+from nkca.sampling.reconstruction import STEPS
 
 BATCH = 16
 LEVELS = (0.3, 0.4)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors.by_name import open_extractor

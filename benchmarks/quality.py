@@ -33,10 +33,10 @@ from nkca.chain import run as run_chain
 from nkca.data.dataset import batches
 from nkca.diagnostics.record import walk
 from nkca.models.model import Model
-from nkca.noise import sample_noise, step_noise
+from nkca.noise import sample_noise
 from nkca.pictures.png import save_png
 from nkca.pixels import as_tensor
-from nkca.runs.run import Run
+from nkca.runs.run import Run, take_step
 from nkca.runs.start import prepare
 from nkca.sampling.ladders import sigma_ladder
 from nkca.sampling.samplers import SAMPLERS
@@ -92,21 +92,20 @@ ROWS: dict[str, dict[str, Any]] = {
     "recommended, no patches": SMALL,
     "recommended, rate does not fall": {"lr_decay": 0.0},
     "recommended, uniform levels": {"level_draw": "uniform"},
+    "recommended, adaptive levels": {"level_draw": "adaptive"},
+    "recommended, coarse to fine": {"coarse_to_fine": [14, 28]},
 }
 
 
 def train(run: Run, seconds: float) -> int:
     """Learn until ``seconds`` of CPU time are used; returns the number of images seen."""
-    config, learner = run.config.training, run.learner
-    began, progress = time.process_time(), run.progress
+    config, began = run.config.training, time.process_time()
     for images in batches(run.images.images, config.batch_size, config.seed, 0, slice(None)):
-        share = (time.process_time() - began) / seconds
-        if share >= 1:
+        run.progress = replace(run.progress, seconds=time.process_time() - began)
+        if run.progress.seconds >= seconds:
             break
-        noise = step_noise(config.seed, progress.step, 0, config.batch_size)
-        z = run.ema_model.pixels.to_state(images)
-        progress = learner.step(progress, z, noise, share).progress
-    return progress.images
+        run.progress = take_step(run, images, run.progress.step).progress
+    return run.progress.images
 
 
 def of_nkca(options: dict[str, Any], data: Path, seconds: float, seed: int) -> tuple[int, Model]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nkca.chain import Chain
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.denoisers.exact import ImageListDenoiser
 from nkca.diagnostics.findings import StudyOptions

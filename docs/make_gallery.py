@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 import nkca
 from nkca.cli.sample import main as sample
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.dataset import load_dataset
 
 HERE = Path(__file__).parent.absolute()

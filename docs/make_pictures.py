@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import nkca
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.models.model import Model
 from nkca.pictures.animation import save_animation

@@ -2,7 +2,7 @@
 
 An image is uint8, (B, C, H, W) in tensors and (H, W, C) in files. Three kinds of states hold it:
 
-continuous   float32 in [-1, 1]: x = byte / 127.5 - 1
+continuous   float32 in [-1, 1]: x = byte / 127.5 - 1; or the means of squares of pixels
 levels       int64 0..K-1 for each channel, and K for "scrambled"; level = round(byte (K - 1) / 255)
 palette      int64 0..K-1 for each pixel, the nearest of K colours, and K for "scrambled"
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nkca.errors import InputError
 
@@ -113,17 +114,31 @@ class Pixels(Protocol):
 
 @dataclass(frozen=True)
 class ContinuousPixels:
-    """Pixels as real numbers in [-1, 1]."""
+    """Pixels as real numbers in [-1, 1].
 
-    is_lossless: ClassVar[bool] = True
+    Args:
+        pooling: side of the squares of pixels whose mean is one number of a state, see
+            `nkca.training.coarse_to_fine`; it divides H and W.
+    """
+
+    pooling: int = 1
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether each pixel has a number of its own."""
+        return self.pooling == 1
 
     def to_state(self, image: Tensor) -> Tensor:
-        """Map uint8 (B, C, H, W) to float32 in [-1, 1]."""
-        return image.float() / 127.5 - 1
+        """Map uint8 (B, C, H, W) to float32 (B, C, H / pooling, W / pooling) in [-1, 1]."""
+        state = image.float() / 127.5 - 1
+        return state if self.pooling == 1 else functional.avg_pool2d(state, self.pooling)
 
     def to_uint8(self, state: Tensor) -> Tensor:
-        """Map float (B, C, H, W) to uint8; values outside [-1, 1] are clipped."""
-        return ((state + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        """Map a state, float, to uint8 (B, C, H, W); values outside [-1, 1] are clipped."""
+        image = ((state + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        if self.pooling == 1:
+            return image
+        return image.repeat_interleave(self.pooling, -1).repeat_interleave(self.pooling, -2)
 
 
 @dataclass(frozen=True)

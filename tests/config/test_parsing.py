@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tables import each
 
+from nkca.config.every import Every
 from nkca.config.parsing import (
     OPTIONS,
     SECTIONS,
@@ -31,13 +32,13 @@ UNUSUAL: dict[str, Any] = {
     "activation_checkpointing": 2, "max_memory": 2**33, "lr": 1e-5, "adam_b1": 0.5, "adam_b2": 0.25,
     "lr_warmup": 9, "ema_decay": 0.5, "ema_warmup": True, "grad_clip": 1.5, "min_noise": 0.5,
     "lag": 0.125, "seed": 2**40, "device": "cpu", "precision": "bf16", "compile": "off",
-    "checkpoint_freq": 5, "viz_freq": 0, "eval_freq": 7, "keep": 2, "parametrisation": "paper",
+    "checkpoint_freq": "100kimg", "viz_freq": 0, "eval_freq": "90s", "keep": 2, "parametrisation": "paper",
     "eval_samples": 9, "patch_size": 2, "optimizer": "muon", "recipe": "recommended",
     "denoise_first": 0.25, "adjust": "both", "carry_over": True, "denoise_weight": 0.5,
     "palette": ["#000000", "#ff8800"], "labels": ["3", "4=dress"],
-    "level_draw": "uniform", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
+    "level_draw": "adaptive", "level_mean": 0.5, "level_std": 2.0, "lr_decay": 0.25, "ema_length": 0.1,
     "sampler": "ancestral", "ladder": "sigma", "num_sampling_steps": 17, "guidance": 1.5, "weak_at": 0.3,
-    "chain_noise": "fresh", "augment": 0.0,
+    "chain_noise": "fresh", "augment": 0.0, "coarse_to_fine": [],
     "eval_sampling_steps": 3, "eval_time": 2.5, "eval_dataset": "c", "eval_features": "net.pt2",
 }  # fmt: skip
 
@@ -95,9 +96,9 @@ def test_the_unusual_values_above_are_all_options_and_no_defaults() -> None:
     same = {
         "parametrisation",
         "adjust",
-        "level_draw",
         "chain_noise",
         "augment",
+        "coarse_to_fine",
     }
     assert changed == OPTIONS.keys() - same
 
@@ -115,6 +116,13 @@ VALUES: dict[str, list[tuple[object, object]]] = {
     "max_time": [
         (90, 90.0), (1.5, 1.5), ("90", 90.0), ("45s", 45.0), ("30m", 1800.0), ("1h30m", 5400.0),
         ("2h", 7200.0), ("1h1m1s", 3661.0), ("1.5h", 5400.0), (" 10M ", 600.0),
+    ],
+    "viz_freq": [
+        (250, Every(250)), ("250", Every(250)), (250.0, Every(250)), (0, Every(0)),
+        ("5min", Every(300, "seconds")), ("5m", Every(300, "seconds")), ("1h", Every(3600, "seconds")),
+        ("90s", Every(90, "seconds")), ("100kimg", Every(100_000, "images")),
+        ("2500 img", Every(2500, "images")), ("1.5Mimg", Every(1_500_000, "images")),
+        ("64 images", Every(64, "images")), (Every(7), Every(7)),
     ],
     "max_memory": [
         ("8G", 8 * 2**30), ("800M", 800 * 2**20), ("1.5 GiB", 1610612736), ("2gb", 2**31), ("1T", 2**40),
@@ -143,6 +151,7 @@ def test_values_from_the_command_line_and_from_yaml() -> None:
         assert found == expected
         assert type(found) is type(expected)
         flat = list(expected) if isinstance(expected, tuple) else expected
+        flat = flat.plain if isinstance(flat, Every) else flat
         assert configure({name: value}).to_flat()[name] == flat
 
 
@@ -197,7 +206,10 @@ OUT_OF_RANGE: list[tuple[str, Any]] = [
     ("grad_clip", math.nan), ("min_noise", 0), ("min_noise", 1), ("min_noise", math.nan), ("lag", 1),
     ("lag", -0.1), ("lag", math.nan), ("seed", -1), ("seed", 2**63), ("device", "gpu"),
     ("precision", "fp8"), ("compile", "yes"), ("checkpoint_freq", 0), ("viz_freq", -1),
-    ("eval_freq", -1), ("keep", -1), ("patch_size", 0),
+    ("eval_freq", -1), ("eval_freq", "5x"), ("viz_freq", "100k"), ("viz_freq", 2.5), ("viz_freq", True),
+    ("checkpoint_freq", "0img"), ("checkpoint_freq", "0s"), ("checkpoint_freq", "1e999"),
+    ("coarse_to_fine", "[16, 8]"), ("coarse_to_fine", "[8]"), ("coarse_to_fine", "[0, 8]"),
+    ("coarse_to_fine", "[8, 8]"), ("coarse_to_fine", "small"), ("keep", -1), ("patch_size", 0),
     ("optimizer", "sgd"), ("recipe", "best"),
     ("denoise_weight", -0.1), ("denoise_weight", math.inf),
     ("denoise_first", -0.1), ("denoise_first", 1.1), ("level_draw", "normal"), ("adjust", "mean"),

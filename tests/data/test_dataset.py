@@ -11,7 +11,7 @@ from PIL import Image
 from tables import each
 from torch import Tensor
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.dataset import augment, batches, epoch_order, load_dataset, parse_color
 from nkca.demo import dataset_path
 from nkca.errors import InputError

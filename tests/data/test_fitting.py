@@ -14,9 +14,9 @@ from PIL import Image
 from tables import each
 from torchvision.transforms.v2 import functional  # type: ignore[import-untyped]
 
+from nkca.config.data import DataConfig
 from nkca.config.image_size import Accepted
 from nkca.config.parsing import configure
-from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.dataset import describe_left_out
 from nkca.data.decode import DecodeOptions, decode, fit

@@ -136,6 +136,27 @@ def test_the_curve_is_that_of_one_process(
     assert other != pytest.approx([report["loss"] for report in two[:-1]], rel=2e-4)
 
 
+def test_adaptive_levels_are_those_of_one_process(
+    start: Start, photos: Path, tmp_path: Path
+) -> None:
+    """Batches so large that all bins are known after two; the third has other levels."""
+    asked = {**TINY, "dataset": str(photos), "level_draw": "adaptive", "batch_size": 500}
+    asked |= {"max_steps": 3}
+    curve({**asked, "level_draw": "log-normal"}, str(tmp_path / "law"), str(tmp_path / "law.json"))
+    curve(asked, str(tmp_path / "one"), str(tmp_path / "one.json"))
+    codes, _, said = start("curve", asked, tmp_path / "two", tmp_path / "two.json")
+    assert codes == [0, 0], said
+    names = ("law", "one", "two")
+    law, one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in names)
+    for a, b in zip(one, two, strict=True):
+        assert b["noise_level"] == pytest.approx(a["noise_level"], rel=1e-3)
+        assert b["loss"] == pytest.approx(a["loss"], rel=1e-3)
+    means = [np.mean(reports[2]["noise_level"]) for reports in (one, law)]
+    assert abs(means[0] - means[1]) > 0.02, "control: the levels are others than the law's"
+    sums = [load_checkpoint(tmp_path / n).progress["level_sums"] for n in ("one", "two")]
+    assert sums[0] == pytest.approx(sums[1], rel=1e-3)
+
+
 def test_float16_on_two_ranks(start: Start, photos: Path, tmp_path: Path) -> None:
     """From a scale that holds every gradient the curve is that of one process; ranks agree before."""
     asked = {**TINY, "dataset": str(photos), "precision": "fp16", "batch_size": 7, "max_steps": 3}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from toys import image_files, random_pictures, save_pictures, write_checkpoint
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.dataset import load_dataset
 from nkca.metrics import image_sets
 from nkca.metrics.image_sets import (

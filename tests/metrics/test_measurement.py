@@ -12,7 +12,7 @@ import torch
 from tables import each
 from toys import ToyExtractor, image_files, random_pictures, save_pictures, write_checkpoint
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.demo import measured_path
 from nkca.errors import InputError
 from nkca.metrics.caveats import SAME_IMAGES, TRAINED_ON

@@ -18,8 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 import nkca
+from nkca.config.data import DataConfig
 from nkca.config.parsing import configure, read_yaml
-from nkca.config.schema import DataConfig, RunConfig
+from nkca.config.schema import RunConfig
 from nkca.errors import InputError
 from nkca.metrics.collect import CollectOptions
 from nkca.metrics.extractors.by_name import open_extractor
@@ -35,6 +36,7 @@ from nkca.runs.loop import train
 from nkca.runs.run import Run, take_step
 from nkca.runs.start import open_run, prepare
 from nkca.sampling.tasks import Schedule
+from nkca.training import adaptive_levels
 from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 TINY: dict[str, Any] = {
@@ -146,6 +148,108 @@ def test_stopping_and_resuming_changes_no_bit(
         assert_same_learning(left, right)
     resumed = re.findall(r"resuming .* at step (\d+)", log_of(tmp_path / "parts"))
     assert resumed == ["1", "3", "7"]
+
+
+def test_adaptive_levels_resume_to_the_bit(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With bins so few and soon known that the levels are others than the law's from step 4 on."""
+    monkeypatch.setattr(adaptive_levels, "BINS", 2)
+    monkeypatch.setattr(adaptive_levels, "FEWEST", 2.0)
+    asked = {**TINY, "dataset": str(photos), "max_steps": 11, "parametrisation": "preconditioned"}
+    train_until({**asked, "level_draw": "log-normal"}, tmp_path / "law")
+    asked |= {"level_draw": "adaptive"}
+    train_until(asked, tmp_path / "whole")
+    for stop in (1, 6, None):
+        train_until(asked, tmp_path / "parts", stop)
+    law, left, right = (load_checkpoint(tmp_path / n / FINAL) for n in ("law", "whole", "parts"))
+    assert_same_learning(left, right)
+    assert len(right.progress["level_sums"]) == 6
+    with pytest.raises(AssertionError):
+        assert_same(law.model, left.model)
+
+
+COARSE: dict[str, Any] = {"coarse_to_fine": [2, 4, 8], "parametrisation": "preconditioned"}
+
+
+def test_coarse_to_fine_resumes_to_the_bit_in_every_phase(photos: Path, tmp_path: Path) -> None:
+    """Of 16 steps two are of 2 x 2 images, two of 4 x 4; stops after steps 1, 2, 3, 4 and 7."""
+    asked = {**TINY, **COARSE, "dataset": str(photos), "max_steps": 16, "dim_mults": [1, 1]}
+    asked |= {"checkpoint_freq": 1, "keep": 16}
+    train_until(asked, tmp_path / "whole")
+    for stop in (1, 2, 3, 4, 7, None):
+        train_until(asked, tmp_path / "parts", stop)
+    steps = [f"checkpoint_{step:09d}.pth" for step in range(1, 17)]
+    for name in (*steps, FINAL):
+        left, right = (load_checkpoint(tmp_path / n / name) for n in ("whole", "parts"))
+        assert_same_learning(left, right)
+    found = [load_checkpoint(tmp_path / "parts" / n).progress["pooling"] for n in steps]
+    assert found == [4, 4, 2, 2, *[1] * 12]
+    train_until({**asked, "coarse_to_fine": []}, tmp_path / "plain")
+    with pytest.raises(AssertionError):
+        assert_same_learning(load_checkpoint(tmp_path / "plain"), left)
+
+
+def test_samples_of_a_coarse_phase_are_squares_and_hold_no_pixels(
+    photos: Path, tmp_path: Path
+) -> None:
+    asked = {**TINY, **COARSE, "dataset": str(photos), "max_steps": 16, "viz_freq": 3}
+    train_until(asked, tmp_path, last=4)
+    model = load_model(tmp_path, device="cpu")
+    sampled = nkca.sample(model, range(2), schedule=Schedule(num_steps=3))
+    assert sampled.shape == (2, 8, 8, 3)
+    squares = sampled.reshape(2, 4, 2, 4, 2, 3)
+    assert (squares == squares[:, :, :1, :, :1]).all()
+    assert len(np.unique(sampled)) > 4
+    assert model.min_noise < 0.01
+    mask = np.zeros((8, 8), bool)
+    mask[:4] = True
+    with pytest.raises(InputError, match=r"held pixels need every pixel: .* means of 2 x 2 pixels"):
+        nkca.sample(model, range(1), images=sampled[:1], repaint=mask)
+    preview = np.asarray(Image.open(tmp_path / "previews" / "step_000000003.png"))
+    first = preview[2:98, 2:98].reshape(4, 24, 4, 24, 3)  # each pixel is enlarged to 12 x 12
+    assert (first == first[:, :1, :, :1]).all()
+    train_until(asked, tmp_path)
+    assert load_model(tmp_path, device="cpu").min_noise == 0.01
+
+
+def test_a_finished_run_that_is_trained_on_stays_at_full_size(photos: Path, tmp_path: Path) -> None:
+    asked = {**TINY, **COARSE, "dataset": str(photos), "max_steps": 4}
+    train_until(asked, tmp_path / "coarse")
+    plain = {**asked, "coarse_to_fine": []}
+    train_until(plain, tmp_path / "plain")
+    for name in ("coarse", "plain"):
+        run = train_until({**asked, "max_steps": 40}, tmp_path / name, last=5)
+        assert run.share < 0.25
+        assert run.progress.pooling == 1
+
+
+def test_coarse_to_fine_of_wrong_sizes_writes_nothing(photos: Path, tmp_path: Path) -> None:
+    for wrong, said in (
+        ({"coarse_to_fine": [4, 16]}, "must end with the height of the images, 8"),
+        ({"coarse_to_fine": [3, 8]}, "cannot be pooled to height 3"),
+        ({"coarse_to_fine": [1, 8], "patch_size": 2}, "to height 1 in patches of 2 x 2"),
+        ({"weak_at": 0.2}, "weak_at=0.2 is while a run with coarse_to_fine still learns"),
+        ({"discrete": True, "parametrisation": "paper"}, "for continuous pixels, not discrete"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            train_until({**TINY, **COARSE, "dataset": str(photos), **wrong}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_intervals_of_images_resume_to_the_step(photos: Path, tmp_path: Path) -> None:
+    """Of batches of 5 images every 12th image is in steps 3, 5, 8, 10 and 12."""
+    asked = {**TINY, "dataset": str(photos), "max_steps": 13, "keep": 99, "viz_freq": "30img"}
+    asked |= {"checkpoint_freq": "12img", "num_sampling_steps": 1}
+    train_until(asked, tmp_path / "whole")
+    for stop in (2, 3, 9, None):
+        train_until(asked, tmp_path / "parts", stop)
+    for name in ("whole", "parts"):
+        steps = [int(path.stem[-9:]) for path in sorted((tmp_path / name).glob("checkpoint_0*"))]
+        assert steps == [3, 5, 8, 10, 12]
+        for folder in ("previews", "reconstructions"):
+            made = sorted(path.name for path in (tmp_path / name / folder).iterdir())
+            assert made == [f"step_{step:09d}.png" for step in (6, 12, 13)]
 
 
 def test_the_weak_model_is_the_average_at_its_share_of_the_run(
@@ -638,6 +742,13 @@ def test_tensorboard_and_previews(photos: Path, tmp_path: Path) -> None:
     first = np.asarray(Image.open(tmp_path / "previews" / previews[0]))
     assert not np.array_equal(first, last)
 
+    assert [image.step for image in events.Images("reconstructions")] == [20, 25]
+    rebuilt = np.asarray(Image.open(tmp_path / "reconstructions" / previews[1]))
+    side = 96 + 2  # images of 8 x 8, enlarged
+    assert rebuilt.shape == (7 * side + 2, 8 * side + 2, 3)
+    top = rebuilt[2:side:12, 2::12][:, :8]  # the first image
+    assert np.array_equal(top, np.asarray(Image.open(photos / "00.png")))
+
 
 def test_viz_freq_0_makes_no_preview_and_a_due_one_is_made_once(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -685,6 +796,30 @@ class FakeTime:
             return function(*args)
 
         return slow
+
+
+def test_intervals_of_time_count_all_sessions_and_previews(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preview of five seconds after each ten; checkpoints after each minute, not after ten minutes."""
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 3)
+    fake = FakeTime(monkeypatch)
+    asked = {**TINY, "dataset": str(photos), "viz_freq": "10s", "checkpoint_freq": "1m", "keep": 9}
+    made: list[int] = []
+
+    def preview(run: Run, *_: Any) -> None:
+        made.append(run.progress.step)
+        fake.now += 5
+
+    monkeypatch.setattr(loop, "save_preview", preview)
+    train_until({**asked, "max_steps": 40}, tmp_path, last=12)
+    # steps end at 1 .. 10 s, 16 .. 20, 26 .. 30 and so on
+    assert made == [10]
+    train_until({**asked, "max_steps": 40}, tmp_path)
+    assert made == [10, 15, 20, 25, 30, 35, 40]
+    (saved,) = tmp_path.glob("checkpoint_0*")
+    assert load_checkpoint(saved).progress["seconds"] == 65  # step 35 ends at 60, then a preview
+    assert saved.name == "checkpoint_000000035.pth"
 
 
 @pytest.mark.parametrize("viz_freq", [10, 1000])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tables import each
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.dataset import configured_cache_dir
 from nkca.errors import InputError
 from nkca.system.cache_dir import default_cache_dir

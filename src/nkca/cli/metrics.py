@@ -18,8 +18,8 @@ from nkca.cli.metrics_flags import (
 from nkca.cli.options import computing_options, schedule_options
 from nkca.cli.progress import ProgressBar, messages
 from nkca.cli.signals import signals_interrupt
+from nkca.config.data import FITS
 from nkca.config.parsing import OPTIONS
-from nkca.config.schema import FITS
 from nkca.system.allocator import keep_freed_memory
 from nkca.system.threads import wait_briefly
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nkca.cli.command import Choice
-from nkca.config.parsing import DURATIONS, OPTIONS, SIZES, TYPES
+from nkca.config.parsing import DURATIONS, INTERVALS, OPTIONS, SIZES, TYPES
 from nkca.config.recipes import RECOMMENDED, RECOMMENDED_VALUES
 from nkca.system.files import claimed_directory, fresh_directory
 
@@ -70,6 +70,8 @@ def _metavar(name: str) -> str:
         return "N|HxW"
     if "tuple" in text:
         return "LIST"
+    if name in INTERVALS:
+        return "STEPS|TIME|IMAGES"
     if name in DURATIONS:
         return "TIME"
     if name in SIZES:

@@ -55,6 +55,7 @@ class TrainCommand(SectionedCommand):
                 "level_mean",
                 "level_std",
                 "min_noise",
+                "coarse_to_fine",
             ),
             *("optimizer", "lr", "adam_b1", "adam_b2", "lr_warmup", "lr_decay", "grad_clip"),
             *("ema_decay", "ema_warmup", "ema_length", "weak_at"),
@@ -119,8 +120,8 @@ def main(
     nkca-train --config=configs/demo.yaml --save-dir=runs/demo
     torchrun --nproc-per-node=2 -m nkca.cli.train ...             on several devices (docs/distributed.md)
 
-    The run directory holds checkpoints, config.yaml, log.txt, previews/ and tensorboard/. Ctrl-C saves
-    and stops; the same command continues from there.
+    The run directory holds checkpoints, config.yaml, log.txt, previews/, reconstructions/ and
+    tensorboard/. Ctrl-C saves and stops; the same command continues from there.
     """
     from_file = read_yaml(config_file) if config_file else {}
     options = {field_name(key): value for key, value in from_file.items()}

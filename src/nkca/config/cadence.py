@@ -2,19 +2,25 @@
 
 from dataclasses import dataclass
 
+from nkca.config.every import Every
 from nkca.config.option import option
 from nkca.errors import require
 
 
 @dataclass(frozen=True)
 class CadenceConfig:
-    """How often a run saves and shows itself, in steps; 0 turns it off."""
+    """How often a run saves and shows itself: in steps, images or time; 0 turns it off."""
 
-    checkpoint_freq: int = option(
-        1000, "Steps between checkpoints (and at least every 10 minutes)."
+    checkpoint_freq: Every = option(
+        Every(1000),
+        "Steps, images or time between checkpoints; in steps or images at most 10 minutes.",
     )
-    viz_freq: int = option(1000, "Steps between preview pictures; 0: none.")
-    eval_freq: int = option(0, "Steps between evaluations of the average; 0: none.")
+    viz_freq: Every = option(
+        Every(1000), "Steps between preview pictures; or 100kimg (images seen), 5m (time); 0: none."
+    )
+    eval_freq: Every = option(
+        Every(0), "Steps, images or time between evaluations of the average; 0: none."
+    )
     eval_samples: int = option(256, "Samples of one evaluation; fewer where --eval-time is short.")
     eval_sampling_steps: int | None = option(
         None, "Transitions on the way to each.  [default: --num-sampling-steps]"
@@ -29,8 +35,8 @@ class CadenceConfig:
     keep: int = option(0, "Numbered checkpoints to keep beside the latest, final and best.")
 
     def __post_init__(self) -> None:
-        require(self.checkpoint_freq > 0, "checkpoint_freq", "positive", self.checkpoint_freq)
-        for name in ("viz_freq", "eval_freq", "eval_sampling_steps", "keep"):
+        require(bool(self.checkpoint_freq), "checkpoint_freq", "positive", self.checkpoint_freq)
+        for name in ("eval_sampling_steps", "keep"):
             value = getattr(self, name)
             require(value is None or value >= 0, name, "at least 0", value)
         require(self.eval_samples > 1, "eval_samples", "at least 2", self.eval_samples)

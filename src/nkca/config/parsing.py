@@ -11,19 +11,17 @@ from typing import Any, Literal
 import yaml
 
 from nkca.config.cadence import CadenceConfig
+from nkca.config.data import DataConfig
+from nkca.config.every import Every
 from nkca.config.image_size import EXPECTED, parse_image_size
 from nkca.config.other_names import OPTIONS_ELSEWHERE, canonical, choice_of, instead, names_here
 from nkca.config.sampling import SamplingConfig
-from nkca.config.schema import (
-    DataConfig,
-    ModelConfig,
-    RunConfig,
-    TrainingConfig,
-)
+from nkca.config.schema import ModelConfig, RunConfig, TrainingConfig
 from nkca.errors import InputError, nearest
 from nkca.system.files import write_text
 
 DURATION = "a time such as 90 (seconds), 30m or 1h30m"
+EVERY = "a number of steps, a time such as 5m, or images seen such as 100kimg"
 SIZE = "an amount of memory such as 8G or 800M"
 
 
@@ -78,7 +76,7 @@ def duration(seconds: float) -> str:
 
 
 def parse_duration(value: str | float) -> float:
-    """Seconds from ``90``, ``"90"``, ``"45s"``, ``"30m"`` or ``"1h30m"``.
+    """Seconds from ``90``, ``"90"``, ``"45s"``, ``"30m"``, ``"30min"`` or ``"1h30m"``.
 
     Raises:
         ValueError: for anything else.
@@ -87,11 +85,36 @@ def parse_duration(value: str | float) -> float:
         raise ValueError
     if not isinstance(value, str):
         return float(value)
-    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", value.strip().lower())
+    pattern = r"(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)(?:s|sec)?)?"
+    match = re.fullmatch(pattern, value.strip().lower())
     if match is None or not any(match.groups()):
         raise ValueError
     hours, minutes, seconds = (float(group or 0) for group in match.groups())
     return 3600 * hours + 60 * minutes + seconds
+
+
+def parse_every(value: str | float | Every) -> Every:
+    """An interval from ``250`` or ``"250"`` (steps), ``"5m"`` (time) or ``"100kimg"`` (images seen).
+
+    Raises:
+        ValueError, OverflowError: for anything else.
+    """
+    if isinstance(value, Every):
+        return value
+    if isinstance(value, bool):
+        raise ValueError
+    text = str(value).strip().lower()
+    images = re.fullmatch(r"([\d.]+)\s*([km]?)(?:img|imgs|images)", text)
+    try:
+        if images is not None:
+            return Every(float(images[1]) * 1000 ** " km".index(images[2] or " "), "images")
+        if re.search("[hms]", text):
+            return Every(parse_duration(text), "seconds")
+        if float(text) != int(float(text)):
+            raise ValueError
+        return Every(int(float(text)))
+    except InputError:  # below 0
+        raise ValueError from None
 
 
 def parse_size(value: str | float) -> int:
@@ -114,9 +137,13 @@ DURATIONS = ("max_time", "eval_time")  # options in seconds that may be written 
 SIZES = ("max_memory",)  # options in bytes that may be written 8G
 
 
+INTERVALS = ("checkpoint_freq", "viz_freq", "eval_freq")  # steps, images or time
+
+
 SPELLINGS: dict[str, tuple[Callable[[Any], Any], str]] = {  # how a value is read, what is expected
     **dict.fromkeys(DURATIONS, (parse_duration, DURATION)),
     **dict.fromkeys(SIZES, (parse_size, SIZE)),
+    **dict.fromkeys(INTERVALS, (parse_every, EVERY)),
     "resize": (parse_image_size, EXPECTED),
 }
 

@@ -5,18 +5,19 @@ Precedence: defaults < YAML file < command line. No torch here: `--help` is made
 """
 
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from nkca.config.cadence import CadenceConfig
-from nkca.config.image_size import MAX_SIDE, is_possible
+from nkca.config.data import DataConfig
+from nkca.config.every import Every
 from nkca.config.option import option
-from nkca.config.other_names import instead
 from nkca.config.sampling import SamplingConfig
 from nkca.errors import InputError, require
 
-FITS = ("crop", "pad", "commonest")
+COARSE_SHARE = 0.25  # of a run that is coarse to fine is of smaller images
 
 
 @dataclass(frozen=True)
@@ -75,46 +76,6 @@ class ModelConfig:
     def size_unit(self) -> int:
         """What must divide the sides of images: each level of the U-Net after the first halves them."""
         return int(self.patch_size * 2 ** (len(self.dim_mults) - 1))
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which images, and how they are read."""
-
-    dataset: str = option(
-        "", "Folder, zip or tar of images; demo, demo-emoji and demo-pixels are in the package."
-    )
-    resize: int | tuple[int, int] | None = option(
-        None, "Size of the images: N for N x N, or HxW (height x width); default: the files' own."
-    )
-    fit: str = option(
-        "crop",
-        "What has another shape is cut, or padded; or only the commonest size is used.",
-        FITS,
-    )
-    channels: int | None = option(
-        None, "1 (grey), 3 (colour) or 4 (with alpha).  [default: from the data]", (1, 3, 4)
-    )
-    background: str = option("white", "Colour behind transparent pixels (name or #rrggbb).")
-    data_augmentation: tuple[str, ...] = option((), "Random changes: [fliph], [flipv] or both.")
-    strict: bool = option(False, "Stop at unreadable images instead of skipping them.")
-    cache: bool = option(True, "Keep decoded images on disk for the next run.")
-    cache_dir: str | None = option(
-        None, "Where decoded images are kept.  [default: NKCA_CACHE or the user's cache folder]"
-    )
-    data_workers: int | None = option(
-        None, "Threads (for 5,000 images and more: processes) that decode.  [default: one per core]"
-    )
-
-    def __post_init__(self) -> None:
-        possible = self.resize is None or is_possible(self.resize)
-        require(possible, "resize", f"1 to {MAX_SIDE} pixels a side", self.resize)
-        for name in self.data_augmentation:
-            hint = instead(name, ("fliph", "flipv"))
-            known = name in ("fliph", "flipv")
-            require(known, "data_augmentation", "a list of fliph, flipv or both", name + hint)
-        workers = self.data_workers
-        require(workers is None or workers > 0, "data_workers", "positive", workers)
 
 
 @dataclass(frozen=True)
@@ -178,12 +139,15 @@ class TrainingConfig:
     )
     level_draw: str = option(
         "uniform",
-        "Training levels: U(min_noise, 1), or log-normal in sigma, the noise in units of the signal.",
-        ("uniform", "log-normal"),
+        "Training levels: U(min_noise, 1), log-normal in noise / signal, or more where the loss varies.",
+        ("uniform", "log-normal", "adaptive"),
     )
-    level_mean: float = option(-1.2, "Mean of ln(sigma), with --level-draw=log-normal.")
-    level_std: float = option(1.2, "Standard deviation of ln(sigma), with --level-draw=log-normal.")
+    level_mean: float = option(-1.2, "Mean of ln(sigma), with log-normal or adaptive levels.")
+    level_std: float = option(1.2, "Standard deviation of ln(sigma), likewise.")
     min_noise: float = option(0.01, "Lowest noise level trained.")
+    coarse_to_fine: tuple[int, ...] = option(
+        (), "Heights of the images in the first quarter of the run, then theirs: [8, 16, 32]."
+    )
     lag: float | None = option(None, "Lag w of the chain.  [default: 0.5; with --discrete 0.95]")
     chain_noise: str = option(
         "fresh",
@@ -223,6 +187,10 @@ class TrainingConfig:
         std = self.level_std
         require(std > 0 and math.isfinite(std), "level_std", "positive and finite", std)
         require(0 < self.min_noise < 1, "min_noise", "in (0, 1)", self.min_noise)
+        sizes = self.coarse_to_fine
+        rises = all(0 < low < high for low, high in itertools.pairwise(sizes))
+        ok = not sizes or (len(sizes) > 1 and rises)
+        require(ok, "coarse_to_fine", "rising sizes such as [8, 16, 32]", list(sizes))
         require(self.lag is None or 0 <= self.lag < 1, "lag", "in [0, 1)", self.lag)
         require(0 <= self.seed < 2**63, "seed", "in 0..2^63-1", self.seed)
         parts, levels, size = self.accumulate, self.activation_checkpointing, self.batch_size
@@ -258,8 +226,8 @@ class RunConfig:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
-    sampling: SamplingConfig = SamplingConfig()  # noqa: RUF009  it is frozen
-    cadence: CadenceConfig = CadenceConfig()  # noqa: RUF009  it is frozen
+    sampling: SamplingConfig = SamplingConfig()
+    cadence: CadenceConfig = CadenceConfig()
 
     def __post_init__(self) -> None:
         levels, there = self.training.activation_checkpointing, len(self.model.dim_mults)
@@ -267,9 +235,10 @@ class RunConfig:
             expected = f"at most the {there} level(s) of dim_mults"
             require(levels <= there, "activation_checkpointing", expected, levels)
         t, sampler = self.training, self.sampling.sampler
-        learns = (t.adjust, t.level_draw) != ("both", "uniform")
+        learns = t.adjust != "both" or t.level_draw == "log-normal"
         asked = {
             "adjust=deviation and level_draw=log-normal are": learns,
+            "coarse_to_fine is": bool(t.coarse_to_fine),
             "augment is": self.model.augment > 0,
             "chain_noise=averaged is": t.chain_noise == "averaged",
             f"sampler={sampler} is": sampler not in ("chain", "ancestral"),
@@ -277,6 +246,11 @@ class RunConfig:
         for what, is_asked in asked.items():
             if self.model.discrete and is_asked:
                 raise InputError(f"{what} for continuous pixels, not discrete")
+        if t.coarse_to_fine and 0 < t.weak_at <= COARSE_SHARE:
+            raise InputError(
+                f"weak_at={t.weak_at:g} is while a run with coarse_to_fine still learns smaller images: "
+                f"use more than {COARSE_SHARE:g}"
+            )
         asked = {
             "sampler=ancestral": sampler == "ancestral",
             "denoise_weight": t.denoise_weight > 0,
@@ -289,4 +263,11 @@ class RunConfig:
         """All options in one mapping of plain values (JSON, YAML); `configure` reads it back."""
         sections = [getattr(self, section.name) for section in dataclasses.fields(self)]
         flat = {f.name: getattr(s, f.name) for s in sections for f in dataclasses.fields(s)}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in flat.items()}
+        return {name: _plain(value) for name, value in flat.items()}
+
+
+def _plain(value: Any) -> Any:
+    """As YAML and JSON have it."""
+    if isinstance(value, Every):
+        return value.plain
+    return list(value) if isinstance(value, tuple) else value

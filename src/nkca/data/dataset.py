@@ -12,8 +12,8 @@ import torch
 from PIL import ImageColor
 from torch import Tensor
 
+from nkca.config.data import DataConfig
 from nkca.config.image_size import ANY_SIZE, Accepted
-from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages, load_images
 from nkca.data.decode import AS_PICTURES, Reader
 from nkca.data.listing import list_images

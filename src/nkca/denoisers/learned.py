@@ -15,6 +15,9 @@ where const makes the factor start near 0.5; the network sees x / sqrt(a² sd² 
 and embeds ln(sigma), sigma = sqrt(b)/(1 - b), which spreads the small levels (after Karras et al.
 2022, arXiv 2206.00364, adapted to this noise). At b near 1, sigma is bounded: a >= 1e-3 inside it.
 
+Both may see images of means of s x s pixels (`nkca.training.coarse_to_fine`), whose sigma is s times
+smaller: they are then told the level of the whole image, at which a picture is equally uncertain.
+
 `CategoricalDenoiser`: the input is the embedding of each level times that of its channel, summed over
 channels; the outputs are C K logits. With carry-over, pixels of x that are not scrambled are certain:
 that is exact, as noise scrambles pixels and changes no others. What is left to be predicted depends on
@@ -31,7 +34,7 @@ from torch.nn import functional
 
 from nkca.distributions.categorical import Categorical
 from nkca.distributions.normal import Normal
-from nkca.kernels.continuous import log_sigma, signal
+from nkca.kernels.continuous import log_sigma, pooled_levels, signal
 from nkca.levels import expand
 from nkca.networks.layers import Block, LevelEmbedding
 from nkca.networks.unet import UNet
@@ -82,15 +85,21 @@ class Trunk(nn.Module):
 
 
 class ContinuousDenoiser(nn.Module):
-    """The paper's parametrisation: x float32 (B, C, H, W), levels (B,) in (0, 1] -> Normal."""
+    """The paper's parametrisation: x float32 (B, C, H, W), levels (B,) in (0, 1] -> Normal.
+
+    Attributes:
+        pooling: side of the squares of pixels whose means x consists of, see `see_pooled`.
+    """
 
     def __init__(self, channels: int, size: NetworkSize) -> None:
         super().__init__()
+        self.pooling = 1
         self.input = size.input_layer(channels)
         self.trunk = Trunk(size, 2 * channels)
 
     def forward(self, x: Tensor, noise_level: Tensor, conditions: Tensor | None = None) -> Normal:
-        out = self.trunk(self.input(x), PAPER_LEVEL_SCALE * noise_level, conditions)
+        told = pooled_levels(noise_level, 1 / self.pooling)
+        out = self.trunk(self.input(x), PAPER_LEVEL_SCALE * told, conditions)
         out = out.to(noise_level.dtype)
         return Normal(out[:, 0::2], functional.softplus(out[:, 1::2]))
 
@@ -100,10 +109,14 @@ class PreconditionedDenoiser(nn.Module):
 
     Args:
         data_std: the standard deviation of the data's pixels, in units of [-1, 1].
+
+    Attributes:
+        pooling: side of the squares of pixels whose means x consists of, see `see_pooled`.
     """
 
     def __init__(self, channels: int, size: NetworkSize, data_std: float) -> None:
         super().__init__()
+        self.pooling = 1
         self.input = size.input_layer(channels)
         self.trunk = Trunk(size, 2 * channels)
         self.data_std = data_std
@@ -113,10 +126,17 @@ class PreconditionedDenoiser(nn.Module):
         a, variance = signal(b), self.data_std**2
         total = a.square() * variance + b
         c_out = self.data_std * (b / total).sqrt()
-        t = LOG_SIGMA_SCALE * log_sigma(noise_level)
+        t = LOG_SIGMA_SCALE * log_sigma(pooled_levels(noise_level, 1 / self.pooling))
         out = self.trunk(self.input(x / total.sqrt()), t, conditions).to(noise_level.dtype)
         factor = functional.softplus(out[:, 1::2] + math.log(math.expm1(0.5)))
         return Normal(a * variance / total * x + c_out * out[:, 0::2], c_out * factor)
+
+
+def see_pooled(network: nn.Module, pooling: int) -> None:
+    """Tell the denoisers in ``network`` that their images are the means of pooling x pooling pixels."""
+    for module in network.modules():
+        if isinstance(module, ContinuousDenoiser | PreconditionedDenoiser):
+            module.pooling = pooling
 
 
 def _embedding(count: int, width: int) -> nn.Embedding:

@@ -44,6 +44,15 @@ def levels_of_sigma(sigma: Tensor) -> Tensor:
     return (2 * sigma / (1 + (1 + 4 * sigma.square()).sqrt())).square()
 
 
+def pooled_levels(noise_level: Tensor, pooling: float) -> Tensor:
+    """The levels of states whose sigma is ``pooling`` times smaller; any shape.
+
+    The mean of pooling x pooling independent draws of noise has 1 / pooling of their standard deviation,
+    and a mean of pixels is a pixel: this is what noise of those levels is in an image of such means.
+    """
+    return noise_level if pooling == 1 else levels_of_sigma(log_sigma(noise_level).exp() / pooling)
+
+
 def linear_denoiser_variance(noise_level: Tensor, data_std: float) -> Tensor:
     """The variance b sd² / (a² sd² + b) of the best linear denoiser's error; levels of any shape."""
     variance = data_std**2

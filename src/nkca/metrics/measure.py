@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.distributed.ranks import Ranks
 from nkca.errors import InputError
 from nkca.metrics.caveats import sample_size_warnings

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from nkca.config.data import DataConfig
 from nkca.config.image_size import ANY_SIZE, Accepted, as_option, describe, image_size
-from nkca.config.schema import DataConfig
 from nkca.data.categories import reader_for
 from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.decode import AS_PICTURES, Reader

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.metrics.collect import Subject
 from nkca.metrics.image_sets import SampleOptions
 

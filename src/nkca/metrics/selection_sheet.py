@@ -7,7 +7,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.data.categories import reader_for
 from nkca.data.dataset import load_dataset
 from nkca.errors import InputError, require

@@ -86,6 +86,7 @@ def variational_bound(
     """
     if not isinstance(model.pixels, ContinuousPixels):
         raise InputError("the variational bound is for models of continuous pixels")
+    model.check_full_size("bits per dimension")
     require(len(images) > 1, "images", "at least 2", len(images))
     shape = tuple(images.shape[1:])
     require(shape == model.data_shape, "images", f"of {model.data_shape}", shape)

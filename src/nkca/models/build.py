@@ -12,6 +12,7 @@ from nkca.chain import Chain
 from nkca.config.image_size import Accepted, as_option, describe
 from nkca.config.parsing import configure
 from nkca.config.schema import ModelConfig, RunConfig
+from nkca.denoisers.learned import see_pooled
 from nkca.denoisers.precision import with_precision
 from nkca.errors import InputError
 from nkca.models.checkpoint import Checkpoint, load_checkpoint
@@ -142,14 +143,15 @@ def restore(
         return network.requires_grad_(False)
 
     network = network_with(checkpoint.ema)
-    return assemble(
-        spec,
-        network,
-        device=where,
-        precision=precision,
-        config=config,
-        weak=network_with(checkpoint.weak) if checkpoint.weak else None,
-    )
+    weak = network_with(checkpoint.weak) if checkpoint.weak else None
+    model = assemble(spec, network, device=where, precision=precision, config=config, weak=weak)
+    pooling = int(checkpoint.progress.get("pooling", 1))
+    if pooling <= 1:
+        return model
+    logger.info("%s: a run at images of means of %d x %d pixels", source, pooling, pooling)
+    for weights in filter(None, (network, weak)):
+        see_pooled(weights, pooling)
+    return model.pooled(pooling)
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

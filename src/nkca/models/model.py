@@ -10,7 +10,8 @@ from nkca.config.sampling import SamplingConfig
 from nkca.denoisers.contract import Denoiser
 from nkca.denoisers.guidance import Guided
 from nkca.errors import InputError, require
-from nkca.pixels import Pixels
+from nkca.kernels.continuous import pooled_levels
+from nkca.pixels import ContinuousPixels, Pixels
 
 AS_IN_THE_PAPER = SamplingConfig()
 
@@ -46,6 +47,23 @@ class Model:
     def guidance(self) -> float:
         """The strength of guidance where nothing else is said: 1, none, without a weak model."""
         return 1.0 if self.weak is None else self.sampling.guidance
+
+    def pooled(self, pooling: int) -> "Model":
+        """The model of means of pooling x pooling pixels, shown as squares; for continuous pixels.
+
+        Its network must be told, see `nkca.denoisers.learned.see_pooled`.
+        """
+        lowest = pooled_levels(torch.tensor(self.min_noise, dtype=torch.float64), pooling)
+        return replace(self, pixels=ContinuousPixels(pooling), min_noise=lowest.item())
+
+    def check_full_size(self, what: str) -> None:
+        """Raise `InputError` if states are means of squares of pixels; ``what`` needs every pixel."""
+        if isinstance(self.pixels, ContinuousPixels) and self.pixels.pooling > 1:
+            side = self.pixels.pooling
+            raise InputError(
+                f"{what} need every pixel: this run still learns the means of {side} x {side} pixels; "
+                "train it further"
+            )
 
     def guided(self, strength: float) -> Chain:
         """The chain whose denoiser is guided, see `nkca.denoisers.guidance`; at 1 the chain itself.

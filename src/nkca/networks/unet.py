@@ -45,7 +45,7 @@ def _recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """The U-Net: h channels in and out, any H and W that 2^(len(dim_mults) - 1) divides.
+    """The U-Net: h channels in and out, any H and W; odd sides of a level's maps are halved upwards.
 
     Args:
         hidden_size: h, a multiple of 8.
@@ -82,7 +82,8 @@ class UNet(nn.Module):
         for step, stage in enumerate(self.up):
             x = self._run(stage, len(kept) - 1, embedding, x, kept.pop())
             if step < len(self.enlarge):
-                x = self.enlarge[step](x)
+                height, width = kept[-1].shape[2:]  # less than x, where an odd side was halved
+                x = self.enlarge[step](x)[..., :height, :width]
         return x
 
     def _run(self, stage: nn.Module, level: int, embedding: Tensor, *x: Tensor) -> Tensor:

@@ -21,8 +21,9 @@ from nkca.config.colors import (
     parse_colors,
     parse_labels,
 )
+from nkca.config.data import DataConfig
 from nkca.config.parsing import parse_value
-from nkca.config.schema import DataConfig, ModelConfig, RunConfig
+from nkca.config.schema import ModelConfig, RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.categories import Categories, palette_of_file, reader_for
 from nkca.data.decode import AS_PICTURES, Reader

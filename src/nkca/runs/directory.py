@@ -4,6 +4,7 @@ config.yaml             the resolved config (earlier ones: config-until-step-N.y
 log.txt                 what happened, all sessions
 checkpoint_latest.pth   where the same command resumes; _final, _best and numbered ones beside it
 previews/               samples of the averaged weights, always from the same seeds
+reconstructions/        training images, noised and finished by the averaged weights
 tensorboard/            curves
 """
 

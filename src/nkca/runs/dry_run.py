@@ -1,7 +1,7 @@
 """A dry run: what would be trained, how fast, and what the model will see."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,7 +35,11 @@ def dry_run(run: Run) -> DryRun:
 
 
 def seconds_per_step(run: Run) -> float:
-    """The time of a step, from one image, two, four ... as far as `MEASURING` allows; weights change."""
+    """The time of a step, from one image, two, four ... as far as `MEASURING` allows; weights change.
+
+    It is of images of full size, where a run begins with smaller ones.
+    """
+    run = replace(run, progress=replace(run.progress, pooling=1))
     training = run.config.training
     images = next(batches(run.images.images, training.batch_size, training.seed))
 

@@ -30,6 +30,7 @@ def save_evaluation(
     Returns:
         The samples' kernel distance on the first rank; None where there is none, and on the others.
     """
+    run = run.at_phase()
     _save_loss(run, curves)
     began = time.monotonic()
     assert run.scorer is not None

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
+from nkca.config.data import DataConfig
 from nkca.config.image_size import as_option, describe
-from nkca.config.schema import DataConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import describe_left_out, parse_color
 from nkca.data.decode import read_image

@@ -6,6 +6,7 @@ sets ``run.progress``.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -35,12 +36,13 @@ PACE_STEPS, PACE_SECONDS = 3, 5.0  # measured at least before the log says how l
 
 @dataclass
 class _Clock:
-    """Training time. ``preview``: seconds that the latest preview took, None before there was one."""
+    """Training time, and the latest preview: its seconds and its step, None before there is one."""
 
     before: float
     began: float
     first_image: int
     preview: float | None = None
+    preview_step: int | None = None
 
     def seconds(self) -> float:
         """Of all sessions, previews and evaluations included."""
@@ -68,8 +70,10 @@ def train(
         InputError: if many steps in a row are not finite, the weights to be saved have no finite loss,
             or memory does not suffice.
     """
-    first = saved_step = run.progress.step
+    before, first = run.progress, run.progress.step
+    saved_step = first
     cadence, saved_at = run.config.cadence, time.monotonic()
+    longest = math.inf if cadence.checkpoint_freq.unit == "seconds" else SAVE_SECONDS
     clock = _Clock(run.progress.seconds, time.monotonic(), run.progress.images)
     with (
         open_curves(run.directory / "tensorboard", first, run.ranks.is_first) as curves,
@@ -82,21 +86,23 @@ def train(
                 if run.ranks.is_first and is_sound(run):
                     save(run, LATEST)
                 raise
-            step = report.progress.step
             curves.add(report)
             _check_finite(report)
             if report.was_skipped:  # perhaps the weights are broken
                 continue
-            if cadence.viz_freq and step % cadence.viz_freq == 0:
+            after = report.progress
+            if cadence.viz_freq.is_due(before, after):
                 _draw_preview(run, curves, clock, should_stop)
-            if cadence.eval_freq and step % cadence.eval_freq == 0:
+            if cadence.eval_freq.is_due(before, after):
                 score = save_evaluation(run, curves, should_stop)
-                run.progress = replace(run.progress, seconds=clock.seconds())
+                _set_time(run, clock)
                 _keep_best(run, score)
-            if step % cadence.checkpoint_freq == 0 or time.monotonic() - saved_at > SAVE_SECONDS:
+            is_overdue = time.monotonic() - saved_at > longest
+            if cadence.checkpoint_freq.is_due(before, after) or is_overdue:
                 _save_sound(run, LATEST)
                 keep_numbered(run)
-                saved_step, saved_at = step, time.monotonic()
+                saved_step, saved_at = after.step, time.monotonic()
+            before = run.progress
         curves.flush(run.progress.step)
         last = run.progress.step
         _finish(run, curves, clock, moved=last > first, saved=last == saved_step)
@@ -119,7 +125,8 @@ def _steps(run: Run, should_stop: Callable[[], bool], clock: _Clock) -> Iterator
         if stops or run.is_finished():
             return
         report = take_step(run, images, run.progress.step)
-        run.progress = replace(report.progress, seconds=clock.seconds())
+        run.progress = report.progress
+        _set_time(run, clock)
         yield replace(report, progress=run.progress)
 
 
@@ -178,8 +185,14 @@ def _draw_preview(
 ) -> None:
     began = time.monotonic()
     save_preview(run, curves, should_stop)
-    clock.preview = time.monotonic() - began
-    run.progress = replace(run.progress, seconds=max(run.progress.seconds, clock.seconds()))
+    clock.preview, clock.preview_step = time.monotonic() - began, run.progress.step
+    _set_time(run, clock)
+
+
+def _set_time(run: Run, clock: _Clock) -> None:
+    """Let the progress of the run, on all ranks alike, have the time that is shown, at least its own."""
+    seconds = max(run.progress.seconds, clock.seconds())
+    run.progress = replace(run.progress, seconds=run.ranks.max(seconds))
 
 
 def _keep_best(run: Run, score: float | None) -> None:
@@ -195,8 +208,7 @@ def _finish(run: Run, curves: Curves, clock: _Clock, moved: bool, saved: bool) -
     if not saved:
         _save_sound(run, LATEST)
     if run.is_finished() and (moved or not (run.directory / FINAL).exists()):
-        viz_freq = run.config.cadence.viz_freq
-        if viz_freq and run.progress.step % viz_freq:
+        if run.config.cadence.viz_freq and clock.preview_step != run.progress.step:
             _draw_preview(run, curves, clock)
         save(run, FINAL)
 

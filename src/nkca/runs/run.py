@@ -1,6 +1,6 @@
 """A training run in memory, and one step of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from nkca.models.model import Model
 from nkca.noise import step_noise
 from nkca.runs.scorer import Scorer
 from nkca.system.device import send
+from nkca.training.coarse_to_fine import pooled_learner, pooling_at, poolings
 from nkca.training.learner import Learner, StepReport, TrainingProgress
 
 
@@ -66,6 +67,24 @@ class Run:
         by_images = done.images / self.total_images
         return min(1.0, by_images if limit is None else max(by_images, done.seconds / limit))
 
+    def at_phase(self) -> "Run":
+        """The run on images of the size that it is at, where it is coarse to fine; else this run.
+
+        A finished run that is trained on does not go back to smaller images.
+        """
+        sizes, (_, height, width) = self.config.training.coarse_to_fine, self.spec.data_shape
+        if not sizes:
+            return self
+        found = poolings(sizes, height, width, self.config.model.patch_size)
+        before = self.progress.pooling or (1 if self.progress.step else max(found))
+        pooling = min(before, pooling_at(self.share, found))
+        return replace(
+            self,
+            learner=pooled_learner(self.learner, pooling),
+            ema_model=self.ema_model.pooled(pooling),
+            progress=replace(self.progress, pooling=pooling),
+        )
+
     def is_finished(self) -> bool:
         """Whether the epochs, steps or time asked for are done."""
         return self.share >= 1
@@ -76,6 +95,7 @@ def take_step(run: Run, images: Tensor, number: int) -> StepReport:
 
     ``run.progress`` does not change; the report has the progress after the step.
     """
+    run = run.at_phase()
     training, model = run.config.training, run.ema_model
     rows = run.ranks.share(training.batch_size)
     noise = step_noise(training.seed, number, rows.start, len(images))

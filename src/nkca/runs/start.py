@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nkca.config.data import DataConfig
 from nkca.config.image_size import Accepted, as_option, describe
 from nkca.config.parsing import configure, field_name
 from nkca.config.recipes import RECOMMENDED, with_recipe
-from nkca.config.schema import DataConfig, RunConfig
+from nkca.config.schema import RunConfig
 from nkca.data.cache import DecodedImages
 from nkca.data.dataset import describe_left_out, load_dataset
 from nkca.data.decode import Reader
@@ -33,6 +34,7 @@ from nkca.system.device import choose_device
 from nkca.system.files import check_possible_directory, locked
 from nkca.system.memory import as_text
 from nkca.training.build import Method, build_learner, method_of
+from nkca.training.coarse_to_fine import poolings
 from nkca.training.learner import Learner, TrainingProgress
 
 logger = logging.getLogger("nkca")
@@ -152,6 +154,7 @@ def prepare(
         named = {field_name(key) for key in options}
         config, chosen = with_network_size(config, height, width, named)
         messages.extend(chosen)
+    poolings(config.training.coarse_to_fine, height, width, config.model.patch_size)
     std = images.std if checkpoint is None else checkpoint.data_std
     spec = build.ModelSpec(config.model, shape, std)
     with out_of_memory_advice(advice_on_memory(config)):
@@ -174,7 +177,7 @@ def prepare(
         if config.cadence.eval_freq:
             scorer = prepare_scorer(ema_model, images, config, learner.part_size, ranks)
             messages.append(scorer.announcement())
-    progress = TrainingProgress(**({} if checkpoint is None else _known(checkpoint.progress)))
+    progress = TrainingProgress.of_saved({} if checkpoint is None else checkpoint.progress)
     run = Run(directory, config, images, spec, learner, ema_model, progress, scorer, ranks)
     return Prepared(run, tuple(messages), step)
 
@@ -292,8 +295,3 @@ def _check_same(
     ranks.check_same("options", config)
     ranks.check_same("images", (images.images.shape, images.histogram.tolist()))
     ranks.check_same("checkpoint", None if checkpoint is None else dict(checkpoint.progress))
-
-
-def _known(progress: Mapping[str, Any]) -> dict[str, Any]:
-    """Without `best_loss`, which chose the best checkpoint before there were scores."""
-    return {name: value for name, value in progress.items() if name != "best_loss"}

@@ -79,3 +79,4 @@ def check_continuous(model: Model, what: str) -> None:
     """Raise `InputError` for a model of categories; ``what`` is what needs continuous pixels."""
     if not isinstance(model.pixels, ContinuousPixels):
         raise InputError(f"{what} are of continuous pixels; this model has categories")
+    model.check_full_size(what)

@@ -164,6 +164,7 @@ def held(images: Tensor, repaint: Tensor) -> Known:
     """
 
     def condition(model: Model) -> Condition:
+        model.check_full_size("held pixels")
         z = model.pixels.to_state(images.to(model.device))
         return hold(~repaint.to(model.device), z)
 

@@ -8,10 +8,11 @@ from nkca.chain import Chain
 from nkca.config.schema import RunConfig, TrainingConfig
 from nkca.distributed.ranks import ALONE, Ranks, unwrap
 from nkca.levels import LevelDraw, uniform
+from nkca.training.adaptive_levels import AdaptiveLevels
 from nkca.training.denoising import denoising
 from nkca.training.deviation_adjustment import deviation_adjustment
 from nkca.training.learner import Learner, UpdateRule
-from nkca.training.level_draws import log_normal
+from nkca.training.level_draws import log_normal, log_normal_quantile, uniform_quantile
 from nkca.training.masked import adjusted_and_masked, masked_cross_entropy
 from nkca.training.objective import Objective, contrastive_adjustment
 from nkca.training.optimizer import build_optimizer
@@ -25,11 +26,13 @@ class Method:
         objective: by default the paper's, Algorithm 2.
         draw: training levels; None: uniform from the option ``min_noise`` to 1.
         first: another objective, and the share of the run that begins with it.
+        adaptive: None, or draws the levels in training; ``draw`` is the law whose expectations these keep.
     """
 
     objective: Objective = contrastive_adjustment
     draw: LevelDraw | None = None
     first: tuple[float, Objective] | None = None
+    adaptive: AdaptiveLevels | None = None
 
 
 METHOD = Method()  # the paper's
@@ -46,10 +49,15 @@ def method_of(config: RunConfig, data_std: float) -> Method:
         objective = adjusted_and_masked(training.denoise_weight)
     else:
         objective = contrastive_adjustment
-    draw = None
+    law = training.level_mean, training.level_std, training.min_noise
+    draw, adaptive = None, None
     if training.level_draw == "log-normal":
-        draw = log_normal(training.level_mean, training.level_std, training.min_noise)
-    return Method(objective, draw, first)
+        draw = log_normal(*law)
+    elif training.level_draw == "adaptive" and config.model.discrete:
+        adaptive = AdaptiveLevels(uniform_quantile(training.min_noise))
+    elif training.level_draw == "adaptive":
+        draw, adaptive = log_normal(*law), AdaptiveLevels(log_normal_quantile(*law))
+    return Method(objective, draw, first, adaptive)
 
 
 def build_learner(
@@ -67,6 +75,7 @@ def build_learner(
         ema_network=ema_network,
         objective=method.objective,
         first=method.first,
+        adaptive=method.adaptive,
         draw=method.draw or uniform(config.min_noise),
         optimizer=build_optimizer(
             config.optimizer, unwrap(network), (config.adam_b1, config.adam_b2)

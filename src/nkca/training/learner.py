@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from nkca.distributed.ranks import ALONE, Ranks, no_gradient_sync, unwrap
 from nkca.levels import LevelDraw
 from nkca.noise import Noise
 from nkca.training import loss_scale
+from nkca.training.adaptive_levels import AdaptiveLevels
 from nkca.training.ema import decay_at, decay_of_length, update_ema
 from nkca.training.objective import Objective, Terms
 from nkca.training.optimizer import Optimizer
@@ -28,7 +30,9 @@ class TrainingProgress:
     ``seconds`` is training time over all sessions; ``skipped`` counts steps without an update;
     ``skipped_in_a_row`` those since the last update or overflow, see `StepReport`;
     ``best_score`` is the lowest kernel distance of an evaluation so far; ``loss_scale``, and
-    ``good_steps`` since it changed, are used in float16 only.
+    ``good_steps`` since it changed, are used in float16 only; ``level_sums`` with adaptive levels only,
+    see `nkca.training.adaptive_levels`; ``pooling`` is that of the last step where a run is coarse to fine,
+    see `nkca.training.coarse_to_fine`.
     """
 
     step: int = 0
@@ -39,6 +43,14 @@ class TrainingProgress:
     best_score: float | None = None
     loss_scale: float = loss_scale.INITIAL_SCALE
     good_steps: int = 0
+    level_sums: tuple[float, ...] = ()
+    pooling: int = 0
+
+    @classmethod
+    def of_saved(cls, saved: Mapping[str, Any]) -> "TrainingProgress":
+        """From the mapping in a checkpoint, without `best_loss` of before there were scores."""
+        known = {name: value for name, value in saved.items() if name != "best_loss"}
+        return cls(**{**known, "level_sums": tuple(known.get("level_sums", ()))})
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,7 @@ class Learner:
         batch_size: images of a step, of all ranks together.
         parts: in how many parts a rank processes its share of a batch; their gradients add up.
         augment: the probability of each change of an image, see `nkca.denoisers.augmentation`.
+        adaptive: None, or draws other levels than ``draw`` and weights the loss.
         patience: good steps after which a larger loss scale is tried.
         ranks: the processes that train together.
     """
@@ -151,6 +164,7 @@ class Learner:
     first: tuple[float, Objective] | None = None
     weak_network: nn.Module | None = None
     augment: float = 0.0
+    adaptive: AdaptiveLevels | None = None
     patience: int = loss_scale.PATIENCE
     ranks: Ranks = ALONE
 
@@ -180,8 +194,11 @@ class Learner:
         """
         batch_size = len(z) if self.ranks.count == 1 else self.batch_size
         scale, rate = self.scale(progress), self.rule.learning_rate(progress.step, share)
-        b = self.draw(noise, z.device)
-        objective = self.objective_at(share)
+        draw, objective = self.draw, self.objective_at(share)
+        if self.adaptive is not None:
+            draw = self.adaptive.draw(progress.level_sums)
+            objective = self.adaptive.weighted(objective, progress.level_sums)
+        b = draw(noise, z.device)
         terms = self._add_gradients(objective, z, b, noise, batch_size / self.ranks.count / scale)
         norm = gradient_norm(self.weights).expand_as(b)
         columns = [b, terms.loss, norm, *terms.shown.values()]
@@ -194,6 +211,9 @@ class Learner:
             if self.weak_network is not None and share < self.rule.weak_at:
                 update_ema(self.weak_network, self.ema_network, decay=0.0)
         counted = self._count_step(progress, is_finite, math.isfinite(mean_loss))
+        if self.adaptive is not None and is_finite:
+            sums = self.adaptive.after(progress.level_sums, level, loss)
+            counted = replace(counted, level_sums=sums)
         return StepReport(
             progress=replace(counted, step=progress.step + 1, images=progress.images + batch_size),
             loss=mean_loss,

@@ -10,6 +10,7 @@ from torch import Tensor
 from nkca.kernels.continuous import levels_of_sigma
 from nkca.levels import LevelDraw
 from nkca.noise import Noise
+from nkca.training.adaptive_levels import Quantile
 
 
 def log_normal(mean: float, std: float, min_noise: float) -> LevelDraw:
@@ -20,3 +21,18 @@ def log_normal(mean: float, std: float, min_noise: float) -> LevelDraw:
         return levels_of_sigma(log_sigma.exp()).clamp(min=min_noise)
 
     return draw
+
+
+def log_normal_quantile(mean: float, std: float, min_noise: float) -> Quantile:
+    """The quantile of the law of `log_normal`."""
+
+    def quantile(share: Tensor) -> Tensor:
+        sigma = (mean + std * torch.special.ndtri(share)).exp()
+        return levels_of_sigma(sigma).clamp(min=min_noise)
+
+    return quantile
+
+
+def uniform_quantile(min_noise: float) -> Quantile:
+    """The quantile of U(min_noise, 1)."""
+    return lambda share: min_noise + (1 - min_noise) * share

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from nkca.live.chains.events import Keep, Level, MakeSteps, Paint, Start
 from nkca.live.chains.explorer import Explorer, Setup
-from nkca.live.chains.finish import STEPS, finish
+from nkca.live.chains.finish import finish
 from nkca.live.chains.masks import pace_text
 from nkca.pictures.png import png_bytes
 from nkca.pixels import as_pictures
+from nkca.sampling.reconstruction import STEPS
 
 TILES = 6
 ALL = list(range(TILES))

@@ -30,11 +30,12 @@ from nkca.live.chains.events import (
     Stop,
 )
 from nkca.live.chains.explorer import Setup
-from nkca.live.chains.finish import STEPS, finish
+from nkca.live.chains.finish import finish
 from nkca.live.session.file import parse_session, to_json
 from nkca.live.web.cancellation import Cancelled
 from nkca.live.web.messages import ListName, Turn
 from nkca.live.web.shared_explorer import BusyError, Frame, SharedExplorer
+from nkca.sampling.reconstruction import STEPS
 
 TILES = 4
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from toys import save_pictures
 
 from nkca.cli.metrics import main
-from nkca.config.schema import DataConfig
+from nkca.config.data import DataConfig
 from nkca.metrics.collect import CollectOptions, collect
 from nkca.metrics.extractors import timm_models
 from nkca.metrics.extractors.by_name import open_extractor

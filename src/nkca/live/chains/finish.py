@@ -13,17 +13,14 @@ from nkca.live.chains.tiles import Tiles
 from nkca.live.chains.walking import holding
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
-from nkca.sampling.ladders import LADDERS
-from nkca.sampling.samplers import DRAW_NOISE, SAMPLERS
-
-STEPS = 4  # evaluations on the way down; with 20 the packaged models' pictures look the same
+from nkca.sampling.reconstruction import finishing
 
 
 @torch.inference_mode()
 def finish(model: Model, moment: Tiles, rows: list[int]) -> Tensor:
     """The finished pictures of some tiles, uint8 (len(rows), C, H, W) on the CPU.
 
-    A tile at the lowest level is finished already. Other tiles cost `STEPS` denoiser
+    A tile at the lowest level is finished already. Other tiles cost `reconstruction.STEPS` denoiser
     evaluations for each level at which there are some, twice as many with guidance.
     """
     pictures = moment.pictures[rows].clone()
@@ -37,12 +34,10 @@ def finish(model: Model, moment: Tiles, rows: list[int]) -> Tensor:
 
 def _descend(model: Model, moment: Tiles, rows: list[int], level: float) -> Tensor:
     """The finished pictures of tiles at one level."""
-    own = model.sampling
     chain = holding(model, model.guided(model.guidance), moment, rows)
-    continuous = model.pixels.is_lossless
-    sampler = own.sampler if own.sampler not in DRAW_NOISE else "ge" if continuous else "ancestral"
-    levels = LADDERS["sigma" if continuous else "linear"](level, model.min_noise, STEPS - 1)
+    schedule = finishing(model, level)
     noise = Noise([derive_seed("live finish", moment.seed, row) for row in rows])
-    *_, last = SAMPLERS[sampler](chain, moment.x[rows], levels, noise)
+    sampler, levels = schedule.sample_with(model), schedule.levels(model)
+    *_, last = sampler(chain, moment.x[rows], levels, noise)
     finished = model.pixels.to_uint8(last.p_z.mode()).cpu()
     return torch.where(moment.repaint[rows], finished, moment.pictures[rows])

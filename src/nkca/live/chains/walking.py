@@ -41,6 +41,7 @@ def holding(model: Model, chain: Chain, moment: Tiles, rows: list[int]) -> Chain
         chain = dataclasses.replace(chain, pace=share.to(model.device))
     if not held.any():
         return chain
+    model.check_full_size("held pixels")
     z = model.pixels.to_state(moment.pictures[rows].to(model.device))
     return chain.conditioned(hold(held.to(model.device), z))
 

@@ -15,7 +15,7 @@ from nkca.live.session.file import Origin, Session, to_json
 from nkca.live.web.messages import ModelFacts
 from nkca.live.web.shared_explorer import BusyError
 from nkca.models.model import Model
-from nkca.pixels import PalettePixels
+from nkca.pixels import ContinuousPixels, PalettePixels
 from nkca.version import __version__
 
 Query: TypeAlias = Mapping[str, str]  # of a request for a file
@@ -40,8 +40,8 @@ def model_facts(model: Model, origin: Origin, setup: Setup) -> ModelFacts:
         "min_level": model.min_noise,
         "seed": setup.seed,
         "images": 0 if setup.images is None else len(setup.images),
-        "categorical": not model.pixels.is_lossless,
         "palette": model.pixels.colors if isinstance(model.pixels, PalettePixels) else None,
+        "categorical": not isinstance(model.pixels, ContinuousPixels),
         "mp4": shutil.which("ffmpeg") is not None,
         "gif": True,
         "device": str(model.device),
