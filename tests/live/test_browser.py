@@ -849,6 +849,56 @@ def test_axe_finds_nothing(chromium: Any, address: str, scheme: str) -> None:
     context.close()
 
 
+def open_trials(user: User) -> None:
+    user.press("j")
+    user.page.locator("#judge-begin").click()
+    user.page.get_by_text("Pair 1 of").wait_for()
+
+
+def open_result(user: User) -> None:
+    open_trials(user)
+    user.press("1")
+    user.page.get_by_text("Pair 2 of").wait_for()
+    user.page.locator("#judge-stop").click()
+    user.page.locator("#judge-result").wait_for()
+
+
+def open_recording(user: User) -> None:
+    user.page.locator("#record").click()
+    user.make_steps(1)
+    user.page.locator("#record").click()
+    user.page.locator("#recording").click()
+    user.page.locator("#recording-mp4, #recording-gif").first.wait_for()
+
+
+def open_slides(user: User) -> None:
+    user.page.locator("#shelf .kept").click()
+    user.page.locator("#viewer-slides").click()
+    user.page.locator("#show-picture").wait_for()
+
+
+@pytest.mark.skipif(
+    not AXE.exists(), reason=f"axe-core is not installed: npm ci --prefix {AXE.parents[2]}"
+)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", [open_trials, open_result, open_recording, open_slides])
+def test_axe_finds_nothing_further_on(
+    chromium: Any, address: str, scheme: str, view: Callable[[User], None]
+) -> None:
+    context = chromium.new_context(color_scheme=scheme, reduced_motion="reduce")
+    user = User(context.new_page()).open(address)
+    user.page.evaluate(AXE.read_text())
+    user.press("2", "k")
+    user.until_shown("#shelf .kept", 1)
+    view(user)
+    for width, height in SIZES:
+        user.page.set_viewport_size({"width": width, "height": height})
+        assert user.page.evaluate(RUN_AXE) == [], (width, scheme)
+        sideways = "document.documentElement.scrollWidth > innerWidth"
+        assert not user.page.evaluate(sideways), (width, scheme)
+    context.close()
+
+
 def has_chosen(user: User, choices: int) -> bool:
     return bool(user.state["choices"] == choices)
 

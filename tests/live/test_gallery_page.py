@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from interactive_process import find_chromium, interactive
+from PIL import Image
 from toys import write_checkpoint
 
 CHROMIUM, sync_api = find_chromium()
@@ -146,6 +147,25 @@ def test_a_model_is_opened_by_keyboard_and_left_by_its_link(chromium: Any, addre
     has_made(page, 0)
     assert complaints == []
     page.context.close()
+
+
+def test_all_of_the_bar_fits_beside_the_link_and_the_test(
+    chromium: Any, folder: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8), (200, 9, 9)).save(tmp_path / "red.png")
+    with gallery_of(folder, f"--real={tmp_path}") as address:
+        page = opened(chromium, address)
+        card(page, "runs/first").click()
+        page.wait_for_url("**/live", wait_until="commit")
+        has_made(page, 0)
+        assert page.locator("#models").is_visible()
+        for width in (390, *range(700, 1400, 40)):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator("#judge").click()
+        page.locator("#judge-begin").click()
+        page.get_by_text("Pair 1 of 1").wait_for()
+        page.context.close()
 
 
 def test_two_browsers_have_chains_of_their_own(chromium: Any, folder: Path) -> None:
