@@ -5,6 +5,8 @@
 Needs playwright and a Chromium on the PATH. `make pictures` calls it with the packaged model, `demo`.
 """
 
+import contextlib
+import json
 import re
 import shutil
 import subprocess
@@ -18,19 +20,23 @@ SIZE: ViewportSize = {"width": 1280, "height": 720}
 LIKED = 1  # the tile that is spread
 
 
+def until(page: Any, condition: str) -> None:
+    """Wait until an expression is true; the page's policy forbids playwright's own way."""
+    while not page.evaluate(f"Boolean({condition})"):
+        page.wait_for_timeout(10)
+
+
 def press(page: Any, key: str) -> None:
     """Press a key and wait until what it does is seen, so that every run is the same."""
-    before = page.evaluate("JSON.stringify(window.nkca.state)")
+    before = json.dumps(page.evaluate("JSON.stringify(window.nkca.state)"))
     page.keyboard.press(key)
-    while page.evaluate("JSON.stringify(window.nkca.state)") == before:
-        page.wait_for_timeout(10)
+    until(page, f"JSON.stringify(window.nkca.state) !== {before}")
 
 
 def walk(page: Any, level: float, steps: int) -> None:
     """Let the chains make so many steps at a level."""
     page.locator("#level").fill(str(level))
-    while page.evaluate("window.nkca.state.level") != level:
-        page.wait_for_timeout(10)
+    until(page, f"window.nkca.state.level === {level}")
     for _ in range(steps):
         press(page, ".")
 
@@ -50,11 +56,14 @@ def explore(page: Any) -> None:
     walk(page, 0.35, 15)
     press(page, "6")
     page.keyboard.press("k")
+    come_to_rest(page)
+
+
+def come_to_rest(page: Any) -> None:
+    """Wait until finished pictures are shown."""
     page.evaluate("document.activeElement.blur()")
     page.mouse.move(0, 0)
-    finished = "window.nkca.state.pictured === window.nkca.state.version"
-    while not page.evaluate(finished):
-        page.wait_for_timeout(10)
+    until(page, "window.nkca.state.pictured === window.nkca.state.version")
     page.wait_for_timeout(1000)
 
 
@@ -70,6 +79,16 @@ def paint(page: Any) -> None:
     page.wait_for_timeout(300)
 
 
+def hold(page: Any) -> None:
+    """Give all tiles the coarse structure of one, of 4 x 4 pixels."""
+    page.locator("#paint-cancel").click()
+    press(page, "3")
+    page.locator("#hold").select_option("4")
+    until(page, "window.nkca.state.held")
+    walk(page, 0.55, 10)
+    come_to_rest(page)
+
+
 def main(run: str, folder: Path) -> None:
     """Start the command, explore, and take the pictures."""
     chromium = shutil.which("chromium")
@@ -78,21 +97,21 @@ def main(run: str, folder: Path) -> None:
     command = [sys.executable, "-m", "nkca.cli.interactive", run, "--no-browser"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
-        sync_playwright() as playwright,
+        contextlib.ExitStack() as ends,
     ):
+        ends.callback(server.terminate)
+        playwright = ends.enter_context(sync_playwright())
         assert server.stdout is not None
         address = re.search(r"http://\S+", server.stdout.readline())
         assert address, "the server did not start"
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.goto(address[0])
-        page.wait_for_function("window.nkca && window.nkca.state")
-        explore(page)
-        page.screenshot(path=folder / "live.png")
-        paint(page)
-        page.screenshot(path=folder / "live-paint.png")
+        until(page, "window.nkca && window.nkca.onScreen >= 0")
+        for act, name in ((explore, "live"), (paint, "live-paint"), (hold, "live-hold")):
+            act(page)
+            page.screenshot(path=folder / f"{name}.png")
         browser.close()
-        server.terminate()
 
 
 if __name__ == "__main__":

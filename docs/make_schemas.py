@@ -29,6 +29,7 @@ MESSAGES = (
         messages.History,
         messages.Shelf,
         messages.Masks,
+        messages.Held,
     ),
     *(messages.Replaying, messages.Recorded, messages.Head, messages.About, messages.Turn),
     *(messages.NewTest, discrimination.Answer),

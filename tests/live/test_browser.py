@@ -903,9 +903,16 @@ def has_chosen(user: User, choices: int) -> bool:
     return bool(user.state["choices"] == choices)
 
 
-def test_finished_choose_fan_mix_discard_keep_and_replay(
-    user: User, checkpoint: Path, tmp_path: Path
-) -> None:
+def block_means(tiles: list[Pixels], side: int) -> list[list[float]]:
+    means = [
+        tile[..., :3].reshape(SIDE // side, side, SIDE // side, side, 3).mean((1, 3))
+        for tile in tiles
+    ]
+    return [each.flatten().tolist() for each in means]
+
+
+def test_a_whole_visit(user: User, checkpoint: Path, tmp_path: Path) -> None:
+    """Choose ten times, fan, mix, discard, branch, jump, hold, colour, keep, save, open, replay."""
     with interactive(checkpoint, "--visualize=finished") as address:
         user.open(address)
         page = user.page
@@ -954,12 +961,46 @@ def test_finished_choose_fan_mix_discard_keep_and_replay(
         assert equal(mixed, user.tiles()) == [number != 1 for number in range(TILES)]
         user.press("Shift+X")
         settle(lambda: equal(mixed, user.tiles()) == [False] * TILES)
+
+        abandoned = user.tiles()
+        user.press("z")
+        settle(lambda: user.state["can_redo"])
+        user.press("5", "s")
+        branch = page.locator("#filmstrip .branch .frame")
+        settle(lambda: branch.count() == 1)
+        branch.click()
+        settle(lambda: all(equal(abandoned, user.tiles())))
+
+        user.press("2")
+        page.locator("#hold").select_option("4")
+        settle(lambda: user.state["held"] == {"side": 4})
+        user.make_steps(2)
+        settle(lambda: len({tile.tobytes() for tile in user.tiles()}) == TILES)
+        means = block_means(user.tiles(), 4)
+        assert means == [means[0]] * TILES
+        page.locator("#hold").select_option("")
+        settle(lambda: user.state["held"] is None)
+        user.make_steps(1)
+        settle(lambda: block_means(user.tiles(), 4) != [means[0]] * TILES)
+
+        paint_orange(user, 4)
+        page.locator("#colour-apply").click()
+        page.locator("#colour-dialog").wait_for(state="hidden")
+        settle(lambda: user.state["tile_levels"][1] == user.state["level"] == 0.3)
+        user.make_steps(1)
+        settle()
         shown = user.tile(1)
         user.press("k")
         user.wait(lambda: len(user.state["shelf"]["items"]) == 1)
+        last = user.tiles()
         (tmp_path / "session.json").write_bytes(user.download("#session-save"))
         kept = np.asarray(Image.open(io.BytesIO(user.download_bytes("/api/kept/1.png"))))
         assert np.abs(kept[..., 0].astype(int) - shown[..., 0]).max() <= 1
+        user.press("r")
+        settle(lambda: not any(equal(last, user.tiles())))
+        user.open_session(tmp_path / "session.json")
+        page.locator("#ask-yes").click()
+        settle(lambda: user.state["replaying"] is None and all(equal(last, user.tiles())))
     replay(checkpoint, tmp_path)
     again = np.asarray(Image.open(tmp_path / "again" / "kept_0001.png"))
     assert np.array_equal(again, kept)
@@ -974,6 +1015,17 @@ def stroke(user: User, canvas: str, row: int) -> None:
     mouse.down()
     mouse.move(box["x"] + (SIDE - 0.5) * cell, box["y"] + (row + 0.5) * cell, steps=8)
     mouse.up()
+
+
+def paint_orange(user: User, row: int) -> None:
+    """Paint a row of the picked picture in the colour dialog."""
+    user.press("b")
+    user.page.locator("#colour-dialog").wait_for()
+    user.page.locator("#colour-any").evaluate(
+        """(field) => { field.value = "#ff8000"; field.dispatchEvent(new Event("change")); }"""
+    )
+    user.page.locator("#brush-size").fill("1")
+    stroke(user, "#colour-canvas", row)
 
 
 def test_brushes_are_painted_and_replayed(user: User, checkpoint: Path, tmp_path: Path) -> None:
@@ -996,13 +1048,8 @@ def test_brushes_are_painted_and_replayed(user: User, checkpoint: Path, tmp_path
         same = (user.tile(2) == held).all((1, 2))
         assert same.tolist() == [row not in (1, 5) for row in range(SIDE)]
 
-        user.press("2", "b")
-        page.locator("#colour-dialog").wait_for()
-        page.locator("#colour-any").evaluate(
-            """(field) => { field.value = "#ff8000"; field.dispatchEvent(new Event("change")); }"""
-        )
-        page.locator("#brush-size").fill("1")
-        stroke(user, "#colour-canvas", 4)
+        user.press("2")
+        paint_orange(user, 4)
         painted = np.array(page.evaluate(READ_CANVAS, "colour-canvas")).reshape(SIDE, SIDE, 4)
         assert (painted[4] == [255, 128, 0, 255]).all()
         assert not painted[:4].any()

@@ -44,6 +44,8 @@ GOOD: list[dict[str, Any]] = [
     {"do": "lock", "tile": 3, "locked": False, "seen": None},
     {"do": "paint", "tile": 0, "mask": "", "seen": 0},
     {"do": "colour", "tile": 3, "mask": "aGk=", "image": "aGk=", "level": 0.3, "everywhere": True},
+    {"do": "hold", "tile": 3, "side": 4, "seen": 41, "finished": True},
+    {"do": "hold", "tile": None},
     {"do": "start", "tile": None, "image": "aGk="},
     {"do": "restart", "source": "images", "seed": 2**53 - 1},
     {"do": "jump", "to": 12},
@@ -91,7 +93,7 @@ def test_events_have_their_values() -> None:
     assert parse_event({"do": "restart", "source": "noise", "seed": 3}) == Restart("noise", 3)
     assert parse_event({"do": "pick", "tile": None}) == Pick(None)
     assert parse_event({"do": "level", "level": 0.25}) == Level(0.25)
-    assert len(EVENTS) == 26
+    assert len(EVENTS) == 27
 
 
 @pytest.mark.parametrize(("value", "message"), BAD.values(), ids=BAD.keys())

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from nkca.data.categories import reader_for
 from nkca.errors import InputError
-from nkca.live.chains import arrangements, colour, events, masks, shelf, starting, tiles
+from nkca.live.chains import arrangements, colour, events, held, masks, shelf, starting, tiles
 from nkca.live.chains.choices import choice_of, offer
 from nkca.live.chains.exact_image import read_exact_image
-from nkca.live.chains.finish import finish
+from nkca.live.chains.finish import finish, picture_of
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.state import ExplorerState, labelled
 from nkca.live.chains.tiles import Tiles
@@ -55,6 +55,8 @@ def act(
             return _start(model, state, event)
         case events.Paint():
             return _paint(model, state, event)
+        case events.Hold():
+            return _hold(model, state, event)
         case events.Colour():
             return _colour(model, state, event)
         case events.Keep():
@@ -119,14 +121,24 @@ def _paint(model: Model, state: ExplorerState, event: events.Paint) -> ExplorerS
     _, height, width = model.data_shape
     pace = masks.parse_pace(event.mask, height, width)
     seen = state.seen(event.seen)
-    if event.finished:
-        pictures = seen.pictures.clone()
-        pictures[event.tile] = finish(model, seen, [event.tile])[0]
-        seen = dataclasses.replace(seen, pictures=pictures)
+    pictures = seen.pictures.clone()
+    pictures[event.tile] = picture_of(model, seen, event.tile, event.finished)
+    seen = dataclasses.replace(seen, pictures=pictures)
     as_seen = tiles.copy_tile(state.moment, [event.tile], seen, event.tile)
     return state.acted(
         starting.paint(model, as_seen, event.tile, pace), f"paint on tile {event.tile + 1}"
     )
+
+
+def _hold(model: Model, state: ExplorerState, event: events.Hold) -> ExplorerState:
+    if event.tile is None:
+        return state.acted(dataclasses.replace(state.moment, held=None), "hold nothing")
+    source = state.seen(event.seen)
+    picture = picture_of(model, source, event.tile, event.finished)
+    of_picture = held.Held(event.side, picture[None])
+    moved = held.hold(model, state.moment, source, event.tile, of_picture)
+    what = f"blocks of {event.side} pixels" if event.side else "grey values"
+    return state.acted(moved, f"hold {what} of tile {event.tile + 1}")
 
 
 def _colour(model: Model, state: ExplorerState, event: events.Colour) -> ExplorerState:

@@ -13,7 +13,7 @@ from torch import Tensor
 from nkca.errors import InputError
 from nkca.live.chains import events
 from nkca.live.chains.exact_image import read_exact_image
-from nkca.live.chains.finish import finish
+from nkca.live.chains.finish import picture_of
 from nkca.live.chains.masks import parse_pace
 from nkca.live.chains.tiles import Tiles, copy_tile, tile_noise, with_value
 from nkca.live.chains.walking import predict, with_pictures
@@ -31,9 +31,7 @@ def paint_colours(model: Model, present: Tiles, source: Tiles, event: events.Col
     rows = present.free if event.everywhere else [event.tile]
     if not rows:
         raise InputError("all tiles are locked")
-    below = (
-        finish(model, source, [event.tile])[0] if event.finished else source.pictures[event.tile]
-    )
+    below = picture_of(model, source, event.tile, event.finished)
     painted = painted_over(below, event, model.data_shape)
     moved = copy_tile(present, rows, source, event.tile)
     pictures, x = moved.pictures.clone(), moved.x.clone()

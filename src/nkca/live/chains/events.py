@@ -146,6 +146,21 @@ class Paint(Event, frozen=True, tag="paint"):
     finished: bool = False
 
 
+class Hold(Event, frozen=True, tag="hold"):
+    """Start all unlocked tiles from one, and hold what they have in common with it, or hold it no longer.
+
+    Args:
+        tile: null: hold nothing from now on; tiles go on as they are.
+        side: of the blocks of pixels whose means are held; 0: grey values are.
+        finished: of the finished picture, not of the denoised one.
+    """
+
+    tile: Tile | None
+    side: Annotated[int, Meta(ge=0, le=MAX_COUNT)] = 0
+    seen: Seen | None = None
+    finished: bool = False
+
+
 class Colour(Event, frozen=True, tag="colour"):
     """Paint colours on a tile and noise it to a level, from which the chain makes them real.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nkca.live.chains.tiles import Tiles
-from nkca.live.chains.walking import holding
+from nkca.live.chains.walking import as_held, holding
 from nkca.models.model import Model
 from nkca.noise import Noise, derive_seed
 from nkca.sampling.reconstruction import finishing
@@ -24,12 +24,16 @@ def finish(model: Model, moment: Tiles, rows: list[int]) -> Tensor:
     evaluations for each level at which there are some, twice as many with guidance.
     """
     pictures = moment.pictures[rows].clone()
-    for level in sorted(
-        {moment.levels[row] for row in rows if moment.levels[row] > model.min_noise}
-    ):
-        places = [place for place, row in enumerate(rows) if moment.levels[row] == level]
-        pictures[places] = _descend(model, moment, [rows[place] for place in places], level)
+    kinds = [(moment.levels[row], moment.locked[row]) for row in rows]
+    for kind in sorted({kind for kind in kinds if kind[0] > model.min_noise}):
+        places = [place for place, of_row in enumerate(kinds) if of_row == kind]
+        pictures[places] = _descend(model, moment, [rows[place] for place in places], kind[0])
     return pictures
+
+
+def picture_of(model: Model, moment: Tiles, tile: int, finished: bool) -> Tensor:
+    """The picture of a tile as a page shows it, finished or denoised: uint8 (C, H, W) on the CPU."""
+    return finish(model, moment, [tile])[0] if finished else moment.pictures[tile]
 
 
 def _descend(model: Model, moment: Tiles, rows: list[int], level: float) -> Tensor:
@@ -40,4 +44,4 @@ def _descend(model: Model, moment: Tiles, rows: list[int], level: float) -> Tens
     sampler, levels = schedule.sample_with(model), schedule.levels(model)
     *_, last = sampler(chain, moment.x[rows], levels, noise)
     finished = model.pixels.to_uint8(last.p_z.mode()).cpu()
-    return torch.where(moment.repaint[rows], finished, moment.pictures[rows])
+    return as_held(moment, rows, finished)

@@ -50,12 +50,12 @@ def first_tiles(
 def from_noise(model: Model, moment: Tiles, rows: list[int]) -> Tiles:
     """Start some tiles anew from samples, in at most `START_STEPS` transitions; keep masks and held pixels.
 
-    If one of the tiles holds pixels, they start from the prior at level 1, which costs one evaluation.
+    If one of the tiles holds something, they start from the prior at level 1, which costs one evaluation.
     """
     if not rows:
         return moment
     by_chain = model.sampling.sampler == "chain"
-    if not (by_chain and moment.from_prior) and not set(rows) & set(moment.masked):
+    if not (by_chain and moment.from_prior) and not moment.holds_any(rows):
         steps = min(model.sampling.num_sampling_steps, START_STEPS) if by_chain else None
         seeds = [derive_seed("live start", moment.seed, moment.draw, tile) for tile in rows]
         samples = draw_task(model, tasks.from_noise(seeds), Schedule(num_steps=steps))

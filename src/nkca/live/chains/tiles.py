@@ -8,12 +8,15 @@ its start gets the same noise.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from nkca.noise import Noise, derive_seed
+
+if TYPE_CHECKING:
+    from nkca.live.chains.held import Held
 
 Value = TypeVar("Value")
 FULL_PACE = 255
@@ -43,6 +46,7 @@ class Tiles:
         offered: the version at which these tiles were offered for a choice, see `nkca.live.chains.choices`.
         current: the tile with the state from which that offer was made.
         from_prior: tiles begin at the prior where the model samples by its chain: in old sessions.
+        held: what all tiles that are not locked have in common with a picture.
     """
 
     version: int
@@ -65,6 +69,7 @@ class Tiles:
     offered: int = -1
     current: int | None = None
     from_prior: bool = False
+    held: "Held | None" = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -92,6 +97,10 @@ class Tiles:
     def masked(self) -> list[int]:
         """The tiles of which some pixels are held, or make less than whole steps."""
         return torch.nonzero((self.pace < FULL_PACE).flatten(1).any(1)).flatten().tolist()
+
+    def holds_any(self, rows: Sequence[int]) -> bool:
+        """Whether some of these tiles hold something."""
+        return self.held is not None or not set(rows).isdisjoint(self.masked)
 
     def nbytes(self) -> int:
         """The bytes of its tensors."""

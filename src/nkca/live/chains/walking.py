@@ -30,7 +30,12 @@ class Prediction:
 
 
 def holding(model: Model, chain: Chain, moment: Tiles, rows: list[int]) -> Chain:
-    """The chain that keeps the pixels that these tiles hold, and moves the others at their pace."""
+    """The chain that keeps what these tiles hold, and moves other pixels at their pace.
+
+    ``rows`` are tiles of which all are locked, or none.
+    """
+    if moment.held is not None and not moment.locked[rows[0]]:
+        chain = chain.conditioned(moment.held.known().condition(model))
     pace = moment.pace[rows]
     if (pace == FULL_PACE).all():
         return chain
@@ -101,9 +106,18 @@ def _next_states(
 
 
 def with_pictures(model: Model, moment: Tiles, prediction: Prediction) -> Tiles:
-    """The moment with new pictures: the mode of p(z|x), and the held pixels unchanged."""
+    """The moment with new pictures: the mode of p(z|x), and what is held unchanged."""
     rows = prediction.rows
     shown = model.pixels.to_uint8(prediction.p_z.mode()).cpu()
     pictures = moment.pictures.clone()
-    pictures[rows] = torch.where(moment.repaint[rows], shown, pictures[rows])
+    pictures[rows] = as_held(moment, rows, shown)
     return dataclasses.replace(moment, pictures=pictures)
+
+
+def as_held(moment: Tiles, rows: list[int], pictures: Tensor) -> Tensor:
+    """Pictures of tiles, uint8 (len(rows), C, H, W), changed where they are not exactly as is held."""
+    free = moment.repaint[rows]
+    exact = torch.where(free, pictures, moment.pictures[rows])
+    if moment.held is None or moment.locked[rows[0]]:
+        return exact
+    return moment.held.known().settle(exact, free)[0]

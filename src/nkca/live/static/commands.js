@@ -151,6 +151,14 @@ export class Commands {
     if (tile !== null) this.#send(`Kept tile ${tile + 1}`, { do: "keep", tile, seen: this.store.onScreen, finished: this.store.showsFinished });
   }
 
+  /** @param {number | null} side of the blocks whose means all tiles have in common with the picked one; 0: grey values; null: nothing */
+  hold(side) {
+    const tile = side === null ? null : this.#picked();
+    if (side !== null && tile === null) return;
+    const what = side ? `blocks of ${side} pixels` : side === null ? "nothing" : "grey values";
+    this.#send(`Holding ${what}`, { do: "hold", tile, side: side ?? 0, seen: this.store.onScreen, finished: this.store.showsFinished });
+  }
+
   toggleLock() {
     const tile = this.#picked();
     if (tile === null) return;

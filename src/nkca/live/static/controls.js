@@ -223,7 +223,27 @@ function PickCard({ commands }) {
       <${Button} id="paint" icon="paint" label="Paint" letter="P" disabled=${none} title="Choose which pixels change and which are held (P)" run=${() => commands.paint()} />
       <${Button} id="lock" icon="lock" label=${locked ? "Unlock" : "Lock"} letter="L" disabled=${none} title="Exclude this tile from steps (L)" run=${() => commands.toggleLock()} />
     </div>
+    ${store.about.sides.length > 0 && html`<${HoldField} commands=${commands} />`}
   </section>`;
+}
+
+/** @param {{commands: Commands}} props what all tiles keep of the picked picture while the rest of it changes */
+function HoldField({ commands }) {
+  const { store } = commands;
+  const { sides, data_shape: [channels] } = store.about;
+  const held = store.now("held");
+  const value = held ? String(held.side) : "";
+  /** @param {{currentTarget: HTMLSelectElement}} event */
+  const choose = ({ currentTarget: select }) => {
+    commands.hold(select.value === "" ? null : Number(select.value));
+    select.value = value; // until the chains do so
+  };
+  return html`<label class="field" title="All unlocked tiles continue from this picture and keep this of it, exactly">Hold for all
+    <select id="hold" value=${value} onChange=${choose} disabled=${!held && store.now("picked") === null}>
+      <option value="">nothing</option>
+      ${sides.map((side) => html`<option value=${side}>blocks of ${side} pixels</option>`)}
+      ${channels === 3 && html`<option value="0">grey values</option>`}
+    </select></label>`;
 }
 
 /** @param {{id: string, accept: string, label: string, take: (files: File[]) => void}} props */

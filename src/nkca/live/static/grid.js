@@ -67,6 +67,8 @@ function hintFor(store) {
   const picked = store.now("picked");
   if (store.mixing.value !== null) return `Click the tile to mix with tile ${store.mixing.value + 1}. Esc: do not.`;
   if (store.choosing) return `Click the picture you like best; again and again the walk goes your way (${store.now("choices")} chosen). Esc ends it.`;
+  const held = store.now("held");
+  if (held) return `All tiles keep the ${held.side ? "coarse structure" : "grey values"} of one picture; the rest changes.`;
   if (store.now("running") && store.now("annealing")) return "Annealing: the level decreases and the pictures settle.";
   if (picked === null) {
     if (!store.now("running") && store.now("step") === 0) return "Press Run to begin. Click a picture you like, then Spread.";

@@ -11,6 +11,7 @@ const IDEAS = [
   ["Anneal", "Lowers the level slowly, so that the pictures settle."],
   ["Paint", "Mark the pixels that should change, and how strongly. The others are held exactly."],
   ["Colour", "Paint roughly what you want: the chain makes it real."],
+  ["Hold for all", "All tiles continue from the picked one and keep its coarse structure, or its grey values; all the rest changes."],
   ["Choose", "Click the picture you like best, again and again: the walk samples pictures by how much you like them."],
   ["Fan, Mix, Discard", "Variants at rising levels; a row between two pictures; start a tile again."],
   ["Lock", "Steps do not change a locked tile."],

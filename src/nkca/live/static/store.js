@@ -27,7 +27,7 @@ const NOTHING = {
 
 /** @type {Head} */
 const UNKNOWN = {
-  version: -1, epoch: -1, step: 0, batch: 0, level: 0, annealing: 0, running: false, seed: 0, change: null, picked: null, locked: [], masked: [],
+  version: -1, epoch: -1, step: 0, batch: 0, level: 0, annealing: 0, running: false, seed: 0, change: null, picked: null, locked: [], masked: [], held: null,
   pictured: null, choosing: false, choices: 0, can_undo: false, can_redo: false, tile_levels: [], history: null, shelf: null, masks: null, replaying: null, recording: null, step_ms: null, notice: null,
 };
 

@@ -38,6 +38,9 @@
  * @property {Record<string, string>} tiles
  * @property {number} version
  *
+ * @typedef {object} Held What all tiles have in common with a picture.
+ * @property {number} side of blocks whose means are held; 0: grey values are
+ *
  * @typedef {object} Replaying Steps of the replay.
  * @property {number} done
  * @property {number} total
@@ -55,6 +58,7 @@
  * @property {number} choices made so far
  * @property {boolean} choosing whether the tiles are offered for a choice
  * @property {number} epoch identifies the session
+ * @property {Held | null} held
  * @property {History | null} history
  * @property {number} level
  * @property {number[]} locked
@@ -97,6 +101,7 @@
  * @property {boolean} rescale
  * @property {number} seed
  * @property {Show} show
+ * @property {number[]} sides of blocks whose means can be held
  * @property {string} version of nkca
  *
  * @typedef {object} Turn One request of a page.
@@ -203,6 +208,13 @@
  * @property {number | null} [seen]
  * @property {boolean} [finished] hold pixels of the finished picture, not of the denoised one.
  *
+ * @typedef {object} Hold Start all unlocked tiles from one, and hold what they have in common with it, or hold it no longer.
+ * @property {"hold"} do
+ * @property {number | null} tile null: hold nothing from now on; tiles go on as they are.
+ * @property {number} [side] of the blocks of pixels whose means are held; 0: grey values are.
+ * @property {number | null} [seen]
+ * @property {boolean} [finished] of the finished picture, not of the denoised one.
+ *
  * @typedef {object} Colour Paint colours on a tile and noise it to a level, from which the chain makes them real.
  * @property {"colour"} do
  * @property {number} tile
@@ -259,7 +271,7 @@
  * @typedef {object} Stop Stop the replay of a session at the current step.
  * @property {"stop"} do
  *
- * @typedef {RunChains | Pause | MakeSteps | Level | Anneal | Select | Pick | Spread | Choose | Fan | Mix | Discard | Lock | Paint | Colour | Start | Restart | Undo | Redo | Jump | Keep | Remove | Restore | Move | RecordAnimation | Stop} ChainEvent
+ * @typedef {RunChains | Pause | MakeSteps | Level | Anneal | Select | Pick | Spread | Choose | Fan | Mix | Discard | Lock | Paint | Hold | Colour | Start | Restart | Undo | Redo | Jump | Keep | Remove | Restore | Move | RecordAnimation | Stop} ChainEvent
  */
 
 export {};

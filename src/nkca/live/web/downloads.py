@@ -9,6 +9,7 @@ from typing import TypeAlias
 from nkca.errors import InputError
 from nkca.live.chains.choices import choices_csv
 from nkca.live.chains.explorer import Setup
+from nkca.live.chains.held import sides_for
 from nkca.live.chains.state import ExplorerState, Kept
 from nkca.live.session.export import Cut, animation, shelf_grid, shelf_zip
 from nkca.live.session.file import Origin, Session, to_json
@@ -42,6 +43,7 @@ def model_facts(model: Model, origin: Origin, setup: Setup) -> ModelFacts:
         "images": 0 if setup.images is None else len(setup.images),
         "palette": model.pixels.colors if isinstance(model.pixels, PalettePixels) else None,
         "categorical": not isinstance(model.pixels, ContinuousPixels),
+        "sides": list(sides_for(model)),
         "mp4": shutil.which("ffmpeg") is not None,
         "gif": True,
         "device": str(model.device),

@@ -72,6 +72,7 @@ def state_fields(state: ExplorerState) -> messages.StateFields:
         "picked": moment.picked,
         "locked": [tile for tile, locked in enumerate(moment.locked) if locked],
         "masked": moment.masked,
+        "held": None if moment.held is None else {"side": moment.held.side},
         "tile_levels": list(moment.levels),
         "choosing": moment.offered == moment.version,
         "choices": len(state.choices),

@@ -131,6 +131,12 @@ class Recorded(TypedDict):
     on: bool
 
 
+class Held(TypedDict):
+    """What all tiles have in common with a picture."""
+
+    side: Annotated[int, Meta(description="of blocks whose means are held; 0: grey values are")]
+
+
 class StateFields(TypedDict):
     """The state of the chains."""
 
@@ -145,6 +151,7 @@ class StateFields(TypedDict):
     picked: int | None
     locked: list[int]
     masked: list[int]
+    held: Held | None
     tile_levels: list[float]
     choosing: Annotated[bool, Meta(description="whether the tiles are offered for a choice")]
     choices: Annotated[int, Meta(description="made so far")]
@@ -184,6 +191,7 @@ class ModelFacts(TypedDict):
         tuple[tuple[int, ...], ...] | None,
         Meta(description="the colours of the model's pixels, of one to four channels; null: any"),
     ]
+    sides: Annotated[list[int], Meta(description="of blocks whose means can be held")]
     mp4: Annotated[bool, Meta(description="whether recordings can be had so")]
     gif: bool
     device: str

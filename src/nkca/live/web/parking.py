@@ -8,12 +8,13 @@ import torch
 from nkca.live.chains.choices import Choice
 from nkca.live.chains.discrimination import Answer, Discrimination, Trial
 from nkca.live.chains.events import EVENTS
+from nkca.live.chains.held import Held
 from nkca.live.chains.history import Branch, Entry, History
 from nkca.live.chains.recording import Recording
 from nkca.live.chains.state import ExplorerState, Kept, Record
 from nkca.live.chains.tiles import Tiles
 
-_VALUES = (ExplorerState, Tiles, History, Entry, Branch, Kept, Record, Recording, Choice)
+_VALUES = (ExplorerState, Tiles, History, Entry, Branch, Kept, Record, Recording, Choice, Held)
 _TESTS = (Discrimination, Trial, Answer)
 _CLASSES: list[Any] = [*_VALUES, *_TESTS, *EVENTS.values()]
 
