@@ -82,7 +82,9 @@ def paint(page: Any) -> None:
 def hold(page: Any) -> None:
     """Give all tiles the coarse structure of one, of 4 x 4 pixels."""
     page.locator("#paint-cancel").click()
-    press(page, "3")
+    page.locator("#ask-yes").click()
+    page.locator('[data-tile="2"]').click()
+    until(page, "window.nkca.state.picked === 2")
     page.locator("#hold").select_option("4")
     until(page, "window.nkca.state.held")
     walk(page, 0.55, 10)
