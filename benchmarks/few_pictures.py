@@ -21,12 +21,11 @@ import numpy.typing as npt
 import torch
 
 import nkca
-from nkca.pictures.png import save_png
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
 from judges import Judge
 from make_fashion_mnist import SOURCE, png_files, read_split, write_zip
-from quality import EXTRACTOR, ROOT, Images, do_rows, draw, name_of, of_nkca, prepare_bench
+from quality import EXTRACTOR, ROOT, Images, do_rows, draw, of_nkca, prepare_bench, save_sheet
 
 ROWS: dict[str, dict[str, Any]] = {"plain": {}, "augment": {"augment": 0.12}}
 NEAR = 1  # per cent of unseen images that are as near to a training picture as a near sample is
@@ -45,18 +44,17 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
     training, unseen = training[: arguments.pictures].copy(), test[: arguments.samples].copy()
     seen, model = of_nkca(ROWS[row], data, arguments.seconds, arguments.seed)
     samples = draw(model, arguments.samples)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    sheet = nkca.contact_sheet(samples[:64, :, :, None], columns=16)
-    save_png(arguments.out / f"{name_of(row, arguments)}.png", sheet)
-    result = {"images_seen": seen, "shares": judge(samples).shares}
+    save_sheet(row, samples, arguments)
     compared = {"drawn": samples, "unseen": unseen, "training": training}
+    verdicts = {name: judge(images) for name, images in compared.items()}
+    result = {"images_seen": seen, "shares": verdicts["drawn"].shares}
     limit = np.percentile(distances(unseen, training), NEAR)
     for name, images in compared.items():
         scores = nkca.measure(
             images[..., None], test[-1000:, :, :, None].copy(), features=EXTRACTOR
         )
         result[name] = {
-            "distance": round(judge(images).distance, 2),
+            "distance": round(verdicts[name].distance, 2),
             "kid_1000": round(1000 * scores.kid.mean, 2) if scores.kid else None,
             "near": round(float(100 * (distances(images, training) < limit).mean()), 1),
         }

@@ -183,9 +183,7 @@ def measure(row: str, judge: Judge, arguments: argparse.Namespace, data: Path) -
     began = time.process_time()
     samples = sample(arguments.samples)
     sampling = time.process_time() - began
-    sheet = nkca.contact_sheet(samples[:64, :, :, None], columns=16)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    save_png(arguments.out / f"{name_of(row, arguments)}.png", sheet)
+    save_sheet(row, samples, arguments)
     verdict, chain = judge(samples), {}
     test, _ = read_split(SOURCE, "test")
     scores = nkca.measure(samples[..., None], test[:1000, :, :, None].copy(), features=EXTRACTOR)
@@ -215,6 +213,13 @@ def draw(model: Model, count: int, schedule: Schedule = OWN) -> Images:
 def name_of(row: str, arguments: argparse.Namespace) -> str:
     """Of the row's sheet."""
     return f"{row.replace(', ', '_').replace(' ', '-')}_{arguments.seconds:g}s_seed{arguments.seed}"
+
+
+def save_sheet(row: str, samples: Images, arguments: argparse.Namespace) -> None:
+    """Save the first 64 samples of a row as one picture."""
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    sheet = nkca.contact_sheet(samples[:64, :, :, None], columns=16)
+    save_png(arguments.out / f"{name_of(row, arguments)}.png", sheet)
 
 
 def prepare_process() -> Path:

@@ -15,7 +15,8 @@ from nkca.live.chains import events
 from nkca.live.chains.exact_image import read_exact_image
 from nkca.live.chains.finish import picture_of
 from nkca.live.chains.masks import parse_pace
-from nkca.live.chains.tiles import Tiles, copy_tile, tile_noise, with_value
+from nkca.live.chains.starting import noised
+from nkca.live.chains.tiles import Tiles, copy_tile, with_value
 from nkca.live.chains.walking import predict, with_pictures
 from nkca.models.model import Model
 
@@ -36,9 +37,7 @@ def paint_colours(model: Model, present: Tiles, source: Tiles, event: events.Col
     moved = copy_tile(present, rows, source, event.tile)
     pictures, x = moved.pictures.clone(), moved.x.clone()
     pictures[rows] = painted
-    z = model.pixels.to_state(pictures[rows].to(model.device))
-    b = torch.full((len(rows),), event.level, device=model.device)
-    x[rows] = model.chain.kernel.add_noise(z, b).sample(tile_noise(present, rows))
+    x[rows] = noised(model, present, rows, pictures[rows], event.level)
     levels = with_value(moved.levels, rows, event.level)
     moved = dataclasses.replace(
         moved,

@@ -8,10 +8,10 @@ Locked tiles have no part in it.
 import dataclasses
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from nkca.live.chains.tiles import Tiles, copy_tile, tile_noise
+from nkca.live.chains.starting import noised
+from nkca.live.chains.tiles import Tiles, copy_tile
 from nkca.models.model import Model
 from nkca.pixels import ContinuousPixels
 from nkca.sampling.exact_bytes import luma
@@ -47,9 +47,7 @@ def hold(model: Model, moment: Tiles, source: Tiles, tile: int, held: Held) -> T
     moved = copy_tile(moment, rows, source, tile)
     pictures, x = moved.pictures.clone(), moved.x.clone()
     pictures[rows] = held.picture
-    z = model.pixels.to_state(pictures[rows].to(model.device))
-    level = torch.full((len(rows),), source.levels[tile], device=model.device)
-    x[rows] = model.chain.kernel.add_noise(z, level).sample(tile_noise(moment, rows))
+    x[rows] = noised(model, moment, rows, pictures[rows], source.levels[tile])
     return dataclasses.replace(moved, x=x, pictures=pictures, held=held)
 
 

@@ -76,13 +76,20 @@ def from_images(model: Model, moment: Tiles, images: Tensor, tiles: Sequence[int
     rows = list(tiles)
     if rows:
         pictures[rows], pace[rows] = images, FULL_PACE
-        z = model.pixels.to_state(images.to(model.device))
-        level = torch.full((len(rows),), model.min_noise, device=model.device)
-        x[rows] = model.chain.kernel.add_noise(z, level).sample(tile_noise(moment, rows))
+        x[rows] = noised(model, moment, rows, images, model.min_noise)
     levels = with_value(moment.levels, rows, model.min_noise)
     return dataclasses.replace(
         moment, x=x, levels=levels, pictures=pictures, pace=pace, change=None
     )
+
+
+def noised(
+    model: Model, moment: Tiles, rows: Sequence[int], pictures: Tensor, level: float
+) -> Tensor:
+    """The states (len(rows), C, H, W) of uint8 pictures, noised to a level by the tiles' next noise."""
+    z = model.pixels.to_state(pictures.to(model.device))
+    levels = torch.full((len(rows),), level, device=model.device)
+    return model.chain.kernel.add_noise(z, levels).sample(tile_noise(moment, rows))
 
 
 def paint(model: Model, moment: Tiles, tile: int, pace: Tensor) -> Tiles:
@@ -94,8 +101,7 @@ def paint(model: Model, moment: Tiles, tile: int, pace: Tensor) -> Tiles:
         pace = torch.full_like(pace, FULL_PACE)
     paces, x = moment.pace.clone(), moment.x.clone()
     paces[tile] = pace
-    z = model.pixels.to_state(moment.pictures[tile : tile + 1].to(model.device))
-    level = torch.tensor([moment.levels[tile]], device=model.device)
-    noised = model.chain.kernel.add_noise(z, level).sample(tile_noise(moment, [tile]))[0]
-    x[tile] = torch.where((pace > 0).to(model.device), x[tile], noised)
+    picture = moment.pictures[tile : tile + 1]
+    fresh = noised(model, moment, [tile], picture, moment.levels[tile])[0]
+    x[tile] = torch.where((pace > 0).to(model.device), x[tile], fresh)
     return dataclasses.replace(moment, x=x, pace=paces)
